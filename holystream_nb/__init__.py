@@ -1,0 +1,87 @@
+"""Stream language models into notebook cells, and measure how fast they answer.
+
+In a notebook: `%load_ext holystream_nb`, then `%%stream`. In Python: `await hs.stream("…")`, or a `Client` without any
+display. Everything is imported when it is first used, so that loading the extension is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Client": "client",
+    "HolystreamError": "errors",
+    "Reply": "reply",
+    "Simulator": "simulator",
+    "bench": "measuring.bench",
+    "calibrate": "measuring.calibration",
+    "claims_table": "measuring.claims",
+    "history": "session",
+    "load": "measuring.results",
+    "preset": "measuring.presets",
+    "project_cost": "measuring.money",
+    "run": "sync",
+    "stream": "session",
+    "sweep": "measuring.sweep",
+}
+
+__all__ = [
+    "Client",
+    "HolystreamError",
+    "Reply",
+    "Simulator",
+    "bench",
+    "calibrate",
+    "claims_table",
+    "history",
+    "load",
+    "preset",
+    "project_cost",
+    "run",
+    "stream",
+    "sweep",
+]
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .client import Client
+    from .errors import HolystreamError
+    from .measuring.bench import bench
+    from .measuring.calibration import calibrate
+    from .measuring.claims import claims_table
+    from .measuring.money import project_cost
+    from .measuring.presets import preset
+    from .measuring.results import load
+    from .measuring.sweep import sweep
+    from .reply import Reply
+    from .session import history, stream
+    from .simulator import Simulator
+    from .sync import run
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext holystream_nb`"""
+    from .magic import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext holystream_nb`"""
+    from .magic import unload
+
+    unload(shell)

@@ -1,0 +1,98 @@
+"""The console command: `holystream-nb demo` and `holystream-nb serve`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from . import __version__
+from .errors import HolystreamError
+from .simulator.__main__ import speed_factor
+
+QUICKSTART: Final = "01_quickstart.ipynb"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the process's exit code."""
+    parser = argparse.ArgumentParser(prog="holystream-nb", description="Stream language models into notebook cells.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="open the quickstart notebook in JupyterLab")
+    demo.add_argument(
+        "--port", type=int, default=_environment_port(), help="port of JupyterLab (HOLYSTREAM_PORT; default 8888)"
+    )
+    demo.add_argument(
+        "--no-browser",
+        action="store_true",
+        default=os.environ.get("HOLYSTREAM_BROWSER") == "0",
+        help="only print the address (HOLYSTREAM_BROWSER=0)",
+    )
+    serve = commands.add_parser("serve", help="run the simulator of the service, and print its address")
+    serve.add_argument("--port", type=int, default=0, help="default: any free port")
+    serve.add_argument(
+        "--speed", type=speed_factor, default=1.0, help="a number, or max for no pauses at all (default 1)"
+    )
+    serve.add_argument("--seed", type=int, default=0, help="same seed, same streams (default 0)")
+    serve.add_argument("--key", help="accept this key only (default: any)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "demo":
+            return _demo(options.port, browser=not options.no_browser)
+        return _serve(options.port, options.speed, options.seed, options.key)
+    except HolystreamError as exc:
+        print(f"holystream-nb: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _environment_port() -> int:
+    text = os.environ.get("HOLYSTREAM_PORT", "")
+    return int(text) if text.isdecimal() else 8888
+
+
+def quickstart(folder: Path) -> Path:
+    """The quickstart notebook of the checkout in `folder`, else a copy of the packaged one, made there once."""
+    ours = folder / "notebooks" / QUICKSTART
+    if ours.is_file():
+        return ours
+    copy = folder / "holystream_notebooks" / QUICKSTART
+    if not copy.exists():
+        package = Path(__file__).parent
+        packaged = package / "notebooks" / QUICKSTART
+        source = packaged if packaged.is_file() else package.parent / "notebooks" / QUICKSTART
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, copy)
+    return copy
+
+
+def _demo(port: int, *, browser: bool) -> int:
+    notebook = quickstart(Path.cwd())
+    command = [sys.executable, "-m", "jupyter", "lab", f"--port={port}", f"--ServerApp.root_dir={notebook.parent}"]
+    command.append(f"--LabApp.default_url=/lab/tree/{notebook.name}")  # also in the address that is printed
+    if not browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container; Jupyter refuses to start otherwise
+    return subprocess.run(command, check=False).returncode  # noqa: S603  # a fixed command
+
+
+def _serve(port: int, speed: float | None, seed: int, key: str | None) -> int:
+    from .simulator import run
+
+    run(port=port, speed=speed, seed=seed, key=key, on_ready=_announce)
+    return 0
+
+
+def _announce(url: str) -> None:
+    print(f"The simulator answers at {url} (Ctrl-C ends it)", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

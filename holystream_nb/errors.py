@@ -1,0 +1,122 @@
+"""Everything that can go wrong, as one tree.
+
+* HolystreamError
+    * SetupError             a setting that cannot work; nothing was sent
+        * MissingKey         no key, or a placeholder, for a provider that needs one
+        * UnknownProvider    a provider name that is in no table
+    * ServiceError           the service answered, and the answer is an error
+        * BadRequest         400, 413, 422: the request is refused as it stands
+        * KeyRefused         401, 403: never retried
+        * UnknownModel       404: the model (or the address) does not exist there
+        * RateLimited        429: too many requests; `retry_after` says how long to wait
+        * ServiceUnavailable 5xx: the service is overloaded or broken
+    * ConnectionFailed       no connection could be made: name, address, TLS or proxy
+    * StreamInterrupted      the connection broke in the middle of an answer
+        * Stalled            no byte arrived for the inactivity limit
+    * DeadlineExceeded       the whole answer took longer than its limit
+    * NotAStream             what arrived is not a chat completion: HTML, malformed JSON
+    * TooLarge               the answer passed the limit on its size
+    * NotJSON                JSON was asked for, and the answer is something else
+    * SeveralFailed          of several models asked at once, some failed; `errors` says which and how
+
+Every message is one sentence that says what happened and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class HolystreamError(Exception):
+    """The root of the tree."""
+
+
+class SetupError(HolystreamError):
+    """A setting that cannot work; nothing was sent."""
+
+
+class MissingKey(SetupError):
+    """No key, or a placeholder, for a provider that needs one."""
+
+
+class UnknownProvider(SetupError):
+    """A provider name that is in no table."""
+
+
+class ServiceError(HolystreamError):
+    """The service answered with an error.
+
+    `status` is the HTTP status, or None for an error inside a stream; `code` and `type` are the service's own words;
+    `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        type: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.type = type
+        self.retry_after = retry_after
+
+
+class BadRequest(ServiceError):
+    """400, 413 or 422: the request is refused as it stands."""
+
+
+class KeyRefused(ServiceError):
+    """401 or 403: the key is not accepted; never retried."""
+
+
+class UnknownModel(ServiceError):
+    """404: the model, or the address, does not exist there."""
+
+
+class RateLimited(ServiceError):
+    """429: too many requests; `retry_after` says how long to wait, in seconds, if the service said so."""
+
+
+class ServiceUnavailable(ServiceError):
+    """5xx: the service is overloaded or broken."""
+
+
+class ConnectionFailed(HolystreamError):
+    """No connection could be made: name, address, TLS or proxy."""
+
+
+class StreamInterrupted(HolystreamError):
+    """The connection broke in the middle of an answer; what had arrived is kept."""
+
+
+class Stalled(StreamInterrupted):
+    """No byte arrived for the inactivity limit."""
+
+
+class DeadlineExceeded(HolystreamError):
+    """The whole answer took longer than its limit."""
+
+
+class NotAStream(HolystreamError):
+    """What arrived is not a chat completion: an HTML page, malformed JSON."""
+
+
+class TooLarge(HolystreamError):
+    """The answer passed the limit on its size; what had arrived is kept."""
+
+
+class NotJSON(HolystreamError):
+    """JSON was asked for, and the answer is something else."""
+
+
+class SeveralFailed(HolystreamError):
+    """Of several models asked at once, some failed; `errors` has each one's error by its name."""
+
+    def __init__(self, message: str, errors: Mapping[str, HolystreamError]) -> None:
+        super().__init__(message)
+        self.errors = errors

@@ -1,0 +1,49 @@
+// Bundles the live view into ../static; `--tests` bundles the unit tests into build/tests instead.
+// The first line of live.js carries a digest of the sources: hatch_build.py builds again when it differs.
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** SHA-256 over what the bundle is made from, in the order of the names; hatch_build.py computes the same. */
+function digest() {
+  const names = ["build.mjs", "package-lock.json", ...readdirSync(join(here, "src")).map((name) => `src/${name}`)];
+  const hash = createHash("sha256");
+  for (const name of names.sort()) hash.update(`${name}\0`).update(readFileSync(join(here, name)));
+  return hash.digest("hex");
+}
+
+const tests = process.argv.includes("--tests");
+const failed = () => process.exit(1); // esbuild has said why
+const common = { absWorkingDir: here, bundle: true, logLevel: "warning", charset: "utf8" };
+
+if (tests) {
+  const entryPoints = readdirSync(join(here, "test")).filter((name) => name.endsWith(".test.ts"));
+  await build({
+    ...common,
+    entryPoints: entryPoints.map((name) => join("test", name)),
+    outdir: "build/tests",
+    outExtension: { ".js": ".mjs" },
+    platform: "node",
+    format: "esm",
+    packages: "external",
+  }).catch(failed);
+} else {
+  await build({
+    ...common,
+    entryPoints: ["src/live.ts", "src/live.css"],
+    outdir: "../static",
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    legalComments: "inline",
+    banner: { js: `/* holystream_nb: the live view; sources ${digest()} */` },
+  }).catch(failed);
+  const licences = ["dompurify", "highlight.js", "marked"].map(
+    (name) => `${name}\n\n${readFileSync(join(here, "node_modules", name, "LICENSE"), "utf8")}`,
+  );
+  writeFileSync(join(here, "../static/LICENSES.txt"), licences.join("\n\n"));
+}

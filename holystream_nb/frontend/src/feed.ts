@@ -1,0 +1,170 @@
+import { type Delta, type FromKernel, type Keyframe, type LaneState, type Snapshot, type Status, running } from "./protocol";
+
+/** A lane as the page knows it; `since` is the moment, on the page's clock, at which the request began. */
+export interface Lane extends LaneState {
+  since: number;
+}
+
+export interface Watcher {
+  /** Text or reasoning was added at the end of a lane. */
+  appended(lane: number, text: string, reasoning: string): void;
+  /** A lane holds something else than before. */
+  replaced(lane: number): void;
+  /** States, figures, or what is known of the kernel changed. */
+  changed(): void;
+  /** Something of ours is broken. */
+  failed(error: unknown): void;
+}
+
+const ASK_AGAIN_MS = 2000;
+const FIRST_HAIL_MS = 1000;
+
+/**
+ * The messages of one widget in their order, folded into lanes: nothing doubled, nothing reordered.
+ *
+ * A message out of order is kept; the feed then asks for a snapshot, and goes on from the first snapshot or keyframe
+ * that closes the gap. Statuses alone are shown at once: an answer's end must not wait for its missing middle.
+ */
+export class Feed {
+  readonly lanes: Lane[] = [];
+  /** A snapshot has come: the kernel hears us while the cell runs. */
+  heard = false;
+  /** A message is missing and has been asked for. */
+  behind = false;
+  /** The kernel has gone. */
+  lost = false;
+  /** What is said of all lanes together. */
+  verdict = "";
+
+  #applied = 0;
+  #later = new Map<number, Delta | Status>();
+  #statuses: number[] = [];
+  #asked = -Infinity;
+  #hail: { at: number; wait: number };
+  #watchers = new Set<Watcher>();
+
+  constructor(
+    lanes: number,
+    keyframe: Partial<Keyframe>,
+    readonly ask: () => void,
+    readonly clock: () => number = () => performance.now(),
+  ) {
+    this.#hail = { at: clock() + FIRST_HAIL_MS, wait: FIRST_HAIL_MS };
+    for (let lane = 0; lane < lanes; lane++) this.lanes.push(waiting(clock()));
+    this.#keyframe(keyframe);
+  }
+
+  watch(watcher: Watcher): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  receive(message: FromKernel): void {
+    this.lost = false;
+    this.#change(() => {
+      if (message.kind === "snapshot") this.#snapshot(message);
+      else if (message.kind === "delta" || message.kind === "status") this.#next(message);
+    });
+  }
+
+  keyframe(keyframe: Partial<Keyframe>): void {
+    this.#change(() => this.#keyframe(keyframe));
+  }
+
+  judged(verdict: string): void {
+    this.#change(() => (this.verdict = verdict));
+  }
+
+  disconnected(): void {
+    this.#change(() => (this.lost = this.lanes.some((lane) => running(lane.state))));
+  }
+
+  #change(change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.#tell((watcher) => watcher.failed(error));
+    }
+    this.#tell((watcher) => watcher.changed());
+  }
+
+  #snapshot(snapshot: Snapshot): void {
+    this.heard = true;
+    if (snapshot.seq >= this.#applied) this.#load(snapshot);
+  }
+
+  #keyframe({ seq = 0, lanes = [] }: Partial<Keyframe>): void {
+    if (seq > this.#applied) this.#load({ seq, lanes });
+  }
+
+  #next(message: Delta | Status): void {
+    if (message.seq <= this.#applied) return;
+    if (message.kind === "status") this.#mark(message);
+    this.#later.set(message.seq, message);
+    this.#drain();
+    const now = this.clock();
+    if (this.behind && now - this.#asked >= ASK_AGAIN_MS) {
+      this.#asked = now;
+      this.ask();
+    } else if (!this.heard && !this.behind && now >= this.#hail.at) {
+      // A first "ready" may be sent before JupyterLab has the subshell that would hear it; ever more rarely, since a
+      // kernel without subshells answers all of them after its cell.
+      const wait = this.#hail.wait * 3;
+      this.#hail = { at: now + wait, wait };
+      this.ask();
+    }
+  }
+
+  #drain(): void {
+    for (let message; (message = this.#later.get(this.#applied + 1)); ) {
+      this.#later.delete(message.seq);
+      this.#applied = message.seq;
+      if (message.kind === "delta") this.#extend(message);
+    }
+    this.behind = this.#later.size > 0;
+    if (!this.behind) this.#asked = -Infinity;
+  }
+
+  #extend({ lane: index, text, reasoning }: Delta): void {
+    const lane = this.lanes[index];
+    if (!lane) throw new RangeError(`a delta for lane ${index} of ${this.lanes.length}`);
+    lane.text += text;
+    lane.reasoning += reasoning;
+    if (lane.state === "waiting") lane.state = "streaming";
+    this.#tell((watcher) => watcher.appended(index, text, reasoning));
+  }
+
+  #mark({ seq, lane: index, state, figures, error, elapsed_ms, units, thought }: Status): void {
+    const lane = this.lanes[index];
+    if (!lane) throw new RangeError(`a status for lane ${index} of ${this.lanes.length}`);
+    if (seq <= (this.#statuses[index] ?? -1)) return;
+    this.#statuses[index] = seq;
+    Object.assign(lane, { state, figures, error, elapsed_ms, units, thought, since: this.clock() - elapsed_ms });
+  }
+
+  #load({ seq, lanes }: Keyframe): void {
+    this.#applied = seq;
+    lanes.slice(0, this.lanes.length).forEach((state, index) => {
+      const old = this.lanes[index]!;
+      const known = this.#statuses[index] ?? -1;
+      const { text, reasoning } = state;
+      const fresh = { ...state, since: this.clock() - state.elapsed_ms };
+      this.lanes[index] = known > seq ? { ...old, text, reasoning } : fresh;
+      if (text.startsWith(old.text) && reasoning.startsWith(old.reasoning)) {
+        const more = [text.slice(old.text.length), reasoning.slice(old.reasoning.length)] as const;
+        if (more[0] || more[1]) this.#tell((watcher) => watcher.appended(index, ...more));
+      } else this.#tell((watcher) => watcher.replaced(index));
+    });
+    for (const late of this.#later.keys()) if (late <= seq) this.#later.delete(late);
+    this.#drain();
+  }
+
+  #tell(news: (watcher: Watcher) => void): void {
+    this.#watchers.forEach(news);
+  }
+}
+
+function waiting(since: number): Lane {
+  const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
+  return { text: "", reasoning: "", state: "waiting", ...standing, since };
+}

@@ -1,0 +1,71 @@
+/**
+ * The words between kernel and view; `live/widget.py` holds their twins.
+ *
+ * Traits: `lanes`, `keyframe`, `format`, and `verdict`, a line under several lanes, such as "fastest: deepseek-v3.2
+ * (84 tok/s)", or "" for none; it may change at any time. Messages: FromKernel and ToKernel.
+ */
+
+export type State = "waiting" | "streaming" | "done" | "stopped" | "interrupted" | "truncated" | "failed";
+
+/** The trait `format`: how answers are drawn. `code` is drawn as Markdown: the difference is what becomes of it later. */
+export type Format = "markdown" | "text" | "code" | "json";
+
+/** What a lane is called; the trait `lanes` is a list of these. `note` is shown as a badge, such as "simulator". */
+export interface Label {
+  label: string;
+  provider: string;
+  note: string;
+}
+
+/**
+ * How a lane stands. Ready-made are `figures`, such as "TTFT 312 ms", and `thought`, of the reasoning, such as
+ * "58 tokens · 1.2 s" or, without any, ""; `elapsed_ms` is since the request began.
+ */
+export interface Standing {
+  state: State;
+  figures: string[];
+  error: string;
+  elapsed_ms: number;
+  units: number;
+  thought: string;
+}
+
+/** All there is to draw of one lane. */
+export interface LaneState extends Standing {
+  text: string;
+  reasoning: string;
+}
+
+/** The trait `keyframe`: the whole state, up to and including message `seq`; `{}` before there is one. */
+export interface Keyframe {
+  seq: number;
+  lanes: LaneState[];
+}
+
+export interface Delta {
+  kind: "delta";
+  seq: number;
+  lane: number;
+  text: string;
+  reasoning: string;
+}
+
+export interface Status extends Standing {
+  kind: "status";
+  seq: number;
+  lane: number;
+}
+
+/** The answer to `ready` and `missed`. */
+export interface Snapshot extends Keyframe {
+  kind: "snapshot";
+}
+
+export type FromKernel = Delta | Status | Snapshot;
+
+/** A view appeared; a snapshot is missing; a view has gone from its page; Stop was pressed. */
+export type ToKernel = { kind: "ready" } | { kind: "missed" } | { kind: "gone" } | { kind: "stop"; lane: number };
+
+export function running(state: State): boolean {
+  return state === "waiting" || state === "streaming";
+}

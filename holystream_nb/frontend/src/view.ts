@@ -1,0 +1,129 @@
+import type { Feed, Watcher } from "./feed";
+import { Follower } from "./follow";
+import { Lane, make, say } from "./lane";
+import { Place } from "./place";
+import type { Format, Label, ToKernel } from "./protocol";
+import type { Voice } from "./voice";
+
+/** At most one drawing in this time, in milliseconds: a frame of the screen. */
+const FRAME_MS = 16;
+/** A kernel that has not answered for this long does not hear us while the cell runs. */
+const DEAF_MS = 1500;
+
+/** The feed on the page: lanes side by side, and a line that compares them. */
+export class View implements Watcher {
+  #root = make("div", "holystream");
+  #verdict = make("p", "hs-verdict");
+  #trouble = make("p", "hs-error");
+  #lanes: Lane[];
+  #follower = new Follower(this.#root);
+  #place = new Place(this.#root);
+  #dirty = true;
+  #deaf = false;
+  #frame: ReturnType<typeof setTimeout> | undefined;
+  #clock: ReturnType<typeof setInterval> | undefined;
+  #patience: ReturnType<typeof setTimeout>;
+  #calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  #unwatch: () => void;
+
+  constructor(
+    el: HTMLElement,
+    labels: Label[],
+    format: Format,
+    readonly feed: Feed,
+    readonly voice: Voice,
+    send: (message: ToKernel) => void,
+  ) {
+    this.#trouble.setAttribute("role", "alert");
+    this.#trouble.hidden = true;
+    const grid = make("div", "hs-lanes");
+    grid.classList.toggle("hs-several", labels.length > 1);
+    this.#lanes = labels.map(
+      (label, lane) => new Lane(lane, label, format, feed, () => send({ kind: "stop", lane }), (error) => this.failed(error)),
+    );
+    grid.append(...this.#lanes.map((lane) => lane.element));
+    this.#root.append(grid, this.#verdict, this.#trouble);
+    el.append(this.#root);
+    this.#unwatch = feed.watch(this);
+    this.#patience = setTimeout(() => {
+      this.#deaf = true;
+      this.changed();
+    }, DEAF_MS);
+    this.changed();
+    send({ kind: "ready" });
+  }
+
+  remove(): void {
+    this.#unwatch();
+    clearTimeout(this.#frame);
+    clearTimeout(this.#patience);
+    clearInterval(this.#clock);
+    this.#root.remove();
+    this.#place.leave();
+    this.voice.speak();
+  }
+
+  appended(lane: number, text: string, reasoning: string): void {
+    this.#guarded(() => this.#lanes[lane]?.append(text, reasoning));
+    this.#dirty = true;
+  }
+
+  replaced(lane: number): void {
+    this.#guarded(() => this.#lanes[lane]?.replace());
+    this.#dirty = true;
+  }
+
+  changed(): void {
+    this.#dirty = true;
+    this.#soon();
+  }
+
+  /** Our own mistakes are shown where the user looks; the answer itself goes on in the kernel. */
+  failed(error: unknown): void {
+    console.error(error);
+    const what = error instanceof Error ? error.message : String(error);
+    this.#trouble.textContent = `The live view failed (${what}); the answer goes on and is shown in full at its end.`;
+    this.#trouble.hidden = false;
+  }
+
+  /** Draws at once, or as soon as a frame has passed since the last drawing. */
+  #soon(): void {
+    if (this.#frame !== undefined || !this.#dirty) return;
+    this.#dirty = false;
+    this.#guarded(() => this.#draw());
+    this.#frame = setTimeout(() => {
+      this.#frame = undefined;
+      this.#soon();
+    }, FRAME_MS);
+  }
+
+  #draw(): void {
+    this.#follower.around(() => {
+      for (const lane of this.#lanes) {
+        if (lane.draw()) this.#dirty = true;
+        lane.refresh(this.#deaf);
+      }
+      say(this.#verdict, this.feed.verdict);
+    });
+    this.#place.look();
+    this.voice.speak();
+    this.#wind();
+  }
+
+  #wind(): void {
+    const runs = this.#lanes.map((lane) => lane.tick(this.#calm)).some(Boolean);
+    if (runs) this.#clock ??= setInterval(() => this.#wind(), this.#calm ? 1000 : 100);
+    else {
+      clearInterval(this.#clock);
+      this.#clock = undefined;
+    }
+  }
+
+  #guarded(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+}

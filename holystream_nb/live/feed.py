@@ -1,0 +1,147 @@
+"""Deltas to a view: coalesced, numbered, with a guaranteed last flush; only new text ever travels.
+
+A view that appears late, or again, asks (`ready`) and gets a snapshot. A kernel that cannot hear while its cell runs
+(ipykernel 6, or 7.0 to 7.3 without subshells) sends keyframes instead: often at first, when the page is still building
+the view, then whenever the text has doubled, so that all keyframes together are no longer than a few times the text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from .figures import verdict
+from .lane import Lane
+
+FLUSH_S: Final = 0.03
+_STATUS_S: Final = 0.25
+_KEYFRAME_S: Final = 0.1
+_EARLY_S: Final = 5.0
+
+
+class View(Protocol):
+    """What a feed needs of a widget."""
+
+    keyframe: dict[str, Any]
+    verdict: str
+
+    def send(self, content: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Feed:
+    """Sends what lanes draw to a view. All methods but `hear` belong to the loop's thread."""
+
+    def __init__(self, view: View, lanes: Sequence[Lane], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._view = view
+        self._lanes = lanes
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[tuple[list[str], list[str]]] = [([], []) for _ in lanes]
+        self._seq = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._last_flush = 0.0
+        self._started = clock()
+        self._keyframe_at = 0.0
+        self._keyframe_size = 0
+        self._views = 0
+        self._heard_of = False
+        self._ended = False
+
+    def start(self) -> None:
+        self._tick()
+
+    def draw(self, lane: int, text: str = "", reasoning: str = "") -> None:
+        """Adds to a lane. The first text after a pause goes out at once, the rest within 30 ms."""
+        texts, reasonings = self._pending[lane]
+        if text:
+            texts.append(text)
+        if reasoning:
+            reasonings.append(reasoning)
+        if self._timer is None:
+            wait = self._last_flush + FLUSH_S - self._clock()
+            self._timer = self._loop.call_later(max(0.0, wait), self.flush)
+
+    def flush(self) -> None:
+        """Sends everything that waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for index, (texts, reasonings) in enumerate(self._pending):
+            if texts or reasonings:
+                text, reasoning = "".join(texts), "".join(reasonings)
+                texts.clear()
+                reasonings.clear()
+                self._lanes[index].drew(text, reasoning)
+                self._send("delta", lane=index, text=text, reasoning=reasoning)
+        self._last_flush = self._clock()
+        if not self._heard_of:
+            self._send_keyframe()
+
+    def status(self, lane: int) -> None:
+        """Sends how a lane stands; everything drawn before goes out first."""
+        self.flush()
+        self._send("status", lane=lane, **self._lanes[lane].status())
+
+    def compare(self) -> None:
+        """Says who was first, fastest and cheapest, once all lanes have ended."""
+        if len(self._lanes) > 1:
+            self._view.verdict = verdict({lane.label: lane.reply for lane in self._lanes})
+
+    def close(self) -> None:
+        """The last flush; nothing is sent by itself afterwards."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        self.flush()
+
+    def end(self) -> None:
+        """The output has been replaced: the widget closes when the last view of it has gone from its page.
+
+        A page that came back, or a tab opened again, got no display update, and keeps the live one.
+        """
+        self._ended = True
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._ended and self._views <= 0:
+            self._view.close()
+
+    def hear(self, _view: object, content: dict[str, Any], _buffers: object = None) -> None:
+        """A message from a view. It may come on a subshell's thread, so it only hands over."""
+        self._loop.call_soon_threadsafe(self._heard, content)
+
+    def _heard(self, content: dict[str, Any]) -> None:
+        kind = content.get("kind")
+        if kind == "gone":
+            self._views -= 1
+            self._leave()
+        elif kind in ("ready", "missed"):
+            self._views += kind == "ready"
+            self._heard_of = True
+            self.flush()
+            self._view.send({"kind": "snapshot", "seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]})
+        elif kind == "stop" and content.get("lane") in range(len(self._lanes)):
+            self._lanes[content["lane"]].source.stop()
+
+    def _send(self, kind: str, **content: Any) -> None:
+        self._seq += 1
+        self._view.send({"kind": kind, "seq": self._seq, **content})
+
+    def _send_keyframe(self) -> None:
+        now = self._clock()
+        size = sum(lane.text_drawn + lane.reasoning_drawn for lane in self._lanes)
+        early = now - self._started < _EARLY_S and now - self._keyframe_at >= _KEYFRAME_S
+        if size > self._keyframe_size and (early or size >= 2 * self._keyframe_size):
+            self._keyframe_at, self._keyframe_size = now, size
+            self._view.keyframe = {"seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]}
+
+    def _tick(self) -> None:
+        for index, lane in enumerate(self._lanes):
+            if not lane.is_final:
+                self.status(index)
+        self._ticker = self._loop.call_later(_STATUS_S, self._tick)

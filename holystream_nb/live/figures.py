@@ -1,0 +1,119 @@
+"""A reply's figures in words, the same under the live view, in the saved output and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from ..pricing import Cost
+from ..reply import Reply
+
+
+def figures(reply: Reply) -> list[str]:
+    """TTFT, decode tokens/s, tokens and cost, each with its unit; what is unknown says so."""
+    timing, usage = reply.timing, reply.usage
+    parts: list[str] = []
+    if timing.ttft_ms is None and not usage.exact:
+        return parts  # nothing arrived, so there is nothing to count
+    if timing.ttft_ms is not None:
+        parts.append(f"TTFT {milliseconds(timing.ttft_ms)}")
+    if timing.decode_tokens_per_s is not None:
+        parts.append(f"{approximate(usage.exact)}{rate(timing.decode_tokens_per_s)}")
+    if usage.completion_tokens is not None:
+        parts.append(f"{approximate(usage.exact)}{usage.completion_tokens:,} tokens")
+    if usage.reasoning_tokens:
+        parts.append(f"{usage.reasoning_tokens:,} of them reasoning")
+    parts.append(money(reply.cost))
+    if timing.retries:
+        parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
+    return parts
+
+
+def verdict(replies: Mapping[str, Reply]) -> str:
+    """Who spoke first, who was fastest and who cheapest, of several; "" where there is nothing to compare.
+
+    Answers that broke off are not cheap.
+    """
+    whole = {label: reply for label, reply in replies.items() if reply.usage.exact}
+    first = _least(replies, lambda reply: reply.timing.ttft_ms)
+    fastest = _least(replies, lambda reply: _negative(reply.timing.decode_tokens_per_s))
+    cheapest = _least(whole, lambda reply: reply.cost.usd)
+    parts = []
+    if first is not None:
+        parts.append(f"first to speak: {first} ({milliseconds(replies[first].timing.ttft_ms or 0)})")
+    if fastest is not None:
+        parts.append(f"fastest: {fastest} ({rate(replies[fastest].timing.decode_tokens_per_s or 0)})")
+    if cheapest is not None:
+        parts.append(f"cheapest: {cheapest} ({money(replies[cheapest].cost)})")
+    return " · ".join(parts)
+
+
+def _least(replies: Mapping[str, Reply], figure: Callable[[Reply], Any]) -> str | None:
+    known = {label: value for label, reply in replies.items() if (value := figure(reply)) is not None}
+    return min(known, key=known.__getitem__) if len(known) > 1 else None
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def approximate(exact: bool) -> str:
+    return "" if exact else "≈"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:,.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def rate(tokens_per_s: float) -> str:
+    return f"{tokens_per_s:,.0f} tok/s" if tokens_per_s >= 100 else f"{tokens_per_s:.1f} tok/s"
+
+
+def money(cost: Cost) -> str:
+    """US dollars with two significant digits below a cent; the word for it where there is no price."""
+    if cost.usd is None:
+        return "cost unknown" if cost.note == "unknown" else cost.note
+    return f"{approximate(cost.exact)}${dollars(cost.usd)}"
+
+
+def dollars(usd: Decimal) -> str:
+    """An amount with two significant digits below a cent, else in cents."""
+    if usd >= Decimal("0.01") or not usd:
+        return f"{usd:.2f}"
+    places = 1 - usd.adjusted()
+    return f"{usd:.{places}f}"
+
+
+def record(reply: Reply) -> dict[str, Any]:
+    """What is kept in the output's metadata: figures, model, provider, outcome; never the prompt, parameters or key."""
+    timing, usage, cost = reply.timing, reply.usage, reply.cost
+    return {
+        "model": reply.model,
+        "provider": reply.provider,
+        "simulated": reply.provider == "simulator",
+        "finish_reason": reply.finish_reason,
+        "error": type(reply.error).__name__ if reply.error is not None else None,
+        "ttft_ms": _round(timing.ttft_ms),
+        "ttfa_ms": _round(timing.ttfa_ms),
+        "e2e_s": _round(timing.e2e_s),
+        "tpot_ms": _round(timing.tpot_ms),
+        "decode_tokens_per_s": _round(timing.decode_tokens_per_s),
+        "queue_ms": _round(timing.queue_ms),
+        "connect_ms": _round(timing.connect_ms),
+        "retries": timing.retries,
+        "bytes": timing.bytes,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "tokens_exact": usage.exact,
+        "cost_usd": None if cost.usd is None else str(cost.usd),
+        "cost_cny": None if cost.cny is None else str(cost.cny),
+        "price_source": cost.source,
+        "price_as_of": cost.as_of,
+    }
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,150 @@
+"""One stream on the screen: what has been drawn of it, and how it stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, Final, Literal, Protocol
+
+from ..errors import HolystreamError, NotJSON
+from ..events import Event
+from ..reply import Progress, Reply
+from .figures import approximate, figures, milliseconds, rate
+
+State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
+FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "truncated", "failed"})
+
+
+class Source(Protocol):
+    """Whatever can be drawn live: a client's stream, a rollout's, a tool run, a panel's turn."""
+
+    @property
+    def reply(self) -> Reply: ...
+
+    @property
+    def progress(self) -> Progress: ...
+
+    def stop(self) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+
+class Lane:
+    """A source with its label, provider and note ("simulator"); several lanes stand side by side in one view.
+
+    `limit` says why an answer ends where a limit of ours was reached ("--max-cost reached").
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        label: str,
+        provider: str,
+        note: str = "",
+        format: str = "markdown",
+        limit: str = "",
+    ) -> None:
+        self.source = source
+        self.label = label
+        self.provider = provider
+        self.note = note
+        self.format = format
+        self.limit = limit
+        self.state: State = "waiting"
+        self.error: HolystreamError | None = None
+        self.text_drawn = 0
+        self.reasoning_drawn = 0
+        self._data: Any = None
+
+    @property
+    def title(self) -> dict[str, str]:
+        return {"label": self.label, "provider": self.provider, "note": self.note}
+
+    @property
+    def reply(self) -> Reply:
+        """The source's reply, with what the lane adds: parsed JSON, and the error if it is none."""
+        reply = self.source.reply
+        if self._data is None and self.error is reply.error:
+            return reply
+        return replace(reply, data=self._data, error=self.error)
+
+    def drew(self, text: str, reasoning: str) -> None:
+        self.state = "streaming"
+        self.text_drawn += len(text)
+        self.reasoning_drawn += len(reasoning)
+
+    def end(self, error: HolystreamError | None) -> None:
+        """Fixes how the lane ended, from its reply."""
+        reply = self.source.reply
+        reason = reply.finish_reason
+        ours = reason in ("stopped", "interrupted", "truncated")
+        if self.format == "json" and error is None and not ours:
+            self._data, error = _parsed(reply)
+        self.error = error
+        if ours and (error is None or reason == "interrupted"):
+            self.state = reason  # type: ignore[assignment]  # the three words are states
+        else:
+            self.state = "done" if error is None else "failed"
+        if reason not in ("length", "stopped"):
+            self.limit = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    def status(self) -> dict[str, Any]:
+        """State, figures, error and clock, as the view takes them."""
+        progress = self.source.progress
+        return {
+            "state": self.state,
+            "figures": [*figures(self.source.reply), *self.remarks()] if self.is_final else _running(progress),
+            "error": "" if self.error is None else str(self.error),
+            "elapsed_ms": progress.elapsed_ms,
+            "units": progress.tokens,
+            "thought": self.thought(),
+        }
+
+    def remarks(self) -> list[str]:
+        """What the figures do not say: a limit that was reached."""
+        if self.limit:
+            return [self.limit]
+        return ["length limit reached"] if self.source.reply.finish_reason == "length" else []
+
+    def thought(self) -> str:
+        """Tokens and time of the reasoning, "" where there was none."""
+        progress = self.source.progress
+        if not progress.reasoning_tokens:
+            return ""
+        exact = self.source.reply.usage.reasoning_tokens if self.is_final else None
+        tokens = f"{approximate(False)}{progress.reasoning_tokens:,}" if exact is None else f"{exact:,}"
+        return f"{tokens} tokens · {progress.thinking_ms / 1e3:.1f} s"
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that has been drawn: what a view that appears late, or again, starts from."""
+        reply = self.source.reply
+        text = reply.text if self.is_final else reply.text[: self.text_drawn]
+        reasoning = reply.reasoning if self.is_final else reply.reasoning[: self.reasoning_drawn]
+        return {"text": text, "reasoning": reasoning, **self.status()}
+
+
+def _parsed(reply: Reply) -> tuple[Any, NotJSON | None]:
+    text = reply.text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text.removesuffix("```").partition("\n")[2]
+    try:
+        return json.loads(text), None
+    except ValueError as exc:
+        return None, NotJSON(f"{reply.model} did not answer with valid JSON ({exc}): its text is kept as it is.")
+
+
+def _running(progress: Progress) -> list[str]:
+    parts = [progress.notice] if progress.notice else []
+    if progress.ttft_ms is not None:
+        parts.append(f"TTFT {milliseconds(progress.ttft_ms)}")
+    if progress.tokens_per_s is not None:
+        parts.append(f"{approximate(False)}{rate(progress.tokens_per_s)}")
+    if progress.tokens:
+        parts.append(f"{approximate(False)}{progress.tokens:,} tokens")
+    return parts

@@ -1,0 +1,132 @@
+"""The plain output that replaces the live view and stays in the file: Markdown and text, with the call's record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from .figures import figures, milliseconds, money, rate, record, verdict
+from .lane import Lane, State
+
+WORDS: Final[dict[State, str]] = {
+    "stopped": "stopped",
+    "interrupted": "interrupted: the connection broke",
+    "truncated": "truncated: the answer ended without saying so",
+    "failed": "failed",
+}
+MARKDOWN_LIMIT: Final = 300_000
+"""Bytes above which the output is saved as text only: drawing Markdown of that size blocks JupyterLab's page."""
+
+
+def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The mime bundle and metadata of ended lanes."""
+    plain = "\n\n".join(_plain(lane, titled=len(lanes) > 1) for lane in lanes)
+    if len(lanes) > 1:
+        plain += f"\n\n[{printable(_verdict(lanes))}]"
+    data = {"text/plain": plain}
+    if len(plain.encode()) > MARKDOWN_LIMIT:
+        data["text/plain"] = f"{_unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
+    elif lanes[0].format == "text":
+        data["text/plain"] = _unlinked(plain)
+    else:
+        data["text/markdown"] = _markdown(lanes)
+    records = {lane.label: record(lane.reply) for lane in lanes}
+    return data, {"holystream": records if len(records) > 1 else record(lanes[0].reply)}
+
+
+def status_line(lane: Lane) -> str:
+    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 · stopped`"""
+    parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply)]
+    if lane.state in WORDS:
+        parts.append(WORDS[lane.state])
+    return " · ".join([*parts, *lane.remarks()])
+
+
+def printable(text: str) -> str:
+    """Text without the control characters a terminal would obey (ESC and its kin); lines and tabs stay.
+
+    Lone halves of surrogate pairs, which no file can hold, become U+FFFD.
+    """
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.translate(_OBEYED)
+
+
+_OBEYED: Final = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+
+
+def _unlinked(text: str) -> str:
+    """Addresses that JupyterLab makes no links of, as it does in plain text too: an invisible joiner stands in each."""
+    return _LINKED.sub(lambda found: f"{found[0][0]}{_JOINER}{found[0][1:]}", text)
+
+
+_LINKED: Final = re.compile(r"://|data:|www\.", re.IGNORECASE)
+_JOINER: Final = "\u2060"
+
+
+def tool_calls(lane: Lane) -> str:
+    return "\n".join(f"{call.name}({call.arguments})" for call in lane.reply.tool_calls)
+
+
+def _verdict(lanes: Sequence[Lane]) -> str:
+    return verdict({lane.label: lane.reply for lane in lanes})
+
+
+def _plain(lane: Lane, *, titled: bool) -> str:
+    reply = lane.reply
+    parts = [f"== {lane.label}" if titled else ""]
+    if reply.reasoning:
+        parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
+    parts += [reply.text, tool_calls(lane), f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
+    return printable("\n\n".join(part for part in parts if part))
+
+
+def _markdown(lanes: Sequence[Lane]) -> str:
+    from .harmless import plain_line
+
+    if len(lanes) == 1:
+        section = _section(lanes[0])
+        return "\n\n".join([*section, *(["---"] if section else []), f"*{plain_line(status_line(lanes[0]))}*"])
+    parts: list[str] = []
+    for lane in lanes:
+        parts += [f"### {plain_line(lane.label)}", *_section(lane)]
+        if lane.error is not None:  # alone, its error is the cell's
+            parts.append(f"**{plain_line(str(lane.error))}**")
+    return "\n\n".join([*parts, "---", _table(lanes), f"*{plain_line(_verdict(lanes))}*"])
+
+
+def _section(lane: Lane) -> list[str]:
+    from .harmless import code_block, harmless, plain_line  # late: it brings the Markdown parser
+
+    reply, parts = lane.reply, []
+    if reply.reasoning:
+        summary = plain_line(f"Reasoning · {lane.thought()}")
+        parts += [f"<details><summary>{summary}</summary>", harmless(reply.reasoning), "</details>"]
+    if reply.text:
+        parts.append(code_block(reply.text, "json") if lane.format == "json" else harmless(reply.text))
+    if reply.tool_calls:
+        parts.append(code_block(tool_calls(lane), "python"))
+    return [part.strip("\n") for part in parts]
+
+
+def _table(lanes: Sequence[Lane]) -> str:
+    from .harmless import plain_line
+
+    rows = [["model", "TTFT", "speed", "tokens", "cost", "ended"]]
+    for lane in lanes:
+        reply = lane.reply
+        timing, usage = reply.timing, reply.usage
+        tokens = "unknown" if usage.completion_tokens is None else f"{usage.completion_tokens:,}"
+        rows.append(
+            [
+                f"{lane.label} ({lane.note})" if lane.note else lane.label,
+                "–" if timing.ttft_ms is None else milliseconds(timing.ttft_ms),
+                "–" if timing.decode_tokens_per_s is None else rate(timing.decode_tokens_per_s),
+                tokens if usage.exact else f"≈{tokens}",
+                money(reply.cost),
+                ", ".join(lane.remarks()) or WORDS.get(lane.state, reply.finish_reason),
+            ]
+        )
+    cells = [[plain_line(cell).replace("|", "&#124;") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join([lines[0], "| --- | ---: | ---: | ---: | ---: | --- |", *lines[1:]])

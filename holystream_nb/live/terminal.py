@@ -1,0 +1,81 @@
+"""Plain incremental text, for a terminal and for scripts: text as it arrives, then one status line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from ..errors import HolystreamError
+from ..events import Event, Reasoning, Text
+from .figures import verdict
+from .lane import Lane
+from .saved import printable, status_line, tool_calls
+
+_DIM: Final = "\x1b[2m"
+_BOLD: Final = "\x1b[1m"
+_RED: Final = "\x1b[31m"
+_PLAIN: Final = "\x1b[0m"
+
+
+async def print_lanes(lanes: Sequence[Lane]) -> None:
+    """Writes lanes to standard output one after the other, while all of them run from the start."""
+    queues: list[asyncio.Queue[Event | None]] = [asyncio.Queue() for _ in lanes]
+    readers = [asyncio.ensure_future(_read(lane, queue)) for lane, queue in zip(lanes, queues, strict=True)]
+    open_lanes = list(lanes)
+    try:
+        for lane, queue in zip(lanes, queues, strict=True):
+            await _print(lane, queue, titled=len(lanes) > 1)
+            open_lanes.remove(lane)
+    except asyncio.CancelledError:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        for lane in open_lanes:
+            _print_end(lane, titled=len(lanes) > 1)
+        raise
+    await asyncio.gather(*readers)
+    if len(lanes) > 1:
+        _write(verdict({lane.label: lane.reply for lane in lanes}) + "\n", _BOLD)
+
+
+async def _read(lane: Lane, queue: asyncio.Queue[Event | None]) -> None:
+    error: HolystreamError | None = None
+    try:
+        async for event in lane.source:
+            queue.put_nowait(event)
+    except HolystreamError as exc:
+        error = exc
+    finally:
+        lane.end(error)
+        queue.put_nowait(None)
+
+
+async def _print(lane: Lane, queue: asyncio.Queue[Event | None], *, titled: bool) -> None:
+    """Writes one lane until it ends; what the model wrote cannot move the cursor or set colours."""
+    if titled:
+        _write(f"== {lane.label}\n", _BOLD)
+    shown: type[Text] | type[Reasoning] = Text
+    while (event := await queue.get()) is not None:
+        if isinstance(event, Text | Reasoning):
+            if type(event) is not shown and isinstance(event, Text):
+                _write("\n\n")
+            shown = type(event)
+            _write(printable(event.text), _DIM if shown is Reasoning else "")
+    _print_end(lane, titled=titled)
+
+
+def _print_end(lane: Lane, *, titled: bool) -> None:
+    calls = tool_calls(lane)
+    _write(f"\n\n{printable(calls)}" if calls else "")
+    _write(f"\n\n[{printable(status_line(lane))}]\n", _DIM)
+    if titled and lane.error is not None:
+        _write(f"{printable(str(lane.error))}\n", _RED)
+
+
+def _write(text: str, colour: str = "") -> None:
+    """Colours only on a terminal; flushed, so that it is seen at once."""
+    coloured = colour and text and sys.stdout.isatty()
+    sys.stdout.write(f"{colour}{text}{_PLAIN}" if coloured else text)
+    sys.stdout.flush()

@@ -1,0 +1,38 @@
+"""The live view's Python half; `frontend/src/live.ts` is the other. Traits are state, messages are motion.
+
+Kernel -> view:  delta {seq, lane, text, reasoning} · snapshot {seq, lanes}
+                 · status {seq, lane, state, figures, error, elapsed_ms, units, thought}
+View -> kernel:  ready {} (a view appeared) · missed {} (a snapshot is wanted) · gone {} (a view left its page)
+                 · stop {lane}
+
+`seq` counts the deltas and statuses of one widget, from 1: a view applies each once and in order, and asks for a
+snapshot where one is missing. `keyframe` is a snapshot as a trait: it reaches a view on kernels that hear no `ready`
+while a cell runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import anywidget
+import traitlets
+
+_STATIC: Final = Path(__file__).parent.parent / "static"
+
+if not (_STATIC / "live.js").is_file():  # pragma: no cover  # only a broken build gets here
+    raise ImportError("holystream_nb was installed without its front-end: install it again with `pip install`.")
+
+
+class LiveView(anywidget.AnyWidget):
+    """Lanes side by side, drawn as their deltas arrive."""
+
+    _esm = _STATIC / "live.js"
+    _css = _STATIC / "live.css"
+    lanes = traitlets.List(traitlets.Dict()).tag(sync=True)
+    keyframe = traitlets.Dict().tag(sync=True)
+    format = traitlets.Unicode("markdown").tag(sync=True)
+    verdict = traitlets.Unicode("").tag(sync=True)
+
+    def __repr__(self) -> str:
+        return f"LiveView({', '.join(lane['label'] for lane in self.lanes)})"

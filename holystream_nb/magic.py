@@ -1,0 +1,303 @@
+"""%%stream: parse once into an options value, call, show.
+
+In a kernel the cell is an awaited one: while a synchronous cell runs, no click reaches the kernel (ipykernel 7.4), and
+IPython has no asynchronous magics, so an input transformer turns the magic's call into an `await`. Nested in another
+cell magic (`%%capture`, `%%time`), in a terminal, or with autoawait off, the ordinary magic runs through `sync`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import asyncio
+import json
+import keyword
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, TypeVar, get_args
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments
+from traitlets import Float, Int, Unicode
+
+from .errors import HolystreamError, SetupError
+from .report import report
+from .session import Ask, Format, session
+from .sync import run
+
+E = TypeVar("E", bound=BaseException)
+
+
+class Interrupted(KeyboardInterrupt):
+    """■ was pressed: ends the cell, and with it Run All, in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: stopped; what had arrived is kept."]
+
+
+Interrupted.__name__ = "KeyboardInterrupt"  # the name that users and front-ends know
+
+
+def _usd(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of US dollars") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the option line says, over the defaults of `%config StreamMagics`."""
+
+    models: tuple[str, ...] = ()
+    base_url: str | None = None
+    system: str | None = None
+    timeout: float | None = None
+    name: str | None = None
+    chat: str | None = None
+    format: Format = "markdown"
+    max_cost: Decimal | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@magics_class
+class StreamMagics(Magics):
+    """The magics of holystream_nb; what is set here is the default of every %%stream (`%config StreamMagics`)."""
+
+    model = Unicode("", help="model, or provider:model").tag(config=True)
+    system = Unicode("", help="system prompt").tag(config=True)
+    temperature = Float(None, allow_none=True, help="sampling temperature").tag(config=True)
+    max_tokens = Int(None, allow_none=True, min=1, help="largest number of tokens of an answer").tag(config=True)
+    timeout = Float(None, allow_none=True, help="limit on a whole answer in seconds").tag(config=True)
+    max_cost = Float(None, allow_none=True, help="USD that a cell may cost at most").tag(config=True)
+
+    @no_var_expand
+    @magic_arguments()
+    @argument(
+        "-m", "--model", action="append", help="model, or provider:model; repeated, the models answer side by side"
+    )
+    @argument("-s", "--system", help="system prompt")
+    @argument("-t", "--temperature", type=float, help="sampling temperature")
+    @argument("-n", "--max-tokens", type=int, help="largest number of tokens of the answer")
+    @argument(
+        "-p", "--param", action="append", metavar="KEY=JSON", help="a further field of the request; may be repeated"
+    )
+    @argument(
+        "-f",
+        "--format",
+        choices=get_args(Format),
+        default="markdown",
+        help="how the answer is drawn; code: its code becomes the next cell, which is not run; "
+        "json: JSON is asked for, must be valid, and is the reply's data",
+    )
+    @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
+    @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
+    @argument("--max-cost", type=_usd, metavar="USD", help="stop before the cell costs more")
+    @argument("--base-url", help="another OpenAI-compatible address; the provider's key is not sent there")
+    @argument("--timeout", type=float, help="limit on the whole answer in seconds; none by default")
+    @cell_magic("stream")  # type: ignore[arg-type]  # IPython's decorators are typed for bare use only
+    def stream(self, line: str, cell: str) -> None:
+        """Send the cell to a language model and show the answer as it arrives.
+
+        {name} in the cell, or in the system prompt, becomes the value of that variable; any other braces stay.
+        """
+        try:
+            run(self.stream_cell(line, cell))
+        except KeyboardInterrupt as exc:
+            raise Interrupted from exc
+
+    async def stream_cell(self, line: str, cell: str) -> None:
+        """The same, awaited."""
+        try:
+            options = parse(line)
+            if not cell.strip():
+                raise SetupError("The cell is empty: write the prompt below %%stream.")
+            await self._answer(options, cell)
+        except HolystreamError as exc:
+            raise _in_one_line(exc) from None
+        except asyncio.CancelledError as exc:
+            raise Interrupted from exc
+
+    @no_var_expand
+    @line_magic("stream")  # type: ignore[arg-type]
+    def stream_line(self, line: str) -> None:
+        """What this session has used; the models; an answer again; the end of a conversation.
+
+        %stream                provider, model, and the totals of this session
+        %stream models         the models with their pace and prices
+        %stream last [n]       the last answer of this kernel, or the n-th last, as plain text
+        %stream forget NAME    forget the conversation of %%stream --chat NAME
+        """
+        try:
+            report(shlex.split(line), session, self.model or None)
+        except (HolystreamError, ValueError) as exc:
+            error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
+            raise _in_one_line(error) from None
+
+    async def _answer(self, options: Options, prompt: str) -> None:
+        defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        max_cost = options.max_cost
+        if max_cost is None and self.max_cost is not None:
+            max_cost = _usd(str(self.max_cost))
+        system = options.system if options.system is not None else self.system
+        models: tuple[str | None, ...] = options.models or (self.model or None,)
+        requests = session.totals.requests
+        ask = Ask(
+            prompt=interpolated(prompt.strip("\n"), self._variables()),
+            models=models,
+            system=interpolated(system, self._variables()) or None,
+            base_url=options.base_url,
+            timeout=options.timeout if options.timeout is not None else self.timeout,
+            chat=options.chat,
+            format=options.format,
+            max_cost=max_cost,
+            parameters={**{key: value for key, value in defaults.items() if value is not None}, **options.parameters},
+        )
+        try:
+            await session.ask(ask)
+        finally:
+            if options.name and session.totals.requests > requests:
+                replies = list(session.history)[-len(models) :]
+                labels = [model or reply.model for model, reply in zip(models, replies, strict=True)]
+                value = replies[0] if len(models) == 1 else dict(zip(labels, replies, strict=True))
+                self._variables()[options.name] = value
+        if options.format == "code" and self.shell is not None:
+            self.shell.set_next_input(code(session.history[-1].text))
+
+    def _variables(self) -> dict[str, Any]:
+        assert self.shell is not None  # noqa: S101  # magics are registered with a shell
+        variables: dict[str, Any] = self.shell.user_ns
+        return variables
+
+
+def parse(line: str) -> Options:
+    """The option line as a value; nothing in it is evaluated. Raises SetupError, which names what is wrong."""
+    parser = StreamMagics.stream.parser  # magic_arguments puts it there
+    parser.allow_abbrev = False
+    try:
+        values: argparse.Namespace = parser.parse_args(shlex.split(line))
+    except ValueError as exc:
+        raise SetupError(f"The option line of %%stream cannot be read: {exc}.") from exc
+    except UsageError as exc:
+        raise SetupError(f"%%stream: {exc} (see %%stream?).") from exc
+    if values.name is not None and (not values.name.isidentifier() or keyword.iskeyword(values.name)):
+        raise SetupError(f"--as {values.name}: this is not a variable's name.")
+    if values.timeout is not None and not values.timeout > 0:
+        raise SetupError(f"--timeout {values.timeout:g}: give seconds above 0.")
+    if values.max_tokens is not None and values.max_tokens < 1:
+        raise SetupError(f"--max-tokens {values.max_tokens}: give 1 or more.")
+    if values.max_cost is not None and not (values.max_cost.is_finite() and values.max_cost > 0):
+        raise SetupError(f"--max-cost {values.max_cost}: give US dollars above 0.")
+    models = tuple(values.model or ())
+    if values.format == "code" and len(models) > 1:
+        raise SetupError("--format code makes one next cell: give one -m.")
+    parameters = dict(_parameter(text) for text in values.param or ())
+    for key in ("temperature", "max_tokens"):
+        if getattr(values, key) is not None:
+            parameters[key] = getattr(values, key)
+    return Options(
+        models,
+        values.base_url,
+        values.system,
+        values.timeout,
+        values.name,
+        values.chat,
+        values.format,
+        values.max_cost,
+        parameters,
+    )
+
+
+_NAME: Final = re.compile(r"\{([^\W\d]\w*)\}")
+
+
+def interpolated(text: str, variables: Mapping[str, Any]) -> str:
+    """`{name}` becomes the text of that variable; no attributes, no calls; an unknown name and other braces stay."""
+    return _NAME.sub(lambda match: str(variables[match[1]]) if match[1] in variables else match[0], text)
+
+
+_FENCED: Final = re.compile(
+    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)^(?P=fence)[`~]*[ \t]*$", re.MULTILINE | re.DOTALL
+)
+
+
+def code(answer: str) -> str:
+    """The fenced code of an answer, all blocks in order; the whole answer where there is none."""
+    blocks = [match["code"].rstrip("\n") for match in _FENCED.finditer(answer)]
+    return "\n\n".join(blocks) or answer
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise SetupError(f"--param {text}: write KEY=JSON, for example -p seed=7 or -p 'stop=[\"END\"]'.")
+    try:
+        return key, json.loads(value)
+    except ValueError as exc:
+        raise SetupError(f"--param {text}: {value!r} is not JSON; a text needs double quotes: '{key}=\"…\"'.") from exc
+
+
+def _in_one_line(error: E) -> E:
+    """Makes IPython show the sentence alone, without a traceback through our insides."""
+    sentence = f"{type(error).__name__}: {error}"
+    error._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]  # IPython's protocol
+    return error
+
+
+# The awaited cell
+
+_CALL: Final = "get_ipython().run_cell_magic"
+
+
+def awaited(lines: list[str]) -> list[str]:
+    """Input transformer: `get_ipython().run_cell_magic('stream', …)` alone in a cell becomes an `await`."""
+    if not (lines and lines[0].startswith(_CALL)) or not _may_await():
+        return lines
+    try:
+        body = ast.parse("".join(lines)).body
+    except SyntaxError:
+        return lines
+    match body:
+        case [ast.Expr(ast.Call(args=[ast.Constant("stream"), ast.Constant(str(line)), ast.Constant(str(cell))]))]:
+            return [f"await get_ipython().find_cell_magic('stream').__self__.stream_cell({line!r}, {cell!r})\n"]
+    return lines
+
+
+def _may_await() -> bool:
+    shell = InteractiveShell.instance()
+    return getattr(shell, "kernel", None) is not None and bool(shell.autoawait) and not _is_nested()
+
+
+def _is_nested() -> bool:
+    """Whether a cell is running already, so that this one belongs to another magic (`%%capture`, `%%time`)."""
+    frame = sys._getframe()
+    run_code = InteractiveShell.run_code.__code__
+    while frame is not None:
+        if frame.f_code is run_code:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
+    return False
+
+
+def load(shell: InteractiveShell) -> None:
+    """Registers the magics and the transformer; a second load replaces the first."""
+    unload(shell)
+    shell.register_magics(StreamMagics)
+    shell.input_transformers_post.append(awaited)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Puts back what was there."""
+    transformers: list[Callable[[list[str]], list[str]]] = shell.input_transformers_post
+    transformers[:] = [transformer for transformer in transformers if transformer is not awaited]
+    manager = shell.magics_manager
+    if isinstance(manager.registry.pop("StreamMagics", None), StreamMagics):
+        manager.magics["cell"].pop("stream", None)
+        manager.magics["line"].pop("stream", None)
+    shell.configurables[:] = [item for item in shell.configurables if not isinstance(item, StreamMagics)]

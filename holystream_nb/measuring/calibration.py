@@ -1,0 +1,177 @@
+"""The error of our own stopwatch: what was measured against what the simulator truly did."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from ..errors import HolystreamError, SetupError
+from ..providers import is_loopback
+from .plan import Plan
+from .record import Calibration, Trial
+from .results import Result
+from .statistics import point
+
+OUTPUT: Final = frozenset({"text", "reasoning", "tool"})
+FIRST_S: Final = (0.1, 0.2, 0.3, 0.4)
+"""First-token latencies of a calibration: different ones, so that answers do not keep step."""
+
+_SAMPLE: Final = 256
+_PERCENTILES: Final = (0.5, 0.95, 0.99)
+_ANSWER_S: Final = 0.8
+_MOST_TOKENS_PER_S: Final = 1000.0
+
+
+async def calibrate(
+    *, concurrency: int = 16, tokens_per_s: float = 50.0, tokens: int | None = None, answers: int = 2
+) -> Calibration:
+    """Measures answers of a simulator of its own, whose true times are known, and compares.
+
+    concurrency: streams at once; past 100 they are spread over processes, and so are simulators.
+    tokens_per_s: of each stream; every token is one event, as it usually is.
+    tokens: of each answer; by default as many as come in 0.8 s.
+    answers: requests of each stream.
+
+    It takes about `answers` × 1.2 s. Errors are |measured − true|: TTFT against the time from the request's arrival at
+    the simulator to its first output event, E2E against that to the last, gaps against the distances of the events that
+    opened each read. What the machine does to the simulator counts too: the error is never made smaller than it is.
+    """
+    from ..simulator import Simulator
+    from .bench import measure
+
+    if concurrency < 1 or not tokens_per_s > 0 or answers < 1:
+        raise SetupError("A calibration needs concurrency, tokens_per_s and answers above 0.")
+    tokens = tokens or max(2, round(tokens_per_s * _ANSWER_S))
+    suffix = f"#tokens={tokens},rate={tokens_per_s:g}"
+    models = tuple(f"simulator:deepseek-v3.2{suffix},first={first}" for first in FIRST_S)
+    repeats = -(-concurrency * answers // len(models))
+    plan = Plan(
+        models=models, prompts=("Calibration.",), repeats=repeats, concurrency=concurrency, simulator="simulator"
+    )
+    simulators = [Simulator(speed=1) for _ in range(plan.workers)]
+    try:
+        for simulator in simulators:
+            await asyncio.to_thread(simulator.start)
+        records, session = await measure(plan, [simulator.url for simulator in simulators])
+        urls = [simulator.url for simulator in simulators]
+        error = await asyncio.to_thread(_error, records, urls)
+    finally:
+        for simulator in simulators:
+            simulator.stop()
+    return _calibration(error, concurrency, session.workers, tokens_per_s, own=False)
+
+
+async def own_error(result: Result) -> Calibration | None:
+    """The error of a run that was made against simulators of this machine, by their own records; None for others.
+
+    Only the last requests are compared: a simulator keeps 1,000.
+    """
+    session = result.sessions[-1]
+    addresses = set(session.addresses.values())
+    if {model.partition(":")[0] for model in result.models} != {"simulator"} or not all(map(is_loopback, addresses)):
+        return None
+    recent = [trial for trial in result.records if trial.session == session.number and not trial.error]
+    error = await asyncio.to_thread(_error, recent[-_SAMPLE:], list(addresses))
+    if not error["ttft"]:
+        return None
+    plan = result.plan
+    return _calibration(error, plan.concurrency or streams(result), session.workers, event_rate(result), own=True)
+
+
+async def like(result: Result) -> Calibration:
+    """A calibration at the concurrency and event rate of a run."""
+    return await calibrate(
+        concurrency=max(1, round(result.plan.concurrency or streams(result))),
+        tokens_per_s=min(event_rate(result), _MOST_TOKENS_PER_S),
+    )
+
+
+def event_rate(result: Result) -> float:
+    """Output events a second of a stream, the median of a run's; 50 where none is known."""
+    from statistics import median
+
+    rates = []
+    for trial in result.records:
+        if len(trial.reads) > 1 and (seconds := sum(trial.reads[1:]) / 1e9) > 0:
+            rates.append((sum(trial.events or [1] * len(trial.reads)) - 1) / seconds)
+    return median(rates) if rates else 50.0
+
+
+def streams(result: Result) -> float:
+    """Streams that ran at once in an open loop, on average: the time of all answers / the span."""
+    from .throughput import span_s
+
+    busy = sum(timing.e2e_s or 0.0 for timing in (trial.timing for trial in result.records))
+    span = span_s(result)
+    return busy / span if span else 1.0
+
+
+def errors(trial: Trial, record: Mapping[str, Any]) -> tuple[float, float, list[float]] | None:
+    """|measured − true| of TTFT, E2E and each gap, in ms, for one request and the simulator's record of it.
+
+    None where the two do not tell of the same events. A read that brought several events is compared by its first: it
+    is the one that waited.
+    """
+    true = [stamp for stamp, kind in zip(record["sent_ns"], record["kinds"], strict=True) if kind in OUTPUT]
+    counts = trial.events or [1] * len(trial.reads)
+    timing = trial.timing
+    if not true or sum(counts) != len(true) or timing.ttft_ms is None or timing.e2e_s is None:
+        return None
+    received = record["received_ns"]
+    ttft = abs(timing.ttft_ms - (true[0] - received) / 1e6)
+    e2e = abs(timing.e2e_s * 1e3 - (true[-1] - received) / 1e6)
+    opened, position = [], 0
+    for count in counts:
+        opened.append(true[position])
+        position += count
+    gaps = [abs(gap - (b - a) / 1e6) for gap, a, b in zip(timing.gaps_ms, opened, opened[1:], strict=False)]
+    return ttft, e2e, gaps
+
+
+def _error(trials: Iterable[Trial], urls: Sequence[str]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {"ttft": [], "e2e": [], "gap": []}
+    for trial in trials:
+        record = _record(trial.response_id, urls)
+        if record is not None and (each := errors(trial, record)) is not None:
+            found["ttft"].append(each[0])
+            found["e2e"].append(each[1])
+            found["gap"] += each[2]
+    return found
+
+
+def _record(response_id: str | None, urls: Sequence[str]) -> Mapping[str, Any] | None:
+    """What a simulator at one of these addresses knows of a request."""
+    opener = build_opener(ProxyHandler({}))  # loopback never goes through a proxy
+    for url in urls:
+        try:
+            with opener.open(f"{url.removesuffix('v1')}sim/requests/{response_id}", timeout=10) as answer:
+                return dict(json.load(answer))
+        except (URLError, OSError, ValueError):
+            continue
+    return None
+
+
+def _calibration(
+    error: Mapping[str, list[float]], concurrency: float, workers: int, tokens_per_s: float, *, own: bool
+) -> Calibration:
+    if not error["ttft"]:
+        raise HolystreamError("The calibration found no request in the simulator's records: try again.")
+
+    def row(name: str) -> tuple[float, float, float]:
+        p50, p95, p99 = (point(error[name], p) for p in _PERCENTILES)
+        return p50, p95, p99
+
+    return Calibration(
+        concurrency=concurrency,
+        workers=workers,
+        requests=len(error["ttft"]),
+        tokens_per_s=tokens_per_s,
+        ttft_ms=row("ttft"),
+        e2e_ms=row("e2e"),
+        gap_ms=row("gap") if error["gap"] else None,
+        own=own,
+    )

@@ -1,0 +1,236 @@
+"""The figure under every chart: without pyplot, opaque, shown by the notebook that returns it; and the words around."""
+
+from __future__ import annotations
+
+import textwrap
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from ...live.saved import printable
+from ..comparison import WORDS
+from ..words import counted, digits
+from .marks import faint, ink, is_dark
+
+if TYPE_CHECKING:
+    from matplotlib.text import Annotation
+
+    from ..results import Result
+
+WIDTH: Final = 7.6
+HEIGHT: Final = 4.4
+SMALL: Final = 8.0
+DECADES: Final = 12.0
+"""An axis whose values span this factor or more is logarithmic."""
+
+_DOTS: Final = 144
+_SHOWN: Final = 100
+_TITLE: Final = 11.0
+_NOTE: Final = 7.5
+
+
+class Chart(Axes):
+    """An Axes that shows its whole figure where it is the result of a notebook's cell."""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        return _bundle(self.figure_of_all, says(self))
+
+    @property
+    def figure_of_all(self) -> Figure:
+        figure = self.get_figure(root=True)
+        assert isinstance(figure, Figure)  # noqa: S101  # an Axes that was not removed has one
+        return figure
+
+    def __repr__(self) -> str:
+        return says(self)
+
+
+class Panels(tuple[Axes, ...]):
+    """Several Axes of one figure, which a notebook shows like a single one."""
+
+    __slots__ = ()
+
+    @property
+    def figure(self) -> Figure:
+        figure = self[0].get_figure(root=True)
+        assert isinstance(figure, Figure)  # noqa: S101
+        return figure
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        return _bundle(self.figure, repr(self))
+
+    def __repr__(self) -> str:
+        return "\n\n".join(says(ax) for ax in self)
+
+
+def figure(width: float = WIDTH, height: float = HEIGHT, pad: float = 0.06) -> Figure:
+    """An empty figure in the style in force, with an opaque background, that no registry keeps alive."""
+    made = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=pad, h_pad=pad))
+    red, green, blue, alpha = to_rgba(made.get_facecolor())
+    if alpha < 1:
+        over = 1.0 if is_dark(to_hex(matplotlib.rcParams["text.color"])) else 0.0
+        rest = over * (1 - alpha)
+        made.set_facecolor((red * alpha + rest, green * alpha + rest, blue * alpha + rest))
+    return made
+
+
+def add(on: Figure, place: Any = 111, **options: Any) -> Chart:
+    """A Chart on a figure; one without a background of its own gets the figure's."""
+    ax = on.add_subplot(place, axes_class=Chart, **options)
+    assert isinstance(ax, Chart)  # noqa: S101
+    if to_rgba(ax.get_facecolor())[3] < 1:
+        ax.set_facecolor(on.get_facecolor())
+    return ax
+
+
+def prepared(ax: Axes | None, height: float = HEIGHT) -> Axes:
+    """The Axes to draw on: the caller's, or that of a new figure."""
+    return add(figure(height=height)) if ax is None else ax
+
+
+def frame(ax: Axes, *, title: str, under: str, x: str, y: str) -> None:
+    """Title and what is to be known under it, the labels, a quiet grid."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(faint(ax))
+    ax.grid(True, color=faint(ax), alpha=0.18, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=SMALL, color=faint(ax), labelcolor=ink(ax), which="both", length=3)
+    lines = _wrapped(ax, under, SMALL)
+    ax.set_title(
+        title,
+        loc="left",
+        fontsize=_TITLE,
+        fontweight="bold",
+        color=ink(ax),
+        pad=7 + 11.5 * len(lines),
+        parse_math=False,
+    )
+    outside(ax, "\n".join(lines), (0, 1), (0, 4), SMALL, va="bottom")
+    ax.set_xlabel(x, fontsize=SMALL + 1, color=ink(ax))
+    ax.set_ylabel(y, fontsize=SMALL + 1, color=ink(ax))
+
+
+def note(ax: Axes, parts: Iterable[str]) -> None:
+    """What the chart leaves out or how it was made, under its x label."""
+    lines = [line for part in parts if part for line in _wrapped(ax, part, _NOTE)]
+    if lines:
+        outside(ax, "\n".join(lines), (0, 0), (0, -34), _NOTE, va="top")
+
+
+def outside(
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], size: float, va: str
+) -> Annotation:
+    """Quiet words beside the Axes, for which the layout makes room."""
+    return ax.annotate(
+        text,
+        at,
+        offset,
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=size,
+        color=faint(ax),
+        ha="left",
+        va=va,
+        linespacing=1.35,
+        annotation_clip=False,
+        parse_math=False,
+    )
+
+
+def scale(ax: Axes, axis: str, values: Sequence[float], span: float = DECADES) -> None:
+    """A logarithmic axis where the values span so large a factor, and ticks without powers of ten in any case."""
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    positive = [value for value in values if value > 0]
+    if positive and len(positive) == len(values) and max(positive) >= span * min(positive):
+        ax.set(**{f"{axis}scale": "log"})
+        wide = max(positive) > 1000 * min(positive)
+        chosen.set_major_locator(LogLocator(10, subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+        chosen.set_minor_formatter(NullFormatter())
+    chosen.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value)))
+
+
+def ticks_at(ax: Axes, values: Sequence[int]) -> None:
+    """An x axis by factors of two, with ticks at these values only."""
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(FixedLocator(list(values)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value)))
+
+
+def figure_text(value: float) -> str:
+    """A tick: `0.005`, `1,000`, `−2`."""
+    return f"{value:,.6g}".replace("-", "−") if abs(value) < 1e6 else f"{value:,.0f}".replace("-", "−")
+
+
+def clean(text: str) -> str:
+    """Words of others on one line."""
+    return " ".join(printable(text).split())
+
+
+def name(result: Result, model: str) -> str:
+    """A model as it is called on a chart."""
+    return clean(result.label(model))
+
+
+def figure_name(metric: str) -> str:
+    """A figure of `comparison.WORDS` in measuring's words: `TTFT`, `decode tok/s`."""
+    words, unit, *_ = WORDS[metric]
+    return words.replace("rate", unit)
+
+
+def context(result: Result, ax: Axes | None = None) -> str:
+    """What every chart of a run says: whether anybody answered, under which load, how true the stopwatch was.
+
+    On a sheet, which says the rest once, an Axes says only the first.
+    """
+    if ax is not None and _columns(ax) > 1:
+        return result.simulator
+    plan = result.plan
+    load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
+    error = result.calibration
+    true = f"timing error of TTFT {digits(error.ttft_ms[1])} ms (p95)" if error else "timing error not measured"
+    missing = f"{counted(result.missing, 'request')} missing" if result.missing else ""
+    return " · ".join(filter(None, (result.simulator, load, true, missing)))
+
+
+def says(ax: Axes) -> str:
+    """A chart in words: its title, its axes and all that is written on it."""
+    head = ax.get_title(loc="left") or "Chart"
+    axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+    rest = [text.get_text().replace("\n", " · ") for text in ax.texts]
+    return "\n".join(filter(None, (head, axes, *rest)))
+
+
+def png(of: Figure) -> bytes:
+    """The figure as a file, opaque whatever the style says of saved figures."""
+    target = BytesIO()
+    of.savefig(target, format="png", dpi=_DOTS, facecolor=of.get_facecolor(), edgecolor="none", transparent=False)
+    return target.getvalue()
+
+
+def _bundle(of: Figure, words: str) -> tuple[dict[str, str], dict[str, Any]]:
+    data = {"image/png": b64encode(png(of)).decode("ascii"), "text/plain": words}
+    width, height = (round(inches * _SHOWN) for inches in of.get_size_inches())
+    return data, {"image/png": {"width": width, "height": height, "alt": words}}
+
+
+def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
+    """Lines about as long as the Axes is wide."""
+    figure_of = ax.get_figure(root=True)
+    assert figure_of is not None  # noqa: S101
+    inches = figure_of.get_size_inches()[0] / _columns(ax) - 0.8
+    return textwrap.wrap(clean(text), max(20, int(inches * 72 / (size * 0.56))))
+
+
+def _columns(ax: Axes) -> int:
+    """How many Axes stand side by side."""
+    grid = ax.get_subplotspec()
+    return 1 if grid is None else grid.get_gridspec().ncols

@@ -1,0 +1,91 @@
+"""TTFT as the run went on: whether it drifted, and when requests failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from .canvas import context, frame, name, note, prepared, scale
+from .labels import Label, place
+from .marks import Mark, marks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from ..results import Result
+
+_FEWEST: Final = 15
+_ALONG: Final = (0.98, 0.85, 0.7, 0.5, 0.3, 0.15)
+
+
+def over_run(result: Result, *, ax: Axes | None = None) -> Axes:
+    """TTFT (ms) of each request at its start (s since the run's first), with rolling medians; failures × at the top."""
+    ax = prepared(ax)
+    place(ax, draw(ax, result))
+    return ax
+
+
+def draw(ax: Axes, result: Result) -> list[Label]:
+    frame(ax, title="TTFT over the run", under=context(result, ax), x="since the run's start (s)", y="TTFT (ms)")
+    trials, marked = result.trials, marks(result.models, ax)
+    known = trials[(trials["error"] == "") & trials["ttft_ms"].notna()]
+    scale(ax, "y", [float(value) for value in known["ttft_ms"]])
+    windows, curves = list[int](), dict[str, list[tuple[float, float]]]()
+    for model in result.models:
+        curves[model], window = _model(ax, known[known["model"] == model], marked[model])
+        windows += window
+        failed = trials[(trials["model"] == model) & (trials["error"] != "")]
+        _failures(ax, failed["at_s"].to_numpy(dtype=float), marked[model].text)
+    ax.set_xlim(left=0)
+    ax.margins(y=0.12)
+    if ax.get_yscale() == "linear":
+        ax.set_ylim(bottom=0)
+    rolling = f"Lines: rolling medians of {_range(windows)} requests." if windows else ""
+    note(ax, [f"{rolling} {_failed(result)}"])
+    top = (0.0, ax.get_ylim()[1])
+    return [
+        Label(_text(result, model, marked[model]), marked[model].text, curves[model] or [top])
+        for model in result.models
+    ]
+
+
+def _model(ax: Axes, rows: DataFrame, mark: Mark) -> tuple[list[tuple[float, float]], list[int]]:
+    """Draws one model's requests; places for its name along its line, from the end on, and the line's window."""
+    at, curve = rows["at_s"].to_numpy(dtype=float), rows["ttft_ms"]
+    ax.scatter(at, curve, s=13, marker=mark.marker, color=mark.colour, alpha=0.45, linewidths=0, zorder=2)
+    windows = [_window(len(rows))] if len(rows) >= _FEWEST else []
+    for window in windows:
+        curve = curve.rolling(window, center=True, min_periods=window // 2 + 1).median()
+        ax.plot(at, curve.to_numpy(), color=mark.text, linestyle=mark.line, linewidth=1.8, zorder=4)
+    indices = [int(part * (len(at) - 1)) for part in _ALONG] if len(at) else []
+    return [(float(at[index]), float(curve.iloc[index])) for index in indices], windows
+
+
+def _failures(ax: Axes, at: NDArray[Any], colour: str) -> None:
+    if len(at):
+        top = [0.97] * len(at)
+        ax.plot(at, top, "x", color=colour, markeredgewidth=1.6, transform=ax.get_xaxis_transform(), zorder=5)
+
+
+def _text(result: Result, model: str, mark: Mark) -> str:
+    trials = [trial for trial in result.records if trial.model == model]
+    failed = sum(bool(trial.error) for trial in trials)
+    return f"{mark.sign} {name(result, model)} · n = {len(trials)}" + (f", {failed} failed" if failed else "")
+
+
+def _window(count: int) -> int:
+    """An odd number, about a tenth of the requests."""
+    return max(5, count // 10 // 2 * 2 + 1)
+
+
+def _range(windows: list[int]) -> str:
+    low, high = min(windows), max(windows)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _failed(result: Result) -> str:
+    counts = Counter(trial.error for trial in result.records if trial.error)
+    listed = ", ".join(f"{count} {error}" for error, count in counts.most_common())
+    return f"× at the top: requests that failed ({listed})." if counts else "No request failed."

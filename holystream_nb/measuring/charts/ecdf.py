@@ -1,0 +1,124 @@
+"""How a figure is distributed over requests: the share that was at most so long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...errors import SetupError
+from ..comparison import WORDS
+from ..statistics import CONFIDENCE, Quantile, quantile
+from .canvas import context, figure_name, frame, name, note, prepared, scale
+from .labels import Label, place
+from .marks import Mark, marks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    from ..results import Result
+
+PERCENTILES: Final = (0.5, 0.95)
+_CROWD: Final = 4
+_SPAN: Final = 5.0
+"""Times of several models lie far apart more often than not, and each is skewed: early on a logarithmic axis."""
+_DODGE: Final = 1.1
+_HEIGHTS: Final = (0.5, 0.62, 0.38, 0.74, 0.26, 0.84, 0.16, 0.08)
+
+
+def distribution(result: Result, metric: str = "ttft_ms", *, ax: Axes | None = None) -> Axes:
+    """ECDF per model: share of requests (%) with at most this TTFT (ms), or another figure of `comparison.WORDS`.
+
+    The band holds the whole true curve with 95 % confidence (Dvoretzky–Kiefer–Wolfowitz, with Massart's constant); the
+    bars at p50 and p95 are order-statistic intervals, drawn only where n permits. A failure counts as +∞, so the curve
+    of a model that failed ends below 100 %; of a rate (tok/s), failures are left out.
+    """
+    ax = prepared(ax)
+    place(ax, draw(ax, result, metric))
+    return ax
+
+
+def draw(ax: Axes, result: Result, metric: str = "ttft_ms", *, brief: bool = False) -> list[Label]:
+    """`brief`: names only; the percentiles stand elsewhere."""
+    if metric not in WORDS:
+        raise SetupError(f"There is no figure {metric!r} to draw: choose one of {', '.join(WORDS)}.")
+    words, unit, trials = figure_name(metric), WORDS[metric][1], result.trials
+    is_rate = unit == "tok/s"
+    axis = words if is_rate else f"{words} ({unit})"
+    frame(
+        ax,
+        title=f"{words[0].upper()}{words[1:]} distribution",
+        under=context(result, ax),
+        x=axis,
+        y="share of requests (%)",
+    )
+    ax.set_ylim(0, 103)
+    marked, labels, notes, shown = marks(result.models, ax), list[Label](), list[str](), list[float]()
+    small: dict[str, list[str]] = {}
+    for index, model in enumerate(result.models):
+        known, failed = _sample(trials[trials["model"] == model], metric)
+        if not len(known):
+            notes.append(f"{name(result, model)}: no request has this figure ({failed} failed).")
+            continue
+        shown += [known[0], known[-1]]
+        count = len(known) + (0 if is_rate else failed)
+        quantiles = [quantile([*known, *[math.inf] * (count - len(known))], p) for p in PERCENTILES]
+        _curve(ax, known, count, marked[model])
+        _intervals(ax, quantiles, float(known[-1]), marked[model], _DODGE * (index - (len(result.models) - 1) / 2))
+        head = f"{marked[model].sign} {name(result, model)} · n = {count}" + (f", {failed} failed" if failed else "")
+        lines = [_text(each) for each in quantiles]
+        if brief or len(result.models) > _CROWD:
+            for line in lines:
+                if "too small" in line:
+                    small.setdefault(line, []).append(name(result, model))
+            lines = []
+        points = [(float(known[min(len(known) - 1, int(height * count))]), 100 * height) for height in _HEIGHTS]
+        labels.append(Label("\n".join([head, *lines]), marked[model].text, points))
+    scale(ax, "x", shown, span=_SPAN)
+    notes += [f"{line} for {', '.join(models)}." for line, models in small.items()]
+    if (trials["error"] != "").any():
+        notes.insert(0, "Failures are left out." if is_rate else "Failures count as +∞: such a curve ends below 100 %.")
+    note(
+        ax, ["Band: 95 % confidence for the whole curve (DKW). Bars: 95 % order-statistic intervals.", " ".join(notes)]
+    )
+    return labels
+
+
+def band(count: int, confidence: float = CONFIDENCE) -> float:
+    """Half the height of the DKW band, as a share: sqrt(ln(2 / α) / 2n)."""
+    return math.sqrt(math.log(2 / (1 - confidence)) / (2 * count))
+
+
+def _sample(rows: DataFrame, metric: str) -> tuple[NDArray[Any], int]:
+    """The figures of the requests that succeeded, in order, and how many failed."""
+    succeeded = rows[rows["error"] == ""]
+    return np.sort(succeeded[metric].dropna().to_numpy(dtype=float)), len(rows) - len(succeeded)
+
+
+def _curve(ax: Axes, known: NDArray[Any], count: int, mark: Mark) -> None:
+    """Steps of one model, and its band as far as its figures go."""
+    x = np.repeat(known, 2)
+    y = np.repeat(np.arange(len(known) + 1) / count, 2)[1:-1]
+    low, high = (100 * np.clip(y + sign * band(count), 0, 1) for sign in (-1, 1))
+    ax.plot(x, 100 * y, color=mark.colour, linestyle=mark.line, linewidth=1.8, zorder=4)
+    ax.fill_between(x, low, high, color=mark.colour, alpha=0.13, linewidth=0, zorder=2)
+
+
+def _intervals(ax: Axes, quantiles: Sequence[Quantile], longest: float, mark: Mark, up: float) -> None:
+    """Marks on the curve, and bars a little apart so that none hides another; one to +∞ goes as far as the curve."""
+    for each in quantiles:
+        if each.value is None or each.low is None or each.high is None or math.isinf(each.value):
+            continue
+        height = 100 * each.p
+        ends = [each.low, min(each.high, longest)]
+        ax.plot(ends, [height + up] * 2, color=mark.text, linewidth=2, solid_capstyle="butt", zorder=5)
+        ax.plot([each.value], [height], mark.marker, color=mark.text, markersize=6, zorder=5)
+
+
+def _text(each: Quantile) -> str:
+    word = f"p{each.p * 100:g}"
+    return f"{word} {each}" if each.is_known else f"{word}: n too small ({each.needed} needed)"

@@ -1,0 +1,152 @@
+"""Paired differences: each model against one other, request by request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...errors import SetupError
+from ..comparison import WORDS, Comparison
+from ..words import digits
+from .canvas import HEIGHT, clean, context, figure_name, frame, name, note, prepared, scale
+from .labels import Label, place
+from .marks import Mark, faint, ink, marks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from ..results import Result
+
+_BINS: Final = 60
+_SPREAD: Final = 0.34
+
+
+def differences(
+    result: Result, baseline: str | None = None, metric: str = "ttft_ms", *, ax: Axes | None = None
+) -> Axes:
+    """Each other model − the baseline (by default the first model): a dot a pair, the median with its 95 % interval.
+
+    metric: of `comparison.WORDS`. A median whose interval holds 0, or that the timing error could explain, is hollow:
+    not to be trusted. The grey strip about 0 is the timing error (median).
+    """
+    if len(result.models) < 2:
+        raise SetupError("Differences need at least two models.")
+    if metric not in WORDS:
+        raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
+    ax = prepared(ax, height=min(9.0, max(HEIGHT * 0.75, 1.7 + 0.85 * (len(result.models) - 1))))
+    place(ax, draw(ax, result, baseline, metric))
+    return ax
+
+
+def draw(ax: Axes, result: Result, baseline: str | None = None, metric: str = "ttft_ms") -> list[Label]:
+    base = result.models[0] if baseline is None else result.model(baseline)
+    words, (_, unit, less, more) = figure_name(metric), WORDS[metric]
+    others = [model for model in result.models if model != base]
+    called = name(result, base)
+    frame(
+        ax,
+        title=f"{words[0].upper()}{words[1:]}: paired differences",
+        under=context(result, ax),
+        x=f"{words} − {called}'s" + ("" if unit in words else f" ({unit})"),
+        y="",
+    )
+    ax.xaxis.label.set_parse_math(False)
+    marked = marks(result.models, ax)
+    compared = [result.compare(base, model, metric) for model in others]
+    ax.axvline(0, color=ink(ax), linewidth=1, zorder=1)
+    error = next((each.error for each in compared if each.error is not None), None)
+    if error:
+        ax.axvspan(-error, error, color=faint(ax), alpha=0.22, linewidth=0, zorder=0)
+    labels = [
+        label
+        for row, (model, each) in enumerate(zip(others, compared, strict=True))
+        if (label := _row(ax, row, each, marked[model])) is not None
+    ]
+    _rows_axis(
+        ax,
+        [f"{marked[model].sign} {clean(each.b)}\n{_pairs(each)}" for model, each in zip(others, compared, strict=True)],
+        others,
+        marked,
+    )
+    ax.margins(x=0.08)
+    scale(ax, "x", [0.0])
+    note(
+        ax,
+        [
+            f"Left of 0: {less} than {called}'s; right: {more}. Dot: a pair (same prompt, same repeat). Bar: 95 % "
+            "order-statistic interval of the median. Hollow: not to be trusted."
+            + (f" Grey strip: timing error, ±{digits(error)} {unit} (median)." if error else ""),
+            _lost(compared),
+        ],
+    )
+    return labels
+
+
+def _row(ax: Axes, row: int, each: Comparison, mark: Mark) -> Label | None:
+    values = np.asarray(each.differences, dtype=float)
+    ax.scatter(
+        values, row + _offsets(values), s=9, marker=mark.marker, color=mark.colour, alpha=0.4, linewidths=0, zorder=2
+    )
+    value, low, high = each.difference.value, each.difference.low, each.difference.high
+    if value is None or low is None or high is None:
+        middle = float(np.median(values)) if len(values) else 0.0
+        return Label(f"n too small ({each.difference.needed} pairs needed)", mark.text, [(middle, row - 0.3)])
+    ax.errorbar(
+        [value],
+        [row],
+        xerr=[[value - low], [high - value]],
+        fmt=mark.marker,
+        color=mark.text,
+        markerfacecolor=mark.colour if each.is_more_than_noise else ax.get_facecolor(),
+        markersize=8,
+        markeredgewidth=1.6,
+        elinewidth=2.2,
+        capsize=4,
+        zorder=4,
+    )
+    unit = WORDS[each.metric][1]
+    text = f"{_signed(value)} {unit} ({_signed(low)} to {_signed(high)})"
+    if not each.is_more_than_noise:
+        text += "\nno more than noise" if low <= 0 <= high else "\nless than the timing error"
+    return Label(text, mark.text, [(value, row - 0.3), (value, row + 0.3), (low, row), (high, row)], bold=True)
+
+
+def _offsets(values: NDArray[Any]) -> NDArray[Any]:
+    """Dots that would lie on each other are heaped about their row, evenly and without chance."""
+    if not len(values) or values.max() == values.min():
+        return np.linspace(-_SPREAD, _SPREAD, len(values)) if len(values) > 1 else np.zeros(len(values))
+    bins = np.floor((values - values.min()) / (values.max() - values.min()) * (_BINS - 1)).astype(int)
+    most = np.bincount(bins).max()
+    seen: dict[int, int] = {}
+    offsets: NDArray[Any] = np.zeros(len(values))
+    for index, place_ in enumerate(bins):
+        nth = seen[place_] = seen.get(place_, -1) + 1
+        offsets[index] = (nth + 1) // 2 * (1 if nth % 2 else -1)
+    offsets *= min(0.06, 2 * _SPREAD / max(1, most))
+    return offsets
+
+
+def _rows_axis(ax: Axes, called: list[str], models: list[str], marked: dict[str, Mark]) -> None:
+    ax.set_ylim(len(called) - 0.5, -0.55)
+    ax.set_yticks(range(len(called)), called)
+    for label, model in zip(ax.get_yticklabels(), models, strict=True):
+        label.set(color=marked[model].text, parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    ax.spines["left"].set_visible(False)
+
+
+def _pairs(each: Comparison) -> str:
+    return f"n = {each.pairs} pairs" + (f", {each.lost} lost" if each.lost else "")
+
+
+def _lost(compared: Sequence[Comparison]) -> str:
+    listed = ", ".join(f"{clean(each.b)} {each.lost}" for each in compared if each.lost)
+    return f"Pairs left out, because a request failed or the figure is unknown: {listed}." if listed else ""
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else '−' if value < 0 else ''}{digits(abs(value))}"

@@ -1,0 +1,109 @@
+"""Before anything is sent: how many requests there will be, and about what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from ..client import estimate_tokens
+from ..errors import SetupError
+from ..events import Usage
+from ..pricing import LOCAL, PriceCard, cost, price_card
+from ..providers import at, select
+from .plan import Plan
+from .words import counted
+
+OUTPUT_TOKENS: Final = 500
+"""Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
+
+_WORDS: Final = ("max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Requests, and their cost in USD.
+
+    requests, warmups: how many will be sent.
+    per_request: USD of the dearest request of each model of the plan; None where no price is known.
+    usd: of all of them; None if any model's price is unknown. Local models cost nothing here.
+    output_tokens: what an answer was taken to have; `is_limit` says that `max_tokens` makes it the most it can have.
+    simulated: no model answers, and nobody is paid.
+    """
+
+    requests: int
+    warmups: int
+    per_request: tuple[Decimal | None, ...]
+    usd: Decimal | None
+    output_tokens: int
+    is_limit: bool
+    simulated: bool
+
+    def __str__(self) -> str:
+        count = counted(self.requests, "request")
+        if self.warmups:
+            count += f" and {counted(self.warmups, 'warm-up')}"
+        bound = "at most" if self.is_limit else f"about (if an answer has {self.output_tokens} tokens)"
+        if self.usd is None:
+            return f"{count}; the cost is unknown, because a price is"
+        if not self.usd:
+            return f"{count}, at no price"
+        return f"{count}, {bound} ${self.usd:.4f}{' (simulated)' if self.simulated else ''}"
+
+
+def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
+    """For a plan run by so many workers, of which `missing` requests are still to be made (all)."""
+    tokens = next((int(plan.parameters[word]) for word in _WORDS if plan.parameters.get(word)), 0)
+    cards = [_card(plan, model) for model in plan.models]
+    prompts = [estimate_tokens(plan.messages(index, 0)) for index in range(len(plan.prompts))]
+    output = tokens or OUTPUT_TOKENS
+    rows = [[_price(card, prompt, output) for prompt in prompts] for card in cards]
+    requests = plan.requests if missing is None else missing
+    warmups = len(plan.models) * plan.warmup * workers if requests else 0
+    return Estimate(
+        requests=requests,
+        warmups=warmups,
+        per_request=tuple(None if None in row else max(price for price in row if price is not None) for row in rows),
+        usd=_total(rows, requests, warmups),
+        output_tokens=output,
+        is_limit=bool(tokens),
+        simulated=all(card.note == "simulated" for card in cards),
+    )
+
+
+def check_budget(plan: Plan, expected: Estimate, spent: Decimal = Decimal(0)) -> None:
+    """Raises SetupError, before anything is sent, for a plan that cannot keep its `max_cost`."""
+    if plan.max_cost is None:
+        return
+    if expected.usd is None:
+        unknown = [model for model, usd in zip(plan.models, expected.per_request, strict=True) if usd is None]
+        raise SetupError(
+            f"max_cost cannot be kept: no price of {', '.join(unknown)} is known. Add one to your providers.toml, or "
+            "leave max_cost out."
+        )
+    if spent + expected.usd > plan.max_cost:
+        raise SetupError(
+            f"This would cost more than max_cost: {expected}, and the limit is ${plan.max_cost:.4f}. Ask less often, "
+            "set max_tokens, or raise max_cost; nothing was sent."
+        )
+
+
+def _card(plan: Plan, model: str) -> PriceCard:
+    provider, name = select(model)
+    return price_card(at(provider, plan.base_url), name.partition("#")[0])
+
+
+def _price(card: PriceCard, prompt: int, output: int) -> Decimal | None:
+    if card.note == LOCAL:
+        return Decimal(0)
+    return cost(Usage(prompt_tokens=prompt, completion_tokens=output), card).usd
+
+
+def _total(rows: Sequence[Sequence[Decimal | None]], requests: int, warmups: int) -> Decimal | None:
+    prices = [price for row in rows for price in row]
+    if None in prices:
+        return None
+    mean = sum((price for price in prices if price is not None), Decimal(0)) / len(prices)
+    first = sum((row[0] for row in rows if row[0] is not None), Decimal(0)) / len(rows)
+    return mean * requests + first * warmups

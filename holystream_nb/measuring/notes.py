@@ -1,0 +1,102 @@
+"""What to know before believing a figure: sentences that every table of a result carries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from .record import USAGE, Calibration, Contents
+from .words import counted, digits
+
+if TYPE_CHECKING:
+    from .results import Result
+
+SMALL: Final = 0.05
+"""A timing error (p95) up to this part of the figure it spoils is small."""
+
+_LATE: Final = 0.5
+_ENDINGS: Final = {
+    "stopped": "It was stopped before its end.",
+    "cancelled": "It was stopped before its end.",
+    "max_cost": "max_cost was reached: the rest was not sent.",
+}
+
+
+def notes(result: Result, contents: Contents) -> list[str]:
+    """The sentences, the gravest first."""
+    found = [f"{loss}: what it had not finished is missing." for end in contents.ends for loss in end.losses]
+    if contents.ends and result.missing and (word := _ENDINGS.get(contents.ends[-1].reason)):
+        found.append(word)
+    if result.simulator:
+        found.append(
+            f"{result.simulator}: no model answered; its latencies are HolySheep's documents', and nothing is paid."
+        )
+    if result.missing:
+        found.append(
+            f"{result.missing} of {counted(result.plan.requests, 'request')} missing: run it again with resume=."
+        )
+    failed = Counter(trial.error for trial in result.records if trial.error)
+    if failed:
+        listed = ", ".join(f"{count} {word}" for word, count in failed.most_common())
+        found.append(f"{counted(failed.total(), 'request')} failed ({listed}); percentiles are of the others.")
+    if contents.torn:
+        were = "was" if contents.torn == 1 else "were"
+        found.append(f"{counted(contents.torn, 'line')} of the file {were} torn, and left out.")
+    if any(trial.token_source != USAGE and not trial.error for trial in result.records):
+        found.append("≈ Some token counts are output events counted here: the service reported no usage.")
+    if any(trial.price_note == "unknown" and not trial.error for trial in result.records):
+        found.append("Some prices are unknown: their cost is left out, not taken as 0.")
+    if result.plan.rate is not None and (late := _late(result)) is not None:
+        found.append(late)
+    if any(session.executor != "processes" for session in result.sessions) and result.plan.rate is None:
+        found.append("System tok/s includes the pauses between the batches of the executor.")
+    return [*found, *_timing(result)]
+
+
+def timing_error(calibration: Calibration) -> str:
+    """The error in words."""
+    figures = ("TTFT", calibration.ttft_ms), ("E2E", calibration.e2e_ms), ("gap", calibration.gap_ms)
+    words = " · ".join(f"{name} {' / '.join(digits(value) for value in row)} ms" for name, row in figures if row)
+    whose = "of these requests" if calibration.own else "of a run like this one, against the simulator"
+    return f"Timing error {whose} (p50 / p95 / p99 of {calibration.requests}): {words}."
+
+
+def _timing(result: Result) -> list[str]:
+    calibration = result.calibration
+    if calibration is None:
+        return ["The timing error was not measured: see hs.calibrate."] if result.records else []
+    found = [timing_error(calibration)]
+    succeeded = [trial.timing for trial in result.records if not trial.error]
+    ttfts = [timing.ttft_ms for timing in succeeded if timing.ttft_ms is not None]
+    gaps = [median(row) for timing in succeeded if (row := timing.gaps_ms)]
+    for name, error, figure in (
+        ("TTFT", calibration.ttft_ms[1], min(_medians(result, "ttft_ms"), default=None) if ttfts else None),
+        ("gap", calibration.gap_ms[1] if calibration.gap_ms else 0.0, median(gaps) if gaps else None),
+    ):
+        if figure and error > SMALL * figure:
+            found.append(
+                f"WARNING: the timing error of {name} ({digits(error)} ms at p95) is not small against what is shown "
+                f"({digits(figure)} ms): this machine is too busy for this load."
+            )
+    return found
+
+
+def _medians(result: Result, name: str) -> list[float]:
+    rows = [
+        [
+            value
+            for trial in result.records
+            if trial.model == model and (value := getattr(trial.timing, name)) is not None
+        ]
+        for model in result.models
+    ]
+    return [median(row) for row in rows if row]
+
+
+def _late(result: Result) -> str | None:
+    """A word about an open loop whose requests did not go out when they should have."""
+    lags = [lag for trial in result.records if (lag := trial.timing.lag_ms) is not None]
+    if not lags or median(lags) < 1e3 / (result.plan.rate or 1) * _LATE:
+        return None
+    return f"WARNING: requests went out {digits(median(lags))} ms late (median): the load was less than asked for."

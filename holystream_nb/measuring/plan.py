@@ -1,0 +1,225 @@
+"""What is measured, as a value: its hash, and the schedule that is a pure function of its seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import SetupError
+
+Prompt = str | list[dict[str, Any]]
+
+LIMITS: Final = ("ttft_ms", "tpot_ms", "e2e_s")
+STREAMS_PER_PROCESS: Final = 100
+"""A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
+
+_START_S: Final = 0.010
+_PAUSE_S: Final = 0.025
+_LONG_ANSWER_S: Final = 10.0
+
+
+class Slot(msgspec.Struct, frozen=True, array_like=True):
+    """One request to make: indices of its model and prompt, its repeat, and when.
+
+    `wait_s` is a pause before the request (closed loop), or the time since the slot before it (open loop).
+    """
+
+    model: int
+    prompt: int
+    repeat: int
+    wait_s: float
+
+    @property
+    def id(self) -> tuple[int, int, int]:
+        return self.model, self.prompt, self.repeat
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of whom, how often and how; two runs of one plan can be continued from one another.
+
+    models: each `provider:model`.
+    prompts: texts, or lists of messages.
+    repeats: requests for each model and prompt.
+    concurrency: streams at once (closed loop); rate: requests a second (open loop, Poisson). One of the two.
+    warmup: discarded requests for each worker and model before anything counts.
+    limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
+    max_cost: USD; None is no limit.
+    cache: whether repeats send the very same prompt, so that a service's prompt cache may answer; otherwise each
+        repeat has a short prefix of its own.
+    retries, timeout (s), parameters, base_url: as for `Client` and its `stream`.
+    simulator: "" or how the simulator ran ("simulator ×20"), where one did.
+    """
+
+    models: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
+    repeats: int = 1
+    concurrency: int | None = 1
+    rate: float | None = None
+    warmup: int = 1
+    seed: int = 0
+    limits: dict[str, float] = {}  # msgspec copies it
+    max_cost: Decimal | None = None
+    cache: bool = False
+    retries: int = 0
+    timeout: float | None = None
+    parameters: dict[str, Any] = {}
+    base_url: str | None = None
+    transport: str = "sse"
+    simulator: str = ""
+
+    def __post_init__(self) -> None:
+        flaw = _flaw(self)
+        if flaw:
+            raise SetupError(flaw)
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits for everything but `max_cost`: a run that met it is continued with a higher one."""
+        content = msgspec.json.encode(msgspec.structs.replace(self, max_cost=None), order="deterministic")
+        return hashlib.blake2b(content, digest_size=6).hexdigest()
+
+    @property
+    def requests(self) -> int:
+        """How many requests count; warm-ups come on top."""
+        return len(self.models) * len(self.prompts) * self.repeats
+
+    @property
+    def workers(self) -> int:
+        """Child processes that keep the number of streams of each at about 100."""
+        streams = self.concurrency or int((self.rate or 0) * _LONG_ANSWER_S)
+        return -(-max(1, min(streams, self.requests)) // STREAMS_PER_PROCESS)
+
+    def difference(self, other: Plan) -> list[str]:
+        """Names of the fields in which two plans differ, but for `max_cost`."""
+        names = [field for field in self.__struct_fields__ if field != "max_cost"]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+    def messages(self, prompt: int, repeat: int | str) -> list[dict[str, Any]]:
+        """What is sent: the prompt, with the prefix of its repeat unless caches may answer.
+
+        All models get the same text for the same prompt and repeat: they are compared in pairs.
+        """
+        asked = self.prompts[prompt]
+        messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+        if self.cache and isinstance(repeat, int):
+            return messages
+        return _prefixed(messages, prefix(self.seed, prompt, repeat))
+
+
+def prefix(seed: int, prompt: int, repeat: int | str) -> str:
+    """The few characters that make a repeat a prompt of its own to a prompt cache; the same seed gives the same."""
+    return f"[{hashlib.blake2b(f'{seed} {prompt} {repeat}'.encode(), digest_size=4).hexdigest()}] "
+
+
+def schedule(plan: Plan) -> list[list[Slot]]:
+    """Every request in order, in blocks: one block is one prompt and repeat, asked of every model.
+
+    Blocks are in random order, and so are the models in each: models take turns, and what is compared in pairs is
+    asked at nearly the same time.
+    """
+    rng = Random(f"schedule {plan.seed}")  # noqa: S311  # an order, not a secret
+    pairs = [(prompt, repeat) for prompt in range(len(plan.prompts)) for repeat in range(plan.repeats)]
+    rng.shuffle(pairs)
+    blocks = []
+    for prompt, repeat in pairs:
+        models = list(range(len(plan.models)))
+        rng.shuffle(models)
+        blocks.append([Slot(model, prompt, repeat, _wait(plan, rng)) for model in models])
+    return blocks
+
+
+def _wait(plan: Plan, rng: Random) -> float:
+    if plan.rate is not None:
+        return rng.expovariate(plan.rate)
+    return rng.uniform(0, _PAUSE_S) if (plan.concurrency or 1) > 1 else 0.0
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What one worker does. `starts` has the first moment of each of its streams, in s after the start (closed loop).
+
+    In an open loop `starts` is empty and every slot's `wait_s` is its time after the start.
+    """
+
+    worker: int
+    starts: tuple[float, ...]
+    slots: tuple[Slot, ...]
+
+
+def shares(plan: Plan, workers: int, done: Collection[tuple[int, int, int]] = ()) -> list[Share]:
+    """The schedule without what is `done`, dealt to workers: whole blocks, so that pairs stay in one process.
+
+    Streams start one after another, about 10 ms apart: replies that begin together end together, and then restart
+    together, and that would measure the client.
+    """
+    blocks = [[slot for slot in block if slot.id not in done] for block in schedule(plan)]
+    blocks = [block for block in blocks if block]
+    if plan.rate is not None:
+        blocks = _due(blocks)
+    workers = max(1, min(workers, len(blocks), plan.concurrency or workers))
+    rng = Random(f"starts {plan.seed}")  # noqa: S311
+    streams = plan.concurrency or 0
+    starts = [(index + rng.random()) * _START_S for index in range(streams)] if streams > 1 else [0.0] * streams
+    dealt: list[list[Slot]] = [[] for _ in range(workers)]
+    for index, block in enumerate(blocks):
+        dealt[index % workers] += block
+    return [Share(worker, tuple(starts[worker::workers]), tuple(slots)) for worker, slots in enumerate(dealt)]
+
+
+def _due(blocks: Sequence[Sequence[Slot]]) -> list[list[Slot]]:
+    """The same slots with `wait_s` from the start on."""
+    clock = 0.0
+    timed = []
+    for block in blocks:
+        row = []
+        for slot in block:
+            clock += slot.wait_s
+            row.append(msgspec.structs.replace(slot, wait_s=clock))
+        timed.append(row)
+    return timed
+
+
+def _prefixed(messages: Sequence[Mapping[str, Any]], text: str) -> list[dict[str, Any]]:
+    first, *rest = ({**message} for message in messages)
+    content = first.get("content")
+    if isinstance(content, list):
+        first["content"] = [{"type": "text", "text": text}, *content]
+    else:
+        first["content"] = f"{text}{content or ''}"
+    return [first, *rest]
+
+
+def _flaw(plan: Plan) -> str | None:
+    if not plan.models:
+        return "A bench needs at least one model."
+    if len(set(plan.models)) < len(plan.models):
+        return "A model is named twice: ask for more repeats instead."
+    if not plan.prompts:
+        return "A bench needs at least one prompt."
+    if any(not isinstance(prompt, str) and not _are_messages(prompt) for prompt in plan.prompts):
+        return 'A prompt is a text or a list of messages like {"role": "user", "content": "Hello"}.'
+    if plan.repeats < 1:
+        return f"repeats={plan.repeats}: give 1 or more."
+    if (plan.concurrency is None) == (plan.rate is None):
+        return "Give either concurrency (streams at once) or rate (requests a second)."
+    if plan.concurrency is not None and plan.concurrency < 1:
+        return f"concurrency={plan.concurrency}: give 1 or more."
+    if plan.rate is not None and not plan.rate > 0:
+        return f"rate={plan.rate:g}: give requests a second, above 0."
+    if plan.warmup < 0 or plan.retries < 0:
+        return "warmup and retries cannot be below 0."
+    if unknown := set(plan.limits) - set(LIMITS):
+        return f"There is no limit {', '.join(sorted(unknown))}: limits are {', '.join(LIMITS)}."
+    if plan.max_cost is not None and not plan.max_cost > 0:
+        return f"max_cost={plan.max_cost}: give US dollars above 0."
+    if plan.transport != "sse":
+        return f"There is no transport {plan.transport!r}: benches run over sse."
+    return None
+
+
+def _are_messages(prompt: Any) -> bool:
+    return bool(prompt) and all(isinstance(message, Mapping) and "role" in message for message in prompt)

@@ -1,0 +1,161 @@
+"""Three benches whose tables have the columns of HolySheep's own: documents 001, 002 and 003."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import SetupError
+from ..pricing import price_card
+from ..providers import select
+from .results import Result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_WORDS_OF_CONTEXT: Final = 390
+_CONTEXT: Final = (
+    "A flock of sheep crosses the river at dawn, and the shepherd counts them as they climb the far bank. "
+    "Some stop to graze, some shake the water from their wool, and one looks back. "
+)
+_MODELS: Final = ("gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A bench as a document describes it, and its table.
+
+    `await hs.bench(**preset.arguments)`, with whatever is to be different (`repeats=…`) put over them by
+    `preset.arguments | {"repeats": 5}`; then `preset.table(result)`. `documented` are the document's own figures.
+    """
+
+    name: str
+    title: str
+    arguments: Mapping[str, Any]
+    columns: tuple[str, ...]
+    figures: Mapping[str, Sequence[float]]
+    row: Callable[[Result, str], list[float | None]]
+
+    def table(self, result: Result) -> DataFrame:
+        """The document's columns from a run's trials that succeeded: one row a model (003: a transport)."""
+        return self._frame({result.label(model): self.row(result, model) for model in result.models})
+
+    @property
+    def documented(self) -> DataFrame:
+        """The figures of the document itself, which nobody could check."""
+        return self._frame(self.figures)
+
+    def _frame(self, rows: Mapping[str, Sequence[float | None]]) -> DataFrame:
+        from pandas import DataFrame
+
+        return DataFrame(list(rows.values()), index=list(rows), columns=list(self.columns))
+
+
+def preset(name: str) -> Preset:
+    """The preset of a document: 001, 002 or 003."""
+    if name not in PRESETS:
+        raise SetupError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def _row_001(result: Result, model: str) -> list[float | None]:
+    rows, gaps = _succeeded(result, model), result.gaps
+    own = gaps[gaps["model"] == model]["gap_ms"]
+    return [_mean(rows["ttft_ms"]), _mean(own), _mean(rows["e2e_s"]), _price(model)]
+
+
+def _row_002(result: Result, model: str) -> list[float | None]:
+    rows, gaps = _succeeded(result, model), result.gaps
+    own = gaps[gaps["model"] == model]["gap_ms"]
+    shown = [float(own.quantile(p)) if len(own) else None for p in (0.5, 0.99)]
+    return [_mean(rows["ttft_ms"]), _mean(rows["decode_tokens_per_s"]), *shown, _price(model)]
+
+
+def _row_003(result: Result, model: str) -> list[float | None]:
+    rows = _succeeded(result, model)
+    made = sum(trial.model == model for trial in result.records)
+    p95 = float(rows["ttft_ms"].quantile(0.95)) if len(rows) else None
+    errors = 100 * (made - len(rows)) / made if made else None
+    return [_mean(rows["ttft_ms"]), p95, _mean(rows["e2e_s"]), errors]
+
+
+def _succeeded(result: Result, model: str) -> Any:
+    trials = result.trials
+    return trials[(trials["model"] == model) & (trials["error"] == "")]
+
+
+def _mean(values: Any) -> float | None:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else None
+
+
+def _price(model: str) -> float | None:
+    """USD per 1M output tokens, by the card of the model's provider."""
+    provider, name = select(model)
+    output = price_card(provider, name.partition("#")[0]).output
+    return None if output is None else float(output)
+
+
+def _context() -> str:
+    """About 500 tokens; what a token is, is each model's own affair."""
+    words = (_CONTEXT * (_WORDS_OF_CONTEXT // len(_CONTEXT.split()) + 1)).split()[:_WORDS_OF_CONTEXT]
+    return " ".join(words)
+
+
+PRESETS: Final[Mapping[str, Preset]] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "001",
+            "First token, gap between tokens, whole answer and price; answers of 500 tokens",
+            {
+                "models": _MODELS,
+                "prompts": ("Explain in about 400 words how streaming answers help a reader.",),
+                "repeats": 20,
+                "max_tokens": 500,
+            },
+            ("mean TTFT (ms)", "mean gap (ms)", "mean E2E (s)", "USD per 1M output tokens"),
+            {
+                "gpt-4.1": (1240, 48, 24.2, 8.00),
+                "claude-sonnet-4.5": (980, 42, 21.1, 15.00),
+                "gemini-2.5-flash": (380, 18, 9.3, 2.50),
+                "deepseek-v3.2": (290, 12, 6.2, 0.42),
+            },
+            _row_001,
+        ),
+        Preset(
+            "002",
+            "First token, tokens a second, gap p50 and p99, price; 100 samples, 500 tokens in, 300 out",
+            {
+                "models": ("gpt-4o", *_MODELS),
+                "prompts": (f"{_context()}\n\nContinue the story in about 250 words.",),
+                "repeats": 100,
+                "max_tokens": 300,
+            },
+            ("mean TTFT (ms)", "decode tok/s", "gap p50 (ms)", "gap p99 (ms)", "USD per 1M output tokens"),
+            {
+                "gpt-4o": (1247, 87, 28, 67, 3.50),
+                "gpt-4.1": (1892, 42, 31, 74, 8.00),
+                "claude-sonnet-4.5": (1456, 68, 25, 58, 15.00),
+                "gemini-2.5-flash": (423, 156, 18, 41, 2.50),
+                "deepseek-v3.2": (312, 198, 14, 33, 0.42),
+            },
+            _row_002,
+        ),
+        Preset(
+            "003",
+            "Mean and p95 TTFT, whole answer and error rate of a transport, under the same load",
+            {
+                "models": ("deepseek-v3.2",),
+                "prompts": ("A customer asks where the parcel is. Answer in two sentences.",),
+                "repeats": 100,
+                "concurrency": 10,
+                "max_tokens": 120,
+            },
+            ("mean TTFT (ms)", "p95 TTFT (ms)", "mean E2E (s)", "errors (%)"),
+            {"SSE": (287, 412, 1.84, 0.12), "WebSocket": (241, 389, 1.79, 0.89)},
+            _row_003,
+        ),
+    )
+}

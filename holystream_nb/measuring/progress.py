@@ -1,0 +1,249 @@
+"""How a run stands, on whatever screen there is, drawn by the parent only, a few times a second.
+
+In a notebook a small widget whose Stop shows only once the kernel has proved that it hears (as `live.feed` does), and
+which is replaced by plain output at the end; where nobody looks on, only that output; in a terminal one line.
+
+Kernel -> view:  trait `state` {title, columns, rows, line, heard} · view -> kernel:  ready {} · stop {}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ..live.saved import printable
+from ..live.show import current_shell, is_watched
+from .estimate import Estimate
+from .tally import Tally
+
+COLUMNS: Final = ("model", "done", "failed", "TTFT (ms)", "tok/s")
+_TERMINAL_S: Final = 10.0
+
+
+class View(Protocol):
+    """A place where a run is shown."""
+
+    def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
+        """Shows what will be done, before anything is sent; `stop` is for a Stop button, in the loop's thread."""
+
+    def update(self) -> None:
+        """Shows how it stands."""
+
+    def say(self, state: str) -> None:
+        """Shows what it does besides running."""
+
+    def end(self, reason: str) -> None:
+        """Leaves the last state: complete, stopped, max_cost, cancelled, failed. Nothing, if it was never begun."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
+        pass
+
+    def update(self) -> None:
+        pass
+
+    def say(self, state: str) -> None:
+        pass
+
+    def end(self, reason: str) -> None:
+        pass
+
+
+def view(file: Path) -> View:
+    """The view for this process."""
+    shell = current_shell()
+    if shell is None or getattr(shell, "kernel", None) is None:
+        return _Terminal(file)
+    return _Widget(file) if is_watched(shell) else _Plain(file)
+
+
+def shown(file: Path) -> str:
+    """A path as it may stay in a notebook: below the home folder it begins with ~, which `hs.load` understands."""
+    with contextlib.suppress(ValueError, RuntimeError):
+        return f"~/{file.relative_to(Path.home()).as_posix()}"
+    return str(file)
+
+
+def rows(tally: Tally) -> list[list[str]]:
+    """A row a model, in the words of `COLUMNS`: TTFT and decode tok/s are medians of its latest requests."""
+    return [
+        [
+            model.label,
+            f"{model.done:,} of {model.planned:,}",
+            f"{model.failed:,}",
+            "–" if model.ttft_ms is None else f"{model.ttft_ms:,.0f}",
+            "–" if model.tokens_per_s is None else f"{model.tokens_per_s:,.1f}",
+        ]
+        for model in tally.models.values()
+    ]
+
+
+def line(tally: Tally) -> str:
+    """State, cost so far and time: `running · 34 of 120 · $0.0123 (simulated) · 12 s, about 31 s left`"""
+    parts = [tally.state, f"{tally.done:,} of {tally.planned:,}"]
+    if tally.failed:
+        parts.append(f"{tally.failed:,} failed")
+    if tally.usd is None:
+        parts.append("cost unknown")
+    elif tally.usd:
+        parts.append(f"${tally.usd:.4f}{' (simulated)' if tally.simulated else ''}")
+    left = tally.left_s
+    running = tally.state in ("running", "warming up")
+    rest = f", about {left:.0f} s left" if left is not None and running else ""
+    return " · ".join([*parts, f"{tally.elapsed_s:.0f} s{rest}"])
+
+
+_ENDINGS: Final = {
+    "complete": "done",
+    "stopped": "stopped; what is there is kept",
+    "max_cost": "max_cost reached; the rest was not sent",
+    "cancelled": "stopped; what is there is kept",
+    "failed": "failed; what is there is kept",
+}
+
+
+class _Shown:
+    """What all views know: the run's tally once it has begun, its estimate, its file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.tally: Tally | None = None
+        self.title = ""
+
+    def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
+        self.tally, self.title = tally, str(expected)
+
+    def update(self) -> None:
+        if self.tally is not None:
+            self._draw(self.tally)
+
+    def say(self, state: str) -> None:
+        if self.tally is not None:
+            self.tally.state = state
+        self.update()
+
+    def end(self, reason: str) -> None:
+        if self.tally is not None:
+            self.tally.state = _ENDINGS[reason]
+            file = shown(self.file)
+            self._leave(self.tally, f"hs.load({file!r})" if reason in ("cancelled", "failed") else file)
+
+    def _draw(self, tally: Tally) -> None:
+        """How it stands."""
+
+    def _leave(self, tally: Tally, file: str) -> None:
+        """The last state, and where the data is."""
+
+
+class _Terminal(_Shown):
+    """One line that is written over in a terminal; in a log a new one every 10 s."""
+
+    def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
+        super().begin(tally, expected, stop)
+        self._overwrites = sys.stdout.isatty()
+        self._next = time.monotonic() + _TERMINAL_S
+        print(printable(f"{', '.join(tally.models)}: {self.title}"), flush=True)
+        self.update()
+
+    def _draw(self, tally: Tally) -> None:
+        if self._overwrites:
+            print(f"\r\x1b[K{printable(line(tally))}", end="", flush=True)
+        elif time.monotonic() >= self._next:
+            self._next += _TERMINAL_S
+            print(printable(line(tally)), flush=True)
+
+    def _leave(self, tally: Tally, file: str) -> None:
+        start = "\r\x1b[K" if self._overwrites else ""
+        print(f"{start}{printable(f'{line(tally)} · {file}')}", flush=True)
+
+
+class _Plain(_Shown):
+    """What will be done, and in its place the last state."""
+
+    def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
+        from IPython.display import display
+
+        super().begin(tally, expected, stop)
+        first = {"text/plain": printable(self.title)}
+        self._handle: Any = display(first, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def _leave(self, tally: Tally, file: str) -> None:
+        from IPython.display import update_display
+
+        data = bundle(tally, file)
+        update_display(data, raw=True, display_id=self._handle.display_id)  # type: ignore[no-untyped-call]
+
+
+class _Widget(_Shown):
+    """Live, with Stop."""
+
+    def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
+        from IPython.display import display
+
+        from .widget import ProgressView
+
+        super().begin(tally, expected, stop)
+        self._stop = stop
+        self._heard = False
+        self._loop = asyncio.get_running_loop()
+        self._view = ProgressView(state=self._state(tally))
+        self._view.on_msg(self._hear)
+        self._handle: Any = display(self._view, display_id=True)  # type: ignore[no-untyped-call]
+
+    def _draw(self, tally: Tally) -> None:
+        self._view.state = self._state(tally)
+
+    def _leave(self, tally: Tally, file: str) -> None:
+        from IPython.display import update_display
+
+        data = bundle(tally, file)
+        update_display(data, raw=True, display_id=self._handle.display_id)  # type: ignore[no-untyped-call]
+        self.tally = None  # a late message changes nothing any more
+        self._view.close()
+
+    def _state(self, tally: Tally) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "columns": COLUMNS,
+            "rows": rows(tally),
+            "line": line(tally),
+            "heard": self._heard,
+        }
+
+    def _hear(self, _view: object, content: dict[str, Any], _buffers: object = None) -> None:
+        """A message from a view. It may come on a subshell's thread, so it only hands over."""
+        self._loop.call_soon_threadsafe(self._heed, content.get("kind"))
+
+    def _heed(self, kind: object) -> None:
+        self._heard = True
+        if kind == "stop" and self.tally is not None:
+            self.say("stopping")
+            self._stop()
+        self.update()
+
+
+def bundle(tally: Tally, file: str) -> dict[str, str]:
+    """What stays in the notebook: the table and the line, as text and as HTML in which every name is only text."""
+    table = [list(COLUMNS), *rows(tally)]
+    foot = [line(tally), file]
+    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    head, *body = (_html_row(row, "th" if row is table[0] else "td") for row in table)
+    return {
+        "text/plain": printable("\n".join([*text, *foot])),
+        "text/html": f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+        f"<div>{'<br>'.join(escape(each) for each in foot)}</div>",
+    }
+
+
+def _html_row(cells: list[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"

@@ -1,0 +1,201 @@
+"""The lines of a run's file: JSON, each written as it is known, so that nothing is lost.
+
+The first line is a Header: the plan with its hash, and the Session that ran it. A run that was resumed has a further
+Session line, and what follows belongs to that one. Then Trials and Warmups in the order in which they ended,
+a Calibration, and an End. While worker processes run, each appends to a part-file of its own beside this one
+(`….part0`); the parent follows them. A line that was torn (a full disk, a killed process) is left out and counted.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from ..timing import Timing
+from .plan import Plan
+
+SCHEMA: Final = 1
+USAGE: Final = "usage"
+"""Token counts that the service reported; `events` are counted here."""
+
+_LIBRARIES: Final = ("httpx2", "httpcore2", "msgspec", "genai-prices")
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="session"):
+    """One sitting: where and on what the plan ran.
+
+    `origin_ns` is what all stamps of this session count from (ns of `time.perf_counter_ns` on this machine), and
+    `wall_ns` the same moment in ns since 1970 by the system's clock: the anchor, read once.
+    """
+
+    number: int
+    origin_ns: int
+    wall_ns: int
+    started: str
+    versions: dict[str, str]
+    python: str
+    cpu: str
+    cpus: int
+    os: str
+    event_loop: str
+    addresses: dict[str, str]
+    executor: str
+    workers: int
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
+    """The first line."""
+
+    schema: int
+    plan: Plan
+    plan_hash: str
+    session: Session
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="trial"):
+    """One request, as measured. Stamps are ns after the session's origin, None where there is none.
+
+    `reads` has the first distinct read that brought output and then the difference to each next one; `events` how many
+    output events each brought, empty where it is one each. `error` is "" or an error's class; `retry_after` is in s.
+    `usd` and `cny` are exact decimals; `price_note` is "" for a real price.
+    """
+
+    model: str
+    prompt: int
+    repeat: int
+    session: int = 0
+    worker: int = 0
+    stream: int = 0
+    submitted: int = 0
+    scheduled: int | None = None
+    permit: int | None = None
+    sent: int | None = None
+    headers: int | None = None
+    first_answer: int | None = None
+    reads: list[int] = []  # msgspec copies it
+    events: list[int] = []
+    bytes: int = 0
+    retries: int = 0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    visible_tokens: int | None = None
+    first_chunk_tokens: int = 1
+    token_source: str = USAGE
+    characters: int = 0
+    finish_reason: str = ""
+    error: str = ""
+    message: str = ""
+    status: int | None = None
+    retry_after: float | None = None
+    usd: Decimal | None = None
+    cny: Decimal | None = None
+    price_source: str = ""
+    price_as_of: str = ""
+    price_note: str = ""
+    response_id: str | None = None
+
+    @property
+    def timing(self) -> Timing:
+        """The figures, by the one definition there is of each."""
+        return Timing(
+            submitted=self.submitted,
+            scheduled=self.scheduled,
+            permit=self.permit,
+            sent=self.sent,
+            headers=self.headers,
+            first_answer=self.first_answer,
+            reads=array("q", self.read_stamps()),
+            bytes=self.bytes,
+            retries=self.retries,
+            output_tokens=self.output_tokens,
+            visible_tokens=self.visible_tokens,
+            first_chunk_tokens=self.first_chunk_tokens,
+        )
+
+    def read_stamps(self) -> Iterator[int]:
+        """The distinct reads, in ns after the session's origin."""
+        stamp = 0
+        for step in self.reads:
+            stamp += step
+            yield stamp
+
+
+class Warmup(Trial, frozen=True, kw_only=True, omit_defaults=True, tag="warmup"):
+    """A request that warmed a worker: kept, and kept apart."""
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="calibration"):
+    """The timing error of a client path, in ms: |measured − true| at p50, p95 and p99.
+
+    `ttft_ms`, `e2e_ms` and `gap_ms` each hold the three; `gap_ms` is None where every answer came in one read.
+    `requests` is how many were compared; `tokens_per_s` the rate of each stream; `own` whether these are the run's own
+    requests (to a simulator) or a run like it.
+    """
+
+    concurrency: float
+    workers: int
+    requests: int
+    tokens_per_s: float
+    ttft_ms: tuple[float, float, float]
+    e2e_ms: tuple[float, float, float]
+    gap_ms: tuple[float, float, float] | None
+    own: bool = False
+
+
+class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
+    """A worker has warmed up. `error` and `message` are those of a warm-up that nothing can follow."""
+
+    worker: int
+    error: str = ""
+    message: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, tag_field="kind", tag="done"):
+    """A worker has ended: `complete`, or `max_cost`."""
+
+    worker: int
+    reason: str
+
+
+class End(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
+    """The session has ended: complete, stopped (by the user), cancelled, max_cost, or failed.
+
+    `losses` has a sentence for each worker that died before its end.
+    """
+
+    session: int
+    reason: str
+    losses: tuple[str, ...] = ()
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a file holds. `torn` counts the lines that could not be read."""
+
+    header: Header
+    sessions: tuple[Session, ...]
+    trials: tuple[Trial, ...]
+    warmups: tuple[Warmup, ...]
+    calibration: Calibration | None
+    ends: tuple[End, ...]
+    torn: int
+
+
+Line = Header | Session | Trial | Warmup | Calibration | Ready | Done | End
+
+encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Line)
+
+
+def decode(line: bytes) -> Line | None:
+    """One line, or None for one that was torn."""
+    try:
+        known: Line = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return known

@@ -1,0 +1,143 @@
+"""One sitting of a plan: shares dealt, workers run, every record kept as it comes, the screen kept up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from ..errors import HolystreamError
+from . import batches, processes
+from .estimate import Estimate, check_budget, estimate
+from .journal import Log, mend
+from .machine import session
+from .plan import Plan, Share, shares
+from .progress import View
+from .record import SCHEMA, Contents, End, Header, Session, Trial, decode
+from .tally import Tally
+from .worker import Address, Job
+
+WATCH_S: Final = 0.25
+
+
+@dataclass(slots=True)
+class Sitting:
+    """A plan, the file it goes into, and who does it.
+
+    before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
+    local pool. workers: None is one for every 100 streams.
+    """
+
+    plan: Plan
+    file: Path
+    screen: View
+    places: Sequence[Mapping[str, Address]]
+    before: Contents | None = None
+    executor: Executor | None = None
+    workers: int | None = None
+
+    async def go(self) -> str:
+        """Makes what is missing; says why it ended: complete, stopped, max_cost, or "" where nothing was missing.
+
+        Raises what ends a run before its time; what had finished is in the file.
+        """
+        plan = self.plan
+        made = [*self.before.trials, *self.before.warmups] if self.before else []
+        numbers = {model: number for number, model in enumerate(plan.models)}
+        done = {(numbers[trial.model], trial.prompt, trial.repeat) for trial in made}
+        dealt = shares(plan, self.workers or plan.workers, done)
+        if not dealt[0].slots:
+            return ""
+        tally = Tally(plan)
+        for trial in made:
+            tally.add(trial)
+        tally.resume()
+        missing = sum(len(share.slots) for share in dealt)
+        expected = estimate(plan, len(dealt), missing)
+        spent = sum((trial.usd or Decimal(0) for trial in made), Decimal(0))
+        check_budget(plan, expected, spent)
+        sitting = self._session(len(dealt))
+        left = None if plan.max_cost is None else (plan.max_cost - spent) / len(dealt)
+        jobs = [self._job(share, sitting, expected, left) for share in dealt]
+        log = self._open(sitting)
+        try:
+            return await self._work(jobs, sitting, log, tally, expected)
+        finally:
+            log.close()
+
+    async def _work(self, jobs: list[Job], sitting: Session, log: Log, tally: Tally, expected: Estimate) -> str:
+        def keep(line: bytes) -> None:
+            known = decode(line)
+            if isinstance(known, Trial):
+                log.write_raw(line)
+                tally.add(known)
+
+        if self.executor is None:
+            work = asyncio.ensure_future(processes.run(jobs, self.file, keep))
+        else:
+            work = asyncio.ensure_future(batches.run(jobs, sitting.wall_ns, self.executor, keep))
+        self.screen.begin(tally, expected, work.cancel)
+        reason, losses = "failed", list[str]()
+        try:
+            reason, losses = await self._watched(work)
+        except asyncio.CancelledError:
+            reason = "cancelled"
+            raise
+        except OSError as exc:
+            raise HolystreamError(
+                f"{self.file} cannot be written ({exc.strerror}); what had finished is kept."
+            ) from exc
+        finally:
+            with suppress(OSError):
+                log.write(End(sitting.number, reason, tuple(losses)))
+        return reason
+
+    async def _watched(self, work: asyncio.Future[tuple[str, list[str]]]) -> tuple[str, list[str]]:
+        """Draws until the work is done; `stopped` if somebody ended it through the screen."""
+        try:
+            while not work.done():
+                await asyncio.wait([work], timeout=WATCH_S)
+                self.screen.update()
+        except asyncio.CancelledError:
+            work.cancel()
+            with suppress(Exception, asyncio.CancelledError):
+                await work
+            raise
+        return ("stopped", []) if work.cancelled() else work.result()
+
+    def _job(self, share: Share, sitting: Session, expected: Estimate, budget: Decimal | None) -> Job:
+        return Job(
+            plan=self.plan,
+            share=share,
+            session=sitting.number,
+            origin_ns=sitting.origin_ns,
+            addresses=dict(self.places[share.worker % len(self.places)]),
+            budget=budget,
+            expected=expected.per_request,
+        )
+
+    def _session(self, workers: int) -> Session:
+        addresses = {name: address.base_url or "" for place in self.places for name, address in place.items()}
+        return session(
+            number=len(self.before.sessions) if self.before else 0,
+            addresses=addresses,
+            executor="processes" if self.executor is None else type(self.executor).__name__,
+            workers=workers,
+            origin_ns=time.perf_counter_ns(),
+            wall_ns=time.time_ns(),
+        )
+
+    def _open(self, sitting: Session) -> Log:
+        if self.before is not None:
+            mend(self.file)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        log = Log(self.file)
+        header = Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting)
+        log.write(header if self.before is None else sitting)
+        return log

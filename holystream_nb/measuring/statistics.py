@@ -1,0 +1,133 @@
+"""Percentiles with intervals that hold what they promise, for samples of independent requests.
+
+Order-statistic intervals (`scipy.stats.quantile_test`) need no shape of the distribution and cover at least 95 %; where
+the sample is too small for one there is no number. Only gaps, which are pooled over requests, are bootstrapped: by
+resampling requests, because the gaps of one request belong together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from .words import digits
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 999
+_CLUSTERS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A percentile of a sample with its 95 % interval; `value`, `low` and `high` are None where `n` < `needed`.
+
+    `high` is inf where too many requests failed to say how long the slowest take.
+    """
+
+    p: float
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    needed: int
+
+    @property
+    def is_known(self) -> bool:
+        return self.value is not None
+
+    def __str__(self) -> str:
+        if self.value is None or self.low is None or self.high is None:
+            return "n too small" if self.n else "none"
+        return f"{digits(self.value)} ({digits(self.low)} to {digits(self.high)})"
+
+    def scaled(self, factor: float) -> Quantile:
+        """The same in another unit."""
+        if self.value is None or self.low is None or self.high is None:
+            return self
+        return Quantile(self.p, self.value * factor, self.low * factor, self.high * factor, self.n, self.needed)
+
+
+def needed(p: float, confidence: float = CONFIDENCE) -> int:
+    """The smallest sample with a two-sided interval for a percentile: 6 for p50, 72 for p95, 368 for p99.
+
+    The rarer side must be seen at all: max(p, 1 − p)^n ≤ (1 − confidence) / 2.
+    """
+    return math.ceil(math.log((1 - confidence) / 2) / math.log(max(p, 1 - p)))
+
+
+def quantile(values: ArrayLike, p: float, confidence: float = CONFIDENCE) -> Quantile:
+    """A percentile (0 < p < 1) of independent values, with its order-statistic interval.
+
+    NaN is left out; +inf is a failure's figure and counts.
+    """
+    import numpy as np
+    from scipy.stats import quantile_test
+
+    sample = np.asarray(values, dtype=float)
+    sample = np.sort(sample[~np.isnan(sample)])
+    least = needed(p, confidence)
+    if len(sample) < least:
+        return Quantile(p, None, None, None, len(sample), least)
+    interval: Any = quantile_test(sample, p=p).confidence_interval(confidence)  # scipy-stubs take it for a float
+    return Quantile(p, point(sample, p), float(interval.low), float(interval.high), len(sample), least)
+
+
+def point(values: ArrayLike, p: float) -> float:
+    """The percentile alone: linear between neighbours, and inf as soon as one of the two is."""
+    import numpy as np
+
+    sample = np.sort(np.asarray(values, dtype=float))
+    position = p * (len(sample) - 1)
+    below, above = sample[math.floor(position)], sample[math.ceil(position)]
+    if below == above:
+        return float(below)
+    return float(below + (above - below) * (position - math.floor(position)))
+
+
+def median(values: ArrayLike) -> Quantile:
+    return quantile(values, 0.5)
+
+
+def pooled(groups: Sequence[Sequence[float]], ps: Sequence[float], *, seed: int = 0) -> list[Quantile]:
+    """Percentiles of values pooled over groups (the gaps of requests), with percentile-bootstrap intervals.
+
+    Groups are resampled whole, `RESAMPLES` times. Below 20 groups there is no number.
+    """
+    import numpy as np
+
+    kept = [group for group in groups if len(group)]
+    if len(kept) < _CLUSTERS:
+        return [Quantile(p, None, None, None, len(kept), _CLUSTERS) for p in ps]
+    values = np.concatenate([np.asarray(group, dtype=float) for group in kept])
+    owner = np.repeat(np.arange(len(kept)), [len(group) for group in kept])
+    order = np.argsort(values, kind="stable")
+    values, owner = values[order], owner[order]
+    rng = np.random.default_rng(seed)
+    replicates = np.array([_weighted(values, _draw(rng, len(kept))[owner], ps) for _ in range(RESAMPLES)])
+    tail = (1 - CONFIDENCE) / 2
+    return [
+        Quantile(p, point(values, p), point(column, tail), point(column, 1 - tail), len(kept), _CLUSTERS)
+        for p, column in zip(ps, replicates.T, strict=True)
+    ]
+
+
+def _draw(rng: Any, size: int) -> NDArray[Any]:
+    """How often each of `size` groups is drawn."""
+    import numpy as np
+
+    counts: NDArray[Any] = np.bincount(rng.integers(size, size=size), minlength=size)
+    return counts
+
+
+def _weighted(values: NDArray[Any], weights: NDArray[Any], ps: Sequence[float]) -> list[float]:
+    """Percentiles of sorted values, each counted as often as its weight says."""
+    import numpy as np
+
+    seen = np.cumsum(weights)
+    last = seen[-1] - 1
+    return [float(values[np.searchsorted(seen, p * last, side="right")]) for p in ps]

@@ -1,0 +1,154 @@
+"""Per model: what it did, how sure that is, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from ..live.harmless import plain_line
+from .record import Trial
+from .results import good
+from .statistics import Quantile, pooled, quantile
+from .throughput import span_s, throughput
+from .words import counted, digits
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from .results import Result
+
+WORDS: Final = {
+    "n": "n",
+    "errors": "errors",
+    "ttft_p50_ms": "TTFT p50 (ms)",
+    "ttft_p95_ms": "TTFT p95 (ms)",
+    "ttft_p99_ms": "TTFT p99 (ms)",
+    "ttfa_p50_ms": "TTFA p50 (ms)",
+    "e2e_p50_s": "E2E p50 (s)",
+    "gap_p50_ms": "gap p50 (ms)",
+    "gap_p99_ms": "gap p99 (ms)",
+    "tpot_p50_ms": "TPOT p50 (ms)",
+    "decode_tokens_per_s": "decode tok/s",
+    "e2e_tokens_per_s": "e2e tok/s",
+    "characters_per_s": "characters/s",
+    "goodput_per_s": "goodput (req/s)",
+    "output_tokens": "output tokens per request",
+    "cached_tokens": "cached tokens per request",
+    "usd_per_request": "USD per request",
+    "usd_per_1k_requests": "USD per 1k requests",
+    "usd_per_1m_tokens": "USD per 1M tokens",
+    "price_source": "price",
+    "price_as_of": "as of",
+}
+"""The columns of `summary()` and their words in a table."""
+
+
+def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
+    """One row a model (index: `provider:model`), columns as in `WORDS`.
+
+    n counts all requests, errors those that failed. Percentiles are `Quantile`s with 95 % intervals, of the requests
+    that succeeded; with `adjusted`, failures count as +∞ in TTFT, TTFA and E2E. Rates are medians over requests. Gap
+    percentiles are pooled over requests. goodput_per_s: requests that met all limits / the run's span; None without
+    limits. usd_per_request: mean over the requests that brought output and whose cost is known, as a Decimal;
+    usd_per_1m_tokens: the sum of those / their prompt and output tokens together.
+    """
+    from pandas import DataFrame
+
+    span = span_s(result)
+    rows = [_row(result, model, span, adjusted) for model in result.models]
+    return DataFrame(rows, index=list(result.models), columns=list(WORDS))
+
+
+def to_markdown(result: Result) -> str:
+    """The summary, a column a model, and below it the run and what to know before believing it."""
+    frame = summary(result)
+    head = ["", *(_cell(result.label(model)) for model in frame.index)]
+    lines = [_line(head), _line(["---", *("---:" for _ in frame.index)])]
+    for column, words in WORDS.items():
+        cells = [_text(value) for value in frame[column]]
+        if any(cell != "–" for cell in cells):
+            lines.append(_line([words, *(_cell(cell) for cell in cells)]))
+    plan = result.plan
+    load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
+    figures = throughput(result)
+    parts = [f"{counted(len(plan.prompts), 'prompt')} × {plan.repeats}", load, f"seed {plan.seed}"]
+    if (rate := figures["system_tokens_per_s"]) is not None:
+        parts.append(f"system {digits(rate)} tok/s")
+    lines += ["", _cell(" · ".join(parts)), ""]
+    lines += [f"* {_cell(note)}" for note in result.notes]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(result: Result, model: str, span: float, adjusted: bool) -> dict[str, Any]:
+    trials = [trial for trial in result.records if trial.model == model]
+    timings = [(trial, trial.timing) for trial in trials]
+    succeeded = [timing for trial, timing in timings if not trial.error]
+    failures = [float("inf")] * (len(trials) - len(succeeded)) if adjusted else []
+
+    def percentile(name: str, p: float = 0.5, extra: Sequence[float] = ()) -> Quantile:
+        known = [value for timing in succeeded if (value := getattr(timing, name)) is not None]
+        return quantile([*known, *extra], p)
+
+    gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99), seed=result.plan.seed)
+    limits = result.plan.limits
+    kept = sum(good(trial, timing, limits) for trial, timing in timings)
+    characters = [trial.characters / timing.e2e_s for trial, timing in timings if not trial.error and timing.e2e_s]
+    return {
+        "n": len(trials),
+        "errors": len(trials) - len(succeeded),
+        "ttft_p50_ms": percentile("ttft_ms", 0.5, failures),
+        "ttft_p95_ms": percentile("ttft_ms", 0.95, failures),
+        "ttft_p99_ms": percentile("ttft_ms", 0.99, failures),
+        "ttfa_p50_ms": percentile("ttfa_ms", 0.5, failures),
+        "e2e_p50_s": percentile("e2e_s", 0.5, failures),
+        "gap_p50_ms": gap_p50,
+        "gap_p99_ms": gap_p99,
+        "tpot_p50_ms": percentile("tpot_ms"),
+        "decode_tokens_per_s": percentile("decode_tokens_per_s"),
+        "e2e_tokens_per_s": percentile("e2e_tokens_per_s"),
+        "characters_per_s": quantile(characters, 0.5),
+        "goodput_per_s": kept / span if limits and span else None,
+        "output_tokens": _mean([trial.output_tokens for trial in trials if not trial.error]),
+        "cached_tokens": _mean([trial.cached_tokens for trial in trials if not trial.error]),
+        **_money(trials),
+    }
+
+
+def _money(trials: Sequence[Trial]) -> dict[str, Any]:
+    priced = [trial for trial in trials if trial.usd is not None and (trial.reads or not trial.error)]
+    usd = sum((trial.usd for trial in priced if trial.usd is not None), Decimal(0))
+    tokens = sum((trial.prompt_tokens or 0) + (trial.output_tokens or 0) for trial in priced)
+    latest = next((trial for trial in reversed(trials) if trial.price_source or trial.price_note), None)
+    source = "" if latest is None else ": ".join(filter(None, (latest.price_note, latest.price_source)))
+    return {
+        "usd_per_request": usd / len(priced) if priced else None,
+        "usd_per_1k_requests": usd * 1000 / len(priced) if priced else None,
+        "usd_per_1m_tokens": usd * 1_000_000 / tokens if tokens else None,
+        "price_source": source,
+        "price_as_of": "" if latest is None else latest.price_as_of,
+    }
+
+
+def _mean(values: Sequence[int | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value or value == "":
+        return "–"
+    if isinstance(value, Decimal):
+        return digits(float(value))
+    if isinstance(value, float):
+        return digits(value)
+    return str(value)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Text in which nothing is Markdown: models' names are a user's, and notes may quote a service."""
+    return plain_line(text).replace("|", "\\|")

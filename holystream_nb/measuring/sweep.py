@@ -1,0 +1,170 @@
+"""hs.sweep: the same question under rising load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import SetupError
+from . import addresses
+from .bench import bench
+from .journal import read
+from .plan import Prompt
+from .results import Result
+from .statistics import quantile
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS: Final = (
+    "model",
+    "concurrency",
+    "n",
+    "errors",
+    "ttft_p50_ms",
+    "ttft_p95_ms",
+    "decode_tokens_per_s",
+    "system_tokens_per_s",
+    "requests_per_s",
+    "goodput_per_s",
+    "timing_error_p95_ms",
+)
+_PER_CLIENT: Final = 3
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A Result for each model and concurrency; `path` is the folder of their files."""
+
+    results: tuple[Result, ...]
+    path: Path
+
+    def __repr__(self) -> str:
+        return f"<Sweep of {len(self.results)} runs in {self.path}>"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(result.models[0] for result in self.results))
+
+    def of(self, model: str) -> list[Result]:
+        """A model's results, by rising concurrency; `model` may lack its provider."""
+        found = [result for result in self.results if model in (result.models[0], result.models[0].partition(":")[2])]
+        return sorted(found, key=lambda result: result.plan.concurrency or 0)
+
+    def table(self) -> DataFrame:
+        """One row a run (`COLUMNS`): TTFT and decode tok/s as `Quantile`s, rates as `Result.throughput` has them."""
+        from pandas import DataFrame
+
+        rows = [_row(result) for model in self.models for result in self.of(model)]
+        return DataFrame(rows, columns=list(COLUMNS))
+
+    def knee(self, model: str) -> int | None:
+        """The concurrency past which more load brings this model little more system tok/s; see `knee`."""
+        points = [
+            (result.plan.concurrency or 0, rate)
+            for result in self.of(model)
+            if (rate := result.throughput()["system_tokens_per_s"]) is not None
+        ]
+        return knee(points)
+
+
+async def sweep(
+    models: str | Sequence[str],
+    prompts: str | Sequence[Prompt],
+    *,
+    concurrencies: Sequence[int] = (1, 4, 16, 64),
+    repeats: int | None = None,
+    max_cost: Any = None,
+    path: str | Path | None = None,
+    **options: Any,
+) -> Sweep:
+    """One closed-loop bench for each model and concurrency, models apart: their throughputs must not mix.
+
+    repeats: by default so many that each client makes three requests; never fewer than two.
+    max_cost: USD of each single bench.
+    path: a folder for the runs' files; runs that are there already are continued.
+    options: as for `bench`.
+    """
+    if taken := {"concurrency", "rate", "resume"} & options.keys():
+        raise SetupError(f"A sweep sets {', '.join(sorted(taken))} itself: give concurrencies.")
+    asked = [prompts] if isinstance(prompts, str) else list(prompts)
+    named = [models] if isinstance(models, str) else list(models)
+    folder = _folder(path)
+    results = []
+    for model in named:
+        for concurrency in sorted(set(concurrencies)):
+            least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked)))
+            label = addresses.full(model, options.get("base_url"))
+            file = folder / f"{_file_name(label)}-{concurrency}.jsonl"
+            begun = file.exists()
+            result = await bench(
+                model,
+                asked,
+                repeats=max(least, repeats or 1),
+                concurrency=concurrency,
+                max_cost=max_cost,
+                path=None if begun else file,
+                resume=file if begun else None,
+                **options,
+            )
+            results.append(result)
+    return Sweep(tuple(results), folder)
+
+
+def load_sweep(folder: Path) -> Sweep:
+    """The Sweep of a folder."""
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise SetupError(f"{folder} has no runs in it.")
+    return Sweep(tuple(Result(read(file), file) for file in files), folder)
+
+
+def knee(points: Sequence[tuple[float, float]]) -> int | None:
+    """Of (concurrency, throughput) points, the concurrency farthest above the line from the first to the last.
+
+    Both axes are scaled to 0 … 1, as the Kneedle method does (Satopää et al., 2011). None with fewer than three points,
+    or where no point lies above the line: throughput then still grows as fast as the load.
+    """
+    ordered = sorted(points)
+    if len(ordered) < 3:
+        return None
+    (first, low), (last, high) = ordered[0], ordered[-1]
+    top = max(rate for _, rate in ordered)
+    if last == first or top <= low:
+        return None
+    end = (high - low) / (top - low)
+    heights = [((rate - low) / (top - low)) - end * (load - first) / (last - first) for load, rate in ordered]
+    best = max(range(len(ordered)), key=heights.__getitem__)
+    return int(ordered[best][0]) if heights[best] > 1e-9 else None
+
+
+def _row(result: Result) -> dict[str, Any]:
+    succeeded = [trial.timing for trial in result.records if not trial.error]
+    ttfts = [timing.ttft_ms for timing in succeeded if timing.ttft_ms is not None]
+    rates = [rate for timing in succeeded if (rate := timing.decode_tokens_per_s) is not None]
+    return {
+        "model": result.models[0],
+        "concurrency": result.plan.concurrency,
+        "n": len(result.records),
+        "errors": len(result.records) - len(succeeded),
+        "ttft_p50_ms": quantile(ttfts, 0.5),
+        "ttft_p95_ms": quantile(ttfts, 0.95),
+        "decode_tokens_per_s": quantile(rates, 0.5),
+        **result.throughput(),
+        "timing_error_p95_ms": result.calibration.ttft_ms[1] if result.calibration else None,
+    }
+
+
+def _folder(path: str | Path | None) -> Path:
+    if path is not None:
+        return Path(path).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("holystream_nb", appauthor=False) / "runs" / f"sweep-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+
+
+def _file_name(model: str) -> str:
+    return "".join(character if character.isalnum() or character in ".-" else "_" for character in model)

@@ -1,0 +1,219 @@
+"""Usage times a price card is a cost: exact decimals, with the price's source and date.
+
+HolySheep's card is data (`prices.toml`); everybody else's list prices are genai-prices', whose own sum is used (cached
+input, tiers, prices by the time of day). A price nobody knows is unknown, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Context, Decimal, localcontext
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from .events import Usage
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+
+UNKNOWN: Final = "unknown"
+LOCAL: Final = "local, no price"
+SIMULATED: Final = "simulated"
+
+_EXACT: Final = Context(prec=60)  # the caller's own decimal context must not round money
+_MILLION: Final = Decimal(1_000_000)
+
+
+class Row(Protocol):
+    """A seller's own price of one model, in USD per million tokens (`providers.Price`)."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def input(self) -> Decimal | None: ...
+    @property
+    def output(self) -> Decimal | None: ...
+    @property
+    def cached_input(self) -> Decimal | None: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def as_of(self) -> str: ...
+
+
+class Seller(Protocol):
+    """What a price depends on besides the model (`providers.Provider`, where the fields are explained)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def price_list(self) -> str: ...
+    @property
+    def prices(self) -> Iterable[Row]: ...
+    @property
+    def cny_per_usd(self) -> Decimal: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PriceCard:
+    """The prices of one model at one moment, in USD per million tokens; None is unknown.
+
+    `input` is for tokens that were not cached; without a price of their own, cached tokens cost as much. `note` is ""
+    for a real price, else `unknown`, `local, no price` or `simulated`. Where `list_id` names a provider of
+    genai-prices, `cost` uses that list's own sum for the time `at`: the prices here are then its first tier's.
+    """
+
+    model: str
+    input: Decimal | None
+    output: Decimal | None
+    cached_input: Decimal | None
+    cny_per_usd: Decimal
+    source: str
+    as_of: str
+    note: str = ""
+    list_id: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a request cost, in USD and, at the seller's rate, in CNY; None is unknown.
+
+    `exact` is False where the tokens were counted here and not reported. `note` is as in PriceCard: "" for a real
+    price. `source` and `as_of` say where the price comes from and from when it is.
+    """
+
+    usd: Decimal | None
+    cny: Decimal | None
+    exact: bool
+    source: str
+    as_of: str
+    note: str = ""
+
+
+def price_card(seller: Seller, model: str, at: datetime | None = None) -> PriceCard:
+    """The card of a model at a seller, for a request made at a time (now).
+
+    A seller's own prices come first, then its price list: `card`, `simulated`, `own`, `local`, or a provider's id in
+    genai-prices.
+    """
+    note = SIMULATED if seller.price_list == "simulated" else ""
+    for row in seller.prices:
+        if row.model.lower() == model.lower():
+            return PriceCard(
+                model, row.input, row.output, row.cached_input, seller.cny_per_usd, row.source, row.as_of, note
+            )
+    if seller.price_list in ("card", "simulated"):
+        return _holysheep(seller, model, note)
+    if seller.price_list == "local":
+        return _without(seller, model, "it runs on your own machine", LOCAL)
+    if seller.price_list == "own":
+        return _without(seller, model, f"no price of {model!r} at {seller.name} is known")
+    return _listed(seller, model, at or datetime.now(UTC))
+
+
+def cost(usage: Usage, card: PriceCard) -> Cost:
+    """The cost of a usage; unknown where a token count or a price it needs is missing, or the counts contradict.
+
+    `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning: nothing is added twice.
+    """
+    prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0
+    usd = cny = None
+    with localcontext(_EXACT):
+        if prompt is not None and completion is not None and 0 <= cached <= prompt and completion >= 0:
+            usd = (_card_sum if card.list_id is None else _list_sum)(card, prompt, cached, completion)
+        if usd is not None:
+            cny = usd * card.cny_per_usd
+    note = UNKNOWN if usd is None and card.note != LOCAL else card.note
+    return Cost(usd, cny, usage.exact, card.source, card.as_of, note)
+
+
+def _card_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Decimal | None:
+    cached_price = card.input if card.cached_input is None else card.cached_input
+    total = Decimal(0)
+    for tokens, price in ((prompt - cached, card.input), (cached, cached_price), (completion, card.output)):
+        if tokens and price is None:
+            return None
+        total += tokens * (price or 0)
+    known = card.input is not None or card.output is not None
+    return total / _MILLION if known else None
+
+
+def _list_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Decimal | None:
+    if (prompt and card.input is None) or (completion and card.output is None):
+        return None
+    from genai_prices import Usage as Reported
+
+    _, model = _snapshot().find_provider_model(card.model, None, card.list_id, None)
+    usage = Reported(input_tokens=prompt, cache_read_tokens=cached, output_tokens=completion)
+    return model.get_prices(card.at or datetime.now(UTC)).calc_price(usage)["total_price"]
+
+
+def _listed(seller: Seller, model: str, at: datetime) -> PriceCard:
+    from genai_prices import __version__
+
+    as_of = f"genai-prices {__version__}"
+    try:
+        lister, listed = _snapshot().find_provider_model(model, None, seller.price_list, None)
+    except LookupError:
+        return _without(seller, model, f"no price of {model!r} at {seller.price_list!r} is listed", as_of=as_of)
+    prices = listed.get_prices(at)
+    input_, output = _first_tier(prices.input_mtok), _first_tier(prices.output_mtok)
+    if input_ is None and output is None:
+        return _without(seller, model, f"{lister.name} lists {listed.id!r} without a price per token", as_of=as_of)
+    return PriceCard(
+        model,
+        input_,
+        output,
+        _first_tier(prices.cache_read_mtok),
+        seller.cny_per_usd,
+        source=f"list price of {listed.id} at {lister.name}",
+        as_of=as_of,
+        list_id=seller.price_list,
+        at=at,
+    )
+
+
+def _first_tier(price: Any) -> Decimal | None:
+    first: Decimal | None = getattr(price, "base", price)
+    return first
+
+
+def _holysheep(seller: Seller, model: str, note: str) -> PriceCard:
+    card = _holysheep_card()
+    row = card["models"].get(model.lower())
+    if row is None:
+        return _without(seller, model, f"HolySheep's documents give no price of {model!r}", as_of=card["as_of"])
+    return PriceCard(
+        model,
+        row["input"],
+        row["output"],
+        row.get("cached_input"),
+        seller.cny_per_usd,
+        source=row["source"],
+        as_of=card["as_of"],
+        note=note,
+    )
+
+
+def _without(seller: Seller, model: str, reason: str, note: str = UNKNOWN, as_of: str = "") -> PriceCard:
+    return PriceCard(model, None, None, None, seller.cny_per_usd, reason, as_of, note)
+
+
+@cache
+def _holysheep_card() -> Mapping[str, Any]:
+    import tomllib
+    from pathlib import Path
+
+    return tomllib.loads(Path(__file__).with_name("prices.toml").read_text("utf-8"), parse_float=Decimal)
+
+
+@cache
+def _snapshot() -> DataSnapshot:
+    """Our own copy of the list: the library's global one can be replaced by anybody."""
+    from genai_prices.data import providers
+    from genai_prices.data_snapshot import DataSnapshot
+
+    return DataSnapshot(providers=providers, from_auto_update=False)

@@ -1,0 +1,220 @@
+"""Events folded into a Reply."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from typing import Any
+
+from .errors import HolystreamError
+from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
+from .pricing import Cost
+from .timing import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function the model asks for; `arguments` is JSON text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What arrived for one request, whole or not.
+
+    `finish_reason` is the service's own word (stop, length, tool_calls, …) or one of ours: `stopped` (by the user),
+    `interrupted` (the connection broke), `truncated` (it ended without saying so); "" where nothing arrived or the
+    answer is not finished. `error` is set when the request failed; what had arrived is kept all the same.
+    `other_choices` are the texts of further choices (`n` > 1); `data` is the parsed answer where JSON was asked for.
+    """
+
+    text: str
+    reasoning: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: str
+    usage: Usage
+    timing: Timing
+    cost: Cost
+    model: str
+    provider: str
+    request_id: str | None = None
+    error: HolystreamError | None = None
+    other_choices: tuple[str, ...] = field(default=(), repr=False)
+    data: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        tokens = self.usage.completion_tokens
+        approx = "" if self.usage.exact else "≈"
+        count = "unknown" if tokens is None else f"{approx}{tokens}"
+        return f"<Reply {self.provider}:{self.model} {self.finish_reason or 'unfinished'} {count} tokens>"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a running stream stands, for a display: cheap at any length.
+
+    `tokens` counts output events, `reasoning_tokens` those of reasoning; `tokens_per_s` is their rate since the first;
+    `thinking_ms` is from the first reasoning to the first answer, or to the last reasoning so far; `notice` says what
+    it waits for.
+    """
+
+    elapsed_ms: float
+    ttft_ms: float | None
+    tokens: int
+    tokens_per_s: float | None
+    reasoning_tokens: int
+    thinking_ms: float
+    notice: str
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class Fold:
+    """Takes a stream's events one by one; `reply` makes the Reply of what has come so far.
+
+    Memory is the text, plus eight bytes for every read that brought output.
+    """
+
+    def __init__(self) -> None:
+        self._text = StringIO()
+        self._reasoning = StringIO()
+        self._calls: dict[int, _Call] = {}
+        self._others: dict[int, StringIO] = {}
+        self._usage: Usage | None = None
+        self._reads: array[int] = array("q")
+        self._last_read = -1
+        self._first_answer: int | None = None
+        self._first_chunk_tokens = 1
+        self._first_reasoning = self._last_reasoning = 0
+        self.output_events = 0
+        self.reasoning_events = 0
+
+    def add(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Text:
+            self._text.write(event.text)  # type: ignore[union-attr]  # `kind is` is faster than isinstance, mypy cannot see it
+        elif kind is Reasoning:
+            self._add_reasoning(event.read)
+            self._reasoning.write(event.text)  # type: ignore[union-attr]
+        elif isinstance(event, ToolCallPart):
+            self._add_call(event)
+        elif isinstance(event, Usage):
+            self._add_usage(event)
+            return
+        elif isinstance(event, OtherChoice):
+            self._others.setdefault(event.choice, StringIO()).write(event.text)
+            return
+        else:
+            return
+        self.output_events += 1
+        read = event.read
+        if read != self._last_read:
+            self._last_read = read
+            self._reads.append(read)
+        if self._first_answer is None and kind is not Reasoning:
+            self._first_answer = read
+
+    def _add_reasoning(self, read: int) -> None:
+        if not self.reasoning_events:
+            self._first_reasoning = read
+        self._last_reasoning = read
+        self.reasoning_events += 1
+
+    def _add_call(self, part: ToolCallPart) -> None:
+        call = self._calls.setdefault(part.index, _Call())
+        call.id = call.id or part.id
+        call.name = call.name or part.name
+        call.arguments.append(part.arguments)
+
+    def _add_usage(self, usage: Usage) -> None:
+        self._usage = usage
+        if len(self._reads) == 1 and usage.read == self._reads[0] and usage.completion_tokens:
+            self._first_chunk_tokens = usage.completion_tokens
+
+    @property
+    def first_read(self) -> int | None:
+        return self._reads[0] if self._reads else None
+
+    @property
+    def events_per_s(self) -> float | None:
+        """Output events after the first read / time since then."""
+        if len(self._reads) < 2:
+            return None
+        return (self.output_events - 1) * 1e9 / (self._reads[-1] - self._reads[0])
+
+    @property
+    def thinking_ms(self) -> float:
+        """First reasoning to first answer, or to the last reasoning so far; 0 without reasoning."""
+        end = self._last_reasoning if self._first_answer is None else self._first_answer
+        return max(0, end - self._first_reasoning) / 1e6 if self.reasoning_events else 0.0
+
+    def usage(self, *, whole: bool, prompt_estimate: int) -> Usage:
+        """What the service reported, if the answer is `whole`; else counted here: one token an output event."""
+        if whole and self._usage is not None and self._usage.completion_tokens is not None:
+            return self._usage
+        prompt = self._usage.prompt_tokens if self._usage else None
+        prompt = prompt_estimate if prompt is None else prompt
+        count = self.output_events
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=count,
+            total_tokens=prompt + count,
+            exact=False,
+            read=self._last_read,
+        )
+
+    def reply(
+        self,
+        *,
+        finish_reason: str,
+        whole: bool,
+        prompt_estimate: int,
+        hides_reasoning: bool,
+        cost: Callable[[Usage], Cost],
+        model: str,
+        provider: str,
+        stamps: Timing,
+        request_id: str | None,
+        error: HolystreamError | None,
+    ) -> Reply:
+        usage = self.usage(whole=whole, prompt_estimate=prompt_estimate)
+        return Reply(
+            text=self._text.getvalue(),
+            reasoning=self._reasoning.getvalue(),
+            tool_calls=tuple(
+                ToolCall(call.id, call.name, "".join(call.arguments)) for _, call in sorted(self._calls.items())
+            ),
+            finish_reason=finish_reason,
+            usage=usage,
+            timing=replace(
+                stamps,
+                reads=self._reads[:],
+                first_answer=self._first_answer,
+                output_tokens=usage.completion_tokens,
+                visible_tokens=self._visible_tokens(usage, hides_reasoning),
+                first_chunk_tokens=min(self._first_chunk_tokens, usage.completion_tokens or 1),
+            ),
+            cost=cost(usage),
+            model=model,
+            provider=provider,
+            request_id=request_id,
+            error=error,
+            other_choices=tuple(text.getvalue() for _, text in sorted(self._others.items())),
+        )
+
+    def _visible_tokens(self, usage: Usage, hides_reasoning: bool) -> int | None:
+        if usage.completion_tokens is None or not usage.exact or self.reasoning_events:
+            return usage.completion_tokens
+        if usage.reasoning_tokens is None:
+            return None if hides_reasoning else usage.completion_tokens
+        return usage.completion_tokens - usage.reasoning_tokens

@@ -1,0 +1,229 @@
+"""What the simulator answers: tokens of reasoning and text, or tool calls, and why they end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from random import Random
+from typing import Any
+
+import msgspec
+
+from . import prose
+from .faults import Faults
+from .request import ChatRequest, Tool
+from .schema import value_for
+from .tokens import tokenize
+
+_LEAST, _MOST = 120, 250
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ASKED: tuple[tuple[str, Callable[[prose.Topic], str]], ...] = (
+    (r"\bcode\b|\bpython\b|\bfunction\b|\bscript\b", prose.code),
+    (r"\btables?\b", prose.table),
+    (r"\b(?:bullets?|lists?)\b", prose.bullets),
+    (r"\b(?:steps|instructions)\b", prose.steps),
+    (r"\b(?:maths?|mathematics|formula|equation)\b", prose.maths),
+    (r"\b(?:quote|quotation)\b", prose.quote),
+    (r"\b(?:tasks?|to-?do|checklist)\b", prose.tasks),
+    (r"\b(?:emoji|chinese|japanese|korean|unicode)\b", prose.scripts),
+)
+_SECTIONS = tuple(section for _, section in _ASKED)
+_COUNT = re.compile(r"\bcount (?:up )?to (\d{1,5})\b", re.IGNORECASE)
+_REPEAT = re.compile(r"\s*repeat after me:[ \t]*\n?", re.IGNORECASE)
+_SENTENCES = re.compile(rf"\bin ({'|'.join(_NUMBERS[1:])}|[1-9]\d?) (?:\w+ )?sentences?\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One tool call: `arguments` is JSON text in tokens; with its name it counts `len(arguments) + 1` tokens."""
+
+    id: str
+    name: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One choice; `text` may be a sequence that makes its tokens as they are asked for."""
+
+    reasoning: Sequence[str]
+    text: Sequence[str]
+    calls: tuple[Call, ...]
+    finish: str
+
+    @property
+    def tokens(self) -> int:
+        """What usage reports as completion tokens."""
+        return len(self.reasoning) + len(self.text) + sum(1 + len(call.arguments) for call in self.calls)
+
+
+@dataclass(frozen=True)
+class Stretch(Sequence[str]):
+    """`size` tokens that are not kept: numbers ("0 ", "1 ", …), or `words` over and over."""
+
+    size: int
+    words: Sequence[str]
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(islice(self, *index.indices(self.size)))
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        return self.words[index % len(self.words)] if self.words else f"{index} "
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(self.size))
+
+
+def answer(request: ChatRequest, seed: int, choice: int) -> Answer:
+    """The answer to a request; the same request, seed and choice give the same answer."""
+    rng = Random(f"answer {seed} {request.digest} {choice}")  # noqa: S311 - variety, not a secret
+    faults, limit = request.faults, request.limit
+    calls = _calls(request, rng)
+    reasons = request.profile.reasons or faults.reasoning is not None
+    reasoning: Sequence[str] = tokenize(prose.thoughts(_topic(request))) if reasons else []
+    text: Sequence[str] = [] if calls else tokenize(_text(request, rng))
+    if faults.tokens is not None and not calls:
+        text = Stretch(faults.tokens, [] if faults.numbered else [*text, "\n\n"])
+    elif faults.numbered:
+        text = Stretch(len(text), [])
+    text = _with_extra(text, faults)
+    whole = Answer(reasoning, text, calls, "tool_calls" if calls else "stop")
+    return whole if limit is None or whole.tokens <= limit else _shortened(whole, limit)
+
+
+def _shortened(whole: Answer, limit: int) -> Answer:
+    reasoning = whole.reasoning[:limit]
+    limit -= len(reasoning)
+    text = Stretch(limit, whole.text.words) if isinstance(whole.text, Stretch) else whole.text[:limit]
+    calls = []
+    for call in whole.calls:
+        if limit > 0:
+            calls.append(replace(call, arguments=call.arguments[: limit - 1]))
+            limit -= 1 + len(calls[-1].arguments)
+    return Answer(reasoning, text, tuple(calls), "length")
+
+
+def _with_extra(text: Sequence[str], faults: Faults) -> Sequence[str]:
+    """The text with the tokens that some faults add, after `after` tokens."""
+    extra = []
+    if faults.split_utf8:
+        extra.append(" 🐑漢é")
+    if faults.bad_utf8:
+        extra.append(" \ufffd")  # `framing` makes a bad byte of it
+    if faults.separators:
+        extra.append(" \u2028 \u2029 \x85")
+    if faults.huge:
+        extra.append(" b" + "a" * (faults.huge - 1))
+    return [*text[: faults.after], *extra, *text[faults.after :]] if extra else text
+
+
+def _topic(request: ChatRequest) -> prose.Topic:
+    asked = [message.text for message in request.messages if message.role == "user"] or [request.messages[-1].text]
+    earlier = prose.subject(asked[-2]) if len(asked) > 1 else ""
+    return prose.Topic(prose.subject(asked[-1]), earlier, request.profile)
+
+
+def _prompt(request: ChatRequest) -> str:
+    return next(
+        (message.text for message in reversed(request.messages) if message.role == "user"), request.messages[-1].text
+    )
+
+
+def _text(request: ChatRequest, rng: Random) -> str:
+    topic, prompt = _topic(request), _prompt(request)
+    if found := _REPEAT.match(prompt):
+        return prompt[found.end() :]
+    if isinstance(request.json, dict):
+        return _json(value_for(request.json, prompt))
+    if request.json or re.search(r"\bjson\b", prompt, re.IGNORECASE):
+        return _json_about(topic)
+    if request.messages[-1].role == "tool":
+        result = " ".join(request.messages[-1].text.split())[:200].replace("`", "'")
+        return f"{prose.opening(topic)}\n\nThe tool returned `{result}`."
+    if found := _COUNT.search(prompt):
+        return ", ".join(str(number) for number in range(1, int(found[1]) + 1))
+    if found := _SENTENCES.search(prompt):
+        return _sentences(topic, found[1].lower(), rng)
+    asked = [section(topic) for pattern, section in _ASKED if re.search(pattern, prompt, re.IGNORECASE)]
+    if asked:
+        return "\n\n".join([prose.opening(topic), *asked])
+    return _varied(topic, rng)
+
+
+def _varied(topic: prose.Topic, rng: Random) -> str:
+    """The opening and sections in a seeded order, until there are enough tokens and before there are too many."""
+    text = prose.opening(topic)
+    size = len(tokenize(text))
+    for section in rng.sample(_SECTIONS, len(_SECTIONS)):
+        more = "\n\n" + section(topic)
+        if size < _LEAST and size + len(tokenize(more)) <= _MOST:
+            text += more
+            size += len(tokenize(more))
+    return text
+
+
+def _sentences(topic: prose.Topic, number: str, rng: Random) -> str:
+    wanted = _NUMBERS.index(number) if number in _NUMBERS else int(number)
+    first, *others = prose.sentences(topic)
+    kept = others[:1] if topic.earlier else []
+    rest = others[len(kept) :]
+    rng.shuffle(rest)
+    rest *= 1 + wanted // len(rest)
+    return " ".join([first, *kept, *rest][:wanted])
+
+
+def _json_about(topic: prose.Topic) -> str:
+    return _json(
+        {
+            "simulated": True,
+            "subject": topic.subject,
+            "asked_before": topic.earlier or None,
+            "model_played": topic.profile.model,
+            "first_token_ms": topic.profile.first_ms,
+            "gap_ms": topic.profile.gap_ms,
+            "notes": ["no model was asked", "这是模拟器的回答"],
+        }
+    )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _calls(request: ChatRequest, rng: Random) -> tuple[Call, ...]:
+    """A call for every tool that must be called or whose name the prompt mentions; none after a tool's result."""
+    prompt, shape = _prompt(request), request.faults.tools
+    called = [tool for tool in request.tools if _is_mentioned(tool, prompt)]
+    if request.messages[-1].role == "tool" and not shape:
+        called = []
+    elif request.wanted_tool:
+        wanted = [tool for tool in request.tools if tool.name == request.wanted_tool]
+        called = wanted or called or list(request.tools[:1])
+    if shape:
+        called = called or list(request.tools[:1]) or [Tool("look_up", {"properties": {"subject": {"type": "string"}}})]
+        called = (called * 2)[:2] if shape == "interleaved" else called
+    elif not request.parallel_calls:
+        called = called[:1]
+    return tuple(
+        Call(
+            id=f"call_{rng.getrandbits(64):016x}",
+            name=tool.name,
+            arguments=()
+            if shape == "no-arguments"
+            else tuple(
+                tokenize(msgspec.json.encode(value_for(tool.parameters or {"type": "object"}, prompt)).decode())
+            ),
+        )
+        for tool in called
+    )
+
+
+def _is_mentioned(tool: Tool, prompt: str) -> bool:
+    spoken = re.escape(tool.name).replace("_", "[_ ]")
+    return re.search(rf"\b{spoken}\b", prompt, re.IGNORECASE) is not None

@@ -1,0 +1,237 @@
+"""The body of `POST /v1/chat/completions`, checked and reduced to what the simulator uses."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from .faults import FaultError, Faults, parse
+from .profiles import PROFILES, Profile
+from .refusals import Refusal
+from .tokens import tokenize
+
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message, its content reduced to text."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function the model may call; `parameters` is its JSON schema."""
+
+    name: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One request: `limit` is max_tokens, `wanted_tool` a name, "required" or "", `json` True or a JSON schema.
+
+    `digest` names everything that shapes the answer (not the seed, nor whether it is streamed).
+    """
+
+    profile: Profile
+    faults: Faults
+    messages: tuple[Message, ...]
+    stream: bool
+    include_usage: bool
+    limit: int | None
+    choices: int
+    seed: int | None
+    tools: tuple[Tool, ...]
+    wanted_tool: str
+    parallel_calls: bool
+    json: bool | dict[str, Any]
+    prompt_tokens: int
+    digest: str
+
+
+def read(body: bytes, header: str) -> ChatRequest:
+    """The request in `body`, with the faults of its model's suffix and of the X-Simulate `header` (which wins).
+
+    Raises Refusal: 400 naming the parameter, 404 naming the model.
+    """
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise Refusal(400, f"The body is not JSON: {exc}") from exc
+    if not isinstance(data, dict):
+        raise Refusal(400, "The body must be a JSON object.")
+    fields = _Fields({name: value for name, value in data.items() if value is not None})
+    model, _, suffix = fields.text("model").partition("#")
+    try:
+        faults = parse(suffix, header)
+    except FaultError as exc:
+        raise Refusal(400, str(exc), param="X-Simulate", code="unknown_fault") from exc
+    messages = tuple(_message(item, f"messages[{n}]") for n, item in enumerate(fields.list("messages", least=1)))
+    stream = fields.flag("stream")
+    fields.number("temperature", 0, 2)
+    fields.number("top_p", 0, 1)
+    limit = fields.integer("max_completion_tokens", 1) or fields.integer("max_tokens", 1)
+    tools, wanted_tool = _tools(fields)
+    if model not in PROFILES:
+        raise Refusal(
+            404,
+            f"The model `{model}` does not exist; the simulator has {', '.join(PROFILES)}.",
+            param="model",
+            code="model_not_found",
+        )
+    shaping = {
+        name: value
+        for name, value in data.items()
+        if name not in ("seed", "stream", "stream_options", "model", "user", "metadata")
+    }
+    return ChatRequest(
+        profile=PROFILES[model],
+        faults=faults,
+        messages=messages,
+        stream=stream,
+        include_usage=_include_usage(fields, stream),
+        limit=limit,
+        choices=fields.integer("n", 1, 128) or 1,
+        seed=fields.integer("seed"),
+        tools=tools,
+        wanted_tool=wanted_tool,
+        parallel_calls=fields.flag("parallel_tool_calls", default=True),
+        json=_json(fields),
+        prompt_tokens=sum(len(tokenize(message.text)) for message in messages),
+        digest=hashlib.blake2b(
+            model.encode() + msgspec.json.encode(shaping, order="deterministic"), digest_size=12
+        ).hexdigest(),
+    )
+
+
+class _Fields:
+    """Typed access to a JSON object whose nulls have been dropped; what is wrong is refused by name."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def text(self, name: str) -> str:
+        value = self.values.get(name)
+        if value is None:
+            raise Refusal(400, f"You must provide a `{name}` parameter.", param=name)
+        return str(self._checked(name, value, isinstance(value, str) and bool(value), "a string"))
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.values.get(name, default)
+        return bool(self._checked(name, value, isinstance(value, bool), "true or false"))
+
+    def integer(self, name: str, least: int | None = None, most: int | None = None) -> int | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        good = isinstance(value, int) and not isinstance(value, bool)
+        self._checked(name, value, good, "an integer")
+        return int(self._within(name, value, least, most))
+
+    def number(self, name: str, least: float, most: float) -> None:
+        value = self.values.get(name)
+        if value is not None:
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            self._within(name, self._checked(name, value, good, "a number"), least, most)
+
+    def list(self, name: str, least: int = 0) -> list[Any]:
+        value = self.values.get(name, [])
+        return list(
+            self._checked(name, value, isinstance(value, list) and len(value) >= least, "an array that is not empty")
+        )
+
+    def object(self, name: str) -> dict[str, Any]:
+        value = self.values.get(name, {})
+        return dict(self._checked(name, value, isinstance(value, dict), "an object"))
+
+    @staticmethod
+    def _checked(name: str, value: Any, good: bool, wanted: str) -> Any:
+        if not good:
+            raise Refusal(400, f"Invalid value for `{name}`: expected {wanted}.", param=name, code="invalid_type")
+        return value
+
+    @staticmethod
+    def _within(name: str, value: Any, least: float | None, most: float | None) -> Any:
+        if (least is not None and value < least) or (most is not None and value > most):
+            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+            raise Refusal(400, f"Invalid value for `{name}`: expected {bounds}.", param=name, code="invalid_value")
+        return value
+
+
+def _message(item: Any, where: str) -> Message:
+    if not isinstance(item, dict):
+        raise Refusal(400, f"Invalid value for `{where}`: expected an object.", param=where, code="invalid_type")
+    role = item.get("role")
+    if role not in _ROLES:
+        wanted = ", ".join(_ROLES)
+        raise Refusal(400, f"Invalid value for `{where}.role`: expected one of {wanted}.", param=f"{where}.role")
+    content = item.get("content")
+    if content is None and role == "assistant":
+        content = ""
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        content = "".join(text for part in content if isinstance(text := part.get("text", ""), str))
+    if not isinstance(content, str):
+        wanted = "a string or an array of parts"
+        raise Refusal(400, f"Invalid value for `{where}.content`: expected {wanted}.", param=f"{where}.content")
+    return Message(role, content)
+
+
+def _include_usage(fields: _Fields, stream: bool) -> bool:
+    if "stream_options" not in fields.values:
+        return False
+    options = _Fields(fields.object("stream_options"))
+    if not stream:
+        raise Refusal(400, "`stream_options` is only allowed when `stream` is true.", param="stream_options")
+    return options.flag("include_usage")
+
+
+def _tools(fields: _Fields) -> tuple[tuple[Tool, ...], str]:
+    """The tools, and which one must be called: a name, "required", or "" where the prompt decides."""
+    tools: list[Tool] = []
+    for number, item in enumerate(fields.list("tools")):
+        function = item.get("function") if isinstance(item, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str) or not name:
+            param = f"tools[{number}].function.name"
+            raise Refusal(
+                400, f"Missing required parameter: `{param}`.", param=param, code="missing_required_parameter"
+            )
+        parameters = function.get("parameters")
+        tools.append(Tool(name, parameters if isinstance(parameters, dict) else {}))
+    choice = fields.values.get("tool_choice", "auto")
+    if choice == "none":
+        return (), ""
+    if isinstance(choice, dict):
+        function = choice.get("function")
+        wanted = function.get("name") if isinstance(function, dict) else None
+        if wanted not in [tool.name for tool in tools]:
+            raise Refusal(400, f"Tool choice `{wanted}` is not among the tools.", param="tool_choice")
+        return tuple(tools), wanted
+    if choice not in ("auto", "required"):
+        wanted = "none, auto, required or a function"
+        raise Refusal(400, f"Invalid value for `tool_choice`: expected {wanted}.", param="tool_choice")
+    return tuple(tools), "required" if choice == "required" and tools else ""
+
+
+def _json(fields: _Fields) -> bool | dict[str, Any]:
+    form = fields.object("response_format")
+    kind = form.get("type", "text")
+    if kind == "json_schema":
+        wrapper = form.get("json_schema")
+        schema = wrapper.get("schema") if isinstance(wrapper, dict) else None
+        if not isinstance(schema, dict):
+            param = "response_format.json_schema.schema"
+            raise Refusal(400, f"Missing required parameter: `{param}`.", param=param)
+        return schema
+    if kind not in ("text", "json_object"):
+        wanted = "text, json_object or json_schema"
+        raise Refusal(
+            400, f"Invalid value for `response_format.type`: expected {wanted}.", param="response_format.type"
+        )
+    return bool(kind == "json_object")

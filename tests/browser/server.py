@@ -1,0 +1,113 @@
+"""A Jupyter server of its own for the tests in a browser: JupyterLab at /lab, Notebook 7 at /notebooks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+TOKEN: Final = "holystream-tests"
+_READY_S: Final = 30.0
+_END_S: Final = 10.0
+_OPTIONS: Final = (
+    "--no-browser",
+    "--allow-root",
+    "--ip=127.0.0.1",
+    "--port=0",
+    f"--IdentityProvider.token={TOKEN}",
+    "--ServerApp.terminals_enabled=False",
+    "--LabApp.news_url=",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.expose_app_in_browser=True",
+    "--JupyterNotebookApp.expose_app_in_browser=True",
+)
+# Plugins' settings, by schema. Tests save when they mean to.
+_SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+
+# nbdime is installed for `nbdiff`; its buttons and requests are none of a user's page.
+_WITHOUT_NBDIME: Final[Mapping[str, str]] = {
+    "jupyter_server_config.json": '{"ServerApp": {"jpserver_extensions": {"nbdime": false}}}',
+    "labconfig/page_config.json": '{"disabledExtensions": {"nbdime-jupyterlab": true}}',
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: `url` ends with a slash, `folder` holds its notebooks."""
+
+    url: str
+    folder: Path
+
+
+@contextmanager
+def serving(root: Path, *, speed: str = "max") -> Iterator[Server]:
+    """Runs a server whose every file is below `root`: nothing of the user's configuration is read or changed.
+
+    speed: of the simulator in its kernels, as HOLYSTREAM_SIMULATOR_SPEED takes it.
+    """
+    folder = root / "notebooks"
+    folder.mkdir(parents=True)
+    for schema, values in _SETTINGS.items():
+        file = root / "config" / "lab" / "user-settings" / "@jupyterlab" / f"{schema}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values), encoding="utf-8")
+    for name, text in _WITHOUT_NBDIME.items():
+        file = root / "config" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    log = root / "server.log"
+    command = [sys.executable, "-m", "jupyterlab", *_OPTIONS, f"--ServerApp.root_dir={folder}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=_environment(root, speed), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        yield Server(_url(process, root / "runtime", log), folder)
+    finally:
+        process.terminate()  # ends the kernels too
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _environment(root: Path, speed: str) -> dict[str, str]:
+    """The environment without keys, and with every configuration folder below `root`."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.endswith("_API_KEY") and not name.startswith(("HOLYSTREAM_", "JUPYTER_"))
+    }
+    return {
+        **kept,
+        "HOLYSTREAM_SIMULATOR_SPEED": speed,
+        "IPYTHONDIR": str(root / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(root / "config"),
+        "JUPYTER_DATA_DIR": str(root / "data"),
+        "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
+        "XDG_CONFIG_HOME": str(root / "xdg"),
+    }
+
+
+def _url(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
+    """The address from the file that the server writes once it listens."""
+    too_late = time.monotonic() + _READY_S
+    while process.poll() is None and time.monotonic() < too_late:
+        for file in runtime.glob(f"jpserver-{process.pid}.json"):
+            try:
+                return str(json.loads(file.read_text(encoding="utf-8"))["url"])
+            except ValueError:  # half written
+                break
+        time.sleep(0.02)
+    raise RuntimeError(f"The Jupyter server did not start:\n{log.read_text(errors='replace')[-2000:]}")

@@ -1,0 +1,41 @@
+"""What tests of every room share: a running simulator, and the browser if the machine has one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from holystream_nb import Simulator
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_CHROMIUM = (
+    "NO CHROMIUM ON THIS MACHINE: the browser tests are SKIPPED. On Debian or Ubuntu: apt-get install chromium"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if CHROMIUM is None and not os.environ.get("CI"):
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skip(reason="no chromium"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if CHROMIUM is None:
+        terminalreporter.write_line(NO_CHROMIUM, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    assert CHROMIUM is not None, NO_CHROMIUM
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[Simulator]:
+    """One simulator for the whole run, as fast as possible."""
+    with Simulator(speed=None) as running:
+        yield running

@@ -1,0 +1,102 @@
+"""Before anything is sent: requests, cost, and what may be spent."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from holystream_nb.errors import SetupError
+from holystream_nb.measuring.budget import Budget
+from holystream_nb.measuring.estimate import check_budget, estimate
+from holystream_nb.measuring.plan import Plan
+
+
+def plan(**changes: Any) -> Plan:
+    return Plan(**{"models": ("holysheep:gpt-4.1",), "prompts": ("x" * 375,), "repeats": 10, "cache": True, **changes})
+
+
+def test_the_estimate_is_the_sum_by_hand() -> None:
+    """94 prompt tokens at $2 and 100 output tokens at $8 a million, 10 requests and 2 warm-ups."""
+    found = estimate(plan(parameters={"max_tokens": 100}), workers=2)
+    each = (94 * Decimal(2) + 100 * Decimal(8)) / 1_000_000
+    assert (found.requests, found.warmups, found.per_request) == (10, 2, (each,))
+    assert found.usd == each * 12
+    assert str(found) == "10 requests and 2 warm-ups, at most $0.0119"
+
+
+def test_without_a_limit_on_answers_the_assumption_is_said() -> None:
+    """500 tokens, as document 001 measured."""
+    assert str(estimate(plan(), 1)) == "10 requests and 1 warm-up, about (if an answer has 500 tokens) $0.0461"
+
+
+def test_what_is_made_already_is_not_estimated_again() -> None:
+    """A resumed run is about what is missing; nothing missing needs no warm-up either."""
+    assert estimate(plan(), 1, missing=3).requests == 3
+    assert (estimate(plan(), 1, missing=0).usd, estimate(plan(), 1, missing=0).warmups) == (0, 0)
+
+
+def test_an_unknown_price_cannot_keep_a_limit() -> None:
+    """max_cost is refused rather than ignored; the sentence names the model."""
+    unknown = plan(models=("holysheep:gpt-4.1", "openai:nobody-knows"), max_cost=Decimal(1))
+    found = estimate(unknown, 1)
+    assert found.usd is None
+    assert "the cost is unknown" in str(found)
+    with pytest.raises(SetupError, match="no price of openai:nobody-knows"):
+        check_budget(unknown, found)
+
+
+def test_a_local_model_costs_nothing_and_keeps_any_limit() -> None:
+    """ "local, no price" is not an unknown price."""
+    local = plan(models=("ollama:x",), max_cost=Decimal("0.01"))
+    check_budget(local, estimate(local, 1))
+    assert str(estimate(local, 1)).endswith("at no price")
+
+
+def test_what_was_spent_before_counts() -> None:
+    """A resumed run may spend what is left of max_cost."""
+    limited = plan(max_cost=Decimal("0.05"))
+    found = estimate(limited, 1)
+    check_budget(limited, found)
+    with pytest.raises(SetupError, match="more than max_cost"):
+        check_budget(limited, found, spent=Decimal("0.01"))
+
+
+async def test_a_budget_holds_what_runs() -> None:
+    """Two of three fit at a time; the third waits, and begins when one that ends turns out cheaper."""
+    budget = Budget(Decimal("0.05"), [Decimal("0.02")])
+    assert await budget.reserve(0) == await budget.reserve(0) == Decimal("0.02")
+    third = asyncio.ensure_future(budget.reserve(0))
+    await asyncio.sleep(0)
+    assert not third.done()
+    budget.settle(0, Decimal("0.02"), Decimal("0.01"))
+    assert await third == Decimal("0.02")
+
+
+async def test_a_budget_that_is_spent_says_so() -> None:
+    """Nothing runs that could make room, so nothing begins."""
+    budget = Budget(Decimal("0.03"), [Decimal("0.02")])
+    await budget.reserve(0)
+    budget.settle(0, Decimal("0.02"), Decimal("0.02"))
+    assert await budget.reserve(0) is None
+
+
+async def test_a_budget_learns_from_the_dearest_request() -> None:
+    """A model that costs more than was foreseen is expected to go on so; an unknown cost counts as foreseen."""
+    budget = Budget(Decimal("0.10"), [Decimal("0.01")])
+    await budget.reserve(0)
+    budget.settle(0, Decimal("0.01"), Decimal("0.06"))
+    assert await budget.reserve(0) is None
+    other = Budget(Decimal("0.02"), [Decimal("0.01")])
+    for _ in range(2):
+        assert await other.reserve(0) is not None
+        other.settle(0, Decimal("0.01"), None)
+    assert await other.reserve(0) is None
+
+
+async def test_no_limit_never_waits() -> None:
+    """Without max_cost everything begins."""
+    budget = Budget(None, [None])
+    assert [await budget.reserve(0) for _ in range(3)] == [0, 0, 0]

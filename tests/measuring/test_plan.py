@@ -1,0 +1,159 @@
+"""The plan, its hash, and the schedule as a pure function of its seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from statistics import mean
+from typing import Any
+
+import msgspec
+import pytest
+
+from holystream_nb.errors import SetupError
+from holystream_nb.measuring.plan import Plan, prefix, schedule, shares
+
+
+def plan(**changes: Any) -> Plan:
+    return Plan(
+        **{"models": ("x:a", "x:b", "x:c"), "prompts": ("one", "two"), "repeats": 10, "concurrency": 4, **changes}
+    )
+
+
+def test_every_model_is_asked_every_prompt_equally_often() -> None:
+    """The schedule is the whole product of models, prompts and repeats, each once."""
+    slots = [slot.id for block in schedule(plan()) for slot in block]
+    assert len(slots) == len(set(slots)) == plan().requests == 60
+    assert Counter(model for model, _, _ in slots) == {0: 20, 1: 20, 2: 20}
+
+
+def test_the_schedule_follows_from_the_seed_alone() -> None:
+    """Same seed, same order and same waits; another seed, another order."""
+    assert schedule(plan(seed=7)) == schedule(plan(seed=7))
+    assert schedule(plan(seed=7)) != schedule(plan(seed=8))
+
+
+def test_models_take_turns_in_random_order() -> None:
+    """A block asks every model the same prompt and repeat; no model is always first."""
+    blocks = schedule(plan())
+    assert all(len({(slot.prompt, slot.repeat) for slot in block}) == 1 and len(block) == 3 for block in blocks)
+    assert {block[0].model for block in blocks} == {0, 1, 2}
+    assert [block[0].repeat for block in blocks] != sorted(block[0].repeat for block in blocks)
+
+
+def test_streams_start_one_after_another() -> None:
+    """Starts are spread by about 10 ms each, and no two are equal: no lock-step."""
+    dealt = shares(plan(concurrency=50), 2)
+    starts = sorted(start for share in dealt for start in share.starts)
+    assert len(starts) == len(set(starts)) == 50
+    assert all(0.010 * index <= start <= 0.010 * (index + 1) for index, start in enumerate(starts))
+
+
+def test_one_stream_does_not_wait() -> None:
+    """Without company there is no lock-step to break."""
+    (share,) = shares(plan(concurrency=1), 1)
+    assert share.starts == (0.0,)
+    assert {slot.wait_s for slot in share.slots} == {0.0}
+
+
+def test_arrivals_are_poisson() -> None:
+    """Open loop: times rise, their distances have the mean 1/rate and, as exponentials do, that spread."""
+    (share,) = shares(plan(concurrency=None, rate=20.0, repeats=500), 1)
+    times = [slot.wait_s for slot in share.slots]
+    gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
+    assert times == sorted(times)
+    assert share.starts == ()
+    assert mean(gaps) == pytest.approx(0.05, rel=0.1)
+    assert mean(gap**2 for gap in gaps) == pytest.approx(2 * 0.05**2, rel=0.2)
+
+
+def test_shares_are_the_schedule_dealt_in_pairs() -> None:
+    """Nothing is lost or doubled between workers, and a block stays in one process."""
+    dealt = shares(plan(concurrency=200), 3)
+    slots = [slot.id for share in dealt for slot in share.slots]
+    assert sorted(slots) == sorted(slot.id for block in schedule(plan(concurrency=200)) for slot in block)
+    homes: dict[tuple[int, int], set[int]] = {}
+    for share in dealt:
+        for slot in share.slots:
+            homes.setdefault((slot.prompt, slot.repeat), set()).add(share.worker)
+    assert all(len(workers) == 1 for workers in homes.values())
+    assert sum(len(share.starts) for share in dealt) == 200
+
+
+def test_what_is_done_is_not_dealt_again() -> None:
+    """A resumed run gets the rest, in the same order."""
+    (whole,) = shares(plan(), 1)
+    done = {slot.id for slot in whole.slots[:25]}
+    (rest,) = shares(plan(), 1, done)
+    assert [slot.id for slot in rest.slots] == [slot.id for slot in whole.slots[25:]]
+
+
+@pytest.mark.parametrize(("concurrency", "workers"), [(1, 1), (100, 1), (101, 2), (512, 6)])
+def test_a_process_has_about_100_streams(concurrency: int, workers: int) -> None:
+    """More than 100 streams are spread over processes by themselves."""
+    assert plan(concurrency=concurrency, repeats=1000).workers == workers
+
+
+def test_a_repeat_has_a_prefix_of_its_own_and_models_share_it() -> None:
+    """It differs between repeats and prompts, so that no prompt cache answers; all models get the same text."""
+    texts = {plan().messages(prompt, repeat)[0]["content"] for prompt in (0, 1) for repeat in range(10)}
+    assert len(texts) == 20
+    assert all(text.endswith(("] one", "] two")) and len(text) == len("[12345678] one") for text in texts)
+    assert prefix(1, 0, 0) != prefix(2, 0, 0)
+
+
+def test_with_cache_the_prompt_is_sent_as_it_is() -> None:
+    """`cache=True` leaves the prefix out; warm-ups keep theirs, so that they do not fill the cache."""
+    assert plan(cache=True).messages(0, 3) == [{"role": "user", "content": "one"}]
+    assert plan(cache=True).messages(0, "warm-up")[0]["content"] != "one"
+
+
+def test_the_prefix_stands_first_in_a_list_of_messages() -> None:
+    """Caches go by the beginning: it is put before a system message, and before a list of parts."""
+    conversation = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    asked = plan(prompts=(conversation, parts))
+    first, second = asked.messages(0, 0), asked.messages(1, 0)
+    assert first[0]["content"].endswith("] Be brief.")
+    assert first[1] == conversation[1]
+    assert second[0]["content"] == [{"type": "text", "text": prefix(0, 1, 0)}, *parts[0]["content"]]
+    assert conversation[0]["content"] == "Be brief."
+
+
+def test_the_hash_names_everything_but_max_cost() -> None:
+    """A run that met its limit is continued with a higher one; any other change is another plan."""
+    from decimal import Decimal
+
+    assert plan().hash == plan(max_cost=Decimal(1)).hash
+    others = [plan(seed=1), plan(repeats=11), plan(prompts=("one", "three")), plan(cache=True), plan(timeout=1.0)]
+    assert len({plan().hash, *(other.hash for other in others)}) == 6
+    assert plan().difference(plan(seed=1, repeats=11)) == ["repeats", "seed"]
+
+
+def test_a_plan_survives_its_file() -> None:
+    """As JSON and back it is the same plan with the same hash."""
+    from decimal import Decimal
+
+    whole = plan(prompts=("x", [{"role": "user", "content": "y"}]), max_cost=Decimal("0.10"), parameters={"n": 1})
+    again = msgspec.json.decode(msgspec.json.encode(whole), type=Plan)
+    assert (again, again.hash) == (whole, whole.hash)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"models": ()}, "one model"),
+        ({"models": ("x:a", "x:a")}, "twice"),
+        ({"prompts": ()}, "one prompt"),
+        ({"prompts": ([],)}, "list of messages"),
+        ({"repeats": 0}, "repeats=0"),
+        ({"rate": 1.0}, "either"),
+        ({"concurrency": 0}, "concurrency=0"),
+        ({"concurrency": None, "rate": 0.0}, "rate=0"),
+        ({"limits": {"ttft": 1.0}}, "no limit ttft"),
+        ({"transport": "ws"}, "'ws'"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_in_words(changes: dict[str, Any], word: str) -> None:
+    """The sentence names what is wrong."""
+    with pytest.raises(SetupError, match=word):
+        plan(**changes)

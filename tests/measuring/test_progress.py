@@ -1,0 +1,100 @@
+"""How a run stands: the tally, and the plain views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from holystream_nb.measuring.estimate import estimate
+from holystream_nb.measuring.plan import Plan
+from holystream_nb.measuring.progress import line, rows, shown, view
+from holystream_nb.measuring.record import Trial, Warmup
+from holystream_nb.measuring.tally import Tally
+
+Make = Callable[..., Trial]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def plan() -> Plan:
+    return Plan(models=("simulator:a", "simulator:b"), prompts=("Hello",), repeats=4)
+
+
+def test_a_model_shows_its_medians_and_failures(trial: Make) -> None:
+    """Done, failed, median TTFT and decode rate of what has come, per model; dashes before."""
+    tally = Tally(plan())
+    for ttft in (100, 300, 200):
+        tally.add(trial(ttft=ttft, gaps=(20, 20)))
+    tally.add(trial(error="RateLimited", usd=None))
+    assert rows(tally) == [["simulator:a", "4 of 4", "1", "200", "50.0"], ["simulator:b", "0 of 4", "0", "–", "–"]]
+
+
+def test_the_line_has_state_cost_and_time_left(trial: Make) -> None:
+    """Two of eight in 10 s since the first, one of them in the 10 s after it: 60 s are left."""
+    clock = Clock()
+    tally = Tally(plan(), clock=clock)
+    assert line(tally).startswith("warming up · 0 of 8")
+    clock.now = 2
+    tally.add(trial(usd=Decimal("0.01"), price_note=""))
+    clock.now = 12
+    tally.add(trial("simulator:b", usd=Decimal("0.02"), price_note=""))
+    assert line(tally) == "running · 2 of 8 · $0.0300 · 12 s, about 60 s left"
+
+
+def test_what_an_earlier_session_made_does_not_set_the_pace(trial: Make) -> None:
+    """A resumed run counts what is there, and judges the time left by what comes now."""
+    clock = Clock()
+    tally = Tally(plan(), clock=clock)
+    for _ in range(4):
+        tally.add(trial())
+    tally.resume()
+    assert (tally.done, tally.left_s, tally.state) == (4, None, "warming up")
+    clock.now = 5
+    tally.add(trial("simulator:b"))
+    clock.now = 7
+    tally.add(trial("simulator:b"))
+    assert tally.left_s == 4
+
+
+def test_a_warm_up_costs_but_does_not_count(trial: Make) -> None:
+    """It is paid for, and in no figure."""
+    tally = Tally(plan())
+    tally.add(Warmup(**{name: getattr(trial(), name) for name in Trial.__struct_fields__}))
+    assert (tally.done, tally.usd, tally.warmups) == (0, Decimal("0.001"), 1)
+
+
+def test_an_unknown_cost_is_unknown(trial: Make) -> None:
+    """One price nobody knows makes the sum unknown, and not smaller."""
+    tally = Tally(plan())
+    tally.add(trial())
+    tally.add(trial("simulator:b", usd=None, price_note="unknown"))
+    assert "cost unknown" in line(tally)
+
+
+def test_a_path_that_stays_in_a_notebook_names_no_home() -> None:
+    """Below the home folder it begins with ~; a path given by hand stays as it is."""
+    assert shown(Path.home() / "a" / "run.jsonl") == "~/a/run.jsonl"
+    assert shown(Path("runs/run.jsonl")) == "runs/run.jsonl"
+
+
+def test_a_terminal_gets_text(trial: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outside a notebook: what will be done, and how it ended, with the way back to the file."""
+    tally = Tally(plan())
+    screen = view(Path("run.jsonl"))
+    screen.begin(tally, estimate(plan(), 1), lambda: None)
+    tally.add(trial())
+    screen.update()
+    screen.end("cancelled")
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("simulator:a, simulator:b: 8 requests and 2 warm-ups")
+    assert last.startswith("stopped; what is there is kept · 1 of 8")
+    assert last.endswith("hs.load('run.jsonl')")

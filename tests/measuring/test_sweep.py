@@ -1,0 +1,80 @@
+"""Sweeps and presets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holystream_nb import Simulator
+from holystream_nb.errors import SetupError
+from holystream_nb.measuring.presets import PRESETS, preset
+from holystream_nb.measuring.record import Trial
+from holystream_nb.measuring.results import Result, load
+from holystream_nb.measuring.sweep import COLUMNS, Sweep, knee, sweep
+
+Make = Callable[..., Trial]
+
+
+async def test_a_sweep_is_a_bench_for_each_load(simulator: Simulator, tmp_path: Path) -> None:
+    """Every client makes three requests at each step; the folder is a Sweep again, and is continued, not repeated."""
+    model = "simulator:gpt-4.1#tokens=2,first=0.3"
+    options = {"concurrencies": [4, 1], "base_url": simulator.url, "path": tmp_path, "seed": 1, "calibrate": False}
+    found = await sweep(model, ["Hello", "Goodbye"], **options)
+    table = found.table()
+    assert list(table.columns) == list(COLUMNS)
+    assert table[["concurrency", "n", "errors"]].to_numpy().tolist() == [[1, 4, 0], [4, 12, 0]]
+    assert table.requests_per_s[1] > 1.5 * table.requests_per_s[0]
+    again = load(tmp_path)
+    assert isinstance(again, Sweep)
+    assert again.table().n.tolist() == [4, 12]
+    newest = simulator.requests()[0]["id"]
+    await sweep(model, ["Hello", "Goodbye"], **options)
+    assert simulator.requests()[0]["id"] == newest
+
+
+async def test_a_sweep_sets_the_load_itself(tmp_path: Path) -> None:
+    """An option that it would overrule is refused by name."""
+    with pytest.raises(SetupError, match="concurrency, rate itself"):
+        await sweep("simulator:gpt-4.1", "Hello", concurrency=3, rate=1.0, path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("points", "at"),
+    [
+        ([(1, 10), (2, 20), (4, 38), (8, 42), (16, 43)], 4),
+        ([(1, 10), (2, 20), (4, 40)], None),
+        ([(1, 10), (2, 20)], None),
+        ([(1, 10), (2, 9), (4, 8)], None),
+        ([(16, 43), (1, 10), (4, 38)], 4),
+    ],
+)
+def test_the_knee_is_where_more_load_brings_little_more(points: list[tuple[float, float]], at: int | None) -> None:
+    """By hand: the point farthest above the line between the ends; none where throughput grows with the load."""
+    assert knee(points) == at
+
+
+def test_a_preset_has_the_columns_of_its_document(trial: Make, result: Callable[..., Result]) -> None:
+    """001, 002 and 003: the document's own figures and a run's stand in the same columns."""
+    for name, each in PRESETS.items():
+        models = [f"holysheep:{model}" for model in each.arguments["models"]]
+        trials = [trial(model, repeat=i, ttft=100 + i, gaps=(20.0,) * 9) for model in models for i in range(3)]
+        table = preset(name).table(result(*trials))
+        assert list(table.columns) == list(each.documented.columns)
+        assert table.iloc[0, 0] == 101
+    prices = preset("001").table(result(trial("holysheep:gpt-4.1"), trial("holysheep:deepseek-v3.2")))
+    assert prices.iloc[:, -1].tolist() == [8.0, 0.42]
+    assert preset("001").documented.loc["gpt-4.1"].tolist() == [1240, 48, 24.2, 8.0]
+
+
+def test_003_counts_errors(trial: Make, result: Callable[..., Result]) -> None:
+    """One failure of four: 25 %, and the means are of the others."""
+    trials = [trial(repeat=i) for i in range(3)] + [trial(repeat=3, error="ConnectionFailed")]
+    assert preset("003").table(result(*trials)).iloc[0].tolist() == [300, 300, pytest.approx(0.38), 25]
+
+
+def test_a_preset_nobody_has_is_refused() -> None:
+    """By name, with those there are."""
+    with pytest.raises(SetupError, match="001, 002, 003"):
+        preset("004")

@@ -1,0 +1,398 @@
+"""The table of providers, a user's own file over it, and addresses."""
+
+import os
+import pickle
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from holystream_nb.errors import SetupError, UnknownProvider
+from holystream_nb.providers import Price, at, endpoint, is_loopback, provider, providers, same_host, select
+
+HOSTED = {
+    "holysheep",
+    "openai",
+    "openrouter",
+    "deepseek",
+    "groq",
+    "mistral",
+    "together",
+    "fireworks",
+    "cerebras",
+    "xai",
+    "gemini",
+}
+OWN_MACHINE = {"ollama", "vllm", "lm-studio", "llama.cpp"}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes the user's file and gives the environment that names it."""
+
+    def write(text: str) -> dict[str, str]:
+        path = tmp_path / "mine.toml"
+        path.write_text(text, "utf-8")
+        return {"HOLYSTREAM_PROVIDERS": str(path)}
+
+    return write
+
+
+NONE = {"HOLYSTREAM_PROVIDERS": os.devnull}
+
+
+class TestTable:
+    def test_it_holds_exactly_the_promised_providers(self):
+        """The built-in table has every provider the project names, and no other."""
+        assert set(providers(NONE)) == HOSTED | OWN_MACHINE | {"simulator"}
+
+    @pytest.mark.parametrize("name", sorted(HOSTED))
+    def test_a_hosted_provider_has_https_and_a_key_variable(self, name):
+        """Every provider on the network is called by https with a key from its own variable."""
+        row = provider(name, NONE)
+        assert row.base_url is not None
+        assert row.base_url.startswith("https://")
+        assert row.key_variable is not None
+        assert row.key_variable.endswith("_API_KEY")
+
+    def test_no_two_providers_share_a_key_variable(self):
+        """A variable belongs to one provider."""
+        variables = [row.key_variable for row in providers(NONE).values() if row.key_variable]
+        assert len(variables) == len(set(variables)) == len(HOSTED)
+
+    @pytest.mark.parametrize("name", sorted(OWN_MACHINE))
+    def test_a_local_provider_is_on_loopback_without_key_and_price(self, name):
+        """Servers on one's own machine need no key and have no price."""
+        row = provider(name, NONE)
+        assert row.base_url is not None
+        assert is_loopback(row.base_url)
+        assert (row.key_variable, row.price_list) == (None, "local")
+
+    @pytest.mark.parametrize("name", sorted(HOSTED | OWN_MACHINE))
+    def test_no_row_claims_more_than_is_known(self, name):
+        """Every row names the documentation it is from, and says that nobody has called the service."""
+        row = provider(name, NONE)
+        assert row.tried == "not tried live"
+        assert row.source.startswith("https://") or (name == "holysheep" and "documents" in row.source)
+        assert row.rate_source
+
+    def test_every_row_is_in_one_spelling(self):
+        """Addresses in the table are already what `endpoint` makes of them."""
+        addresses = [row.base_url for row in providers(NONE).values() if row.base_url]
+        assert addresses == [endpoint(address) for address in addresses]
+
+    def test_holysheep_is_as_its_documents_describe_it(self):
+        """Address, variable and rate are the documents'."""
+        row = provider("holysheep", NONE)
+        assert row.base_url == "https://api.holysheep.ai/v1"
+        assert row.key_variable == "HOLYSHEEP_API_KEY"
+        assert row.cny_per_usd == 1
+        assert provider("openai", NONE).cny_per_usd == Decimal("7.3")
+
+    def test_the_simulator_has_no_address_key_or_real_price(self):
+        """The simulator gets its address when it runs, and its prices are marked."""
+        row = provider("simulator", NONE)
+        assert (row.base_url, row.key_variable, row.price_list) == (None, None, "simulated")
+        assert row.default_model == provider("holysheep", NONE).default_model == "deepseek-v3.2"
+
+    def test_switches_the_documentation_makes_necessary_are_set(self):
+        """Mistral refuses stream_options, and reasoning models at OpenAI refuse max_tokens."""
+        assert not provider("mistral", NONE).include_usage
+        assert provider("mistral", NONE).max_tokens_field == "max_tokens"
+        assert provider("openai", NONE).max_tokens_field == "max_completion_tokens"
+
+    def test_every_price_list_exists(self):
+        """A price list that is not one of our words is a provider of genai-prices."""
+        from genai_prices.data import providers as listed
+
+        lists = {row.price_list for row in providers(NONE).values()}
+        assert lists - {"card", "simulated", "local"} <= {lister.id for lister in listed}
+
+    def test_a_provider_is_a_plain_value(self):
+        """Providers can be compared, hashed and sent to another process."""
+        row = provider("openai", NONE)
+        assert pickle.loads(pickle.dumps(row)) == row
+        assert len({row, provider("openai", NONE)}) == 1
+
+
+class TestNames:
+    def test_case_and_spaces_do_not_matter(self):
+        """A provider is found in any case."""
+        assert provider(" OpenAI ", NONE).name == "openai"
+
+    def test_an_unknown_name_is_answered_with_the_known_ones(self):
+        """A typing mistake is met with the nearest name and the whole list."""
+        with pytest.raises(UnknownProvider, match=r"'holysheap' \(did you mean holysheep\?\): known are .*ollama"):
+            provider("holysheap", NONE)
+        with pytest.raises(UnknownProvider, match=r"'zzz': known are"):
+            provider("zzz", NONE)
+
+    @pytest.mark.parametrize(
+        ("text", "default", "expected"),
+        [
+            ("gpt-4.1", "holysheep", ("holysheep", "gpt-4.1")),
+            ("openai:gpt-4o", "holysheep", ("openai", "gpt-4o")),
+            ("OpenAI: gpt-4o ", "holysheep", ("openai", "gpt-4o")),
+            ("llama3.2:3b", "ollama", ("ollama", "llama3.2:3b")),
+            ("ollama:llama3.2:3b", "holysheep", ("ollama", "llama3.2:3b")),
+            ("llama.cpp:qwen", "holysheep", ("llama.cpp", "qwen")),
+            ("meta-llama/llama-3:free", "openrouter", ("openrouter", "meta-llama/llama-3:free")),
+            ("openrouter:meta-llama/llama-3:free", "holysheep", ("openrouter", "meta-llama/llama-3:free")),
+            ("ollama:mistral:7b", "ollama", ("ollama", "mistral:7b")),
+            ("simulator:", "holysheep", ("simulator", "deepseek-v3.2")),
+            ("", "holysheep", ("holysheep", "deepseek-v3.2")),
+            ("openai", "holysheep", ("holysheep", "openai")),
+        ],
+    )
+    def test_provider_and_model_are_told_apart(self, text, default, expected):
+        """What stands before the first colon is a provider only if one has that name."""
+        chosen, model = select(text, default, NONE)
+        assert (chosen.name, model) == expected
+
+    def test_a_provider_without_a_default_model_asks_for_one(self):
+        """No model is invented where the provider has no default."""
+        with pytest.raises(SetupError, match="openai has no default model: name one, as in openai:MODEL"):
+            select("openai:", "holysheep", NONE)
+
+
+class TestOwnFile:
+    def test_it_adds_a_provider(self, own):
+        """A new entry needs its address only."""
+        row = provider("here", own('[here]\nbase_url = "http://127.0.0.1:9/v1/"\n'))
+        assert (row.base_url, row.key_variable, row.include_usage) == ("http://127.0.0.1:9/v1", None, True)
+        assert row.source == "the user's providers.toml"
+        assert select("here:m:x", environ=own('[here]\nbase_url = "http://127.0.0.1:9/v1/"\n'))[1] == "m:x"
+
+    def test_it_overrides_field_by_field(self, own):
+        """A field that is not named stays as it was."""
+        before = provider("groq", NONE)
+        after = provider("groq", own('[groq]\ninclude_usage = false\nreasoning_models = ["a*"]\n'))
+        assert (after.include_usage, after.reasoning_models) == (False, ("a*",))
+        assert (after.base_url, after.key_variable) == (before.base_url, before.key_variable)
+        assert after.max_tokens_field == "max_completion_tokens"
+
+    def test_its_numbers_are_exact(self, own):
+        """A rate is the decimal that was written, and its source is then the file."""
+        row = provider("xai", own("[xai]\ncny_per_usd = 7.11\n"))
+        assert row.cny_per_usd == Decimal("7.11")
+        assert row.rate_source.endswith("mine.toml")
+
+    def test_its_defaults_reach_every_entry_that_says_nothing_itself(self, own):
+        """One line changes the exchange rate of everybody but HolySheep."""
+        table = providers(own("[defaults]\ncny_per_usd = 7\n"))
+        assert {table["openai"].cny_per_usd, table["vllm"].cny_per_usd} == {Decimal(7)}
+        assert table["holysheep"].cny_per_usd == 1
+
+    def test_its_prices_replace_a_model_at_a_time(self, own):
+        """A price entry is one model's, with source and date."""
+        row = provider(
+            "holysheep",
+            own('[holysheep.prices."gpt-4.1"]\ninput = 1.5\noutput = 6\nsource = "contract"\nas_of = "2026-11-20"\n'),
+        )
+        assert row.prices == (Price("gpt-4.1", Decimal("1.5"), Decimal(6), None, "contract", "2026-11-20"),)
+
+    def test_it_is_read_again_when_it_has_changed(self, own):
+        """An edit is seen by the next look-up; a file that is as it was is not read again."""
+        environ = own('[groq]\ndefault_model = "a"\n')
+        first = providers(environ)
+        assert providers(environ) is first
+        own('[groq]\ndefault_model = "longer"\n')
+        assert provider("groq", environ).default_model == "longer"
+
+    def test_it_is_found_in_the_configuration_folder(self, tmp_path):
+        """Without HOLYSTREAM_PROVIDERS the file in platformdirs' folder counts, and none is needed."""
+        code = "from holystream_nb.providers import provider; print(provider('groq').default_model)"
+        home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+
+        def default_model() -> str:
+            run = [sys.executable, "-c", code]
+            return subprocess.run(run, env=home, check=True, capture_output=True, text=True).stdout.strip()
+
+        from platformdirs import user_config_path
+
+        assert default_model() == "None"
+        if sys.platform != "linux":
+            pytest.skip(f"the folder cannot be moved here: {user_config_path('holystream_nb', appauthor=False)}")
+        (tmp_path / "holystream_nb").mkdir()
+        (tmp_path / "holystream_nb" / "providers.toml").write_text('[groq]\ndefault_model = "m"\n')
+        assert default_model() == "m"
+
+    def test_a_named_file_must_exist(self, tmp_path):
+        """A path in HOLYSTREAM_PROVIDERS that leads nowhere is an error, not an empty table."""
+        with pytest.raises(SetupError, match=r"gone\.toml cannot be read \(No such file"):
+            providers({"HOLYSTREAM_PROVIDERS": str(tmp_path / "gone.toml")})
+        with pytest.raises(SetupError, match="cannot be read"):
+            providers({"HOLYSTREAM_PROVIDERS": str(tmp_path)})
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[groq\n", r"mine\.toml is not TOML: .*line 1"),
+            ("x = 1\n", r"mine\.toml: x stands outside an entry"),
+            ("[Groq]\n", r"\[Groq\] must have a name of small letters"),
+            ('["a:b"]\n', r"must have a name of small letters"),
+            ("[groq]\nfoo = 1\n", r"mine\.toml: \[groq\] has an unknown field foo \(known are base_url, key_variable"),
+            ("[llama.cpp]\ntried = 'x'\n", r'\[llama\] has an unknown field cpp .*in quotes, "like\.this"'),
+            ("[groq]\ninclude_usage = 1\n", r"\[groq\] include_usage must be true or false"),
+            ("[groq]\nbase_url = 7\n", r"\[groq\] base_url must be a text"),
+            ("[groq]\nbase_url = 'api.groq.com'\n", r"\[groq\] base_url must begin with https://"),
+            ("[groq]\ncny_per_usd = '7.3'\n", r"\[groq\] cny_per_usd must be a number"),
+            ("[groq]\ncny_per_usd = 0\n", r"\[groq\] cny_per_usd must be a number above 0"),
+            ("[groq]\ncny_per_usd = nan\n", r"\[groq\] cny_per_usd must be a number"),
+            ("[groq]\ncny_per_usd = true\n", r"\[groq\] cny_per_usd must be a number"),
+            ("[groq]\nmax_tokens_field = 'tokens'\n", r"max_tokens_field must be max_tokens or max_completion_tokens"),
+            ("[groq]\nreasoning_models = 'a*'\n", r"reasoning_models must be a list of texts"),
+            ("[groq]\nprices = 1\n", r"\[groq\] prices must be tables"),
+            ("[groq.prices]\nm = 1\n", r'\[groq\.prices\."m"\] must be a table'),
+            ("[groq.prices.m]\noutput = -1\n", r'\[groq\.prices\."m"\] output must be a number, not negative'),
+            ("[groq.prices.m]\ntotal = 1\n", r'\[groq\.prices\."m"\] has an unknown field total'),
+            ("[new]\ninclude_usage = true\n", r"\[new\] needs a base_url"),
+            ("[defaults]\nbase_url = 'https://a.example'\n", r"\[defaults\] has an unknown field base_url"),
+        ],
+    )
+    def test_what_it_cannot_mean_is_refused_by_name(self, own, text, message):
+        """File, entry and field of a mistake are named."""
+        with pytest.raises(SetupError, match=message):
+            providers(own(text))
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "api_key = 'hs_live_secret1'",
+            "key = 'hs_live_secret1'",
+            "token = 'hs_live_secret1'",
+            "Authorization = 'Bearer hs_live_secret1'",
+            "key_variable = 'hs_live_secret1'",
+            "base_url = 'https://hs_live_secret1@api.groq.com'",
+            "max_tokens_field = 'hs_live_secret1'",
+        ],
+    )
+    def test_a_key_in_it_is_refused_and_not_repeated(self, own, line):
+        """A key does not belong into the file, and the refusal does not print it."""
+        with pytest.raises(SetupError) as caught:
+            providers(own(f"[groq]\n{line}\n"))
+        assert "secret1" not in str(caught.value)
+        assert "[groq]" in str(caught.value)
+
+    def test_moving_the_host_does_not_take_the_key_along(self, own):
+        """Whoever changes a provider's host says which key that host gets."""
+        with pytest.raises(SetupError, match=r"\[openai\] moves base_url to another host; name the key_variable"):
+            providers(own('[openai]\nbase_url = "https://proxy.example/v1"\n'))
+        moved = own('[openai]\nbase_url = "https://proxy.example/v1"\nkey_variable = "PROXY_KEY"\n')
+        assert provider("openai", moved).key_variable == "PROXY_KEY"
+        keyless = own('[openai]\nbase_url = "https://proxy.example/v1"\nkey_variable = ""\n')
+        assert provider("openai", keyless).key_variable is None
+        same_host = own('[openai]\nbase_url = "https://api.openai.com/v2"\n')
+        assert provider("openai", same_host).key_variable == "OPENAI_API_KEY"
+        other_machine = own('[ollama]\nbase_url = "http://box.lan:11434/v1"\n')
+        assert provider("ollama", other_machine).base_url == "http://box.lan:11434/v1"
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("https://API.example.com/v1/", "https://api.example.com/v1"),
+            ("HTTP://127.0.0.1:80", "http://127.0.0.1:80"),
+            ("http://[::1]:8000//", "http://[::1]:8000"),
+        ],
+    )
+    def test_an_address_has_one_spelling(self, text, expected):
+        """Slashes at the end and capitals in the host are taken away."""
+        assert endpoint(text) == expected
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("api.example.com/v1", "must begin with https://"),
+            ("ftp://a.example", "must begin with https://"),
+            ("https://", "names no host"),
+            ("https://a.example:0", "names no host"),
+            ("https://a.example:port", "is not an address"),
+            ("https://[::1", "is not an address"),
+            ("https://me:pass@a.example", "user name or a key"),
+            ("https://evil.example\\@127.0.0.1/", "character that no address has"),
+            ("https://a.example/ v1", "character that no address has"),
+            ("https://a.example/\nX: y", "character that no address has"),
+            ("https://ａ.example", "character that no address has"),
+            ("https://a.example/v1?key=1", "before any"),
+            ("https://a.example/v1#x", "before any"),
+            ("https://a.example/v1/chat/completions", "must end before /chat/completions"),
+        ],
+    )
+    def test_what_is_not_an_address_is_refused(self, text, message):
+        """A base_url is http or https, a host and a path, and nothing else."""
+        with pytest.raises(SetupError, match=message):
+            endpoint(text)
+
+    def test_the_simulator_must_run_first(self):
+        """A provider without an address cannot be called."""
+        with pytest.raises(SetupError, match="start it"):
+            endpoint(provider("simulator", NONE).base_url)
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("https://api.openai.com/v1", True),
+            ("https://API.OpenAI.com:443/other", True),
+            ("http://api.openai.com/v1", False),
+            ("https://api.openai.com:8443/v1", False),
+            ("https://api.openai.com.evil.example/v1", False),
+            ("https://evil.example/api.openai.com", False),
+        ],
+    )
+    def test_the_same_host_is_the_same_scheme_host_and_port(self, url, expected):
+        """A look-alike, another port and an unencrypted address are other hosts."""
+        assert same_host(url, provider("openai", NONE)) is expected
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("http://localhost:1/v1", True),
+            ("http://LOCALHOST", True),
+            ("http://127.0.0.1:8000", True),
+            ("http://127.9.9.9", True),
+            ("http://[::1]:8000", True),
+            ("http://127.0.0.1.evil.example", False),
+            ("http://localhost.evil.example", False),
+            ("http://0.0.0.0:8000", False),
+            ("http://192.168.0.1", False),
+            ("http://128.0.0.1", False),
+            ("nonsense", False),
+            ("http://[::1", False),
+        ],
+    )
+    def test_loopback_is_this_machine_only(self, url, expected):
+        """localhost, 127.0.0.0/8 and ::1, and nothing that merely looks like them."""
+        assert is_loopback(url) is expected
+
+    def test_at_another_host_nothing_is_left_of_the_provider(self):
+        """Elsewhere there is no name, key or price of the provider, but the request's form stays."""
+        openai = provider("openai", NONE)
+        moved = at(openai, "http://127.0.0.1:8000/v1/")
+        assert (moved.name, moved.base_url) == ("127.0.0.1:8000", "http://127.0.0.1:8000/v1")
+        assert (moved.key_variable, moved.price_list, moved.prices) == (None, "local", ())
+        assert moved.max_tokens_field == openai.max_tokens_field
+        assert at(openai, "https://proxy.example/v1").price_list == "own"
+
+    def test_at_its_own_host_a_provider_is_itself(self):
+        """Another path at the same host is still the provider; the simulator is itself wherever it runs."""
+        openai = provider("openai", NONE)
+        assert at(openai, None) is openai
+        assert at(openai, "https://api.openai.com/v2").key_variable == "OPENAI_API_KEY"
+        running = at(provider("simulator", NONE), "http://127.0.0.1:4000/v1")
+        assert (running.name, running.price_list) == ("simulator", "simulated")
+
+
+def test_importing_the_rooms_is_light():
+    """Reading files and price lists is left to the functions that need it."""
+    heavy = ("platformdirs", "tomllib", "genai_prices", "difflib", "pydantic", "httpx2")
+    code = (
+        "import sys, holystream_nb.providers, holystream_nb.pricing;"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    root = Path(__file__).parent.parent
+    run = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "[]"

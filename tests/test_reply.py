@@ -1,0 +1,111 @@
+"""Events folded into a Reply."""
+
+from typing import Any
+
+import pytest
+
+from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallPart, Usage
+from holystream_nb.pricing import Cost
+from holystream_nb.reply import Fold, Reply, ToolCall
+from holystream_nb.timing import Timing
+
+
+def folded(*events: Event, **changes: Any) -> Reply:
+    fold = Fold()
+    for event in events:
+        fold.add(event)
+    values: dict[str, Any] = {
+        "finish_reason": "stop",
+        "whole": True,
+        "prompt_estimate": 7,
+        "hides_reasoning": False,
+        "cost": lambda usage: Cost(None, None, usage.exact, "nobody", "never", "unknown"),
+        "model": "m",
+        "provider": "p",
+        "stamps": Timing(submitted=0, sent=0),
+        "request_id": None,
+        "error": None,
+    }
+    return fold.reply(**{**values, **changes})
+
+
+def test_text_and_reasoning_are_kept_apart_and_in_order() -> None:
+    """The answer is the text events, the reasoning the reasoning events."""
+    reply = folded(Reasoning("think ", 1), Reasoning("more", 2), Text("a", 3), Text("b", 4), Finish("stop", 4))
+    assert (reply.text, reply.reasoning) == ("ab", "think more")
+
+
+def test_tool_calls_are_put_together_from_interleaved_parts() -> None:
+    """Each index is one call; a part without id or name only adds arguments."""
+    reply = folded(
+        ToolCallPart(0, "a", "f", '{"x"', 1),
+        ToolCallPart(1, "b", "g", "", 1),
+        ToolCallPart(0, "", "", ": 1}", 2),
+    )
+    assert reply.tool_calls == (ToolCall("a", "f", '{"x": 1}'), ToolCall("b", "g", ""))
+
+
+def test_other_choices_are_kept_and_not_mixed_in() -> None:
+    """The first choice is the answer."""
+    reply = folded(Text("yes", 1), OtherChoice(2, "maybe", 1), OtherChoice(1, "no", 2), Text("!", 3))
+    assert (reply.text, reply.other_choices) == ("yes!", ("no", "maybe"))
+
+
+def test_the_last_usage_wins() -> None:
+    """A running usage in every chunk ends as the final one."""
+    reply = folded(Text("a", 1), Usage(5, 1, 6, read=1), Text("b", 2), Usage(5, 2, 7, read=2))
+    assert (reply.usage.completion_tokens, reply.usage.exact) == (2, True)
+
+
+def test_without_usage_tokens_are_counted_and_marked() -> None:
+    """One token an output event, the prompt estimated, and neither is exact."""
+    usage = folded(Text("a", 1), Reasoning("b", 2), Finish("stop", 3)).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.exact) == (7, 2, 9, False)
+
+
+def test_a_partial_answer_never_takes_a_running_usage_for_the_whole() -> None:
+    """After a stop the events are counted, and the prompt's reported tokens are used."""
+    usage = folded(Text("a", 1), Usage(5, 1, 6, read=1), Text("b", 2), whole=False).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.exact) == (5, 2, False)
+
+
+def test_events_of_one_read_make_one_stamp() -> None:
+    """Reads are distinct, so gaps are between reads and not between events."""
+    assert list(folded(Text("a", 1), Text("b", 1), Reasoning("c", 4)).timing.reads) == [1, 4]
+
+
+def test_first_answer_is_the_first_output_that_is_not_reasoning() -> None:
+    """TTFA waits for text or a tool call."""
+    assert folded(Reasoning("a", 1), ToolCallPart(0, "i", "f", "", 5)).timing.first_answer == 5
+    assert folded(Reasoning("a", 1)).timing.first_answer is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "hides", "visible"),
+    [
+        (Usage(1, 600, 601, reasoning_tokens=500), True, 100),
+        (Usage(1, 600, 601, reasoning_tokens=500), False, 100),
+        (Usage(1, 600, 601), True, None),
+        (Usage(1, 600, 601), False, 600),
+    ],
+)
+def test_hidden_reasoning_is_left_out_of_the_rate(usage: Usage, hides: bool, visible: int | None) -> None:
+    """Tokens nobody saw arrive must not make the decoding look fast; an unknown number gives no rate."""
+    assert folded(Text("a", 1), usage, hides_reasoning=hides).timing.visible_tokens == visible
+
+
+def test_shown_reasoning_stays_in_the_rate() -> None:
+    """Where reasoning events were seen, all completion tokens arrived in view."""
+    reply = folded(Reasoning("a", 1), Text("b", 2), Usage(1, 600, 601, reasoning_tokens=500))
+    assert reply.timing.visible_tokens == 600
+
+
+def test_tokens_of_the_first_chunk_are_known_from_a_running_usage() -> None:
+    """A usage that came with the first read says how many tokens that read brought."""
+    reply = folded(Text("abc", 1), Usage(1, 3, 4, read=1), Text("d", 2), Usage(1, 4, 5, read=2))
+    assert reply.timing.first_chunk_tokens == 3
+
+
+def test_the_representation_is_one_short_line_without_the_text() -> None:
+    """A reply at the end of a cell does not dump the answer."""
+    assert repr(folded(Text("secret text", 1))) == "<Reply p:m stop ≈1 tokens>"

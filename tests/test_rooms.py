@@ -1,0 +1,95 @@
+"""The rooms' arrows, the door, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import holystream_nb
+
+PACKAGE = Path(holystream_nb.__file__).parent
+
+# Each room with the rooms it may import: design.md's order, in which each imports only what stands left of it.
+ORDER: list[set[str]] = [
+    {"errors"},
+    {"events", "wire.sse"},
+    {"wire.dialects", "wire.frames", "timing", "pricing", "providers"},
+    {"reply"},
+    {"wire.transport"},
+    {"limiter", "client"},
+    {"tools", "migration"},
+    {"live"},
+    {"session", "sync"},
+    {"report", "measuring"},
+    {"chat", "magic"},
+    {"__main__"},
+]
+SIMULATOR_IS_FOR = {"session", "measuring", "__main__", "__init__"}
+
+
+def room(module: str) -> str:
+    """The room of a module: `live.feed` is in `live`, `wire.sse` is a room of its own."""
+    head, _, tail = module.partition(".")
+    return f"wire.{tail.partition('.')[0]}" if head == "wire" and tail else head
+
+
+def level(name: str) -> int:
+    return next(index for index, rooms in enumerate(ORDER) if name in rooms)
+
+
+def imports() -> list[tuple[str, str]]:
+    """(importing module, imported module) inside the package, also of imports inside functions."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] == "frontend":
+            continue
+        module = ".".join(parts).removesuffix(".__init__")
+        package = list(parts[:-1])
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = package[: len(package) - (node.level - 1)]
+                target = [*base, *(node.module.split(".") if node.module else [])]
+                names = [".".join(target)] if node.module else [".".join([*target, a.name]) for a in node.names]
+                found += [(module, name) for name in names if name]
+    return found
+
+
+@pytest.mark.parametrize(("importer", "imported"), sorted(set(imports())))
+def test_each_room_imports_only_what_stands_left_of_it(importer: str, imported: str) -> None:
+    """The arrows of design.md."""
+    ours, theirs = room(importer), room(imported)
+    if ours == theirs or theirs.startswith("__version__"):
+        return
+    if ours == "simulator":
+        pytest.fail("the simulator imports nothing from the client side")
+    if theirs == "simulator":
+        assert ours in SIMULATOR_IS_FOR
+    elif ours != "__init__":
+        assert level(theirs) < level(ours)
+
+
+def test_the_door_is_sorted_and_every_name_is_there() -> None:
+    """`__all__` is what the package offers, and each name leads somewhere."""
+    assert holystream_nb.__all__ == sorted(holystream_nb.__all__)
+    for name in holystream_nb.__all__:
+        assert getattr(holystream_nb, name) is not None
+    assert set(holystream_nb.__all__) <= set(dir(holystream_nb))
+
+
+def test_loading_the_extension_imports_nothing_heavy() -> None:
+    """What draws, sends and prices is imported by the function that needs it."""
+    code = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+import holystream_nb
+holystream_nb.load_ipython_extension(InteractiveShell.instance())
+heavy = {"anywidget", "ipywidgets", "httpx2", "pandas", "matplotlib", "scipy", "genai_prices", "starlette", "uvicorn"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,83 @@
+"""Terminal IPython and plain scripts: incremental text, Ctrl-C, and no control characters from a model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+SCRIPT = """\
+get_ipython().run_line_magic('load_ext', 'holystream_nb')
+get_ipython().run_cell_magic('stream', '-m sim-reasoner', 'Hello\\x1b]0;title\\x07')
+"""
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    return {**kept, "IPYTHONDIR": str(tmp_path), "HOLYSTREAM_SIMULATOR_SPEED": "max", "TERM": "dumb"}
+
+
+def test_an_exported_script_runs_under_ipython(tmp_path: Path) -> None:
+    """`jupyter nbconvert --to script` writes such calls: plain text comes out, and nothing a terminal would obey."""
+    script = tmp_path / "exported.ipy"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=environment(tmp_path),
+    )
+    assert "A simulated answer." in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith("[sim-reasoner · simulator")
+    assert "\x1b]0;" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_plain_python_script_streams_too(tmp_path: Path) -> None:
+    """Without IPython, hs.run(hs.stream(…)) prints, and leaves nothing behind."""
+    code = "import holystream_nb as hs; print(hs.run(hs.stream('Hello', model='gpt-4.1')).finish_reason)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=environment(tmp_path),
+    )
+    assert done.stdout.endswith("stop\n")
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[pexpect.spawn]:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "--no-confirm-exit"],
+        env=environment(tmp_path),
+        encoding="utf-8",
+        timeout=20,
+    )
+    child.expect(r"In \[1\]")
+    child.sendline("%load_ext holystream_nb")
+    child.expect(r"In \[2\]")
+    yield child
+    child.close(force=True)
+
+
+def test_ctrl_c_in_a_terminal_keeps_the_text_and_the_session(terminal: pexpect.spawn) -> None:
+    """One line of KeyboardInterrupt, the status line says stopped, and the prompt is back."""
+    terminal.sendline("get_ipython().run_cell_magic('stream', '-m gpt-4.1#stall=30,after=6', 'Hello')")
+    terminal.expect("simulated answer")
+    terminal.sendintr()
+    terminal.expect("stopped")
+    terminal.expect("KeyboardInterrupt: stopped; what had arrived is kept")
+    terminal.expect(r"In \[3\]")
+    terminal.sendline("import holystream_nb as hs; hs.history[-1].finish_reason")
+    terminal.expect("'stopped'")
