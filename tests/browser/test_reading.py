@@ -101,17 +101,16 @@ async def test_the_end_is_followed_until_the_reader_scrolls_up(open_notebook: Op
     assert abs((await cell.live.evaluate(_SCROLL))["below"]) < 30
 
     await lab.mouse.move(600, 400)
-    followed = await cell.live.evaluate(_SCROLL)
     await lab.mouse.wheel(0, -10)
-    for _ in range(100):  # the page may be slow to hear the wheel: left is who the end runs away from
+    for _ in range(300):  # a busy page hears the wheel late, and follows until then
         left = await cell.live.evaluate(_SCROLL)
         if left["below"] > 30:
             break
         await asyncio.sleep(0.1)
     await expect(body).to_contain_text(" 1300 ", timeout=PATIENCE_MS)
     stayed = await cell.live.evaluate(_SCROLL)
-    assert stayed["top"] == left["top"] < followed["top"] + 400
-    assert stayed["below"] > 30
+    assert stayed["top"] == left["top"]
+    assert stayed["below"] > left["below"] + 30
 
     await cell.live.locator(".hs-status").scroll_into_view_if_needed()
     await expect(body).to_contain_text(" 2200 ", timeout=PATIENCE_MS)
