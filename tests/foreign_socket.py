@@ -92,6 +92,10 @@ class Socket:
     def write(self, event: Event) -> None:
         self.connection.sendall(self._protocol.send(event))
 
+    def write_together(self, *events: Event) -> None:
+        """Several frames in one packet."""
+        self.connection.sendall(b"".join(self._protocol.send(event) for event in events))
+
     def send(self, type: str, payload: dict[str, Any] | None = None, **fields: Any) -> None:
         message = {"type": type, **fields}
         if payload is not None:

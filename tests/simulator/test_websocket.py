@@ -349,6 +349,15 @@ def test_leaving_is_seen_at_once(open_socket: Any, simulator: Simulator) -> None
         patiently(lambda: simulator.active() == simulator.sockets() == 0)
 
 
+def test_leaving_with_the_request_is_seen(open_socket: Any, simulator: Simulator) -> None:
+    """A close frame right behind an init, in one packet, leaves no turn behind."""
+    with open_socket() as socket:
+        socket.write_together(Message('{"type":"init","model":"gpt-4.1#stall=30"}'), CloseConnection(code=1000))
+        patiently(lambda: simulator.sockets() == 0)
+    assert simulator.active() == 0
+    assert simulator.requests()[0]["outcome"] != "running"
+
+
 def test_slow_reader_holds_the_turn_back(open_socket: Any, simulator: Simulator) -> None:
     """Messages that the socket does not take are not made: a reader that sleeps stops the turn, one that reads not."""
     with open_socket("tokens=10000000,rate=max,numbered") as socket:
@@ -393,10 +402,10 @@ def test_nonsense_closes_the_socket(open_socket: Any) -> None:
             socket.write(event)
             assert list(socket.messages()) == []
             assert socket.code == code
-    with open_socket("stall=30") as socket:
+    with open_socket("tokens=10000000,rate=max") as socket:
         socket.init()
         socket.init()
-        socket.turn()
+        assert socket.turn().of("done") == []
         assert socket.code == 1002
 
 
