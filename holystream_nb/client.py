@@ -37,7 +37,8 @@ from .providers import Key, Provider, at, credentials, endpoint
 from .providers import provider as named_provider
 from .reply import Fold, Progress, Reply
 from .timing import Timing
-from .wire.dialects import ChunkDecoder, refuses_include_usage, service_error, stray_error
+from .wire.complaints import refuses_include_usage, service_error
+from .wire.dialects import ChunkDecoder, stray_error
 from .wire.sse import Decoder
 from .wire.transport import Response, Transport
 
