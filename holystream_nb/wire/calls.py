@@ -12,13 +12,14 @@ from holystream_nb.events import ToolCallPart
 class Call:
     """A tool call as far as it has come."""
 
-    __slots__ = ("arguments", "id", "index", "name")
+    __slots__ = ("arguments", "ended", "id", "index", "name")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
+        self.ended = False
 
     def is_whole(self) -> bool:
         """Whether the arguments are a complete JSON object, so that nothing can follow."""

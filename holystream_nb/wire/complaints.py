@@ -39,6 +39,9 @@ _NO_SUCH_MODEL = re.compile(
     r"model\b.{0,80}\b(not (exist|found)|does not exist)|\b(unknown|no such) model", re.I | re.S
 )
 
+_STATUS_OF_CLOSE = {1008: 401, 1009: 413, 1011: 500, 1012: 503, 1013: 429, 1014: 502}
+"""Close codes by the HTTP status that means the same; 4401, 4429 and their like carry theirs."""
+
 _READABLE_CHARACTERS = 10_000
 _SAID_CHARACTERS = 300
 
@@ -179,9 +182,21 @@ def _kind(status: int | None, complaint: Complaint) -> int:
     return status or 0
 
 
-def stream_error(complaint: Complaint, asked: str, key: str) -> ServiceError:
+def stream_error(complaint: Complaint, asked: str, key: str, retry_after: float | None = None) -> ServiceError:
     """An error inside a stream; its status is the one it names itself, None if none."""
-    return _service_error(complaint.status, complaint, model=asked, retry_after=None, key=key)
+    return _service_error(complaint.status, complaint, model=asked, retry_after=retry_after, key=key)
+
+
+def close_error(code: int, reason: str, *, asked: str, key: str) -> ServiceError | None:
+    """The error that a WebSocket's close code is (RFC 6455, 7.4, and services' own); None for an ordinary end.
+
+    1000, 1001 and no code at all are ordinary.
+    """
+    if code in (1000, 1001, 1005):
+        return None
+    status = _STATUS_OF_CLOSE.get(code) or (_http_status(code - 4000) if 4400 <= code <= 4599 else None)
+    said = Complaint(message=reason or f"close code {code}", code=str(code), status=status)
+    return stream_error(said, asked, key)
 
 
 def not_a_stream(text: str, key: str) -> NotAStream:
@@ -205,13 +220,18 @@ def service_error(
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """The seconds to wait, from a number or a date (RFC 9110, 10.2.3); None where the header is missing or neither."""
     value = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", value):
-        return float(value)
+    if (wait := seconds(value)) is not None:
+        return wait
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+
+
+def seconds(text: str) -> float | None:
+    """A number of seconds to wait; None where the text is none."""
+    return float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", text) else None
 
 
 def refuses_include_usage(status: int, body: bytes) -> bool:

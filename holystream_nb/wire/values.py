@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from holystream_nb.errors import SetupError
 from holystream_nb.events import Event, Reasoning, Text, Usage
 
 
@@ -19,6 +20,16 @@ def parse(text: str | bytes) -> Any:
         return msgspec.json.decode(text)
     except ValueError:
         return json.loads(text, strict=False)
+
+
+def encoded(tree: Any) -> bytes:
+    """What is to be sent, as JSON; SetupError for what JSON cannot hold."""
+    try:
+        return msgspec.json.encode(tree)
+    except UnicodeEncodeError:
+        raise SetupError("The prompt holds half a character (a lone surrogate), which cannot be sent.") from None
+    except TypeError as exc:
+        raise SetupError(f"The request cannot be written as JSON: {exc}.") from exc
 
 
 def flat(value: Any) -> str:
