@@ -318,9 +318,14 @@ class Sockets:
         resting = self._resting.get(place, [])
         while resting:
             socket = resting.pop()
-            if await socket.wakes():
+            wakes = False
+            try:
+                wakes = await socket.wakes()
+            finally:
+                if not wakes:
+                    await socket.aclose()
+            if wakes:
                 return socket
-            await socket.aclose()
         return None
 
     async def keep(self, place: str, socket: Socket) -> None:
