@@ -44,4 +44,4 @@ def ending(call: Call) -> str:
     """How a call ended: its time, or why it has no result."""
     if call.state == "done":
         return duration(call.seconds or 0.0)
-    return f"{call.state}: {call.error}" if call.error else call.state
+    return f"{call.state}: {cut(call.error, RESULT_SHOWN)}"

@@ -69,6 +69,7 @@ class Feed:
 
     def draw_calls(self, lane: int) -> None:
         """A piece of a call has come: its lane's status goes out with the next flush."""
+        self._lanes[lane].drew("", "")
         self._called.add(lane)
         self._soon()
 

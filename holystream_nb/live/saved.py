@@ -131,24 +131,31 @@ def _section(lane: Lane) -> list[str]:
     for text, calls in _stretches(lane):
         if text.strip("\n") or (text and not lane.calls):
             parts.append(code_block(text, "json") if lane.format == "json" else harmless(text))
-        parts += map(_folded, calls)
+        parts += map(_block, calls)
     if reply.tool_calls and not lane.calls:
         parts.append(code_block(tool_calls(lane), "python"))
     return [part.strip("\n") for part in parts]
 
 
-def _folded(call: Call) -> str:
-    """A call on one line, and folded away below it what it was called with and what came back."""
+def _block(call: Call) -> str:
+    """A call on one line, then what came back; what is long is folded away."""
     from .harmless import code_block, plain_line
 
     shown = card(call)
     arguments = " ".join(shown["arguments"].split())
-    line = f"{shown['name']}({arguments if len(arguments) <= _LINE else f'{arguments[:_LINE]} …'}) · {ending(call)}"
-    blocks = [code_block(shown["arguments"], "json")] if len(arguments) > _LINE else []
-    blocks += [code_block(shown["result"], "text")] if shown["result"] else []
-    if not blocks:
-        return f"🔧 {plain_line(line)}"
-    return "\n\n".join([f"<details><summary>🔧 {plain_line(line)}</summary>", *blocks, "</details>"])
+    is_short = len(arguments) <= _LINE
+    line = f"{shown['name']}({arguments if is_short else f'{arguments[:_LINE]} …'}) · {ending(call)}"
+    parts = [f"🔧 {plain_line(line)}"]
+    if not is_short:
+        parts.append(_folded("Arguments", code_block(shown["arguments"], "json")))
+    if result := shown["result"]:
+        block = code_block(result, "text")
+        parts.append(block if len(result) <= _LINE and result.count("\n") < 4 else _folded("Result", block))
+    return "\n\n".join(parts)
+
+
+def _folded(summary: str, block: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{block}\n\n</details>"
 
 
 def _table(lanes: Sequence[Lane]) -> str:

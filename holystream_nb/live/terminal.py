@@ -64,16 +64,22 @@ async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, title
     if titled:
         _write(f"== {lane.label}\n", _BOLD)
     shown: type[Text] | type[Reasoning] = Text
+    after_call = False
     while (event := await queue.get()) is not None:
         if isinstance(event, Text | Reasoning):
             if type(event) is not shown and isinstance(event, Text):
                 _write("\n\n")
             shown = type(event)
-            _write(printable(event.text), _DIM if shown is Reasoning else "")
+            _write(
+                f"\n{printable(event.text)}" if after_call else printable(event.text),
+                _DIM if shown is Reasoning else "",
+            )
+            after_call = False
         elif isinstance(event, Call) and lane.questions.waits_for(event):
             lane.questions.answer(event.number, await _asked(event))
         elif isinstance(event, Call) and event.is_final:
-            _write(f"\n\n{plain_call(event)}\n", _DIM)
+            _write(f"\n{plain_call(event)}\n", _DIM)
+            after_call = True
     _print_end(lane, titled=titled)
 
 
@@ -85,7 +91,7 @@ def _can_ask() -> bool:
 async def _asked(call: Call) -> Answer:
     """Asks on the terminal; no answer is a refusal. The loop goes on while the keyboard is waited for."""
     shown = card(call)
-    question = f"\n\nRun {printable(shown['name'])}({printable(shown['arguments'])})? [y]es, [a]lways, [N]o: "
+    question = f"\nRun {printable(shown['name'])}({printable(shown['arguments'])})? [y]es, [a]lways, [N]o: "
     _write(question, _BOLD)
     loop = asyncio.get_running_loop()
     line: asyncio.Future[str] = loop.create_future()

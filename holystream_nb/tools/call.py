@@ -80,7 +80,7 @@ async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> str:
         raise ToolError(f"{function.name} was cancelled.") from None
     except ToolError:
         raise
-    except (Exception, SystemExit) as exc:  # whatever a function raises is an answer to the model
+    except Exception as exc:  # whatever a function raises is an answer to the model
         raise ToolError(f"{type(exc).__name__}: {short(str(exc))}" if str(exc) else type(exc).__name__) from exc
     finally:
         if not work.done():
@@ -94,10 +94,13 @@ class ToolError(Exception):
 
 
 async def _called(function: Tool[..., Any], arguments: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(inspect.unwrap(function.function)):
-        return await function(**arguments)
-    result = await asyncio.to_thread(function, **arguments)
-    return await result if inspect.isawaitable(result) else result
+    try:
+        if inspect.iscoroutinefunction(inspect.unwrap(function.function)):
+            return await function(**arguments)
+        result = await asyncio.to_thread(function, **arguments)
+        return await result if inspect.isawaitable(result) else result
+    except SystemExit as exc:  # out of a task it would end the loop
+        raise ToolError(f"SystemExit: {exc}") from exc
 
 
 def _forget(work: asyncio.Future[Any]) -> None:

@@ -139,6 +139,7 @@ class ToolRun:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._source: AsyncGenerator[Event | Call, None] | None = None
+        self._is_read = False
         self._abort: Literal["", "stopped", "deadline"] = ""
         self._error: HolystreamError | None = None
         self._reply: Reply | None = None
@@ -198,8 +199,8 @@ class ToolRun:
 
     async def aclose(self) -> None:
         """Closes the connection; an answer that was still running is `stopped`."""
-        if self._source is not None and self._source.ag_running:
-            self._end("stopped")  # somebody else is reading, and comes to the end now
+        if self._is_read:
+            self._end("stopped")  # the reader comes to the end now
         elif self._source is not None:
             await self._source.aclose()
         elif self._stream is not None:
@@ -215,7 +216,11 @@ class ToolRun:
                 left = self._timeout - (time.perf_counter_ns() - self._submitted) / 1e9
                 self._timer = self._loop.call_later(max(0.0, left), self._end, "deadline")
             self._source = self._exchange()
-        return await anext(self._source)
+        self._is_read = True
+        try:
+            return await anext(self._source)
+        finally:
+            self._is_read = False
 
     # The exchange
 
