@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
     """HTTP/1.0: the end of the connection is the end of the answer."""
 
     def do_POST(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a client may stop in the middle
+            self._answer()
+
+    def _answer(self) -> None:
         service: Service = self.server.service  # type: ignore[attr-defined]
         service.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
         answer = service.answers[min(len(service.bodies), len(service.answers)) - 1]
