@@ -281,7 +281,8 @@ class ToolRun:
         finally:
             await stream.aclose()
             self.replies.append(stream.reply)
-            self._progresses.append(stream.progress)
+            # A stream that has ended has closed its response, and with it what its progress knows of the first token.
+            self._progresses.append(replace(stream.progress, ttft_ms=stream.reply.timing.ttft_ms))
             self._stream = None
 
     def _write(self, part: ToolCallPart) -> None:

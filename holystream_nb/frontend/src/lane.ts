@@ -96,6 +96,7 @@ export class Lane {
     this.#length += text.length;
     if (this.#isFresh && this.#cards.length) text = text.replace(/^\n+/, ""); // the blank line between two rounds
     if (!text) return;
+    if (this.#isFresh) this.#parts.at(-1)!.hidden = false;
     this.#isFresh = false;
     this.#answer.append(text);
   }
@@ -106,9 +107,11 @@ export class Lane {
     const isNext = this.#isFresh && this.#cards.length > 0;
     this.#cards.push(card);
     if (isNext) return this.#parts.at(-2)!.append(card.element);
+    if (this.#isFresh) this.#parts.at(-1)!.hidden = true;
     this.#closed.push(this.#answer);
     this.#add("hs-calls").append(card.element);
     this.#begin();
+    this.#parts.at(-1)!.hidden = true; // until something stands below the call
   }
 
   #begin(): void {

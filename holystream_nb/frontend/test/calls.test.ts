@@ -103,13 +103,14 @@ test("Whatever a tool or a model says is text.", () => {
 });
 
 test("It asks only while the kernel hears; one answer counts, and none in the first moment.", async () => {
-  const { feed, find, answers } = laid();
+  const { feed, find, answers, lane } = laid();
   const asking = call(0, 0, "asking", { arguments: '{"city":"Paris"}' });
   feed.receive(status(1, asking));
   assert.equal(find(".hs-ask").hidden, true);
   feed.receive(snapshot(1, "", [asking]));
   assert.equal(find(".hs-ask").hidden, false);
   assert.equal(find("details.hs-reasoning + .hs-body + .hs-calls details").hasAttribute("open"), true);
+  assert.deepEqual([...lane.element.querySelectorAll<HTMLElement>(".hs-body")].map(({ hidden }) => hidden), [true, true]);
   const [allow, always, refuse] = [...find(".hs-ask").querySelectorAll("button")];
   allow!.click();
   assert.deepEqual(answers, []);
