@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Feed } from "../src/feed";
 import { Lane } from "../src/lane";
+import { Voice } from "../src/voice";
 import type { Answer, Call, CallState, Delta, Format, LaneState, Status } from "../src/protocol";
 
 const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
@@ -132,4 +133,14 @@ test("When the kernel goes, nothing asks or runs any more.", () => {
   feed.disconnected();
   assert.equal(find(".hs-ask").hidden, true);
   assert.equal(find(".hs-call").dataset.state, "stopped");
+});
+
+test("A listener hears once that a call waits for an answer.", () => {
+  const { feed } = laid();
+  const voice = new Voice(feed, [label]);
+  feed.receive(status(1, call(0, 0, "asking")));
+  voice.speak();
+  voice.speak();
+  const said = [...document.querySelectorAll("body > .hs-voice > div")].map(({ textContent }) => textContent);
+  assert.deepEqual(said, ["model-a: look waits for your answer"]);
 });
