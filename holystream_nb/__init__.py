@@ -24,8 +24,10 @@ _HOMES = {
     "preset": "measuring.presets",
     "project_cost": "measuring.money",
     "run": "sync",
+    "run_tools": "tools.run",
     "stream": "session",
     "sweep": "measuring.sweep",
+    "tool": "tools.function",
 }
 
 __all__ = [
@@ -41,8 +43,10 @@ __all__ = [
     "preset",
     "project_cost",
     "run",
+    "run_tools",
     "stream",
     "sweep",
+    "tool",
 ]
 
 if TYPE_CHECKING:
@@ -61,6 +65,8 @@ if TYPE_CHECKING:
     from .session import history, stream
     from .simulator import Simulator
     from .sync import run
+    from .tools.function import tool
+    from .tools.run import run_tools
 
 
 def __getattr__(name: str) -> Any:
