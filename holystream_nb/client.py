@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
@@ -31,7 +33,8 @@ from .errors import (
     StreamInterrupted,
     TooLarge,
 )
-from .events import Event, Finish
+from .events import Event, Finish, Usage
+from .limiter import Limiter, Reservation
 from .pricing import cost, price_card
 from .providers import Key, Provider, at, credentials, endpoint
 from .providers import provider as named_provider
@@ -51,6 +54,7 @@ MAX_BYTES: Final = 1 << 30
 """The largest body taken (1 GiB): about four million tokens as the documents' chunks carry them."""
 
 _LONGEST_WAIT_S: Final = 60.0
+_ANSWER_TOKENS: Final = 500  # reserved at the limiter where max_tokens says nothing: the answers of document 001
 _AFTER_FINISH_S: Final = 5.0
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _RETRIED: Final = (RateLimited, ServiceUnavailable, ConnectionFailed, StreamInterrupted)
@@ -87,6 +91,8 @@ class Client:
     pool: low, medium or high (`wire.transport.POOLS`).
     max_bytes: the largest response body taken.
     headers: further request headers.
+    requests_per_minute, tokens_per_minute: sent at most by all streams together; by default what the table says of the
+        provider, which is no limit unless a user has set one. Each attempt counts. Waiting is `timing.queue_ms`.
     """
 
     def __init__(
@@ -102,6 +108,8 @@ class Client:
         pool: str = "medium",
         max_bytes: int = MAX_BYTES,
         headers: Mapping[str, str] | None = None,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
         transport: Transport | None = None,
     ) -> None:
         self.provider = at(named_provider(provider), base_url)
@@ -113,6 +121,10 @@ class Client:
         self.backoff = backoff
         self.max_bytes = max_bytes
         self._headers = dict(headers or {})
+        self.limiter = Limiter(
+            requests_per_minute=_limit(requests_per_minute, self.provider.requests_per_minute),
+            tokens_per_minute=_limit(tokens_per_minute, self.provider.tokens_per_minute),
+        )
         self._transport = transport or Transport(pool=pool)
         self.asks_for_usage = self.provider.include_usage
 
@@ -205,6 +217,7 @@ class Stream:
         self._closing: asyncio.Task[None] | None = None
         self._reply: Reply | None = None
         self._notice = ""
+        self._reservation: Reservation | None = None
 
     @property
     def model(self) -> str:
@@ -234,8 +247,12 @@ class Stream:
             tokens_per_s=self._fold.events_per_s,
             reasoning_tokens=self._fold.reasoning_events,
             thinking_ms=self._fold.thinking_ms,
-            notice=self._notice,
+            notice=self._notice or self._waiting(),
         )
+
+    def _waiting(self) -> str:
+        wait = 0.0 if self._reservation is None else self._reservation.wait_s
+        return f"waiting for the rate limit, {math.ceil(wait)} s" if wait else ""
 
     def stop(self) -> None:
         """Ends the stream and closes its connection at once; what arrived stays. From any thread; again is harmless."""
@@ -345,6 +362,13 @@ class Stream:
         for timer in self._timers:
             timer.cancel()
         self._reply = self._reply or self._make_reply(finish_reason, whole=whole, error=error)
+        # What failed before any output, or was never sent, used no tokens.
+        used = self._fold.output_events or (self._response is not None and error is None)
+        self._settle(_tokens(self._reply.usage) if used else 0)
+
+    def _settle(self, tokens: int) -> None:
+        if self._reservation is not None:
+            self._reservation.settle(tokens)
 
     async def _close(self) -> None:
         source, response = self._source, self._response
@@ -374,15 +398,18 @@ class Stream:
                 await self._again_or_raise(exc)
 
     async def _again_or_raise(self, error: HolystreamError) -> None:
+        asked = getattr(error, "retry_after", None)
+        if isinstance(error, RateLimited) and asked is not None and asked <= _LONGEST_WAIT_S:
+            self._client.limiter.pause(asked)
         if isinstance(error, Stalled) or self._fold.output_events or self._retries >= self._client.retries:
             raise error
         # Jitter (half to whole) keeps streams that failed together from coming back together.
         delay = self._client.backoff * 2**self._retries * random.uniform(0.5, 1.0)  # noqa: S311  # not cryptography
-        asked = getattr(error, "retry_after", None)
         if asked is not None and asked > _LONGEST_WAIT_S:
             raise error
         delay = max(delay, asked) if asked is not None else delay
         self._retries += 1
+        self._settle(0)
         status = getattr(error, "status", None)
         self._notice = f"{status or 'no connection'}, again in {delay:.0f} s" if delay >= 1 else ""
         if self._response is not None:
@@ -433,6 +460,7 @@ class Stream:
         while True:
             asks = self._client.asks_for_usage and "stream_options" not in self._request.body
             options = {"stream_options": {"include_usage": True}} if asks else {}
+            await self._permit()
             response = self._response = await self._transport.post(
                 self._request.url,
                 headers=self._request.headers,
@@ -461,6 +489,15 @@ class Stream:
                 now=time.time(),
                 key=self._request.secret,
             )
+
+    async def _permit(self) -> None:
+        """Waits until the limiter lets one more request go."""
+        self._settle(0)
+        body = self._request.body
+        limit = body.get(self._request.provider.max_tokens_field)
+        answer = limit if isinstance(limit, int) else _ANSWER_TOKENS
+        self._reservation = self._client.limiter.reserve(estimate_tokens(body["messages"]) + answer)
+        await self._reservation.granted()
 
     async def _head(self, reads: AsyncIterator[tuple[int, bytes]]) -> tuple[int, bytes, bytes]:
         """The body as far as its first character: the stamp, the bytes, and that character (none in an empty body)."""
@@ -531,6 +568,14 @@ class Stream:
             request_id=request_id or (decoder.id if decoder else None),
             error=error,
         )
+
+
+def _limit(own: float | None, providers: Decimal | None) -> float | None:
+    return float(providers) if own is None and providers is not None else own
+
+
+def _tokens(usage: Usage) -> int:
+    return (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:

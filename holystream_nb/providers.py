@@ -46,6 +46,7 @@ class Provider:
     prices: the entry's own prices, before any list.
     cny_per_usd, rate_source: the exchange rate this provider is paid at, and who says so.
     reasoning_models: glob patterns of models that reason without showing it.
+    requests_per_minute, tokens_per_minute: what a client sends at most; None is no limit.
     tried: whether anybody has called it.
     source: the documentation these facts are from.
     """
@@ -61,6 +62,8 @@ class Provider:
     cny_per_usd: Decimal
     rate_source: str
     reasoning_models: tuple[str, ...]
+    requests_per_minute: Decimal | None
+    tokens_per_minute: Decimal | None
     tried: str
     source: str
 
@@ -149,6 +152,8 @@ def at(provider: Provider, base_url: str | None) -> Provider:
         key_variable=None,
         price_list="local" if is_loopback(base_url) else "own",
         prices=(),
+        requests_per_minute=None,
+        tokens_per_minute=None,
         tried="not tried live",
         source="base_url",
     )
@@ -322,6 +327,8 @@ _BLANK: Final[Mapping[str, Any]] = {
     "base_url": None,
     "key_variable": None,
     "default_model": None,
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
     "source": "the user's providers.toml",
 }
 
@@ -453,6 +460,8 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "cny_per_usd": _rate,
     "rate_source": _text,
     "reasoning_models": _globs,
+    "requests_per_minute": _rate,
+    "tokens_per_minute": _rate,
     "tried": _text,
 }
 _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
