@@ -13,8 +13,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "client",
+    "Guard": "migration.guard",
     "HolystreamError": "errors",
     "Reply": "reply",
+    "Rollout": "migration.rollout",
     "Simulator": "simulator",
     "bench": "measuring.bench",
     "calibrate": "measuring.calibration",
@@ -30,8 +32,10 @@ _HOMES = {
 
 __all__ = [
     "Client",
+    "Guard",
     "HolystreamError",
     "Reply",
+    "Rollout",
     "Simulator",
     "bench",
     "calibrate",
@@ -57,6 +61,8 @@ if TYPE_CHECKING:
     from .measuring.presets import preset
     from .measuring.results import load
     from .measuring.sweep import sweep
+    from .migration.guard import Guard
+    from .migration.rollout import Rollout
     from .reply import Reply
     from .session import history, stream
     from .simulator import Simulator
