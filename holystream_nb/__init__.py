@@ -26,6 +26,7 @@ _HOMES = {
     "preset": "measuring.presets",
     "project_cost": "measuring.money",
     "run": "sync",
+    "shadow": "measuring.shadow",
     "stream": "session",
     "sweep": "measuring.sweep",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "preset",
     "project_cost",
     "run",
+    "shadow",
     "stream",
     "sweep",
 ]
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .measuring.money import project_cost
     from .measuring.presets import preset
     from .measuring.results import load
+    from .measuring.shadow import shadow
     from .measuring.sweep import sweep
     from .migration.guard import Guard
     from .migration.rollout import Rollout
