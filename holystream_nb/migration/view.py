@@ -53,6 +53,10 @@ def picture(state: State, note: str = "") -> str:
     top = guard.p95_ttft_ms * _ROOM
     span = max(state.elapsed_s, 1e-9)
 
+    limits = [(guard.p95_ttft_ms, "roll back", "6 3")]
+    if guard.alert_ms < 0.85 * guard.p95_ttft_ms:
+        limits.append((guard.alert_ms, "alert", "2 3"))
+
     def x(at_s: float) -> float:
         return _LEFT + (_RIGHT - _LEFT) * min(1.0, at_s / span)
 
@@ -66,13 +70,13 @@ def picture(state: State, note: str = "") -> str:
         _shares(course, x, span),
         *(
             f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y(ms):.1f}" y2="{y(ms):.1f}" stroke="{_FAINT}" '
-            f'stroke-dasharray="{dash}"/>{_text(_LEFT + 4, y(ms) - 3, f"{word} {milliseconds(ms)}", _FAINT)}'
-            for ms, word, dash in ((guard.alert_ms, "alert", "2 3"), (guard.p95_ttft_ms, "roll back", "6 3"))
-            if word == "roll back" or ms < 0.85 * guard.p95_ttft_ms
+            f'stroke-dasharray="{dash}"/>'
+            for ms, _, dash in limits
         ),
         f'<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}" fill="none" stroke="{_FAINT}"/>',
         _line([(x(p.at_s), None if p.old_ms is None else y(p.old_ms)) for p in course], _OLD, "none"),
         _line([(x(p.at_s), None if p.new_ms is None else y(p.new_ms)) for p in course], _NEW, "5 2"),
+        *(_text(_LEFT + 4, y(ms) - 3, f"{word} {milliseconds(ms)}", _FAINT) for ms, word, _ in limits),
         *(_marker(happening, x(happening.at_s)) for happening in state.events if happening.kind != "started"),
         _text(_LEFT, 15, f"p95 TTFT (ms){f' · {note}' if note else ''}", _INK),
         _text(_RIGHT, 15, "— old   - - new   grey: share of new", _INK, "end"),
@@ -198,7 +202,9 @@ def _html_row(cells: Sequence[str], tag: str = "td") -> str:
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}">{escape(_plain(text))}</text>'
+    halo = 'stroke="#FFFFFF" stroke-width="3" paint-order="stroke"'
+    where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {where} fill="{colour}" {halo}>{escape(_plain(text))}</text>'
 
 
 def _shares(course: Sequence[Point], x: Callable[[float], float], span: float) -> str:
