@@ -218,6 +218,7 @@ class Stream:
         self._reply: Reply | None = None
         self._notice = ""
         self._reservation: Reservation | None = None
+        self._out: int | None = None
 
     @property
     def model(self) -> str:
@@ -239,15 +240,16 @@ class Stream:
     def progress(self) -> Progress:
         """How it stands, without the text: for a display."""
         sent = self._response.sent if self._response is not None else None
-        first = self._fold.first_read
+        first, now = self._fold.first_read, time.perf_counter_ns()
         return Progress(
-            elapsed_ms=(time.perf_counter_ns() - self._submitted) / 1e6,
+            elapsed_ms=(now - self._submitted) / 1e6,
             ttft_ms=None if first is None or sent is None else (first - sent) / 1e6,
             tokens=self._fold.output_events,
             tokens_per_s=self._fold.events_per_s,
             reasoning_tokens=self._fold.reasoning_events,
             thinking_ms=self._fold.thinking_ms,
             notice=self._notice or self._waiting(),
+            unanswered_ms=None if self._out is None or first is not None else (now - self._out) / 1e6,
         )
 
     def _waiting(self) -> str:
@@ -409,6 +411,7 @@ class Stream:
             raise error
         delay = max(delay, asked) if asked is not None else delay
         self._retries += 1
+        self._out = None
         self._settle(0)
         status = getattr(error, "status", None)
         self._notice = f"{status or 'no connection'}, again in {delay:.0f} s" if delay >= 1 else ""
@@ -498,6 +501,7 @@ class Stream:
         answer = limit if isinstance(limit, int) else _ANSWER_TOKENS
         self._reservation = self._client.limiter.reserve(estimate_tokens(body["messages"]) + answer)
         await self._reservation.granted()
+        self._out = time.perf_counter_ns()
 
     async def _head(self, reads: AsyncIterator[tuple[int, bytes]]) -> tuple[int, bytes, bytes]:
         """The body as far as its first character: the stamp, the bytes, and that character (none in an empty body)."""

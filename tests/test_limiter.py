@@ -211,6 +211,7 @@ async def test_a_clients_streams_share_the_limit_and_the_wait_is_queue(simulator
         begun = asyncio.create_task(anext(stream))
         await asyncio.sleep(0.1)
         assert re.fullmatch("waiting for the rate limit, [12] s", stream.progress.notice)
+        assert stream.progress.unanswered_ms is None
         await begun
         await stream.aclose()
     timing = stream.reply.timing
@@ -222,6 +223,23 @@ async def test_a_clients_streams_share_the_limit_and_the_wait_is_queue(simulator
     assert timing.permit <= timing.sent
     assert timing.ttft_ms is not None
     assert timing.ttft_ms < timing.queue_ms
+
+
+async def test_the_wait_for_the_first_output_is_told_while_it_lasts(simulator: Simulator) -> None:
+    """From the moment the request is out; None when output has come."""
+    async with (
+        Client("simulator", base_url=simulator.url, api_key="sim-key-1") as client,
+        client.stream("Hello", model="gpt-4.1#first=0.5") as stream,
+    ):
+        begun = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.2)
+        wait = stream.progress.unanswered_ms
+        assert wait is not None
+        assert wait > 100
+        await begun
+        while stream.progress.ttft_ms is None:
+            await anext(stream)
+        assert stream.progress.unanswered_ms is None
 
 
 async def test_a_stream_that_waits_for_the_limit_can_be_stopped(simulator: Simulator) -> None:

@@ -165,11 +165,12 @@ class Shadow:
         parts = [
             _difference(self.compare("ttft_ms"), "first token"),
             _difference(self.compare("e2e_s"), "whole answer"),
-            _money(self.cost, self.result),
+            _money(self.cost, self._costs(self.old), self.result),
             f"{failed[0]} requests failed against {failed[1]}",
             _alike(self.similarity, self.unrelated),
+            NOT_QUALITY,
         ]
-        return f"{new} against {old}: {'; '.join(parts)} ({NOT_QUALITY})."
+        return f"{new} against {old}: {'; '.join(parts)}."
 
     def to_markdown(self) -> str:
         """The table, the verdict, and what to know before believing it."""
@@ -240,18 +241,19 @@ def _difference(each: Comparison, name: str) -> str:
     return f"{name} {digits(abs(value))} {unit} {word} ({digits(near)} to {digits(far)}: {sure})"
 
 
-def _money(cost: Quantile, result: Result) -> str:
+def _money(cost: Quantile, before: Quantile, result: Result) -> str:
     if cost.value is None or cost.low is None or cost.high is None:
         return "cost unknown" if not cost.n else f"cost: n too small ({counted(cost.n, 'pair')})"
     word = "less" if cost.value < 0 else "more"
     simulated = ", simulated" if any(trial.price_note == "simulated" for trial in result.records) else ""
-    return f"${digits(abs(cost.value))} {word} a request{simulated}"
+    share = f" ({100 * abs(cost.value) / before.value:.0f} %)" if before.value else ""
+    return f"${digits(abs(cost.value))}{share} {word} a request{simulated}"
 
 
 def _alike(similarity: Quantile, unrelated: Quantile) -> str:
     if similarity.value is None:
         return f"similarity: n too small ({counted(similarity.n, 'pair')})"
-    beside = f" (answers to different prompts: {digits(unrelated.value)})" if unrelated.value is not None else ""
+    beside = f", of answers to different prompts {digits(unrelated.value)}" if unrelated.value is not None else ""
     return f"similarity {similarity}{beside}"
 
 

@@ -246,19 +246,19 @@ class Rollout:
         since = self._waiting.pop(stream, None)
         if since is not None and reply.error is not None and how not in ("fine", "refused"):
             window.heard(now, float("inf"))
-        elif since is not None and how != "refused" and (now - since) * 1e3 > self.guard.alert_ms:
-            window.heard(now, (now - since) * 1e3)
+        elif since is not None and how != "refused" and _wait_ms(stream, now - since) > self.guard.alert_ms:
+            window.heard(now, _wait_ms(stream, now - since))
         window.ended(now, how)
         self._look()
 
     def _waits_ms(self, side: Side, now: float) -> list[float]:
-        """How long each request of a side has been waiting for its first output; the limiter's wait is not its."""
+        """How long requests have been waiting for their first output, of those that may be over the alert's limit."""
         waits = []
-        for stream, since in list(self._waiting.items()):
-            if stream.progress.notice:
-                self._waiting[stream] = now
-            elif stream.side == side:
-                waits.append((now - since) * 1e3)
+        for stream, since in self._waiting.items():  # the oldest first
+            if (now - since) * 1e3 <= self.guard.alert_ms:
+                break
+            if stream.side == side:
+                waits.append(_wait_ms(stream, now - since))
         return waits
 
     # The guard
@@ -359,6 +359,11 @@ class RolloutStream:
         if self._state in ("waiting", "speaking"):
             self._state = "ended"
             self._rollout._ended(self)
+
+
+def _wait_ms(stream: RolloutStream, since_s: float) -> float:
+    """A stream's wait for its first output, without the limiter's; it began `since_s` ago."""
+    return min(since_s * 1e3, stream.progress.unanswered_ms or 0.0)
 
 
 def _name(route: Route) -> str:

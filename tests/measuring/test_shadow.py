@@ -156,8 +156,8 @@ def test_the_verdict_says_what_is_more_than_noise(made: Callable[..., Shadow]) -
     """Paired differences with their intervals; and that similarity is no quality."""
     verdict = made(100, "0.005").verdict
     assert verdict.startswith("b against a: first token 200 ms shorter (200 to 200: more than noise); whole answer ")
-    assert "$0.0150 less a request; 0 of 20 requests failed against 0 of 20; similarity 0.500" in verdict
-    assert verdict.endswith(f"({NOT_QUALITY}).")
+    assert "$0.0150 (75 %) less a request; 0 of 20 requests failed against 0 of 20; similarity 0.500" in verdict
+    assert verdict.endswith(f"; {NOT_QUALITY}.")
     assert "no more than noise" in made(300, "0.02").verdict
     assert "cost unknown" in made(100, None).verdict
     assert "simulated" in made(100, "0.01", "simulated").verdict

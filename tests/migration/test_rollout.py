@@ -52,11 +52,11 @@ class ScriptedStream:
         self._left = [Text("a", 1), Text("b", 2)] if ttft_ms is not None else []
         self._spoke = False
         self._stopped = False
-        self.notice = ""
+        self.unanswered_ms: float | None = float("inf")
 
     @property
     def progress(self) -> Progress:
-        return Progress(0, self._ttft_ms if self._spoke else None, 0, None, 0, 0, self.notice)
+        return Progress(0, self._ttft_ms if self._spoke else None, 0, None, 0, 0, "", self.unanswered_ms)
 
     @property
     def reply(self) -> Reply:
@@ -314,16 +314,17 @@ async def test_answers_that_hang_are_seen_while_they_hang() -> None:
 
 
 async def test_the_limiters_wait_is_not_the_services() -> None:
-    """A stream that says what it waits for does not wait for its first token."""
+    """Only since the request went out does it wait for its first token."""
     scene = Scene(100, min_requests=1)
     scene.new.gate = asyncio.Event()
     task = asyncio.create_task(scene.ask())
     await asyncio.sleep(0)
-    scene.new.streams[0].notice = "waiting for the rate limit, 9 s"
+    scene.new.streams[0].unanswered_ms = None
     scene.clock.now += 9
     assert scene.rollout.state.new.p95_ttft_ms is None
-    scene.new.streams[0].notice = ""
-    scene.clock.now += 1.6
+    scene.new.streams[0].unanswered_ms = 1400
+    assert scene.rollout.state.new.p95_ttft_ms is None
+    scene.new.streams[0].unanswered_ms = 1600
     assert scene.rollout.state.new.p95_ttft_ms == pytest.approx(1600)
     scene.new.gate.set()
     await task
