@@ -6,12 +6,15 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 from .errors import HolystreamError
 from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
 from .pricing import Cost
 from .timing import Timing
+
+TransportChoice = Literal["sse", "ws", "auto"]
+"""What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` one it offers, else `sse`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,9 @@ class Reply:
 
     `finish_reason` is the service's own word (stop, length, tool_calls, …) or one of ours: `stopped` (by the user),
     `interrupted` (the connection broke), `truncated` (it ended without saying so); "" where nothing arrived or the
-    answer is not finished. `error` is set when the request failed; what had arrived is kept all the same.
-    `other_choices` are the texts of further choices (`n` > 1); `data` is the parsed answer where JSON was asked for.
+    answer is not finished. `error` is set when the request failed; what had arrived is kept all the same. `transport`
+    is what carried it, `sse` or `ws`. `other_choices` are the texts of further choices (`n` > 1); `data` is the parsed
+    answer where JSON was asked for.
     """
 
     text: str
@@ -43,6 +47,7 @@ class Reply:
     model: str
     provider: str
     request_id: str | None = None
+    transport: Literal["sse", "ws"] = "sse"
     error: HolystreamError | None = None
     other_choices: tuple[str, ...] = field(default=(), repr=False)
     data: Any = field(default=None, repr=False)
@@ -188,6 +193,7 @@ class Fold:
         stamps: Timing,
         request_id: str | None,
         error: HolystreamError | None,
+        transport: Literal["sse", "ws"] = "sse",
     ) -> Reply:
         usage = self.usage(whole=whole, prompt_estimate=prompt_estimate)
         return Reply(
@@ -210,6 +216,7 @@ class Fold:
             model=model,
             provider=provider,
             request_id=request_id,
+            transport=transport,
             error=error,
             other_choices=tuple(text.getvalue() for _, text in sorted(self._others.items())),
         )

@@ -202,9 +202,12 @@ async def read(client: Client, faults: str = "tokens=5", **parameters: Any) -> A
     return stream.reply
 
 
-async def test_a_clients_streams_share_the_limit_and_the_wait_is_queue(simulator: Simulator) -> None:
-    """The bucket is nearly empty: the wait is told, is in `queue_ms`, and is in no latency."""
-    async with Client("simulator", base_url=simulator.url, api_key="sim-key-1", tokens_per_minute=6000) as client:
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+async def test_a_clients_streams_share_the_limit_and_the_wait_is_queue(simulator: Simulator, transport: Any) -> None:
+    """The bucket is nearly empty: the wait is told, is in `queue_ms`, and is in no latency; also on a kept socket."""
+    async with Client(
+        "simulator", base_url=simulator.url, api_key="sim-key-1", tokens_per_minute=6000, transport=transport
+    ) as client:
         await client.limiter.reserve(6000 - 100).granted()  # 100 are left, and 100 come every second
         await read(client, max_tokens=90)
         stream = client.stream("Hello", model="gpt-4.1#tokens=5", max_tokens=190)
@@ -215,6 +218,7 @@ async def test_a_clients_streams_share_the_limit_and_the_wait_is_queue(simulator
         await begun
         await stream.aclose()
     timing = stream.reply.timing
+    assert stream.reply.transport == transport
     assert stream.progress.notice == ""
     assert timing.queue_ms is not None
     assert timing.queue_ms > 300

@@ -17,10 +17,15 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "wire.sse"},
+    {"wire.values", "wire.calls"},
+    {"wire.complaints"},
     {"wire.dialects", "wire.frames", "timing", "pricing", "providers"},
     {"reply"},
     {"wire.transport"},
-    {"limiter"},
+    {"wire.websocket"},  # frames on a connection that transport opened
+    {"limiter", "answers"},
+    {"streams"},
+    {"connection"},
     {"client"},
     {"tools", "migration"},
     {"live"},

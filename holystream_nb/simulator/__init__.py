@@ -11,93 +11,119 @@ are tries of one request; without it, those with the same body, faults and key a
 simulator's: the same request and seed get the same bytes at the same distances (`created` is a constant for that
 reason, and only `x-request-id` and `date` differ).
 
-It does what a prompt says: code, a table, a list, maths and so on; JSON; "count to N"; "in N sentences"; a tool by its
-name; and "Repeat after me:", whose rest comes back to the letter.
+It does what a prompt says: code, a table, a list, maths and so on; JSON; "count to N"; "in N sentences"; tools by their
+names, those behind a "then" once the others have answered; and "Repeat after me:", whose rest comes back to the letter.
+
+It speaks WebSocket too, as HolySheep's documents describe it: at `/v1/chat/stream` (their words A), or at the address
+that a POST with `Upgrade: websocket` and `"agent_mode": true` is answered with (words B; good once, for 30 s). There a
+turn has the same tokens at the same distances, begins with `{"type": "start", "id": …}`, and has a record of its own
+under that id. Results of tools, context updates, interruptions and a cancel have their effect in the running turn.
+Usage counts each message of the client once, however many rounds the turn has.
 
 Faults are written in the header, `X-Simulate: cut=5, stall=2`, or behind the model, `"model": "gpt-4.1#cut=5,stall=2"`;
-where both name one, the header wins. "After N tokens" counts text, reasoning and tool-call tokens of the first choice;
-in a shorter answer it is after the last. Seconds (S) are real ones, whatever the speed factor.
+where both name one, the header wins. For a socket the header is the handshake's, or that of the POST which offered it;
+refusals in it concern the handshake (or the POST), those behind the model of an `init` that turn, which ends with an
+error message then. A fault works on both transports, on server-sent events (SSE) or on sockets (WS) only, and is
+ignored where it does not. "After N tokens" counts text, reasoning and tool-call tokens of the first choice, on a socket
+those of the whole turn; in a shorter answer it is after the last. Seconds (S) are real ones, whatever the speed factor.
 
 Amount and pace:
 
-    tokens=N                the text has N tokens, whatever the prompt asks for
-    numbered                text token i is "i " (0, 1, 2, …), so that a reader knows which one has arrived
-    rate=R|max              R tokens a second, evenly, the first at once; max: unpaced
-    group=N                 N events in one write (bare: 5)
-    bytes=N                 every event written N bytes at a time (bare: 1)
+    tokens=N                both the text has N tokens, whatever the prompt asks for
+    numbered                both text token i is "i " (0, 1, 2, …), so that a reader knows which one has arrived
+    rate=R|max              both R tokens a second, evenly, the first at once; max: unpaced
+    group=N                 both N events in one write (bare: 5)
+    bytes=N                 both every event written N bytes at a time (bare: 1); WS: in fragments of N bytes
 
 Waiting, in real seconds whatever the speed factor:
 
-    head=S                  the response head comes S seconds late
-    first=S                 the head comes at once, the first event S seconds after the request
-    stall=S                 S seconds of silence after `after` tokens
-    after=N                 where a fault without a place of its own happens (3)
+    head=S                  both the response head comes S seconds late; WS: the handshake's answer
+    first=S                 both the head comes at once, the first event S seconds after the request
+    stall=S                 both S seconds of silence after `after` tokens
+    after=N                 both where a fault without a place of its own happens (3)
 
 How it ends:
 
-    cut=N                   connection closed after N tokens, without the chunked terminator
-    reset=N                 connection reset (RST) after N tokens
-    end=N                   clean end of the body after N tokens: no finish reason, no [DONE]
-    no-done                 no [DONE]
-    done-open               [DONE] without the blank line after it
-    finish=WORD             this finish reason; none: no finish reason at all
+    cut=N                   both connection closed after N tokens, without the chunked terminator; WS: without a close
+                                 frame
+    reset=N                 both connection reset (RST) after N tokens
+    end=N                   both clean end of the body after N tokens: no finish reason, no [DONE]; WS: close frame
+                                 1000, no done
+    no-done                 both no [DONE]; WS: no done, the socket stays open
+    done-open               SSE  [DONE] without the blank line after it
+    finish=WORD             both this finish reason; none: no finish reason at all
+    close=CODE              WS   a close frame with this code after `after` tokens
 
 Refusals:
 
-    fail=STATUS|drop        the first `tries` tries get this status; drop: no answer at all
-    tries=N                 how many tries fail (1)
-    retry-after=S           the failure's Retry-After in seconds (429 without it: 1)
-    retry-date=S            the failure's Retry-After as an HTTP date S seconds from now
-    no-retry-after          a 429 without Retry-After
+    fail=STATUS|drop        both the first `tries` tries get this status; drop: no answer at all
+    tries=N                 both how many tries fail (1)
+    retry-after=S           both the failure's Retry-After in seconds (429 without it: 1)
+    retry-date=S            both the failure's Retry-After as an HTTP date S seconds from now
+    no-retry-after          both a 429 without Retry-After
     error-body=openai|message|detail|string|list|text|html|empty
-                            the shape of the failure's body
-    refuse-usage=400|422    stream_options.include_usage is refused with this status
+                            both the shape of the failure's body
+    refuse-usage=400|422    SSE  stream_options.include_usage is refused with this status
     redirect=301|302|303|307|308
-                            a redirect to this simulator under another host name
+                            both a redirect to this simulator under another host name
 
 200, and yet not a stream:
 
-    html                    HTTP 200 with a proxy's HTML page
-    whole                   HTTP 200 with the whole answer as JSON, although a stream was asked for
-    error-200               HTTP 200 with an error object as JSON
-    charset=WORD            a wrong charset in the content type (bare: latin-1)
+    html                    both HTTP 200 with a proxy's HTML page
+    whole                   SSE  HTTP 200 with the whole answer as JSON, although a stream was asked for
+    error-200               both HTTP 200 with an error object as JSON
+    charset=WORD            SSE  a wrong charset in the content type (bare: latin-1)
 
-Errors in the stream, after `after` tokens; the body ends there, except after bad-json:
+The offer of a socket, in the answer to a POST with agent_mode:
 
-    error                   an error object as a chunk of its own
-    error-chunk             an error object beside choices, with finish reason error
-    error-event             event: error, with the error object as its data
-    error-field             a bare error: field line
-    bad-json                an event whose JSON is cut off; then the answer goes on
+    no-socket               WS   no socket is offered: the answer is the ordinary stream
+    upgrade-url             WS   the socket's address in Upgrade-URL instead of Sec-WebSocket-URL
+    socket-host=HOST        WS   the socket's address names this host
+    socket-dead             WS   the socket's address is one that does not exist (404)
+
+Errors in the stream, after `after` tokens; the answer ends there, except after bad-json:
+
+    error                   both an error object as a chunk of its own; WS: an error message
+    error-chunk             both an error object beside choices, with finish reason error; WS: beside the done message
+    error-event             SSE  event: error, with the error object as its data
+    error-field             SSE  a bare error: field line
+    bad-json                both an event whose JSON is cut off; then the answer goes on
 
 Bytes:
 
-    crlf                    CRLF line ends
-    cr                      CR line ends
-    bom                     a byte order mark first
-    comments                keep-alive comments between the events
-    fields                  events that have only id, event or retry between the others
-    no-space                data: without a space after it
-    split-utf8              one token more, 🐑漢é; every event with such a character is cut inside it over two writes
-    bad-utf8                one token more, with a byte that is not UTF-8
-    separators              one token more, with U+2028, U+2029, U+0085; VT, FF, FS, GS, RS in a comment
-    huge=N                  one token more, N letters in one data line (bare: 1200000)
+    crlf                    SSE  CRLF line ends
+    cr                      SSE  CR line ends
+    bom                     SSE  a byte order mark first
+    comments                both keep-alive comments between the events; WS: pings
+    fields                  both events that have only id, event or retry between the others; WS: messages of unknown
+                                 types
+    no-space                SSE  data: without a space after it
+    split-utf8              both one token more, 🐑漢é; every event with such a character is cut inside it over two
+                                 writes; WS: fragments
+    bad-utf8                both one token more, with a byte that is not UTF-8
+    separators              both one token more, with U+2028, U+2029, U+0085; VT, FF, FS, GS, RS in a comment (SSE)
+    huge=N                  both one token more, N letters in one data line (bare: 1200000)
+    binary                  WS   the messages in binary frames
+    mute                    WS   pings are never answered
+    deaf                    WS   what the client sends during a turn is ignored, cancel too
 
 Chunks:
 
     role=only|null|none|joined
-                            the first chunk: role alone, content null, missing, with text
+                            SSE  the first chunk: role alone, content null, missing, with text
     blank=empty|null|no-choices|null-choices|no-delta|null-delta
-                            such a chunk before every token
+                            both such a chunk before every token; WS: content empty, null (null-…) or missing (no-…)
     usage=null|running|null-counts|finish|none
-                            usage: null or running in every chunk, null counts, in the finish chunk, or never
-    message                 the whole answer so far in `message` beside the delta
-    parts                   content as a list of parts (reasoning as thinking parts)
-    refusal                 the text comes as a refusal
+                            both usage: null or running in every chunk, null counts, in the finish chunk, or never
+    message                 SSE  the whole answer so far in `message` beside the delta
+    parts                   SSE  content as a list of parts (reasoning as thinking parts)
+    refusal                 both the text comes as a refusal
     reasoning=reasoning_content|reasoning|text|summary|both|both-details
-                            reasoning under this name (text, summary: reasoning_details), or twice
-    tools=openai|index-1|no-index|empty-ids|null-ids|repeat-name|whole|no-arguments|interleaved
-                            the answer is tool calls, in this shape
+                            both reasoning under this name (text, summary: reasoning_details), or twice; WS: under its
+                                 own name
+    tools=openai|index-1|no-index|empty-ids|null-ids|repeat-name|whole|object|no-arguments|interleaved
+                            both the answer is tool calls, in this shape (object: whole, its arguments no text)
+    rounds=N                both tools are called N times one after the other, then comes the text
 """
 
 from __future__ import annotations

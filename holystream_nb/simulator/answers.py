@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from random import Random
 from typing import Any
 
@@ -13,7 +13,7 @@ import msgspec
 
 from . import prose
 from .faults import Faults
-from .request import ChatRequest, Tool
+from .request import ChatRequest, Message, Tool
 from .schema import value_for
 from .tokens import tokenize
 
@@ -32,6 +32,8 @@ _ASKED: tuple[tuple[str, Callable[[prose.Topic], str]], ...] = (
 _SECTIONS = tuple(section for _, section in _ASKED)
 _COUNT = re.compile(r"\bcount (?:up )?to (\d{1,5})\b", re.IGNORECASE)
 _REPEAT = re.compile(r"\s*repeat after me:[ \t]*\n?", re.IGNORECASE)
+_THEN = re.compile(r"\bthen\b|\bafter (?:that|this|which)\b|\bafterwards\b", re.IGNORECASE)
+_LOOK_UP = Tool("look_up", {"properties": {"subject": {"type": "string"}}})
 _SENTENCES = re.compile(rf"\bin ({'|'.join(_NUMBERS[1:])}|[1-9]\d?) (?:\w+ )?sentences?\b", re.IGNORECASE)
 
 
@@ -141,11 +143,13 @@ def _text(request: ChatRequest, rng: Random) -> str:
         return prompt[found.end() :]
     if isinstance(request.json, dict):
         return _json(value_for(request.json, prompt))
-    if request.json or re.search(r"\bjson\b", prompt, re.IGNORECASE):
+    if request.json is True:
         return _json_about(topic)
-    if request.messages[-1].role == "tool":
-        result = " ".join(request.messages[-1].text.split())[:200].replace("`", "'")
-        return f"{prose.opening(topic)}\n\nThe tool returned `{result}`."
+    if results := [message for message in _since_prompt(request) if message.role == "tool"]:
+        told = [prose.result(message.tool, message.text) for message in results]
+        return "\n\n".join([prose.opening(topic), *told])
+    if re.search(r"\bjson\b", prompt, re.IGNORECASE):
+        return _json_about(topic)
     if found := _COUNT.search(prompt):
         return ", ".join(str(number) for number in range(1, int(found[1]) + 1))
     if found := _SENTENCES.search(prompt):
@@ -197,19 +201,12 @@ def _json(value: Any) -> str:
 
 
 def _calls(request: ChatRequest, rng: Random) -> tuple[Call, ...]:
-    """A call for every tool that must be called or whose name the prompt mentions; none after a tool's result."""
+    """The calls of this round: the first after the prompt, and one more after each round of results."""
     prompt, shape = _prompt(request), request.faults.tools
-    called = [tool for tool in request.tools if _is_mentioned(tool, prompt)]
-    if request.messages[-1].role == "tool" and not shape:
-        called = []
-    elif request.wanted_tool:
-        wanted = [tool for tool in request.tools if tool.name == request.wanted_tool]
-        called = wanted or called or list(request.tools[:1])
-    if shape:
-        called = called or list(request.tools[:1]) or [Tool("look_up", {"properties": {"subject": {"type": "string"}}})]
-        called = (called * 2)[:2] if shape == "interleaved" else called
-    elif not request.parallel_calls:
-        called = called[:1]
+    rounds = _rounds(request)
+    wanted = request.faults.rounds or len(rounds)
+    done = _rounds_done(request)
+    called = rounds[min(done, len(rounds) - 1)] if done < wanted and rounds else []
     return tuple(
         Call(
             id=f"call_{rng.getrandbits(64):016x}",
@@ -222,6 +219,36 @@ def _calls(request: ChatRequest, rng: Random) -> tuple[Call, ...]:
         )
         for tool in called
     )
+
+
+def _rounds(request: ChatRequest) -> list[list[Tool]]:
+    """Which tools are called, round by round: those that must be, or those whose names the prompt mentions.
+
+    What stands behind a "then" in the prompt is called when the results of what stands before it are there.
+    """
+    prompt, shape = _prompt(request), request.faults.tools
+    parts = [[tool for tool in request.tools if _is_mentioned(tool, part)] for part in _THEN.split(prompt)]
+    rounds = [part for part in parts if part]
+    if request.wanted_tool:
+        wanted = [tool for tool in request.tools if tool.name == request.wanted_tool]
+        rounds = [wanted or [tool for part in rounds for tool in part] or list(request.tools[:1])]
+    if shape or request.faults.rounds:
+        rounds = rounds or [list(request.tools[:1])]
+        rounds = [part or [_LOOK_UP] for part in rounds]
+    if shape == "interleaved":
+        return [(part * 2)[:2] for part in rounds]
+    return rounds if request.parallel_calls or shape else [[tool] for part in rounds for tool in part]
+
+
+def _since_prompt(request: ChatRequest) -> Sequence[Message]:
+    """The messages after the last one of the user."""
+    roles = [message.role for message in request.messages]
+    return request.messages[len(roles) - roles[::-1].index("user") :] if "user" in roles else request.messages
+
+
+def _rounds_done(request: ChatRequest) -> int:
+    """How often tools have answered since the prompt, however many at a time."""
+    return sum(role == "tool" for role, _ in groupby(message.role for message in _since_prompt(request)))
 
 
 def _is_mentioned(tool: Tool, prompt: str) -> bool:

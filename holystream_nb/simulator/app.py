@@ -8,20 +8,23 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .chat import Chat, Settings, authorize
+from .chat import Chat
 from .chunks import CREATED
+from .gate import Gate, Settings, authorize
 from .profiles import PROFILES
 from .records import Record, Records
 from .refusals import Refusal, error_object
+from .sockets import SESSIONS, STREAM, Sockets
 
 _CHAT = "/v1/chat/completions"
 _PAGE = """This is the HolyStream simulator: a stand-in for HolySheep on your own machine. No model answers here.
 
-POST /v1/chat/completions   OpenAI's format, streamed or not
+POST /v1/chat/completions   OpenAI's format, streamed or not; with agent_mode and Upgrade: websocket, a socket's address
+GET  /v1/chat/stream        a WebSocket
 GET  /v1/models             {models}
 GET  /sim/requests          the last requests
 GET  /sim/requests/ID       the true times of one, ns of time.perf_counter_ns
-GET  /sim/active            how many answers are running
+GET  /sim/active            how many answers are running, and how many sockets are open
 """
 
 
@@ -31,12 +34,15 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.records = Records()
         self._settings = settings
-        self._chat = Chat(settings, self.records)
+        gate = Gate(settings)
+        sockets = Sockets(gate, self.records)
         # a bare Router: Starlette's middleware would wrap every `send`
         self._router = Router(
             [
                 Route("/", self._page),
-                Route(_CHAT, self._chat, methods=["POST"]),
+                Route(_CHAT, Chat(gate, self.records, sockets), methods=["POST"]),
+                Route(STREAM, sockets, methods=["GET"]),
+                Route(SESSIONS + "{id}", sockets, methods=["GET"]),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{model:path}", self._models),
                 Route("/sim/requests", self._requests),
@@ -55,7 +61,7 @@ class App:
             host = headers.get(b"host", b"").decode("latin-1")
             record = self.records.open(scope["method"], scope["path"], host, b"authorization" in headers)
             scope["state"]["record"] = record
-            if (scope["method"], scope["path"]) != ("POST", _CHAT):
+            if not _records_itself(scope["method"], scope["path"]):
                 send = _recorded(send, record)
         try:
             await self._router(scope, receive, send)
@@ -88,7 +94,14 @@ class App:
         return JSONResponse(record.full())
 
     async def _active(self, request: Request) -> Response:
-        return JSONResponse({"active": len(self.records.active)})
+        return JSONResponse({"active": len(self.records.active), "sockets": len(self.records.sockets)})
+
+
+def _records_itself(method: str, path: str) -> bool:
+    """Whether the endpoint of an address writes its record."""
+    if method == "POST":
+        return path == _CHAT
+    return method in ("GET", "HEAD") and (path == STREAM or path.startswith(SESSIONS))
 
 
 def _recorded(send: Send, record: Record) -> Send:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from .answers import Answer, Call
 from .faults import Faults
@@ -15,6 +17,8 @@ from .request import ChatRequest
 
 CREATED = 1_735_689_600
 """The `created` of every answer (1 January 2025): a real time would make two streams of one seed differ."""
+
+Part = TypeVar("Part")
 
 OUTPUT = frozenset({"text", "reasoning", "tool"})
 """Kinds of chunks that carry a token."""
@@ -34,12 +38,12 @@ def completion_id(request: ChatRequest) -> str:
     return f"chatcmpl-sim-{request.digest}"
 
 
-def usage(request: ChatRequest, completion: int, reasoning: int) -> dict[str, Any]:
-    """OpenAI's usage object."""
+def usage(prompt: int, completion: int, reasoning: int) -> dict[str, Any]:
+    """OpenAI's usage object, of these tokens."""
     return {
-        "prompt_tokens": request.prompt_tokens,
+        "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": request.prompt_tokens + completion,
+        "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
@@ -47,7 +51,8 @@ def usage(request: ChatRequest, completion: int, reasoning: int) -> dict[str, An
 
 def total_usage(request: ChatRequest, answers: Sequence[Answer]) -> dict[str, Any]:
     """The usage of all choices together."""
-    return usage(request, sum(each.tokens for each in answers), sum(len(each.reasoning) for each in answers))
+    tokens, reasoning = sum(each.tokens for each in answers), sum(len(each.reasoning) for each in answers)
+    return usage(request.prompt_tokens, tokens, reasoning)
 
 
 def completion(request: ChatRequest, answers: Sequence[Answer]) -> dict[str, Any]:
@@ -184,7 +189,7 @@ class _Stream:
 
     def _with_usage(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.faults.usage == "running":
-            body["usage"] = usage(self.request, sum(self.told.values()), self.told["reasoning"])
+            body["usage"] = usage(self.request.prompt_tokens, sum(self.told.values()), self.told["reasoning"])
         elif self.faults.usage == "null" or (self.request.include_usage and self.faults.usage is None):
             body["usage"] = None
         return body
@@ -215,18 +220,23 @@ def reasoning_delta(token: str, faults: Faults) -> dict[str, Any]:
 def call_deltas(calls: Sequence[Call], shape: str | None) -> Iterator[dict[str, Any]]:
     """The deltas of tool calls, a token each: first the name, then the arguments piece by piece."""
     columns = [list(_fragments(call, index, shape)) for index, call in enumerate(calls)]
+    return ({"tool_calls": [part]} for part in in_order(columns, shape))
+
+
+def in_order(columns: Sequence[Sequence[Part]], shape: str | None) -> list[Part]:
+    """The parts of several calls, one call after the other, or interleaved."""
     if shape == "interleaved":
-        ordered = [part for row in zip_longest(*columns) for part in row if part is not None]
-    else:
-        ordered = [part for column in columns for part in column]
-    return ({"tool_calls": [part]} for part in ordered)
+        return [part for row in zip_longest(*columns) for part in row if part is not None]
+    return [part for column in columns for part in column]
 
 
 def _fragments(call: Call, index: int, shape: str | None) -> Iterator[dict[str, Any]]:
     place = {} if shape == "no-index" else {"index": index + (shape == "index-1")}
     start = {**place, "id": call.id, "type": "function"}
-    if shape == "whole":
-        yield {**start, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
+    if shape in ("whole", "object"):
+        arguments = "".join(call.arguments)
+        given = parsed(arguments) if shape == "object" else arguments
+        yield {**start, "function": {"name": call.name, "arguments": given}}
         return
     yield {**start, "function": {"name": call.name, "arguments": ""}}
     for piece in call.arguments:
@@ -239,6 +249,14 @@ def _fragments(call: Call, index: int, shape: str | None) -> Iterator[dict[str, 
                 yield {**start, "function": {"name": call.name, "arguments": piece}}
             case _:
                 yield {**place, "function": {"arguments": piece}}
+
+
+def parsed(arguments: str) -> Any:
+    """The object that arguments spell, or their text where a limit has cut it off."""
+    try:
+        return msgspec.json.decode(arguments)
+    except msgspec.DecodeError:
+        return arguments
 
 
 def _finish(faults: Faults, answer: Answer) -> str | None:

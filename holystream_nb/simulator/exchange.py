@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from .records import Record
+from .script import End
 
 
 class Connection(Protocol):
-    """What the server lets an endpoint do to its connection, beyond ASGI."""
+    """What the server lets an endpoint do to its connection, beyond ASGI; `lost` is set at its end."""
+
+    lost: asyncio.Event
+
+    def upgrade(self, headers: Iterable[tuple[bytes, bytes]], feed: Callable[[bytes], None]) -> None:
+        """Make a WebSocket of it, whose bytes `feed` gets; raises Refusal if that is not what was asked for."""
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes of the WebSocket to the socket."""
 
     async def drain(self) -> None:
         """Wait until the socket takes more."""
@@ -85,3 +95,40 @@ class Exchange:
         """Close the connection without an end of the body; `outcome` reset does it with a reset."""
         self.record.ended(outcome)
         await (self.connection.reset() if outcome == "reset" else self.connection.cut())
+
+    @property
+    def stopped(self) -> bool:
+        """A client can only leave an HTTP answer, and that cancels its task."""
+        return False
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(max(seconds, 0))
+
+    async def results(self) -> None:
+        """Over HTTP the results of tools come with the next request: nothing to wait for."""
+
+    async def finish(self, end: End) -> None:
+        """End the answer in this way."""
+        await (self.break_off(end.outcome) if end.outcome in ("cut", "reset") else self.end(end.outcome))
+
+
+async def watched(exchange: Exchange, answering: Coroutine[Any, Any, None]) -> None:
+    """Run the answering of a request; when the client leaves before its end, note that and end it at once."""
+    task = asyncio.ensure_future(answering)
+    watching = asyncio.create_task(_watch(exchange, task))
+    try:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+    finally:
+        watching.cancel()
+        task.cancel()
+
+
+async def _watch(exchange: Exchange, answering: asyncio.Future[None]) -> None:
+    while (await exchange.receive())["type"] != "http.disconnect":
+        pass
+    if exchange.record.outcome == "running":
+        exchange.record.disconnected()
+        answering.cancel()

@@ -90,6 +90,10 @@ class Simulator:
         """How many answers are running now."""
         return int(self._get("sim/active")["active"])
 
+    def sockets(self) -> int:
+        """How many WebSockets are open now."""
+        return int(self._get("sim/active")["sockets"])
+
     def __enter__(self) -> Self:
         return self.start()
 

@@ -133,6 +133,17 @@ def scripts(topic: Topic) -> str:
     )
 
 
+def result(tool: str, text: str) -> str:
+    """Says what a tool returned, in one line of at most some 200 characters."""
+    shown = " ".join(text.split())[:200].replace("`", "'")
+    return f"The tool {tool} returned `{shown}`." if tool else f"The tool returned `{shown}`."
+
+
+def focus(wanted: str) -> str:
+    """Says that the context has been updated."""
+    return f"Your update has arrived: from here on the focus is *{subject(wanted)}*."
+
+
 def thoughts(topic: Topic) -> str:
     """A rehearsal of reasoning."""
     return (

@@ -8,22 +8,25 @@ from array import array
 from collections import OrderedDict
 from typing import Any
 
-KINDS = ("role", "text", "reasoning", "tool", "finish", "usage", "done", "other")
+KINDS = ("start", "role", "text", "reasoning", "tool", "finish", "usage", "done", "other")
 _CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 
 class Record:
-    """The times of one request, in ns.
+    """The times of one request, or of one turn on a socket (whose method is WS), in ns.
 
     `sent_ns[i]` is taken right before event i, of `kinds[i]`, is handed to the socket; events in one write share a
     stamp, an event in several writes has the stamp of the last. `outcome` is running, complete, refused (an error, or
-    no chat completion), redirected, cut, reset, dropped, ended (cleanly, but early), failed (with an error in the
-    stream), disconnected (by the client), or broken (a defect of the simulator).
+    no chat completion), redirected, cut, reset, dropped, ended (cleanly, but early), closed (with a close frame that
+    was asked for), failed (with an error in the stream), cancelled or disconnected (by the client), upgraded (a
+    handshake, or a POST that was offered a socket), or broken (a defect of the simulator). `session` is the id of the
+    handshake's record for a turn, and a request's own `X-Session-ID`.
     """
 
     def __init__(self, method: str, path: str, host: str, has_key: bool) -> None:
         self.id = f"req_{uuid.uuid4().hex}"
         self.method, self.path, self.host, self.has_key = method, path, host, has_key
+        self.session = ""
         self.model = ""
         self.stream = False
         self.status: int | None = None
@@ -59,7 +62,8 @@ class Record:
 
     def summary(self) -> dict[str, Any]:
         """Everything but the stamps of the events."""
-        names = ("id", "method", "path", "host", "has_key", "model", "stream", "status", "outcome", "received_ns")
+        asked = ("id", "method", "path", "host", "has_key", "session", "model", "stream")
+        names = (*asked, "status", "outcome", "received_ns")
         return {**{name: getattr(self, name) for name in names}, "events": len(self.sent_ns)}
 
     def full(self) -> dict[str, Any]:
@@ -81,7 +85,9 @@ class Records:
         self._most, self._most_stamps = most, most_stamps
         self._kept: OrderedDict[str, Record] = OrderedDict()
         self.active: set[str] = set()
-        """Ids of the chat answers that run now."""
+        """Ids of the chat answers and turns that run now."""
+        self.sockets: set[str] = set()
+        """Ids of the handshakes whose sockets are open now."""
 
     def open(self, method: str, path: str, host: str, has_key: bool) -> Record:
         """A new record; the oldest finished ones go if there are too many."""

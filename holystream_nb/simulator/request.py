@@ -13,15 +13,17 @@ from .profiles import PROFILES, Profile
 from .refusals import Refusal
 from .tokens import tokenize
 
+_SHAPELESS = ("seed", "stream", "stream_options", "stream_mode", "agent_mode", "model", "user", "metadata")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message, its content reduced to text."""
+    """One message, its content reduced to text; `tool` is the tool whose result it is, "" where that is not said."""
 
     role: str
     text: str
+    tool: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Tool:
 class ChatRequest:
     """One request: `limit` is max_tokens, `wanted_tool` a name, "required" or "", `json` True or a JSON schema.
 
+    `agent_mode` asks for a WebSocket, if the request also says `Upgrade: websocket`; `stream` is then true as well.
     `digest` names everything that shapes the answer (not the seed, nor whether it is streamed).
     """
 
@@ -53,6 +56,7 @@ class ChatRequest:
     json: bool | dict[str, Any]
     prompt_tokens: int
     digest: str
+    agent_mode: bool
 
 
 def read(body: bytes, header: str) -> ChatRequest:
@@ -68,11 +72,10 @@ def read(body: bytes, header: str) -> ChatRequest:
         raise Refusal(400, "The body must be a JSON object.")
     fields = _Fields({name: value for name, value in data.items() if value is not None})
     model, _, suffix = fields.text("model").partition("#")
-    try:
-        faults = parse(suffix, header)
-    except FaultError as exc:
-        raise Refusal(400, str(exc), param="X-Simulate", code="unknown_fault") from exc
-    messages = tuple(_message(item, f"messages[{n}]") for n, item in enumerate(fields.list("messages", least=1)))
+    faults = faults_of(suffix, header)
+    listed = fields.list("messages", least=1)
+    called = _called(listed)
+    messages = tuple(_message(item, f"messages[{n}]", called) for n, item in enumerate(listed))
     stream = fields.flag("stream")
     fields.number("temperature", 0, 2)
     fields.number("top_p", 0, 1)
@@ -85,11 +88,8 @@ def read(body: bytes, header: str) -> ChatRequest:
             param="model",
             code="model_not_found",
         )
-    shaping = {
-        name: value
-        for name, value in data.items()
-        if name not in ("seed", "stream", "stream_options", "model", "user", "metadata")
-    }
+    shaping = {name: value for name, value in data.items() if name not in _SHAPELESS}
+    shaping["messages"] = [_shaping(item) for item in listed]
     return ChatRequest(
         profile=PROFILES[model],
         faults=faults,
@@ -107,7 +107,16 @@ def read(body: bytes, header: str) -> ChatRequest:
         digest=hashlib.blake2b(
             model.encode() + msgspec.json.encode(shaping, order="deterministic"), digest_size=12
         ).hexdigest(),
+        agent_mode=fields.flag("agent_mode"),
     )
+
+
+def faults_of(*sources: str) -> Faults:
+    """The faults that suffix and header ask for; raises Refusal where they are none."""
+    try:
+        return parse(*sources)
+    except FaultError as exc:
+        raise Refusal(400, str(exc), param="X-Simulate", code="unknown_fault") from exc
 
 
 class _Fields:
@@ -164,7 +173,30 @@ class _Fields:
         return value
 
 
-def _message(item: Any, where: str) -> Message:
+def _called(messages: list[Any]) -> dict[Any, str]:
+    """The names of the tools that assistant messages call, by the calls' ids."""
+    calls = [
+        call
+        for item in messages
+        if isinstance(item, dict) and isinstance(item.get("tool_calls"), list)
+        for call in item["tool_calls"]
+        if isinstance(call, dict) and isinstance(call.get("function"), dict)
+    ]
+    return {str(call.get("id")): str(call["function"].get("name", "")) for call in calls}
+
+
+def _shaping(item: Any) -> Any:
+    """What of a message shapes the answer: not the ids of calls, nor whether empty content is null or missing."""
+    if not isinstance(item, dict) or not ("tool_call_id" in item or "tool_calls" in item):
+        return item
+    kept = {name: value for name, value in item.items() if name not in ("tool_call_id", "tool_calls", "name") and value}
+    calls = item.get("tool_calls")
+    if isinstance(calls, list):
+        kept["calls"] = [call.get("function") if isinstance(call, dict) else call for call in calls]
+    return kept
+
+
+def _message(item: Any, where: str, called: dict[Any, str]) -> Message:
     if not isinstance(item, dict):
         raise Refusal(400, f"Invalid value for `{where}`: expected an object.", param=where, code="invalid_type")
     role = item.get("role")
@@ -179,7 +211,7 @@ def _message(item: Any, where: str) -> Message:
     if not isinstance(content, str):
         wanted = "a string or an array of parts"
         raise Refusal(400, f"Invalid value for `{where}.content`: expected {wanted}.", param=f"{where}.content")
-    return Message(role, content)
+    return Message(role, content, called.get(str(item.get("tool_call_id")), "") if role == "tool" else "")
 
 
 def _include_usage(fields: _Fields, stream: bool) -> bool:

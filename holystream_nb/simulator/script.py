@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
-from .answers import Answer
-from .chunks import OUTPUT, Chunk, chunks
+from .chunks import OUTPUT, Chunk
 from .faults import Faults
-from .framing import Framing, pieces
-from .refusals import failure
-from .request import ChatRequest
+from .profiles import Schedule
 
 
 class Write(NamedTuple):
@@ -30,86 +25,106 @@ class Pause(NamedTuple):
     seconds: float
 
 
-class Break(NamedTuple):
-    """The connection is closed without an end of the body (`outcome` cut), or reset."""
+class Begin(NamedTuple):
+    """A round of the answer begins: from now on this schedule holds, beats counted from 0."""
+
+    pace: Schedule
+
+
+class Wait(NamedTuple):
+    """Nothing more until the client has sent the results of the tools that were called."""
+
+
+class End(NamedTuple):
+    """The answer is over: complete; ended (cleanly, but early); failed; cut or reset (the connection); closed.
+
+    closed is a close frame with this `code`, on a socket.
+    """
 
     outcome: str
+    code: int = 1000
 
 
-class Stop(NamedTuple):
-    """The body ends here, cleanly; `outcome` is how the record calls it."""
-
-    outcome: str
+Step = Begin | Write | Pause | Wait | End
 
 
-Step = Write | Pause | Break | Stop
+class Framing(Protocol):
+    """How a transport writes things down; None: the transport has no such thing."""
+
+    def pieces(self, body: Mapping[str, Any]) -> tuple[bytes, ...]:
+        """One chunk, as the writes in which it goes out."""
+
+    def broken(self, body: Mapping[str, Any]) -> tuple[bytes, ...]:
+        """The same with its JSON cut off."""
+
+    def error(self, fault: str, body: Mapping[str, Any]) -> tuple[bytes, ...] | None:
+        """An error in the shape that this fault names; `body` is the chunk whose place it takes."""
+
+    def close_code(self) -> int | None:
+        """The code of the close frame that a fault asks for."""
+
+    def last(self) -> tuple[bytes, ...] | None:
+        """What comes after the last chunk."""
 
 
-def script(request: ChatRequest, answers: Sequence[Answer]) -> Iterator[Step]:
+def script(faults: Faults, chunks: Iterable[Chunk | Begin | Wait], framing: Framing) -> Iterator[Step]:
     """The steps of a stream, faults included."""
-    steps = _steps(request, answers)
-    return _grouped(steps, request.faults.group) if request.faults.group else steps
+    steps = _steps(faults, chunks, framing)
+    return _grouped(steps, faults.group) if faults.group else steps
 
 
-def _steps(request: ChatRequest, answers: Sequence[Answer]) -> Iterator[Step]:
-    faults, framing = request.faults, Framing(request.faults)
-    whole = not (faults.bytes or faults.split_utf8)
-    event = framing.event
+def _steps(faults: Faults, chunks: Iterable[Chunk | Begin | Wait], framing: Framing) -> Iterator[Step]:
     incidents = _incidents(faults)
     tokens = 0
     last = Chunk("other", 0, 0, {})
-    for chunk in chain(chunks(request, answers), (None,)):
+    for chunk in chain(chunks, (None,)):
+        if isinstance(chunk, Begin | Wait):
+            yield chunk
+            continue
         # a fault placed after the answer's last token happens before its finish
-        closes = chunk is None or chunk.kind in ("finish", "usage")
+        closes = chunk is None or chunk.kind in ("finish", "usage", "done")
         while incidents and (closes or tokens >= incidents[0][0]):
             for step in _incident(incidents.pop(0)[1], chunk or last, faults, framing):
                 yield step
-                if not isinstance(step, Write | Pause):
+                if isinstance(step, End):
                     return
         if chunk is None:
             break
         last = chunk
-        data = event(chunk.body)
-        yield Write(chunk.beat, (chunk.kind,), (data,) if whole else pieces(data, faults))
+        yield Write(chunk.beat, (chunk.kind,), framing.pieces(chunk.body))
         tokens += chunk.kind in OUTPUT and chunk.choice == 0
-    if not faults.no_done:
-        yield Write(last.beat, ("done",), pieces(framing.done(), faults))
+    closing = framing.last()
+    if closing is not None:
+        yield Write(last.beat, ("done",), closing)
 
 
 def _incidents(faults: Faults) -> list[tuple[int, str]]:
     """What happens in the stream and after how many tokens, in order; at the same place, silence comes first."""
-    at_after = ("stall", "bad_json", "error", "error_chunk", "error_event", "error_field")
+    at_after = ("stall", "bad_json", "error", "error_chunk", "error_event", "error_field", "close")
     found = [(faults.after, name) for name in at_after if getattr(faults, name)]
     found += [(at, name) for name in ("cut", "reset", "end") if (at := getattr(faults, name)) is not None]
     return sorted(found, key=lambda incident: incident[0])
 
 
 def _incident(name: str, chunk: Chunk, faults: Faults, framing: Framing) -> Iterator[Step]:
-    def write(event: bytes) -> Write:
-        return Write(chunk.beat, ("other",), pieces(event, faults))
-
-    error = failure(500)
     match name:
         case "stall":
             yield Pause(faults.stall or 0)
         case "cut" | "reset":
-            yield Break(name)
+            yield End(name)
         case "end":
-            yield Stop("ended")
+            yield End("ended")
+        case "close":
+            code = framing.close_code()
+            if code is not None:
+                yield End("closed", code)
         case "bad_json":
-            data = msgspec.json.encode(chunk.body)
-            yield write(framing.styled(b"data: %b\n\n" % data[: len(data) // 2]))
-        case "error":
-            yield write(framing.event(error))
-        case "error_chunk":
-            choices = [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
-            yield write(framing.event({**chunk.body, **error, "choices": choices}))
-        case "error_event":
-            yield write(framing.styled(b"event: error\ndata: %b\n\n" % msgspec.json.encode(error)))
-        case "error_field":
-            yield write(framing.styled(b"error: %b\n\n" % msgspec.json.encode(error["error"])))
-    if name.startswith("error"):
-        yield Stop("failed")
+            yield Write(chunk.beat, ("other",), framing.broken(chunk.body))
+        case _:
+            written = framing.error(name, chunk.body)
+            if written is not None:
+                yield Write(chunk.beat, ("other",), written)
+                yield End("failed")
 
 
 def _grouped(steps: Iterator[Step], size: int) -> Iterator[Step]:

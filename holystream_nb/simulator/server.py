@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import socket
-import struct
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .app import App
-from .chat import Settings
+from .connection import Connection
+from .gate import Settings
 
 _HOST = "127.0.0.1"
-_NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-
-
-class Connection(H11Protocol):
-    """An HTTP/1.1 connection that the application can reach, as `scope["state"]["connection"]`, to break it."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make the connection known to the requests that come on it."""
-        super().connection_made(transport)
-        self.lost = asyncio.Event()
-        self.app_state: dict[str, Any] = {**self.app_state, "connection": self}
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits for the end of the connection."""
-        super().connection_lost(exc)
-        self.lost.set()
-
-    async def drain(self) -> None:
-        """Wait until the socket takes more."""
-        if self.flow.write_paused:
-            await self.flow.drain()
-
-    async def cut(self) -> None:
-        """Send what was written, then close without the chunked terminator."""
-        self.transport.close()
-        await self.lost.wait()
-
-    async def reset(self) -> None:
-        """Close with a reset, after what was written has had time to arrive (a reset overtakes it)."""
-        await asyncio.sleep(0.02)
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
-        await self.lost.wait()
 
 
 class _Server(uvicorn.Server):
@@ -86,7 +50,7 @@ def run(
         config = uvicorn.Config(
             App(settings),
             http=Connection,
-            ws="none",
+            ws="none",  # `Connection` makes its own
             loop="asyncio",
             lifespan="off",
             log_config=None,

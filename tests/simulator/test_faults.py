@@ -10,11 +10,13 @@ import pytest
 import holystream_nb.simulator as package
 from holystream_nb.simulator.faults import DROP, FaultError, Faults, parse, registry
 
+EXAMPLES = {"N": "2", "S": "2", "R": "2", "WORD": "word", "HOST": "host", "STATUS": "500", "CODE": "1011"}
+
 
 def test_table_in_the_docstring_is_the_registry() -> None:
     """The package's docstring lists exactly the faults of the registry, in order, with the same words."""
     documented = " ".join(line for line in (package.__doc__ or "").splitlines() if line.startswith("    "))
-    expected = " ".join(f"{entry.usage} {entry.meaning}" for entry in registry())
+    expected = " ".join(f"{entry.usage} {entry.transport} {entry.meaning}" for entry in registry())
     assert documented.split() == expected.split()
 
 
@@ -58,5 +60,7 @@ def test_every_bare_value_and_choice_parses() -> None:
     for entry in registry():
         name, _, shown = entry.usage.partition("=")
         for word in shown.split("|"):
-            value = {"N": "2", "S": "2", "R": "2", "WORD": "word", "STATUS": "500"}.get(word, word)
+            value = {"N": "2", "S": "2", "R": "2", "WORD": "word", "HOST": "host", "STATUS": "500", "CODE": "1011"}.get(
+                word, word
+            )
             assert parse(f"{name}={value}" if value else name) != Faults()
