@@ -13,8 +13,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "client",
+    "Guard": "migration.guard",
     "HolystreamError": "errors",
     "Reply": "reply",
+    "Rollout": "migration.rollout",
     "Simulator": "simulator",
     "bench": "measuring.bench",
     "calibrate": "measuring.calibration",
@@ -25,6 +27,7 @@ _HOMES = {
     "project_cost": "measuring.money",
     "run": "sync",
     "run_tools": "tools.run",
+    "shadow": "measuring.shadow",
     "stream": "session",
     "sweep": "measuring.sweep",
     "tool": "tools.function",
@@ -32,8 +35,10 @@ _HOMES = {
 
 __all__ = [
     "Client",
+    "Guard",
     "HolystreamError",
     "Reply",
+    "Rollout",
     "Simulator",
     "bench",
     "calibrate",
@@ -44,6 +49,7 @@ __all__ = [
     "project_cost",
     "run",
     "run_tools",
+    "shadow",
     "stream",
     "sweep",
     "tool",
@@ -60,7 +66,10 @@ if TYPE_CHECKING:
     from .measuring.money import project_cost
     from .measuring.presets import preset
     from .measuring.results import load
+    from .measuring.shadow import shadow
     from .measuring.sweep import sweep
+    from .migration.guard import Guard
+    from .migration.rollout import Rollout
     from .reply import Reply
     from .session import history, stream
     from .simulator import Simulator
