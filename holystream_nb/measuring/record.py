@@ -61,12 +61,15 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
     `reads` has the first distinct read that brought output and then the difference to each next one; `events` how many
     output events each brought, empty where it is one each. `error` is "" or an error's class; `retry_after` is in s.
-    `usd` and `cny` are exact decimals; `price_note` is "" for a real price.
+    `usd` and `cny` are exact decimals; `price_note` is "" for a real price. `transport` is the one that was asked for,
+    `transport_used` the one that brought the answer where it was another.
     """
 
     model: str
     prompt: int
     repeat: int
+    transport: str = "sse"
+    transport_used: str = ""
     session: int = 0
     worker: int = 0
     stream: int = 0
@@ -135,7 +138,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
     `ttft_ms`, `e2e_ms` and `gap_ms` each hold the three; `gap_ms` is None where every answer came in one read.
     `requests` is how many were compared; `tokens_per_s` the rate of each stream; `own` whether these are the run's own
-    requests (to a simulator) or a run like it.
+    requests (to a simulator) or a run like it. `ttft_ms_by_transport` has TTFT's three for each transport of several.
     """
 
     concurrency: float
@@ -146,6 +149,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     e2e_ms: tuple[float, float, float]
     gap_ms: tuple[float, float, float] | None
     own: bool = False
+    ttft_ms_by_transport: dict[str, tuple[float, float, float]] = {}  # msgspec copies it
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
