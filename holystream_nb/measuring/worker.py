@@ -91,13 +91,14 @@ class Worker:
     def _client(self, provider: str) -> Client:
         address = self._job.addresses.get(provider, Address())
         key = address.key or (os.environ.get(address.key_variable) if address.key_variable else None)
-        streams = len(self._job.share.starts) or 200
+        # Each stream may leave a connection of each transport behind, and a full pool would close them.
+        connections = (len(self._job.share.starts) or 200) * len(self._plan.transports)
         return Client(
             provider,
             base_url=address.base_url,
             api_key=key,
             retries=self._plan.retries,
-            pool="low" if streams <= 10 else "medium" if streams <= 50 else "high",
+            pool="low" if connections < 10 else "medium" if connections < 50 else "high",
         )
 
     async def warm_up(self, warmed: set[tuple[int, int]]) -> Ready:
