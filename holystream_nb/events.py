@@ -39,6 +39,13 @@ class ToolCallPart(msgspec.Struct, frozen=True, gc=False, tag=True):
     read: int
 
 
+class ToolCallEnd(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The call of that `index` is complete: it can be run. Only a socket says so; its result goes back there."""
+
+    index: int
+    read: int
+
+
 class OtherChoice(msgspec.Struct, frozen=True, gc=False, tag=True):
     """A piece of another choice (`n` > 1): kept, never mixed into the answer."""
 
@@ -69,4 +76,4 @@ class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):
     read: int
 
 
-Event = Text | Reasoning | ToolCallPart | OtherChoice | Usage | Finish
+Event = Text | Reasoning | ToolCallPart | ToolCallEnd | OtherChoice | Usage | Finish

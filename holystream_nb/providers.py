@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from .errors import MissingKey, SetupError, UnknownProvider
 
@@ -46,6 +46,9 @@ class Provider:
     prices: the entry's own prices, before any list.
     cny_per_usd, rate_source: the exchange rate this provider is paid at, and who says so.
     reasoning_models: glob patterns of models that reason without showing it.
+    websocket: the address of its WebSocket (`wss://…`, or a path on the base_url's own host); None where it has none.
+    websocket_hosts: hosts, besides base_url's, that a socket it offers may be on (`host` or `host:port`).
+    websocket_emulation: whether a connection over SSE says so in its requests (document 003).
     tried: whether anybody has called it.
     source: the documentation these facts are from.
     """
@@ -61,6 +64,9 @@ class Provider:
     cny_per_usd: Decimal
     rate_source: str
     reasoning_models: tuple[str, ...]
+    websocket: str | None
+    websocket_hosts: tuple[str, ...]
+    websocket_emulation: bool
     tried: str
     source: str
 
@@ -149,9 +155,58 @@ def at(provider: Provider, base_url: str | None) -> Provider:
         key_variable=None,
         price_list="local" if is_loopback(base_url) else "own",
         prices=(),
+        websocket=None,
+        websocket_hosts=(),
+        websocket_emulation=False,
         tried="not tried live",
         source="base_url",
     )
+
+
+def socket_address(provider: Provider) -> str | None:
+    """The full address of the provider's own WebSocket, None where it has none.
+
+    Raises SetupError for a host that is not the provider's: the key would go there.
+    """
+    if provider.websocket is None:
+        return None
+    address = offered_socket(provider, provider.websocket)
+    if address is None:
+        raise SetupError(f"The websocket of {provider.name} is on a host that its websocket_hosts do not name: add it.")
+    return address
+
+
+def offered_socket(provider: Provider, url: str) -> str | None:
+    """The address of a WebSocket that a service named, as ws or wss; None where it is not to be trusted.
+
+    Trusted are base_url's own host and port and the provider's `websocket_hosts`, encrypted or on loopback.
+    """
+    base = provider.base_url or ""
+    address = _as_socket(base, url)
+    if address is None:
+        return None
+    listed = (base, *(f"wss://{host}" for host in provider.websocket_hosts))
+    return address if _host_and_port(address) in map(_host_and_port, listed) else None
+
+
+def _as_socket(base: str, url: str) -> str | None:
+    """The address with ws for http and wss for https; None for none, and for one that is unencrypted over a network."""
+    try:
+        parts = urlsplit(urljoin(base, url))
+        has_port = parts.port != 0
+    except ValueError:
+        return None
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    address = parts._replace(scheme=scheme).geturl()
+    flawed = re.search(r"[^!-~]|\\", address) or "@" in parts.netloc or not parts.hostname or not has_port
+    if flawed or parts.fragment or scheme not in ("ws", "wss") or (scheme == "ws" and not is_loopback(address)):
+        return None
+    return address
+
+
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(parts.scheme)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -313,6 +368,8 @@ def _table(user_path: Path | None) -> Mapping[str, Provider]:
             )
         if not below and not above.get("base_url"):
             raise SetupError(f"{user_path}: [{name}] needs a base_url.")
+        if "base_url" in above and below.get("base_url") and _origin(below["base_url"]) != _origin(above["base_url"]):
+            below = {field: value for field, value in below.items() if not field.startswith("websocket")}
         prices = {price.model: price for price in (*below.get("prices", ()), *above.get("prices", ()))}
         table[name] = Provider(**{**defaults, **below, **above, "name": name, "prices": tuple(prices.values())})
     return MappingProxyType(table)
@@ -322,6 +379,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "base_url": None,
     "key_variable": None,
     "default_model": None,
+    "websocket": None,
     "source": "the user's providers.toml",
 }
 
@@ -433,6 +491,21 @@ def _variable(value: object) -> str | None:
     return value
 
 
+def _websocket(value: object) -> str:
+    address = _text(value)
+    if not (address.startswith("/") or (address.startswith(("ws:", "wss:")) and _as_socket("", address))):
+        raise ValueError("must be a wss:// address (ws:// on this machine only), or a path on the base_url's host")
+    return address
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    hosts = _globs(value)
+    for host in hosts:
+        if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]{1,5})?", host):
+            raise ValueError('must be a list of hosts, like "stream.example.com" or "example.com:8443"')
+    return hosts
+
+
 def _tokens_field(value: object) -> str:
     if value not in ("max_tokens", "max_completion_tokens"):
         raise ValueError("must be max_tokens or max_completion_tokens")
@@ -453,12 +526,15 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "cny_per_usd": _rate,
     "rate_source": _text,
     "reasoning_models": _globs,
+    "websocket_hosts": _hosts,
+    "websocket_emulation": _switch,
     "tried": _text,
 }
 _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "base_url": _address,
     "key_variable": _variable,
     "default_model": _text,
+    "websocket": _websocket,
     **_DEFAULT_FIELDS,
     "source": _text,
 }

@@ -29,8 +29,9 @@ class Reply:
 
     `finish_reason` is the service's own word (stop, length, tool_calls, …) or one of ours: `stopped` (by the user),
     `interrupted` (the connection broke), `truncated` (it ended without saying so); "" where nothing arrived or the
-    answer is not finished. `error` is set when the request failed; what had arrived is kept all the same.
-    `other_choices` are the texts of further choices (`n` > 1); `data` is the parsed answer where JSON was asked for.
+    answer is not finished. `error` is set when the request failed; what had arrived is kept all the same. `transport`
+    is what carried it, `sse` or `ws`. `other_choices` are the texts of further choices (`n` > 1); `data` is the parsed
+    answer where JSON was asked for.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Reply:
     model: str
     provider: str
     request_id: str | None = None
+    transport: str = "sse"
     error: HolystreamError | None = None
     other_choices: tuple[str, ...] = field(default=(), repr=False)
     data: Any = field(default=None, repr=False)
@@ -186,6 +188,7 @@ class Fold:
         stamps: Timing,
         request_id: str | None,
         error: HolystreamError | None,
+        transport: str = "sse",
     ) -> Reply:
         usage = self.usage(whole=whole, prompt_estimate=prompt_estimate)
         return Reply(
@@ -208,6 +211,7 @@ class Fold:
             model=model,
             provider=provider,
             request_id=request_id,
+            transport=transport,
             error=error,
             other_choices=tuple(text.getvalue() for _, text in sorted(self._others.items())),
         )

@@ -258,8 +258,8 @@ def _limit(client: Client, model: str, messages: Sequence[Message], parameters: 
     """
     if ask.max_cost is None:
         return None
-    from .client import estimate_tokens
     from .pricing import price_card
+    from .stream import estimate_tokens
 
     card = price_card(client.provider, model.partition("#")[0])
     if card.input is None or card.output is None:

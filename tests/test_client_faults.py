@@ -114,6 +114,14 @@ COMPLETE = {
     "message": "stop",
     "parts": "stop",
     "refusal": "stop",
+    "close=4429": "stop",
+    "no-socket": "stop",
+    "upgrade-url": "stop",
+    "socket-host=example.com": "stop",
+    "socket-dead": "stop",
+    "binary": "stop",
+    "mute": "stop",
+    "deaf": "stop",
     "refuse-usage=400": "stop",
     "refuse-usage=422": "stop",
     "fail=429,tries=2,retry-after=0": "stop",
@@ -237,7 +245,18 @@ TOOL: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     "shape",
-    ["openai", "index-1", "no-index", "empty-ids", "null-ids", "repeat-name", "whole", "no-arguments", "interleaved"],
+    [
+        "openai",
+        "index-1",
+        "no-index",
+        "empty-ids",
+        "null-ids",
+        "repeat-name",
+        "whole",
+        "object",
+        "no-arguments",
+        "interleaved",
+    ],
 )
 async def test_tool_calls_come_out_whole_in_every_shape(client: Client, shape: str) -> None:
     """Each call has its id, its name once, and arguments that are JSON (or none)."""
@@ -247,6 +266,12 @@ async def test_tool_calls_come_out_whole_in_every_shape(client: Client, shape: s
         assert call.id
         assert call.name == "weather"
         assert shape == "no-arguments" or "city" in json.loads(call.arguments)
+
+
+async def test_tools_can_be_asked_for_again_and_again(client: Client) -> None:
+    """Over HTTP each round of calls is an answer of its own."""
+    reply = await ask(client, "rounds=2", tools=[TOOL])
+    assert (reply.finish_reason, [call.name for call in reply.tool_calls]) == ("tool_calls", ["weather"])
 
 
 async def test_refused_usage_is_asked_for_only_once(client: Client, simulator: Simulator) -> None:

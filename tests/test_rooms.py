@@ -17,10 +17,16 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "wire.sse"},
+    {"wire.values", "wire.calls"},
+    {"wire.complaints"},
     {"wire.dialects", "wire.frames", "timing", "pricing", "providers"},
     {"reply"},
     {"wire.transport"},
-    {"limiter", "client"},
+    {"wire.websocket"},  # frames on a connection that transport opened
+    {"limiter", "answers"},
+    {"stream"},
+    {"connection"},
+    {"client"},
     {"tools", "migration"},
     {"live"},
     {"session", "sync"},

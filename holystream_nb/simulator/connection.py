@@ -91,6 +91,7 @@ class Connection(H11Protocol):
     async def reset(self) -> None:
         """Close with a reset, after what was written has had time to arrive (a reset overtakes it)."""
         await asyncio.sleep(0.02)
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
+        if not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.transport.abort()
         await self.lost.wait()

@@ -127,7 +127,8 @@ class Session:
 
     def _left(self) -> None:
         if self._running is not None and self._task is not None:
-            self._task.cancel()
+            # not at once: a task that is cancelled before its first step would leave its record open
+            asyncio.get_running_loop().call_soon(self._task.cancel)
 
 
 class _Running:
@@ -173,6 +174,8 @@ class _Running:
     async def write(self, data: bytes, kinds: tuple[str, ...]) -> None:
         """Send bytes that complete messages of these `kinds`, once the socket takes them."""
         await self._socket.connection.drain()
+        if self._socket.closing:
+            return
         if kinds:
             self.record.sent(kinds)
         self._socket.connection.write(data)

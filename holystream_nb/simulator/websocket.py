@@ -9,14 +9,13 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection as Frames
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import RemoteProtocolError
 
 from .exchange import Connection
 
 _LARGEST = 16 * 2**20
 """Characters of the largest message that is taken."""
 
-_CLOSING_S = 2.0
+_CLOSING_S = 1.0
 """How long a client has for the answer to a close frame."""
 
 
@@ -46,11 +45,8 @@ class WebSocket:
         if self._answered.is_set():
             return
         self._frames.receive_data(data)
-        try:
-            for event in self._frames.events():
-                self._take(event)
-        except RemoteProtocolError as exc:
-            self.close(CloseReason.PROTOCOL_ERROR, str(exc))
+        for event in self._frames.events():  # of a bad frame wsproto makes a CloseConnection with the code for it
+            self._take(event)
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame, and close the connection when the client has answered it, or does not."""

@@ -14,27 +14,17 @@ raise: what cannot be read ends in `ChunkDecoder.error`, after the events that c
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from holystream_nb.errors import (
-    BadRequest,
-    HolystreamError,
-    KeyRefused,
-    NotAStream,
-    RateLimited,
-    ServiceError,
-    ServiceUnavailable,
-    UnknownModel,
-)
-from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallPart, Usage
+from holystream_nb.errors import HolystreamError
+from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
+from holystream_nb.wire.calls import Calls
+from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
 from holystream_nb.wire.sse import ServerSentEvent
+from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
 
 # --- the shape of a chunk: its frame is typed, its leaves are whatever the service sends ------------------------------
 
@@ -74,17 +64,6 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_named_chunk = msgspec.json.Decoder(_NamedChunk).decode
 
 
-def _parse(text: str | bytes) -> Any:
-    """Any JSON value, also what only Python's parser takes: NaN, raw control characters, half surrogate pairs.
-
-    Raises ValueError or RecursionError.
-    """
-    try:
-        return msgspec.json.decode(text)
-    except ValueError:
-        return json.loads(text, strict=False)
-
-
 def _fields(kind: type[msgspec.Struct], tree: dict[str, Any]) -> dict[str, Any]:
     return {name: tree[name] for name in kind.__struct_fields__ if name in tree}
 
@@ -104,100 +83,22 @@ def _choice(tree: dict[str, Any]) -> _Choice:
     return _Choice(**{**_fields(_Choice, tree), **deltas})
 
 
-# --- text and counts in their many forms ------------------------------------------------------------------------------
-
-
-def _flat(value: Any) -> str:
-    """The text in a string, a part, or a list of either."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(map(_flat, value))
-    if isinstance(value, dict):
-        for name in ("text", "thinking", "reasoning", "summary", "refusal", "content"):
-            text = _flat(value.get(name))
-            if text:
-                return text
-    return ""
-
-
 def _channels(delta: _Delta) -> tuple[str, str]:
     """The reasoning and the text of a delta or a message; the reasoning once, in however many fields it comes."""
-    reasoning = _flat(delta.reasoning_content) or _flat(delta.reasoning) or _flat(delta.reasoning_details)
+    reasoning = flat(delta.reasoning_content) or flat(delta.reasoning) or flat(delta.reasoning_details)
     content = delta.content
     if isinstance(content, str):
-        return reasoning, content + _flat(delta.refusal)
+        return reasoning, content + flat(delta.refusal)
     thoughts, text = "", ""
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, dict) and part.get("type") in ("thinking", "reasoning"):
-            thoughts += _flat(part)
+            thoughts += flat(part)
         else:
-            text += _flat(part)
-    return reasoning or thoughts, text + _flat(delta.refusal)
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
-
-
-def _detail(tree: dict[str, Any], details: str, name: str) -> int | None:
-    part = tree.get(details)
-    count = _count(part.get(name)) if isinstance(part, dict) else None
-    return _count(tree.get(name)) if count is None else count
-
-
-def _usage(tree: Any, read: int) -> Usage | None:
-    """The usage in an object; None if it holds no count.
-
-    Some services (xAI) count reasoning beside `completion_tokens` and not within: their total tells, and it is added.
-    """
-    if not isinstance(tree, dict):
-        return None
-    prompt, completion = _count(tree.get("prompt_tokens")), _count(tree.get("completion_tokens"))
-    total = _count(tree.get("total_tokens"))
-    reasoning = _detail(tree, "completion_tokens_details", "reasoning_tokens")
-    cached = _detail(tree, "prompt_tokens_details", "cached_tokens")
-    if cached is None:
-        cached = _count(tree.get("prompt_cache_hit_tokens"))
-    if prompt is None and completion is None and total is None and reasoning is None and cached is None:
-        return None
-    if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
-        completion += reasoning
-    return Usage(prompt, completion, total, reasoning, cached, True, read)
-
-
-def _well_formed(text: str) -> str:
-    """The text with its surrogate pairs joined, and a half one replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            text += flat(part)
+    return reasoning or thoughts, text + flat(delta.refusal)
 
 
 # --- one response -----------------------------------------------------------------------------------------------------
-
-
-class _Call:
-    """A tool call as far as it has come."""
-
-    __slots__ = ("arguments", "id", "index", "name")
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.id = ""
-        self.name = ""
-        self.arguments: list[str] = []
-
-    def is_whole(self) -> bool:
-        """Whether the arguments are a complete JSON object, so that nothing can follow."""
-        text = "".join(self.arguments)
-        if not text.rstrip().endswith("}"):
-            return False
-        try:
-            return isinstance(msgspec.json.decode(text), dict)
-        except (ValueError, RecursionError):
-            return False
 
 
 class ChunkDecoder:
@@ -213,8 +114,6 @@ class ChunkDecoder:
 
     __slots__ = (
         "_asked",
-        "_by_id",
-        "_by_index",
         "_calls",
         "_decode",
         "_halves",
@@ -241,10 +140,8 @@ class ChunkDecoder:
         self._decode: Any = _decode_named_chunk  # until id and model are known: they take a third of a chunk's time
         self._spoken = False  # a delta has brought output
         self._said: dict[type[Text | Reasoning], str] = {}  # what `message` brought where there are no deltas
-        self._halves: dict[type[Text | Reasoning], str] = {}  # half a surrogate pair at the end of a chunk's text
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
-        self._by_id: dict[str, _Call] = {}
+        self._halves = Halves()
+        self._calls = Calls()
 
     def feed(self, event: ServerSentEvent, read: int, *, cut: bool = False) -> list[Event]:
         """The events of one server-sent event, stamped `read`.
@@ -256,7 +153,7 @@ class ChunkDecoder:
             return []
         if event.event != "message":
             if event.event == "error":
-                return self._fail(_complaint_in(event.data))
+                return self._fail(complaint_in(event.data))
             if event.event in _KEEP_ALIVES:
                 return []
         events: list[Event] = []
@@ -268,7 +165,7 @@ class ChunkDecoder:
             else:
                 self._take(chunk, event.data, read, events)
                 if self._halves:
-                    events = self._mended(events)
+                    events = self._halves.mended(events)
         except RecursionError:
             self._refuse(event.data)
         return events
@@ -278,13 +175,13 @@ class ChunkDecoder:
         text = body.decode("utf-8-sig", "replace")
         events: list[Event] = []
         try:
-            tree = _parse(text)
+            tree = parse(text)
             chunk = _chunk(tree) if isinstance(tree, dict) else _NamedChunk()
             if chunk.choices:
                 self._take(chunk, text, read, events)
                 self.done = True
-                return self._mended(events)
-            complaint = None if isinstance(tree, str) else _complaint(tree)
+                return self._halves.mended(events)
+            complaint = None if isinstance(tree, str) else complaint_of(tree)
         except (ValueError, RecursionError):
             complaint = None
         return self._fail(complaint) if complaint is not None else self._refuse(text)
@@ -316,15 +213,15 @@ class ChunkDecoder:
             usage = usage or chunk.x_groq.get("usage")
             error = error or chunk.x_groq.get("error")
         if usage:
-            counts = _usage(usage, read)
+            counts = usage_of(usage, read)
             if counts is not None:
                 events.append(counts)
         if error:
-            self._fail(_complaint(error))
+            self._fail(complaint_of(error))
 
     def _name(self, chunk: _NamedChunk) -> None:
-        self.id = self.id or _well_formed(_string(chunk.id)) or None
-        self.model = self.model or _well_formed(_string(chunk.model)) or None
+        self.id = self.id or well_formed(string(chunk.id)) or None
+        self.model = self.model or well_formed(string(chunk.model)) or None
         if self.id and self.model:
             self._decode = _decode_chunk
 
@@ -354,7 +251,7 @@ class ChunkDecoder:
         if choice.message is not None and (delta is None or reason) and not self._spoken:
             self._message(choice.message, read, events)
         if reason and type(reason) is str and self.finish_reason is None:
-            self.finish_reason = _well_formed(reason)
+            self.finish_reason = well_formed(reason)
             events.append(Finish(self.finish_reason, read))
 
     def _message(self, message: _Delta, read: int, events: list[Event]) -> None:
@@ -388,50 +285,11 @@ class ChunkDecoder:
             arguments = function.get("arguments")
             if not isinstance(arguments, str):
                 arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-            event = self._call_part(
-                part.get("index"), _string(part.get("id")), _string(function.get("name")), arguments, read
+            event = self._calls.part(
+                part.get("index"), string(part.get("id")), string(function.get("name")), arguments, read
             )
             if event.id or event.name or event.arguments:
                 events.append(event)
-
-    def _call_part(self, index: Any, id: str, name: str, arguments: str, read: int) -> ToolCallPart:
-        """The part of a call, with `id` and `name` only where they are new."""
-        call = self._call(index, id, name, arguments)
-        if type(index) is int:
-            self._by_index[index] = call
-        new_id = "" if call.id else id
-        new_name = "" if call.name else name
-        call.id = call.id or id
-        call.name = call.name or name
-        if id:
-            self._by_id[id] = call
-        if arguments:
-            call.arguments.append(arguments)
-        return ToolCallPart(call.index, new_id, new_name, arguments, read)
-
-    def _call(self, index: Any, id: str, name: str, arguments: str) -> _Call:
-        """The call that a part belongs to, or a new one.
-
-        Indexes may start anywhere, be missing, or be 0 for every call; ids may be missing, "", the same for every part,
-        or another one for every part; the name may come with every part.
-        """
-        numbered = type(index) is int
-        call = self._by_index.get(index) if numbered else self._calls[-1] if self._calls else None
-        known = self._by_id.get(id) if id else None
-        if known is not None and not (numbered and call is None and name):
-            same = not (name and known.name and name != known.name)
-            return known if same else self._new_call()
-        if call is None:
-            return self._new_call() if id or name or not self._calls else self._calls[-1]
-        if id and call.id:  # and they differ: a new call says its name, another id alone does not make one
-            return self._new_call() if name or not numbered else call
-        if name and call.name and (name != call.name or (arguments.lstrip().startswith("{") and call.is_whole())):
-            return self._new_call()
-        return call
-
-    def _new_call(self) -> _Call:
-        self._calls.append(_Call(len(self._calls)))
-        return self._calls[-1]
 
     # what is no ordinary chunk
 
@@ -444,7 +302,7 @@ class ChunkDecoder:
         if not stripped:
             return
         try:
-            tree = _parse(data)
+            tree = parse(data)
         except ValueError:
             broken_off = cut and (stripped.startswith("{") or "[DONE]".startswith(stripped))
             if not (broken_off or self.done):
@@ -452,220 +310,33 @@ class ChunkDecoder:
             return
         if isinstance(tree, dict):
             self._take(_chunk(tree), data, read, events)
-            events[:] = self._mended(events)
+            events[:] = self._halves.mended(events)
         elif isinstance(tree, list) and tree and isinstance(tree[0], dict) and tree[0].get("error"):
-            self._fail(_complaint(tree))
+            self._fail(complaint_of(tree))
         else:
             self._refuse(data)
 
-    def _mended(self, events: list[Event]) -> list[Event]:
-        """The events with well-formed text: a surrogate pair cut in two by the chunks is joined."""
-        mended: list[Event] = []
-        for event in events:
-            if isinstance(event, Text | Reasoning):
-                kind = type(event)
-                text = self._halves.pop(kind, "") + event.text
-                if "\ud800" <= text[-1] <= "\udbff":
-                    self._halves[kind] = text[-1]
-                    text = text[:-1]
-                if text:
-                    mended.append(kind(_well_formed(text), event.read))
-            else:
-                fields = msgspec.structs.asdict(event).items()
-                texts = {name: _well_formed(value) for name, value in fields if isinstance(value, str)}
-                mended.append(msgspec.structs.replace(event, **texts))
-        return mended
-
-    def _fail(self, complaint: _Complaint | None) -> list[Event]:
-        self.error = _stream_error(complaint or _Complaint(), self._asked, self._key)
+    def _fail(self, complaint: Complaint | None) -> list[Event]:
+        self.error = stream_error(complaint or Complaint(), self._asked, self._key)
         return []
 
     def _refuse(self, text: str) -> list[Event]:
-        self.error = _not_a_stream(text, self._key)
+        self.error = not_a_stream(text, self._key)
         return []
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
-
 _KEEP_ALIVES = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
-
-_STATUS_OF_WORDS = (
-    # what services call an error in `code` or `type`, by the HTTP status that means the same
-    ("model_not_found", 404),
-    ("invalid_api_key", 401),
-    ("authentication", 401),
-    ("permission", 403),
-    ("rate_limit", 429),
-    ("insufficient_quota", 429),
-    ("overloaded", 503),
-    ("unavailable", 503),
-    ("server_error", 500),
-    ("invalid_request", 400),
-)
-_NO_SUCH_MODEL = re.compile(
-    r"model\b.{0,80}\b(not (exist|found)|does not exist)|\b(unknown|no such) model", re.I | re.S
-)
-
-_READABLE_CHARACTERS = 10_000
-_SAID_CHARACTERS = 300
-
-_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.I)
-_UNSEEN = re.compile(r"<(script|style)\b.*?</\1[^<>]*>?", re.I | re.S)
-_TAG = re.compile(r"</?[a-z!][^<>]*>", re.I)
-_TAG_OPENING = re.compile(r"<(?=[a-z/!?])", re.I)
-_KEYS = (
-    (re.compile(r"\bBearer\s+[^\s\"',;]+", re.I), "Bearer …"),
-    (re.compile(r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf)[-_][\w*.-]{6,}|\b(?:AIza|eyJ)[\w.-]{16,}"), "…"),
-    (re.compile(r"(api[-_ ]?key(?: provided)?[\"']?\s*[:=]\s*[\"']?)(?=\S*\d|\S{16})[^\s\"',;}]{4,}", re.I), r"\1…"),
-    (re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}\b"), "…"),
-)
-
-
-class _Complaint(msgspec.Struct, frozen=True):
-    """What a service says is wrong, in its own words."""
-
-    message: str = ""
-    code: str | None = None
-    type: str | None = None
-    status: int | None = None
-
-
-def _complaint(tree: Any, depth: int = 4) -> _Complaint | None:
-    """The complaint in a JSON value of any of the shapes in use; None if there is none to find.
-
-    Shapes: {"error": {"message", "type", "code"}}, {"error": "text"}, {"message"}, {"detail": "text"}, {"detail":
-    [{"loc", "msg"}]}, {"errors": […]}, [{"error": …}], "text".
-    """
-    if isinstance(tree, str):
-        return _Complaint(message=tree) if tree.strip() else None
-    if not depth:
-        return None
-    if isinstance(tree, list):
-        inner = [found for part in tree[:5] if (found := _complaint(part, depth - 1))]
-        if not inner:
-            return None
-        return msgspec.structs.replace(inner[0], message="; ".join(part.message for part in inner if part.message))
-    if not isinstance(tree, dict):
-        return None
-    found = None
-    for name in ("error", "errors", "message", "detail", "msg", "error_description", "title"):
-        if found is None or not found.message:
-            found = _complaint(tree.get(name), depth - 1) or found
-    code, kind = _word(tree.get("code")), _word(tree.get("type"))
-    statuses = (_http_status(tree.get(name)) for name in ("status", "status_code", "code"))
-    status = next((status for status in statuses if status), None)
-    if found is None and code is None and kind is None and status is None:
-        return None
-    found = found or _Complaint()
-    where = tree.get("loc")
-    path = ".".join(str(step) for step in where if isinstance(step, str | int)) if isinstance(where, list) else ""
-    return _Complaint(
-        f"{path}: {found.message}" if path and found.message else found.message,
-        found.code or code,
-        found.type or kind,
-        found.status or status,
-    )
-
-
-def _complaint_in(text: str) -> _Complaint:
-    try:
-        return _complaint(_parse(text)) or _Complaint(message=text)
-    except (ValueError, RecursionError):
-        return _Complaint(message=text)
 
 
 def _bare_error(data: str) -> Any:
     """The error that a chunk without choices is as a whole; None if it is none."""
     try:
-        tree = _parse(data)
+        tree = parse(data)
     except ValueError:
         return None
     named = "error" in (tree.get("object"), tree.get("type"))
     coded = tree.get("code") not in (None, "", 0, "0", 200, "200") and isinstance(tree.get("message"), str)
     return tree if named or coded else None
-
-
-def _word(value: Any) -> str | None:
-    return str(value)[:100] if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
-
-
-def _http_status(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
-        value = int(value)
-    return value if type(value) is int and 400 <= value <= 599 else None
-
-
-def redact(text: str, key: str = "") -> str:
-    """The text without the key, and without anything else that looks like one: services echo keys."""
-    if len(key) >= 6:  # shorter ones are placeholders of local services, and everyday words
-        text = text.replace(key, "…")
-    for pattern, replacement in _KEYS:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def _excerpt(text: str, limit: int, key: str) -> str:
-    """The readable beginning of a text: one line, no keys, no tags, no control characters, an HTML page's title."""
-    text = text[:_READABLE_CHARACTERS]
-    title = _TITLE.search(text)
-    if title and title[1].strip():
-        text = title[1]
-    text = _TAG.sub(" ", _UNSEEN.sub(" ", redact(text, key)))
-    text = _TAG_OPENING.sub("", text)
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def _service_error(
-    status: int | None, complaint: _Complaint, *, model: str, retry_after: float | None, key: str
-) -> ServiceError:
-    kind = _kind(status, complaint)
-    wait = f"wait {math.ceil(retry_after)} s and" if retry_after is not None else "wait a little and"
-    named = f'the model "{model}"' if model else "the model"
-    kinds: dict[int, tuple[type[ServiceError], str]] = {
-        400: (BadRequest, "refused the request{}: change what it names"),
-        413: (BadRequest, "refused the request{} as too long: shorten the prompt"),
-        422: (BadRequest, "refused the request{}: change what it names"),
-        401: (KeyRefused, "refused the key{}: check that it is right, still valid, and meant for this address"),
-        402: (ServiceError, "wants to be paid{}: check the account's credit"),
-        403: (KeyRefused, f"denied access{{}}: check that this key and its account may use {named}"),
-        404: (UnknownModel, f"does not know {named}{{}}: check the model's name and the base URL"),
-        429: (RateLimited, f"takes no more requests for now{{}}: {wait} try again, or check the account's quota"),
-    }
-    failed = (ServiceUnavailable, f"is overloaded or broken{{}}: {wait} try again")
-    other = (ServiceError, "answered with an error{}: try again, and check the request and the base URL")
-    error, sentence = failed if 500 <= kind <= 599 else kinds.get(kind, other)
-    message = f"The service {sentence.format(f' ({status})' if status else '')}"
-    said = _excerpt(complaint.message, _SAID_CHARACTERS, key)
-    return error(
-        f'{message}; it said: "{said}"' if said else f"{message}.",
-        status=status,
-        code=redact(complaint.code, key) if complaint.code else None,
-        type=redact(complaint.type, key) if complaint.type else None,
-        retry_after=retry_after,
-    )
-
-
-def _kind(status: int | None, complaint: _Complaint) -> int:
-    """The HTTP status that says what an error is: the service's own, unless its words say more."""
-    words = f"{complaint.code} {complaint.type}".lower()
-    if status in (None, 400):
-        if "model_not_found" in words or _NO_SUCH_MODEL.search(complaint.message[:_SAID_CHARACTERS]):
-            return 404
-        if status is None:
-            return next((meant for word, meant in _STATUS_OF_WORDS if word in words), 0)
-    return status or 0
-
-
-def _stream_error(complaint: _Complaint, asked: str, key: str) -> ServiceError:
-    """An error inside a stream; its status is the one it names itself, None if none."""
-    return _service_error(complaint.status, complaint, model=asked, retry_after=None, key=key)
-
-
-def _not_a_stream(text: str, key: str) -> NotAStream:
-    excerpt = _excerpt(text, 80, key)
-    begins = f'it begins with "{excerpt}"' if excerpt else "it is empty"
-    return NotAStream(f"What arrived is not a chat completion, {begins}: check the base URL, or try again.")
 
 
 def stray_error(
@@ -677,36 +348,7 @@ def stray_error(
     """
     for name, value in ignored:
         if name == "error":
-            return _stream_error(_complaint_in(value), asked, key)
+            return stream_error(complaint_in(value), asked, key)
     if not (empty and ignored):
         return None
-    return _not_a_stream("\n".join(f"{name}:{value}" if value else name for name, value in ignored), key)
-
-
-def service_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, model: str, now: float, key: str = ""
-) -> ServiceError:
-    """The error that an HTTP answer is: its class by the status, its message one sentence that says what to do.
-
-    `model` is the one asked for, `now` the wall time in seconds since 1970 (for a `Retry-After` that is a date), `key`
-    what the message must not contain. At most 300 characters of the body are quoted, without tags and keys.
-    """
-    complaint = _complaint_in(body.decode("utf-8-sig", "replace"))
-    return _service_error(status, complaint, model=model, retry_after=_retry_after(headers, now), key=key)
-
-
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds to wait, from a number or a date (RFC 9110, 10.2.3); None where the header is missing or neither."""
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", value):
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
-
-
-def refuses_include_usage(status: int, body: bytes) -> bool:
-    """Whether a refusal complains about `stream_options.include_usage`: the request is worth sending without it."""
-    return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
+    return not_a_stream("\n".join(f"{name}:{value}" if value else name for name, value in ignored), key)

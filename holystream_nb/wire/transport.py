@@ -1,11 +1,13 @@
-"""The only room that opens connections: a POST goes out, and the answer's reads come in, each with its stamp.
+"""The only room that opens connections: a request goes out, and the answer's reads come in, each with its stamp.
 
 HTTP/1.1 only, one connection per running answer: closing the connection is what stops the bill (a closed HTTP/2 stream
 is not reset by httpcore2 2.16, and its streams share reads, so no stamp would be true). Stamps are taken where the
 network read returns (`_StampedStream`), because one read may hold many HTTP chunks.
 
-Every error that leaves this room is one of `errors`. To fake it: an object with `post()` and `aclose()` whose `post()`
-returns something with a `Response`'s attributes, `reads()`, `body()` and `aclose()`.
+A WebSocket begins here as a request like any other (`upgrade`); what follows on its stream is `websocket`'s.
+
+Every error that leaves this room is one of `errors`. To fake it: an object with `post()`, `upgrade()`, `is_full` and
+`aclose()` whose `post()` returns something with a `Response`'s attributes, `reads()`, `body()` and `aclose()`.
 """
 
 from __future__ import annotations
@@ -108,6 +110,10 @@ class _Pool(httpx2.AsyncBaseTransport):
             response.status, headers=response.headers, stream=_Body(response.stream), extensions=response.extensions
         )
 
+    @property
+    def is_full(self) -> bool:
+        return any(len(pool.connections) >= self._connections for pool in self._pools.values())
+
     def _pool(self, scheme: str, proxy: str | None) -> httpcore2.AsyncConnectionPool:
         if (scheme, proxy) not in self._pools:
             self._pools[scheme, proxy] = httpcore2.AsyncConnectionPool(
@@ -157,12 +163,24 @@ class Response:
         self._response = response
         self._stream: _StampedStream = response.extensions["network_stream"].get_extra_info("stamped_stream")
         self._iterator: AsyncGenerator[bytes, None] | None = None
+        self.host = response.request.url.netloc.decode("ascii")
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.permit = stamps.get("permit")
         self.sent = stamps.get("sent")
         self.headers_at = self._stream.last_read
         self.bytes = 0
+
+    @property
+    def stream(self) -> httpcore2.AsyncNetworkStream:
+        """The connection itself, once the answer is 101: what is read from it was not read as an answer."""
+        stream: httpcore2.AsyncNetworkStream = self._response.extensions["network_stream"]
+        return stream
+
+    @property
+    def last_read(self) -> int:
+        """When the connection's last read returned (ns)."""
+        return self._stream.last_read
 
     async def reads(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """The body as it arrives: (stamp of the network read in ns, bytes).
@@ -172,7 +190,7 @@ class Response:
         stream, response = self._stream, self._response
         encoded = response.headers.get("content-encoding", "identity") != "identity"
         self._iterator = response.aiter_bytes() if encoded else response.aiter_raw()
-        with _mapped(str(response.request.url)):
+        with mapped(self.host):
             async for chunk in self._iterator:
                 self.bytes += len(chunk)
                 yield stream.last_read, chunk
@@ -189,22 +207,22 @@ class Response:
 
     async def finish(self) -> None:
         """Reads the few bytes that end a complete answer, so that the connection can be used again, and closes."""
-        if self._iterator is not None:
-            with contextlib.suppress(TimeoutError, *_BROKEN):
-                async with asyncio.timeout(_DRAIN_S):
-                    async for _ in self._iterator:
-                        pass
+        self._iterator = self._iterator or self._response.aiter_raw()
+        with contextlib.suppress(TimeoutError, *BROKEN):
+            async with asyncio.timeout(_DRAIN_S):
+                async for _ in self._iterator:
+                    pass
         await self.aclose()
 
     async def aclose(self) -> None:
         """Closes the connection if the answer is not complete: this is what stops the bill."""
-        with contextlib.suppress(*_BROKEN):
+        with contextlib.suppress(*BROKEN):
             if self._iterator is not None:
                 await self._iterator.aclose()
             await self._response.aclose()
 
 
-_BROKEN: Final[tuple[type[Exception], ...]] = (
+BROKEN: Final[tuple[type[Exception], ...]] = (
     httpcore2.NetworkError,
     httpcore2.TimeoutException,
     httpcore2.ProtocolError,
@@ -219,7 +237,13 @@ class Transport:
     def __init__(self, *, pool: str = "medium") -> None:
         if pool not in POOLS:
             raise SetupError(f"There is no connection pool {pool!r}: choose one of {', '.join(POOLS)}.")
-        self._client = httpx2.AsyncClient(transport=_Pool(pool), follow_redirects=False, trust_env=False)
+        self._pool = _Pool(pool)
+        self._client = httpx2.AsyncClient(transport=self._pool, follow_redirects=False, trust_env=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another connection would have to wait for one that is open."""
+        return self._pool.is_full
 
     async def post(
         self,
@@ -234,6 +258,26 @@ class Transport:
 
         Raises ConnectionFailed, Stalled or StreamInterrupted.
         """
+        return await self._send("POST", url, headers, body, connect_timeout, inactivity)
+
+    async def upgrade(
+        self, url: str, *, headers: Mapping[str, str], connect_timeout: float, inactivity: float
+    ) -> Response:
+        """Asks for another protocol on a new connection (`url` is http or https); 101 says that it is granted.
+
+        Raises as `post` does.
+        """
+        return await self._send("GET", url, headers, b"", connect_timeout, inactivity)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        connect_timeout: float,
+        inactivity: float,
+    ) -> Response:
         stamps: dict[str, int] = {}
 
         async def trace(name: str, _info: object) -> None:
@@ -242,14 +286,14 @@ class Transport:
                 stamps["sent"] = time.perf_counter_ns()
 
         request = self._client.build_request(
-            "POST",
+            method,
             url,
             headers=dict(headers),
             content=body,
             timeout=httpx2.Timeout(inactivity, connect=connect_timeout, pool=None),
             extensions={"trace": trace},
         )
-        with _mapped(url):
+        with mapped(request.url.netloc.decode("ascii")):
             return Response(await self._client.send(request, stream=True), stamps)
 
     async def aclose(self) -> None:
@@ -257,9 +301,8 @@ class Transport:
 
 
 @contextlib.contextmanager
-def _mapped(url: str) -> Iterator[None]:
+def mapped(host: str) -> Iterator[None]:
     """httpx2's and httpcore2's errors -> ours."""
-    host = httpx2.URL(url).netloc.decode("ascii")
     try:
         yield
     except (httpcore2.ReadTimeout, httpcore2.WriteTimeout) as exc:
@@ -274,7 +317,7 @@ def _mapped(url: str) -> Iterator[None]:
         raise ConnectionFailed(f"No connection to {host} ({_cause(exc)}): check the address and your network.") from exc
     except (httpcore2.ProxyError, httpcore2.UnsupportedProtocol) as exc:
         raise ConnectionFailed(f"No connection to {host} ({_cause(exc)}): check your proxy settings.") from exc
-    except _BROKEN as exc:
+    except BROKEN as exc:
         raise StreamInterrupted(f"The connection to {host} broke; what had arrived is kept: try again.") from exc
 
 

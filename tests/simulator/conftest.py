@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from foreign_socket import Socket
 
 from holystream_nb.simulator import Simulator
 
@@ -149,3 +150,27 @@ def ask(connect: Callable[..., tuple[socket.socket, int]]) -> Ask:
         return answer
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def open_socket(simulator: Simulator) -> Callable[..., Socket]:
+    """Open the socket of description A, or the one that is at `url`."""
+
+    def open_socket(simulate: str = "", url: str = "", key: str = "key", **headers: str) -> Socket:
+        wanted = {"authorization": f"Bearer {key}"} if key else {}
+        wanted |= {"x-simulate": simulate} if simulate else {}
+        wanted |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return Socket(url or simulator.url.replace("http", "ws", 1) + "/chat/stream", wanted)
+
+    return open_socket
+
+
+@pytest.fixture(scope="session")
+def offered(ask: Ask) -> Ask:
+    """Send the POST of description B and read its answer."""
+
+    def offered(*arguments: Any, **options: Any) -> Answer:
+        headers = {"upgrade": "websocket", **options.pop("headers", {})}
+        return ask(*arguments, headers=headers, agent_mode=True, **options)
+
+    return offered

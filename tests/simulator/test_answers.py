@@ -180,6 +180,46 @@ def test_tools_that_must_be_called_are() -> None:
     assert answered("Hello", tools=[WEATHER], tool_choice=named).calls
 
 
+def called(rounds: int, prompt: str, simulate: str = "", **parameters: Any) -> list[str]:
+    """The names of the tools that are called after so many rounds of results."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
+    for round in range(rounds):
+        messages.append({"role": "assistant", "content": None, "tool_calls": []})
+        messages += [{"role": "tool", "content": "done", "tool_call_id": f"{round} {number}"} for number in range(2)]
+    tools = [{"type": "function", "function": {"name": name}} for name in ("look", "listen", "smell")]
+    return [call.name for call in answered("", simulate, messages=messages, tools=tools, **parameters).calls]
+
+
+def test_tools_in_rounds() -> None:
+    """What stands behind a "then" is called after the results of the rest; without it, or if told so, one by one."""
+    prompt = "Look and listen, then smell the sheep"
+    assert [called(rounds, prompt) for rounds in range(3)] == [["look", "listen"], ["smell"], []]
+    one_by_one = [called(rounds, prompt, parallel_tool_calls=False) for rounds in range(4)]
+    assert one_by_one == [["look"], ["listen"], ["smell"], []]
+    assert [called(rounds, prompt, tool_choice="required") for rounds in range(2)] == [["look", "listen", "smell"], []]
+    assert [called(rounds, prompt, "tools=whole") for rounds in range(3)] == [["look", "listen"], ["smell"], []]
+    assert [called(rounds, "Sheep", "rounds=3") for rounds in (0, 2, 3)] == [["look"], ["look"], []]
+
+
+def test_results_are_told_by_their_tools() -> None:
+    """Every result since the prompt is in the text, with its tool's name; ids and null content change no token."""
+
+    def conversation(id: str, content: str | None) -> list[dict[str, Any]]:
+        call = {"id": id, "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+        return [
+            {"role": "user", "content": "get_weather"},
+            {"role": "assistant", "content": content, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": id, "content": "18 degrees"},
+        ]
+
+    found = answered("", messages=conversation("call_1", None), tools=[WEATHER])
+    assert "The tool get_weather returned `18 degrees`." in "".join(found.text)
+    assert answered("", messages=conversation("call_2", ""), tools=[WEATHER]) == found
+    body = {"model": "gpt-4.1", "messages": conversation("call_1", None)}
+    other = {"model": "gpt-4.1", "messages": conversation("call_2", "")}
+    assert read(json.dumps(body).encode(), "").digest == read(json.dumps(other).encode(), "").digest
+
+
 def test_usage_counts_tokens_by_the_rule() -> None:
     """Prompt and completion tokens are those of `tokenize`, over all choices, and the total is their sum."""
     body = {"model": "sim-reasoner", "messages": [{"role": "user", "content": "Hello, sheep!"}], "n": 2}

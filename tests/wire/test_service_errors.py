@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holystream_nb import errors
-from holystream_nb.wire.dialects import redact, refuses_include_usage, service_error
+from holystream_nb.wire.complaints import redact, refuses_include_usage, service_error
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
