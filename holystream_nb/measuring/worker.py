@@ -19,13 +19,13 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from ..client import Client
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
-from ..events import Finish, OtherChoice, Usage
+from ..events import Finish, OtherChoice, ToolCallEnd, Usage
 from ..providers import select
 from ..reply import Reply
 from .budget import Budget
@@ -33,11 +33,14 @@ from .journal import Log
 from .plan import Plan, Share, Slot
 from .record import USAGE, Done, Line, Ready, Trial, Warmup
 
+if TYPE_CHECKING:
+    from ..answers import Choice
+
 CLEAN: Final = frozenset({"truncated", "interrupted", "stopped", ""})
 """Finish reasons of an answer that is not whole."""
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
-_NOT_OUTPUT: Final = (Usage, Finish, OtherChoice)
+_NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
 _TOO_DEAR: Final = HolystreamError("The request was not sent: it would pass max_cost.")
 
 
@@ -201,7 +204,7 @@ class Worker:
             client.stream(
                 messages,
                 model=model,
-                transport=self._plan.transports[slot.transport],
+                transport=cast("Choice", self._plan.transports[slot.transport]),
                 timeout=self._plan.timeout,
                 scheduled=scheduled,
                 **self._plan.parameters,
