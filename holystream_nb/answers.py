@@ -1,7 +1,7 @@
 """One try: a request goes out over server-sent events or a WebSocket, and its answer comes back as batches of events.
 
 What the two have in common is `Answer`; which one it becomes is decided by `ask`. Retries, stop and limits on the whole
-are `stream`'s.
+are `streams`'s.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from . import __version__
 from .errors import HolystreamError, NotAStream, ServiceError, SetupError, Stalled, StreamInterrupted, TooLarge
 from .events import Event, Finish
 from .providers import Key, Provider, offered_socket, socket_address
+from .reply import TransportChoice
 from .wire.complaints import close_error, refuses_include_usage, service_error
 from .wire.dialects import ChunkDecoder, stray_error
 from .wire.frames import CANCEL, MessageDecoder, event_message, init_message
@@ -24,9 +25,6 @@ from .wire.sse import Decoder
 from .wire.transport import Response, Transport
 from .wire.values import encoded
 from .wire.websocket import Socket, Sockets
-
-Choice = Literal["sse", "ws", "auto"]
-"""What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` only one it offers."""
 
 _OF_SSE: Final = {
     "Accept": "text/event-stream",
@@ -77,7 +75,7 @@ class Request:
 
     body: Mapping[str, Any]
     model: str
-    transport: Choice
+    transport: TransportChoice
     session: str = ""
 
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final, get_args
 
-from .answers import Choice, Request, Service
+from .answers import Request, Service
 from .connection import Connection
 from .errors import SetupError
 from .providers import Key, Provider, at, credentials, endpoint
 from .providers import provider as named_provider
-from .stream import Stream
+from .reply import TransportChoice
+from .streams import Stream
 from .wire.transport import Transport
 from .wire.websocket import Sockets
 
@@ -53,7 +54,7 @@ class Client:
         *,
         base_url: str | None = None,
         api_key: str | Key | None = None,
-        transport: Choice = "sse",
+        transport: TransportChoice = "sse",
         connect_timeout: float = CONNECT_S,
         inactivity: float = INACTIVITY_S,
         retries: int = RETRIES,
@@ -115,7 +116,7 @@ class Client:
         prompt: str | Sequence[Message],
         *,
         model: str | None = None,
-        transport: Choice | None = None,
+        transport: TransportChoice | None = None,
         timeout: float | None = None,
         stop_after: int | None = None,
         scheduled: int | None = None,
@@ -138,7 +139,7 @@ class Client:
         self,
         *,
         model: str | None = None,
-        transport: Choice | None = None,
+        transport: TransportChoice | None = None,
         timeout: float | None = None,
         **parameters: Any,
     ) -> Connection:
@@ -153,7 +154,7 @@ class Client:
         self,
         prompt: str | Sequence[Message],
         model: str | None,
-        transport: Choice | None,
+        transport: TransportChoice | None,
         session: str,
         *,
         timeout: float | None = None,
@@ -181,9 +182,9 @@ class Client:
         )
 
 
-def _choice(transport: Choice) -> Choice:
-    if transport not in get_args(Choice):
-        raise SetupError(f"There is no transport {transport!r}: choose one of {', '.join(get_args(Choice))}.")
+def _choice(transport: TransportChoice) -> TransportChoice:
+    if transport not in get_args(TransportChoice):
+        raise SetupError(f"There is no transport {transport!r}: choose one of {', '.join(get_args(TransportChoice))}.")
     return transport
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from .errors import SetupError
 from .events import Event
 from .reply import Progress, Reply
-from .stream import Stream
+from .streams import Stream
 
 
 class Connection:

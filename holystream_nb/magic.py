@@ -27,6 +27,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Float, Int, Unicode
 
 from .errors import HolystreamError, SetupError
+from .reply import TransportChoice
 from .report import report
 from .session import Ask, Format, session
 from .sync import run
@@ -63,6 +64,7 @@ class Options:
     chat: str | None = None
     format: Format = "markdown"
     max_cost: Decimal | None = None
+    transport: TransportChoice = "sse"
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,6 +102,12 @@ class StreamMagics(Magics):
     @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
     @argument("--max-cost", type=_usd, metavar="USD", help="stop before the cell costs more")
     @argument("--base-url", help="another OpenAI-compatible address; the provider's key is not sent there")
+    @argument(
+        "--transport",
+        choices=get_args(TransportChoice),
+        default="sse",
+        help="what carries the answer: server-sent events, the service's WebSocket, or auto: a socket if it offers one",
+    )
     @argument("--timeout", type=float, help="limit on the whole answer in seconds; none by default")
     @cell_magic("stream")  # type: ignore[arg-type]  # IPython's decorators are typed for bare use only
     def stream(self, line: str, cell: str) -> None:
@@ -157,6 +165,7 @@ class StreamMagics(Magics):
             chat=options.chat,
             format=options.format,
             max_cost=max_cost,
+            transport=options.transport,
             parameters={**{key: value for key, value in defaults.items() if value is not None}, **options.parameters},
         )
         try:
@@ -210,6 +219,7 @@ def parse(line: str) -> Options:
         values.chat,
         values.format,
         values.max_cost,
+        values.transport,
         parameters,
     )
 

@@ -6,12 +6,15 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 from .errors import HolystreamError
 from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
 from .pricing import Cost
 from .timing import Timing
+
+TransportChoice = Literal["sse", "ws", "auto"]
+"""What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` one it offers, else `sse`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Reply:
     model: str
     provider: str
     request_id: str | None = None
-    transport: str = "sse"
+    transport: Literal["sse", "ws"] = "sse"
     error: HolystreamError | None = None
     other_choices: tuple[str, ...] = field(default=(), repr=False)
     data: Any = field(default=None, repr=False)
@@ -188,7 +191,7 @@ class Fold:
         stamps: Timing,
         request_id: str | None,
         error: HolystreamError | None,
-        transport: str = "sse",
+        transport: Literal["sse", "ws"] = "sse",
     ) -> Reply:
         usage = self.usage(whole=whole, prompt_estimate=prompt_estimate)
         return Reply(

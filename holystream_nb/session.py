@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 from .errors import SetupError, SeveralFailed
-from .reply import Reply
+from .reply import Reply, TransportChoice
 
 if TYPE_CHECKING:
     from .client import Client, Message
@@ -64,6 +64,7 @@ class Ask:
     chat: str | None = None
     format: Format = "markdown"
     max_cost: Decimal | None = None
+    transport: TransportChoice = "sse"
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,6 +96,7 @@ class Session:
         chat: str | None = None,
         format: Format = "markdown",
         max_cost: float | Decimal | None = None,
+        transport: TransportChoice = "sse",
         **parameters: Any,
     ) -> Reply:
         """Streams one answer onto the screen and returns its Reply, which is also the newest in `history`.
@@ -105,12 +107,13 @@ class Session:
         chat: the name of a conversation to continue.
         format: how the answer is drawn; `json` asks for JSON, and puts it, parsed, into `reply.data`.
         max_cost: USD that the request may cost at most.
+        transport: what carries it: sse, ws or auto (as for `Client`).
         parameters: further fields of the request: temperature, max_tokens, …
 
         Raises the stream's error after showing what had arrived; a cancellation keeps it too.
         """
         limit = None if max_cost is None else Decimal(str(max_cost))
-        ask = Ask(prompt, (model,), system, base_url, timeout, chat, format, limit, parameters)
+        ask = Ask(prompt, (model,), system, base_url, timeout, chat, format, limit, transport, parameters)
         return (await self.ask(ask))[0]
 
     async def ask(self, ask: Ask) -> list[Reply]:
@@ -131,7 +134,14 @@ class Session:
                 if ask.format == "json":
                     parameters.setdefault("response_format", {"type": "json_object"})
                 stop_after = _limit(client, model, messages, parameters, ask)
-                source = client.stream(messages, model=model, timeout=ask.timeout, stop_after=stop_after, **parameters)
+                source = client.stream(
+                    messages,
+                    model=model,
+                    transport=ask.transport,
+                    timeout=ask.timeout,
+                    stop_after=stop_after,
+                    **parameters,
+                )
                 await streams.enter_async_context(source)
                 lanes.append(
                     Lane(
@@ -259,7 +269,7 @@ def _limit(client: Client, model: str, messages: Sequence[Message], parameters: 
     if ask.max_cost is None:
         return None
     from .pricing import price_card
-    from .stream import estimate_tokens
+    from .streams import estimate_tokens
 
     card = price_card(client.provider, model.partition("#")[0])
     if card.input is None or card.output is None:

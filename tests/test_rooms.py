@@ -24,7 +24,7 @@ ORDER: list[set[str]] = [
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"limiter", "answers"},
-    {"stream"},
+    {"streams"},
     {"connection"},
     {"client"},
     {"tools", "migration"},

@@ -16,6 +16,8 @@ def figures(reply: Reply) -> list[str]:
     parts: list[str] = []
     if timing.ttft_ms is None and not usage.exact:
         return parts  # nothing arrived, so there is nothing to count
+    if reply.transport != "sse":
+        parts.append(reply.transport)
     if timing.ttft_ms is not None:
         parts.append(f"TTFT {milliseconds(timing.ttft_ms)}")
     if timing.decode_tokens_per_s is not None:
@@ -92,6 +94,7 @@ def record(reply: Reply) -> dict[str, Any]:
         "model": reply.model,
         "provider": reply.provider,
         "simulated": reply.provider == "simulator",
+        "transport": reply.transport,
         "finish_reason": reply.finish_reason,
         "error": type(reply.error).__name__ if reply.error is not None else None,
         "ttft_ms": _round(timing.ttft_ms),

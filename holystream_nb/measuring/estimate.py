@@ -11,7 +11,7 @@ from ..errors import SetupError
 from ..events import Usage
 from ..pricing import LOCAL, PriceCard, cost, price_card
 from ..providers import at, select
-from ..stream import estimate_tokens
+from ..streams import estimate_tokens
 from .plan import Plan
 from .words import counted
 
