@@ -154,7 +154,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
             "Mean and p95 TTFT, whole answer and error rate of a transport, under the same load",
             {
                 "models": ("deepseek-v3.2",),
-                "prompts": ("A customer asks where the parcel is. Answer in two sentences.",),
+                "prompts": ("What is your return policy for electronics?",),
                 "repeats": 100,
                 "concurrency": 10,
                 "max_tokens": 120,
