@@ -180,7 +180,7 @@ def _calibration(
         p50, p95, p99 = (point(error[name], p) for p in _PERCENTILES)
         return p50, p95, p99
 
-    ways = [name for name in error if name.startswith("ttft ")]
+    ways = sorted(name for name in error if name.startswith("ttft "))
     return Calibration(
         concurrency=concurrency,
         workers=workers,

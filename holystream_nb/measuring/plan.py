@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from ..errors import SetupError
+from ..reply import TransportChoice
 
 Prompt = str | list[dict[str, Any]]
 
 LIMITS: Final = ("ttft_ms", "tpot_ms", "e2e_s")
-TRANSPORTS: Final = ("sse", "ws", "auto")
+TRANSPORTS: Final = get_args(TransportChoice)
 STREAMS_PER_PROCESS: Final = 100
 """A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
 

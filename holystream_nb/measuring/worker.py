@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -27,14 +27,11 @@ from ..client import Client
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
 from ..events import Finish, OtherChoice, ToolCallEnd, Usage
 from ..providers import select
-from ..reply import Reply
+from ..reply import Reply, TransportChoice
 from .budget import Budget
 from .journal import Log
 from .plan import Plan, Share, Slot
 from .record import USAGE, Done, Line, Ready, Trial, Warmup
-
-if TYPE_CHECKING:
-    from ..answers import Choice
 
 CLEAN: Final = frozenset({"truncated", "interrupted", "stopped", ""})
 """Finish reasons of an answer that is not whole."""
@@ -204,7 +201,7 @@ class Worker:
             client.stream(
                 messages,
                 model=model,
-                transport=cast("Choice", self._plan.transports[slot.transport]),
+                transport=cast(TransportChoice, self._plan.transports[slot.transport]),
                 timeout=self._plan.timeout,
                 scheduled=scheduled,
                 **self._plan.parameters,

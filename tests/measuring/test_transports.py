@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
 
-from holystream_nb.answers import Choice
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.charts import canvas
 from holystream_nb.measuring.estimate import estimate
-from holystream_nb.measuring.plan import TRANSPORTS, Plan
+from holystream_nb.measuring.plan import Plan
 from holystream_nb.measuring.progress import rows
 from holystream_nb.measuring.record import Calibration, Trial, decode, encoder
 from holystream_nb.measuring.results import Result
@@ -50,11 +49,6 @@ def both(trial: Make, result: Results) -> Results:
         return result(*trials, **{"repeats": n, "transport": BOTH, "simulator": "simulator ×20", **plan})
 
     return make
-
-
-def test_the_transports_are_the_clients() -> None:
-    """What a plan takes is what a stream takes."""
-    assert get_args(Choice) == TRANSPORTS
 
 
 def test_a_result_has_a_row_for_each_model_and_transport(both: Results) -> None:
