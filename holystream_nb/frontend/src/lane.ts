@@ -1,3 +1,4 @@
+import type { Typeset } from "./answer";
 import { type Drawing, Plain, drawing } from "./drawing";
 import type { Feed } from "./feed";
 import { type Format, type Label, type State, running } from "./protocol";
@@ -43,6 +44,7 @@ export class Lane {
     readonly feed: Feed,
     stop: () => void,
     readonly failed: (error: unknown) => void,
+    readonly typeset: Typeset | null = null,
   ) {
     const title = make("div", "hs-title", label.label);
     title.ariaHidden = "true"; // the section is called so
@@ -79,7 +81,7 @@ export class Lane {
     this.#thought = 0;
     this.#body.replaceChildren();
     this.#thoughts.replaceChildren();
-    this.#answer = drawing(this.format, this.#body, this.failed);
+    this.#answer = drawing(this.format, this.#body, this.failed, this.typeset);
     this.#reasoning = new Plain(this.#thoughts);
     const { text, reasoning } = this.feed.lanes[this.index]!;
     this.append(text, reasoning);
