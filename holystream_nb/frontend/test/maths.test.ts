@@ -34,9 +34,12 @@ test("Money is not maths.", () => {
 });
 
 test("While it arrives a formula is its source; once its block has ended it is typeset.", () => {
-  const source = "So $x^2$ and $$y";
+  const source = "So $x^2$ and $y";
   assert.equal(drawn([source], false).textContent!.trim(), source);
   assert.equal(drawn([source], false).querySelector("math"), null);
+  for (const [begun, end] of [["\\[ a_1 * b_2 \\\\ c", "\\]"], ["\\( a_1 * b_2", "\\)"], ["$$\na_1 * b_2", "$$"]] as const) {
+    assert.equal(drawn([`So ${begun}`], false).textContent!.trim(), `So ${begun}${end}`, "the source, closed");
+  }
   assert.ok(drawn(["So $x^2$.\n\nNext"], false).querySelector("math"));
 });
 
