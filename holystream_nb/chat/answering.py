@@ -53,6 +53,8 @@ class Answering:
 
     @property
     def answers(self) -> tuple[Answer, ...]:
+        """As far as they have come."""
+        self.feed.flush()
         return tuple(map(Answer.of, self.lanes))
 
     @property
