@@ -27,8 +27,8 @@ def turn_markdown(turn: Turn) -> str:
     for index, answer in enumerate(turn.answers):
         parts.append(f"**{plain_line(answer.label)}**")
         if answer.reasoning:
-            summary = plain_line(f"Reasoning · {answer.thought}")
-            parts += [f"<details><summary>{summary}</summary>", harmless(answer.reasoning), "</details>"]
+            thought = [f"*{plain_line(answer.thought)}*"] if answer.thought else []  # a file may say anything here
+            parts += ["<details><summary>Reasoning</summary>", harmless(answer.reasoning), *thought, "</details>"]
         if answer.text:
             parts.append(harmless(answer.text))
         if answer.error:

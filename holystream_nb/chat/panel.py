@@ -33,6 +33,9 @@ from .thread import panels
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[[Reply], object])
 
+_AWAKE_S: Final = 0.1
+"""An event loop that only waits notices ■ (a signal) when it next wakes."""
+
 _SETTINGS: Final = ("models", "system", "temperature", "max_tokens")
 
 
@@ -66,11 +69,14 @@ class Question:
 
     async def _wait(self) -> Reply:
         try:
-            replies = await asyncio.shield(asyncio.wrap_future(self._answering.done))
+            waiting = asyncio.wrap_future(self._answering.done)
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=_AWAKE_S)
         except asyncio.CancelledError:
             panels.hand_over(self._answering.stop)
             raise
         self._home.empty()
+        replies = waiting.result()
         failed = {label: reply.error for label, reply in self.replies.items() if reply.error is not None}
         if len(replies) > 1 and failed:
             said = "; ".join(f"{label}: {error}" for label, error in failed.items())
