@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ChatPanel": "chat.panel",
     "Client": "client",
     "HolystreamError": "errors",
     "Reply": "reply",
@@ -29,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ChatPanel",
     "Client",
     "HolystreamError",
     "Reply",
@@ -48,6 +50,7 @@ __all__ = [
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .chat.panel import ChatPanel
     from .client import Client
     from .errors import HolystreamError
     from .measuring.bench import bench
