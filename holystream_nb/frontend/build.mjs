@@ -16,6 +16,9 @@ function digest() {
   return hash.digest("hex");
 }
 
+const NOT_ASCII = /[^\x00-\x7f]/g;
+const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
 const tests = process.argv.includes("--tests");
 const failed = () => process.exit(1); // esbuild has said why
 const common = { absWorkingDir: here, bundle: true, logLevel: "warning", charset: "utf8" };
@@ -44,13 +47,14 @@ if (tests) {
  * One widget's script and style sheet.
  *
  * anywidget imports the script anew for every widget that is opened: the page runs it once, and later widgets share it.
- * In ASCII the engine keeps it in one byte a character.
+ * In ASCII the engine keeps it in one byte a character; esbuild leaves regular expressions as they are.
  */
 async function bundle(name, sources) {
   const shared = `globalThis[Symbol.for("holystream_nb/${name} ${sources}")]`;
-  await build({
+  const { outputFiles } = await build({
     ...common,
     charset: "ascii",
+    write: false,
     entryPoints: [`src/${name}.ts`, `src/${name}.css`],
     outdir: "../static",
     format: "iife",
@@ -61,4 +65,5 @@ async function bundle(name, sources) {
     banner: { js: `/* holystream_nb: ${name}; sources ${sources} */\nfunction make() {` },
     footer: { js: `return widget.default }\nexport default ${shared} ??= make();` },
   }).catch(failed);
+  for (const { path, text } of outputFiles) writeFileSync(path, path.endsWith(".js") ? text.replace(NOT_ASCII, escaped) : text);
 }

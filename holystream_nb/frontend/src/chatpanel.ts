@@ -45,6 +45,8 @@ export class Panel {
   #isPending = false;
   #isStreaming: boolean | null = null;
   #follower: Follower;
+  #isAtEnd = true;
+  #sizes = new ResizeObserver(() => this.#isAtEnd && this.#toEnd());
   #unfolding: ReturnType<typeof setTimeout> | undefined;
   #busy: ReturnType<typeof setTimeout>;
   #passing: ReturnType<typeof setTimeout> | undefined;
@@ -67,6 +69,11 @@ export class Panel {
     scrollable(this.#log, "conversation");
     this.#log.setAttribute("role", "log");
     this.#log.setAttribute("aria-live", "off"); // starts and ends are said, not every token
+    this.#log.addEventListener("scroll", () => {
+      const { scrollTop, clientHeight, scrollHeight } = this.#log;
+      this.#isAtEnd = scrollTop + clientHeight >= scrollHeight - 2;
+    });
+    this.#sizes.observe(this.#log); // when it comes onto the page, and when what is around it grows or shrinks
     this.#pending.append(make("div", "hs-question"), make("span", "hs-quiet", "waits for the kernel"));
     el.append(this.#root);
     this.#keepKeys();
@@ -78,6 +85,7 @@ export class Panel {
 
   remove(): void {
     this.#unwatch();
+    this.#sizes.disconnect();
     for (const timer of [this.#busy, this.#unfolding, this.#passing]) clearTimeout(timer);
     for (const view of this.#views.values()) view.remove();
     removeEventListener("keydown", this.#pass, { capture: true });
@@ -193,16 +201,20 @@ export class Panel {
     this.#unfolding = setTimeout(() => this.#guarded(() => this.#follower.around(() => this.#unfold())));
   }
 
+  #toEnd(): void {
+    this.#log.scrollTop = this.#log.scrollHeight;
+  }
+
   /** The question that is on its way. */
   #wait(): void {
     const { pending } = this.conversation;
     if (pending && !this.#isPending) {
       this.#pending.firstElementChild!.textContent = pending;
       this.#list.after(this.#pending);
-      this.#log.scrollTop = this.#log.scrollHeight;
+      this.#toEnd();
     } else if (!pending && this.#isPending) {
       this.#pending.remove();
-      this.#log.scrollTop = this.#log.scrollHeight; // one has asked: the answer is what is read next
+      this.#toEnd(); // one has asked: the answer is what is read next
     }
     this.#isPending = pending !== "";
   }

@@ -7,7 +7,11 @@ const getSelection = () => window.getSelection();
 const { document, navigator, getComputedStyle, HTMLOListElement, MutationObserver } = window;
 Object.assign(globalThis, { window, document, getComputedStyle, getSelection, matchMedia });
 Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true }); // newer Node has its own
-Object.assign(globalThis, { HTMLOListElement, MutationObserver });
+class ResizeObserver {
+  observe(): void {}
+  disconnect(): void {}
+}
+Object.assign(globalThis, { ResizeObserver, HTMLOListElement, MutationObserver });
 Object.assign(globalThis, {
   addEventListener: window.addEventListener.bind(window),
   removeEventListener: window.removeEventListener.bind(window),
