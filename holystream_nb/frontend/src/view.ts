@@ -1,3 +1,4 @@
+import type { Typeset } from "./answer";
 import type { Feed, Watcher } from "./feed";
 import { Follower } from "./follow";
 import { Lane, make, say } from "./lane";
@@ -33,6 +34,7 @@ export class View implements Watcher {
     readonly feed: Feed,
     readonly voice: Voice,
     send: (message: ToKernel) => void,
+    typeset: Typeset | null = null,
   ) {
     this.#trouble.setAttribute("role", "alert");
     this.#trouble.hidden = true;
@@ -48,6 +50,7 @@ export class View implements Watcher {
           () => send({ kind: "stop", lane }),
           (error) => this.failed(error),
           (call, answer) => send({ kind: "consent", lane, call, answer }),
+          typeset,
         ),
     );
     grid.append(...this.#lanes.map((lane) => lane.element));

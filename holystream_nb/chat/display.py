@@ -1,0 +1,114 @@
+"""A panel on the screen: its widget, and under it the saved copy."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextvars import Context, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HolystreamError
+from ..session import session
+from .catalogue import catalogue
+from .conversation import Conversation
+from .markdown import SavedCopy
+from .policy import Chat
+from .thread import panels
+
+if TYPE_CHECKING:
+    from .widget import PanelView
+
+
+class Display:
+    """The outputs of one panel; belongs to the program's thread.
+
+    It may be displayed several times: the same conversation in each place, and the same copy under it.
+    """
+
+    def __init__(self, chat: Chat, *, offers: bool) -> None:
+        self._chat = chat
+        self._offers = offers
+        self._view: PanelView | None = None
+        self._copy: SavedCopy | None = None
+        self._display_id = secrets.token_hex(16)
+        self._shown: Conversation | None = None
+        self._is_closed = False
+
+    @property
+    def widget(self) -> PanelView:
+        if self._view is None:
+            from .widget import PanelView  # late: it brings ipywidgets
+
+            chat = self._chat
+            view = self._view = PanelView(
+                panels.call(lambda: chat.settings),
+                changed=lambda settings: panels.hand_over(chat.hear_settings, settings),
+                closed=lambda: panels.hand_over(chat.close),
+            )
+            page = _Page(view)
+
+            def hear(_view: object, content: dict[str, Any], _buffers: object) -> None:
+                page.context = copy_context()
+                panels.hand_over(chat.hear, content)
+
+            view.on_msg(hear)
+            panels.call(chat.attach, page)
+            if self._offers:
+                panels.start(_fill(page, chat))
+        return self._view
+
+    def show(self, is_watched: bool) -> None:
+        """Displays the panel; where nobody looks on, the copy alone."""
+        from IPython.display import display
+
+        if is_watched and not self._is_closed:
+            widget = self.widget
+            panels.call(self._chat.displayed)
+            display(widget)  # type: ignore[no-untyped-call]
+        self._copy = self._copy or SavedCopy(is_open=not is_watched)
+        self._shown = panels.call(lambda: self._chat.conversation)
+        data, metadata = self._copy.bundle(self._shown)
+        display(data, raw=True, metadata=metadata, display_id=self._display_id)  # type: ignore[no-untyped-call]
+
+    def update(self, conversation: Conversation) -> None:
+        """Brings the copy up to date."""
+        if self._copy is None or conversation is self._shown:
+            return
+        from IPython.display import update_display
+
+        self._shown = conversation
+        data, metadata = self._copy.bundle(conversation)
+        update_display(data, raw=True, metadata=metadata, display_id=self._display_id)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self._is_closed = True
+        if self._view is not None:
+            self._view.close()
+
+
+class _Page:
+    """The way to the page: everything goes out as an answer to what was last heard from there.
+
+    ipykernel 7.4 hands a page's messages to the thread that last sent on their comm. Sent as part of a cell they would
+    bring every click to the main thread, where it waits as long as a cell computes; as answers they bring it to the
+    subshell that JupyterLab keeps for widgets.
+    """
+
+    def __init__(self, view: PanelView) -> None:
+        self._view = view
+        self.context: Context | None = None
+
+    def send(self, content: dict[str, Any]) -> None:
+        (self.context or copy_context()).copy().run(self._view.send, content)
+
+    def tell(self, **state: Any) -> None:
+        (self.context or copy_context()).copy().run(partial(self._view.tell, **state))
+
+
+async def _fill(page: _Page, chat: Chat) -> None:
+    """The picker's models: a provider may have hundreds, so they come a moment later."""
+    try:
+        page.tell(catalogue=await asyncio.to_thread(catalogue, session))
+    except HolystreamError as exc:
+        chat.say(str(exc), "error")
