@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import ipykernel
 import kernels
 import pytest
 from pages import KernelPage, opened
@@ -13,6 +14,8 @@ from pages import KernelPage, opened
 from holystream_nb import Simulator
 
 NEW = "import holystream_nb as hs, time, threading\npanel = hs.ChatPanel({model!r})\npanel"
+
+SUBSHELLS = pytest.mark.skipif(ipykernel.version_info < (7,), reason="this ipykernel has no subshells")
 
 
 def new(model: str = "gpt-4.1#tokens=8") -> str:
@@ -44,6 +47,7 @@ def test_a_panel_streams_beside_a_cell_that_computes(kernel: kernels.Kernel) -> 
         assert page.printed[-1][1] == "True False True 2\n"
 
 
+@SUBSHELLS
 def test_a_reader_asks_and_stops_while_a_cell_computes(kernel: kernels.Kernel) -> None:
     """JupyterLab sends what a widget says over a subshell; ipykernel 7.3 and 7.4 hear it there."""
     with opened(kernel, new("gpt-4.1#rate=50,tokens=1000")) as page:
@@ -62,6 +66,7 @@ def test_a_reader_asks_and_stops_while_a_cell_computes(kernel: kernels.Kernel) -
         page.until(lambda: cell in page.idle)
 
 
+@SUBSHELLS
 def test_a_reader_stops_what_the_program_asked_for_while_it_computes(kernel: kernels.Kernel) -> None:
     """What the panel sends never calls the page's messages back to the main thread (ipykernel 7.4 would)."""
     with opened(kernel, new("gpt-4.1#rate=50,tokens=1000")) as page:
@@ -76,6 +81,7 @@ def test_a_reader_stops_what_the_program_asked_for_while_it_computes(kernel: ker
         page.until(lambda: cell in page.idle)
 
 
+@pytest.mark.skipif(ipykernel.version_info < (7, 4), reason="hears no comm on the main thread while a cell awaits")
 def test_clicks_arrive_while_a_cell_awaits(kernel: kernels.Kernel) -> None:
     """Without subshells too."""
     with opened(kernel, new("gpt-4.1#stall=30,after=3")) as page:
