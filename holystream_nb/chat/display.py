@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HolystreamError
+from ..live.saved import printable
 from ..session import session
 from .catalogue import catalogue
 from .conversation import Conversation
@@ -31,8 +32,10 @@ class Display:
         self._offers = offers
         self._view: PanelView | None = None
         self._copy: SavedCopy | None = None
-        self._display_id = secrets.token_hex(16)
+        self._widget_id = secrets.token_hex(16)
+        self._copy_id = secrets.token_hex(16)
         self._shown: Conversation | None = None
+        self._is_watched = False
         self._is_closed = False
 
     @property
@@ -65,11 +68,12 @@ class Display:
         if is_watched and not self._is_closed:
             widget = self.widget
             panels.call(self._chat.displayed)
-            display(widget)  # type: ignore[no-untyped-call]
+            display(widget, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+            self._is_watched = True
         self._copy = self._copy or SavedCopy(is_open=not is_watched)
         self._shown = panels.call(lambda: self._chat.conversation)
         data, metadata = self._copy.bundle(self._shown)
-        display(data, raw=True, metadata=metadata, display_id=self._display_id)  # type: ignore[no-untyped-call]
+        display(data, raw=True, metadata=metadata, display_id=self._copy_id)  # type: ignore[no-untyped-call]
 
     def update(self, conversation: Conversation) -> None:
         """Brings the copy up to date."""
@@ -79,12 +83,18 @@ class Display:
 
         self._shown = conversation
         data, metadata = self._copy.bundle(conversation)
-        update_display(data, raw=True, metadata=metadata, display_id=self._display_id)  # type: ignore[no-untyped-call]
+        update_display(data, raw=True, metadata=metadata, display_id=self._copy_id)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        self._is_closed = True
-        if self._view is not None:
+        """Takes the widget away, and puts a line in its place: a file with a closed widget shows an error there."""
+        if self._view is not None and not self._is_closed:
             self._view.close()
+            if self._is_watched:
+                from IPython.display import update_display
+
+                data = {"text/plain": printable(f"Chat panel of {', '.join(self._view.models)}, closed.")}
+                update_display(data, raw=True, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+        self._is_closed = True
 
 
 class _Page:

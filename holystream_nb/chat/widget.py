@@ -71,7 +71,8 @@ class PanelView(anywidget.AnyWidget):
             self.comm.on_close(lambda _message: closed())
 
     def __repr__(self) -> str:
-        return f"PanelView({', '.join(self.models)})"
+        """What stands in a file where no widget is drawn."""
+        return f"<chat panel of {', '.join(self.models)}; its saved copy is below>"
 
     @property
     def settings(self) -> Settings:

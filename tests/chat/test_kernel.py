@@ -184,6 +184,16 @@ def test_a_closed_widget_stops_its_stream(kernel: kernels.Kernel, closing: str) 
         assert page.printed[-1][1] == "stopped 2 stopped\n"
 
 
+def test_a_closed_panel_leaves_a_line_and_its_copy(kernel: kernels.Kernel) -> None:
+    """A file with a closed widget would show an error in its place."""
+    with opened(kernel, new()) as page:
+        shown = page.displays[0]
+        assert "saved copy is below" in shown["data"]["text/plain"]
+    page.until(lambda: page.displays[-1]["kind"] == "update_display_data")
+    assert page.displays[-1]["transient"] == shown["transient"]
+    assert page.displays[-1]["data"] == {"text/plain": "Chat panel of gpt-4.1#tokens=8, closed."}
+
+
 def test_without_a_person_there_is_no_widget_but_an_open_copy(kernel: kernels.Kernel) -> None:
     """As nbclient, papermill and nbval run it."""
     shown = kernel.run(new(), watched=False)
