@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextvars import Context, copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import HolystreamError
 from ..live.saved import printable
@@ -49,16 +47,10 @@ class Display:
                 changed=lambda settings: panels.hand_over(chat.hear_settings, settings),
                 closed=lambda: panels.hand_over(chat.close),
             )
-            page = _Page(view)
-
-            def hear(_view: object, content: dict[str, Any], _buffers: object) -> None:
-                page.context = copy_context()
-                panels.hand_over(chat.hear, content)
-
-            view.on_msg(hear)
-            panels.call(chat.attach, page)
+            view.on_msg(lambda _view, content, _buffers: panels.hand_over(chat.hear, content))
+            panels.call(chat.attach, view)
             if self._offers:
-                panels.start(_fill(page, chat))
+                panels.start(_fill(view, chat))
         return self._view
 
     def show(self, is_watched: bool) -> None:
@@ -97,28 +89,9 @@ class Display:
         self._is_closed = True
 
 
-class _Page:
-    """The way to the page: everything goes out as an answer to what was last heard from there.
-
-    ipykernel 7.4 hands a page's messages to the thread that last sent on their comm. Sent as part of a cell they would
-    bring every click to the main thread, where it waits as long as a cell computes; as answers they bring it to the
-    subshell that JupyterLab keeps for widgets.
-    """
-
-    def __init__(self, view: PanelView) -> None:
-        self._view = view
-        self.context: Context | None = None
-
-    def send(self, content: dict[str, Any]) -> None:
-        (self.context or copy_context()).copy().run(self._view.send, content)
-
-    def tell(self, **state: Any) -> None:
-        (self.context or copy_context()).copy().run(partial(self._view.tell, **state))
-
-
-async def _fill(page: _Page, chat: Chat) -> None:
+async def _fill(view: PanelView, chat: Chat) -> None:
     """The picker's models: a provider may have hundreds, so they come a moment later."""
     try:
-        page.tell(catalogue=await asyncio.to_thread(catalogue, session))
+        view.tell(catalogue=await asyncio.to_thread(catalogue, session))
     except HolystreamError as exc:
         chat.say(str(exc), "error")
