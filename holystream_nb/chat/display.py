@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextvars import Context, copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import HolystreamError
+from ..live.saved import printable
 from ..session import session
 from .catalogue import catalogue
 from .conversation import Conversation
@@ -31,8 +30,10 @@ class Display:
         self._offers = offers
         self._view: PanelView | None = None
         self._copy: SavedCopy | None = None
-        self._display_id = secrets.token_hex(16)
+        self._widget_id = secrets.token_hex(16)
+        self._copy_id = secrets.token_hex(16)
         self._shown: Conversation | None = None
+        self._is_watched = False
         self._is_closed = False
 
     @property
@@ -46,16 +47,10 @@ class Display:
                 changed=lambda settings: panels.hand_over(chat.hear_settings, settings),
                 closed=lambda: panels.hand_over(chat.close),
             )
-            page = _Page(view)
-
-            def hear(_view: object, content: dict[str, Any], _buffers: object) -> None:
-                page.context = copy_context()
-                panels.hand_over(chat.hear, content)
-
-            view.on_msg(hear)
-            panels.call(chat.attach, page)
+            view.on_msg(lambda _view, content, _buffers: panels.hand_over(chat.hear, content))
+            panels.call(chat.attach, view)
             if self._offers:
-                panels.start(_fill(page, chat))
+                panels.start(_fill(view, chat))
         return self._view
 
     def show(self, is_watched: bool) -> None:
@@ -65,11 +60,12 @@ class Display:
         if is_watched and not self._is_closed:
             widget = self.widget
             panels.call(self._chat.displayed)
-            display(widget)  # type: ignore[no-untyped-call]
+            display(widget, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+            self._is_watched = True
         self._copy = self._copy or SavedCopy(is_open=not is_watched)
         self._shown = panels.call(lambda: self._chat.conversation)
         data, metadata = self._copy.bundle(self._shown)
-        display(data, raw=True, metadata=metadata, display_id=self._display_id)  # type: ignore[no-untyped-call]
+        display(data, raw=True, metadata=metadata, display_id=self._copy_id)  # type: ignore[no-untyped-call]
 
     def update(self, conversation: Conversation) -> None:
         """Brings the copy up to date."""
@@ -79,36 +75,23 @@ class Display:
 
         self._shown = conversation
         data, metadata = self._copy.bundle(conversation)
-        update_display(data, raw=True, metadata=metadata, display_id=self._display_id)  # type: ignore[no-untyped-call]
+        update_display(data, raw=True, metadata=metadata, display_id=self._copy_id)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        self._is_closed = True
-        if self._view is not None:
+        """Takes the widget away, and puts a line in its place: a file with a closed widget shows an error there."""
+        if self._view is not None and not self._is_closed:
             self._view.close()
+            if self._is_watched:
+                from IPython.display import update_display
+
+                data = {"text/plain": printable(f"Chat panel of {', '.join(self._view.models)}, closed.")}
+                update_display(data, raw=True, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+        self._is_closed = True
 
 
-class _Page:
-    """The way to the page: everything goes out as an answer to what was last heard from there.
-
-    ipykernel 7.4 hands a page's messages to the thread that last sent on their comm. Sent as part of a cell they would
-    bring every click to the main thread, where it waits as long as a cell computes; as answers they bring it to the
-    subshell that JupyterLab keeps for widgets.
-    """
-
-    def __init__(self, view: PanelView) -> None:
-        self._view = view
-        self.context: Context | None = None
-
-    def send(self, content: dict[str, Any]) -> None:
-        (self.context or copy_context()).copy().run(self._view.send, content)
-
-    def tell(self, **state: Any) -> None:
-        (self.context or copy_context()).copy().run(partial(self._view.tell, **state))
-
-
-async def _fill(page: _Page, chat: Chat) -> None:
+async def _fill(view: PanelView, chat: Chat) -> None:
     """The picker's models: a provider may have hundreds, so they come a moment later."""
     try:
-        page.tell(catalogue=await asyncio.to_thread(catalogue, session))
+        view.tell(catalogue=await asyncio.to_thread(catalogue, session))
     except HolystreamError as exc:
         chat.say(str(exc), "error")

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import traitlets
 
-from ..errors import HolystreamError, SetupError, SeveralFailed
+from ..errors import HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..live.show import current_shell, is_watched
 from ..pricing import Cost
@@ -80,9 +80,9 @@ class Question:
         failed = {label: reply.error for label, reply in self.replies.items() if reply.error is not None}
         if len(replies) > 1 and failed:
             said = "; ".join(f"{label}: {error}" for label, error in failed.items())
-            raise SeveralFailed(f"{len(failed)} of {len(replies)} models failed. {said}", failed)
+            raise in_one_line(SeveralFailed(f"{len(failed)} of {len(replies)} models failed. {said}", failed))
         if failed:
-            raise next(iter(failed.values()))
+            raise in_one_line(next(iter(failed.values())))
         return replies[0]
 
 

@@ -6,11 +6,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from ..client import Message, Stream
+from ..client import Message
 from ..events import Event, Usage
 from ..pricing import UNKNOWN, Cost
 from ..reply import Progress, Reply
 from ..session import Session
+from ..streams import Stream
 from ..timing import Timing
 
 

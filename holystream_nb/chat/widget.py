@@ -69,9 +69,11 @@ class PanelView(anywidget.AnyWidget):
         )
         if self.comm is not None and hasattr(self.comm, "on_close"):
             self.comm.on_close(lambda _message: closed())
+        self._open_to_all_threads()
 
     def __repr__(self) -> str:
-        return f"PanelView({', '.join(self.models)})"
+        """What stands in a file where no widget is drawn."""
+        return f"<chat panel of {', '.join(self.models)}; its saved copy is below>"
 
     @property
     def settings(self) -> Settings:
@@ -93,6 +95,18 @@ class PanelView(anywidget.AnyWidget):
     def close(self) -> None:
         self._closed()
         super().close()
+
+    def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:
+        super()._send(msg, buffers=buffers)
+        self._open_to_all_threads()
+
+    def _open_to_all_threads(self) -> None:
+        """Lets the page's messages come to the subshell on which JupyterLab sends them.
+
+        ipykernel 7.4 brings them to the thread that last sent on the comm: to the main thread after every cell that
+        does something with the panel, where they would wait as long as a cell computes. 7.0 to 7.3 do not.
+        """
+        getattr(self.comm, "__dict__", {}).pop("_reply_subshell_id", None)
 
     def _write(self) -> None:
         while self._told and self._writing.acquire(blocking=False):  # who holds it writes ours too, at its end
