@@ -142,8 +142,8 @@ async def serving(
 ) -> AsyncIterator[Scripted]:
     """A running service: `script` plays on each socket, `shake` may answer a handshake otherwise.
 
-    `shake` gets the request and the number of handshakes before it; `post` are the answers to POSTs, the last for all
-    that follow.
+    `shake` gets the request and the number of handshakes before it, and no answer (b"") hangs. `post` are the answers
+    to POSTs, the last for all that follow.
     """
     service = Scripted()
     running: set[asyncio.Task[Any]] = set()
@@ -166,6 +166,9 @@ async def serving(
                 refusal = shake(asked, before)
                 token = generate_accept_token(asked.headers["sec-websocket-key"].encode()).decode()
                 accepted = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + token
+                if refusal == b"":
+                    await reader.read()
+                    break
                 writer.write(refusal or f"HTTP/1.1 101 Switching Protocols\r\n{accepted}\r\n\r\n".encode())
                 await writer.drain()
                 if refusal is None:
