@@ -453,19 +453,9 @@ def test_an_offered_socket_is_taken_from_the_providers_hosts_only(url, address):
     assert offered_socket(provider("holysheep"), url) == address
 
 
-@pytest.fixture
-def user_file(tmp_path):
-    def write(text):
-        path = tmp_path / "providers.toml"
-        path.write_text(text, "utf-8")
-        return {"HOLYSTREAM_PROVIDERS": str(path)}
-
-    return write
-
-
-def test_a_users_entry_may_have_a_socket(user_file):
+def test_a_users_entry_may_have_a_socket(own):
     """With the hosts that its key may go to."""
-    environ = user_file(
+    environ = own(
         '[mine]\nbase_url = "https://a.example/v1"\nwebsocket = "wss://b.example/s"\nwebsocket_hosts = ["b.example"]\n'
         '[other]\nbase_url = "https://a.example/v1"\nwebsocket = "wss://b.example/s"\n'
     )
@@ -474,9 +464,9 @@ def test_a_users_entry_may_have_a_socket(user_file):
         socket_address(provider("other", environ))
 
 
-def test_an_entry_that_moves_takes_no_socket_along(user_file):
+def test_an_entry_that_moves_takes_no_socket_along(own):
     """Another host's key is not for HolySheep's socket."""
-    environ = user_file('[holysheep]\nbase_url = "https://a.example/v1"\nkey_variable = "A_KEY"\n')
+    environ = own('[holysheep]\nbase_url = "https://a.example/v1"\nkey_variable = "A_KEY"\n')
     assert socket_address(provider("holysheep", environ)) is None
     assert provider("holysheep", environ).websocket_hosts == ()
 
@@ -492,7 +482,7 @@ def test_an_entry_that_moves_takes_no_socket_along(user_file):
         'websocket_emulation = "yes"',
     ],
 )
-def test_a_socket_that_cannot_be_is_refused(user_file, line):
+def test_a_socket_that_cannot_be_is_refused(own, line):
     """File, entry and field are named."""
     with pytest.raises(SetupError, match=r"\[mine\] websocket"):
-        providers(user_file(f'[mine]\nbase_url = "https://a.example/v1"\n{line}\n'))
+        providers(own(f'[mine]\nbase_url = "https://a.example/v1"\n{line}\n'))
