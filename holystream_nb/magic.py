@@ -65,6 +65,8 @@ class Options:
     format: Format = "markdown"
     max_cost: Decimal | None = None
     transport: TransportChoice = "sse"
+    tools: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -101,6 +103,15 @@ class StreamMagics(Magics):
     @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
     @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
     @argument("--max-cost", type=_usd, metavar="USD", help="stop before the cell costs more")
+    @argument(
+        "--tools",
+        action="append",
+        metavar="NAMES",
+        help="functions of this notebook that the model may call, with commas between; each call waits for your click",
+    )
+    @argument(
+        "--allow", action="append", metavar="NAMES", help="tools that may run unasked; all: every one; may be repeated"
+    )
     @argument("--base-url", help="another OpenAI-compatible address; the provider's key is not sent there")
     @argument(
         "--transport",
@@ -166,6 +177,8 @@ class StreamMagics(Magics):
             format=options.format,
             max_cost=max_cost,
             transport=options.transport,
+            tools=tuple(_function(name, self._variables()) for name in options.tools),
+            allow="all" if "all" in options.allow else options.allow or "ask",
             parameters={**{key: value for key, value in defaults.items() if value is not None}, **options.parameters},
         )
         try:
@@ -220,8 +233,27 @@ def parse(line: str) -> Options:
         values.format,
         values.max_cost,
         values.transport,
+        _names("--tools", values.tools),
+        _names("--allow", values.allow),
         parameters,
     )
+
+
+def _names(option: str, texts: list[str] | None) -> tuple[str, ...]:
+    names = [name.strip() for text in texts or () for name in text.split(",")]
+    if wrong := [name for name in names if not name.isidentifier()]:
+        raise SetupError(f"{option} {wrong[0]}: this is not a function's name; write for example {option} a,b.")
+    return tuple(dict.fromkeys(names))
+
+
+def _function(name: str, variables: Mapping[str, Any]) -> Callable[..., Any]:
+    function: Callable[..., Any] | None = variables.get(name)
+    if not callable(function):
+        what = "there is no function of this name in the notebook" if name not in variables else "this is no function"
+        raise SetupError(
+            f"--tools {name}: {what}; define it in a cell before this one, with a type for each parameter."
+        )
+    return function
 
 
 _NAME: Final = re.compile(r"\{([^\W\d]\w*)\}")

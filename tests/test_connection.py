@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from scripted import answer, serving
+from scripted_socket import answer, serving
 
 from holystream_nb import Client, Simulator
 from holystream_nb.connection import Connection

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from scripted import Peer, Script, Scripted, answer, done, serving, token
+from scripted_socket import Peer, Script, Scripted, answer, done, serving, token
 
 from holystream_nb import Client
 from holystream_nb.errors import (

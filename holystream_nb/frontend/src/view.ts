@@ -39,7 +39,16 @@ export class View implements Watcher {
     const grid = make("div", "hs-lanes");
     grid.classList.toggle("hs-several", labels.length > 1);
     this.#lanes = labels.map(
-      (label, lane) => new Lane(lane, label, format, feed, () => send({ kind: "stop", lane }), (error) => this.failed(error)),
+      (label, lane) =>
+        new Lane(
+          lane,
+          label,
+          format,
+          feed,
+          () => send({ kind: "stop", lane }),
+          (error) => this.failed(error),
+          (call, answer) => send({ kind: "consent", lane, call, answer }),
+        ),
     );
     grid.append(...this.#lanes.map((lane) => lane.element));
     this.#root.append(grid, this.#verdict, this.#trouble);
