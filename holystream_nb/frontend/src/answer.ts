@@ -13,7 +13,7 @@ const PARSED = 8192;
 const PAGE = 64;
 
 /** Pieces that may go on in one paragraph, list or table, for the same reason; then another one follows it closely. */
-const JOINED = 8;
+const JOINED = { paragraph: 8, list: 32, table: 32 };
 
 /** Typesets the formulas of a finished block; every step takes little time. */
 export type Typeset = (formulas: Iterable<Element>) => Iterator<void>;
@@ -118,7 +118,7 @@ export class Answer implements Drawing {
     };
     const [last, first] = [this.#last, nodes.firstElementChild];
     if (joins && last && first && last.tagName === first.tagName) {
-      if (this.#joined < JOINED) {
+      if (this.#joined < JOINED[joins]) {
         move(inside(first), inside(last));
         first.remove();
       } else follow(last, first);

@@ -125,14 +125,14 @@ export class TurnView {
     const isCompared = lanes.length > 1;
     this.#continues = [];
     lanes.forEach((lane, index) => {
-      const body = lane.querySelector(".hs-body")!;
-      const copy = iconButton("copy", "copy the answer", () => this.#copy(copy, body, turn.feed.lanes[index]!.text));
+      const shown = () => lane.querySelector(".hs-body") ?? lane;
+      const copy = iconButton("copy", "copy the answer", () => this.#copy(copy, shown(), turn.feed.lanes[index]!.text));
       const foot = toolbar(`answer of ${turn.labels[index]?.label}`, ...(isCompared ? [copy, this.#choice(index)] : [copy, again()]));
       foot.classList.add("hs-foot");
       lane.append(foot);
       const retry = this.#resting(wordButton("hs-button hs-retry", "Retry", () => {}));
       this.#asks(retry, regenerating, 1, "regenerate");
-      lane.querySelector(".hs-error")!.after(retry);
+      lane.querySelector(":scope > .hs-error")!.after(retry);
     });
     if (!isCompared) return;
     const foot = toolbar("all answers", again());
