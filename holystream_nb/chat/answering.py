@@ -64,9 +64,8 @@ class Answering:
     @property
     def sent(self) -> tuple[Reply, ...]:
         """The replies of those that were sent at all."""
-        return tuple(
-            lane.reply for lane in self.lanes if not isinstance(lane.source, Asked) or lane.source.stream is not None
-        )
+        sources = [lane.source for lane in self.lanes]
+        return tuple(each.reply for each in sources if isinstance(each, Asked) and each.stream is not None)
 
 
 class _Envelope:

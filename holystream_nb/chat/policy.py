@@ -211,10 +211,13 @@ class Chat:
     def hear_settings(self, settings: Settings) -> None:
         """What a page has set; what cannot be is set back."""
         try:
-            self.configure(settings)
+            self.settings = settings.checked()
         except HolystreamError as exc:
             self._tell_settings()
             self.say(str(exc), "error")
+        else:
+            self._tell_names()  # and not the settings: somebody may be typing on
+            self._news()
 
     def _heed(self, content: dict[str, Any]) -> None:
         match content:
@@ -316,9 +319,12 @@ class Chat:
             system=settings.system,
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
-            title=f"Chat with {', '.join(settings.models)}",
-            note=self._note(settings.models),
         )
+        self._tell_names()
+
+    def _tell_names(self) -> None:
+        models = self.settings.models
+        self._page.tell(title=f"Chat with {', '.join(models)}", note=self._note(models))
 
     def _note(self, models: tuple[str, ...]) -> str:
         """ "simulator" where every model is the simulator's."""

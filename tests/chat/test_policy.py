@@ -304,6 +304,15 @@ async def test_settings_that_cannot_be_are_set_back_on_the_page(bench: Make) -> 
     assert b.chat.settings.temperature is None
 
 
+async def test_what_a_page_sets_is_not_told_back_to_it(bench: Make) -> None:
+    """Whoever types a system prompt would lose letters."""
+    b = bench("gpt-4.1")
+    b.page.state.clear()
+    b.chat.hear_settings(Settings(("gpt-4o",), system="You are"))
+    assert b.page.state == {"title": "Chat with gpt-4o", "note": ""}
+    assert b.news[-1].settings.system == "You are"
+
+
 async def test_a_page_s_answer_is_stopped_when_its_last_view_has_gone(bench: Make, simulator: Simulator) -> None:
     """The cell was deleted or its output cleared: nobody can see it any more."""
     b = bench("gpt-4.1#rate=50,tokens=1000")
