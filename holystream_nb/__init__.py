@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ChatPanel": "chat.panel",
     "Client": "client",
+    "Guard": "migration.guard",
     "HolystreamError": "errors",
     "Reply": "reply",
+    "Rollout": "migration.rollout",
     "Simulator": "simulator",
     "bench": "measuring.bench",
     "calibrate": "measuring.calibration",
@@ -24,14 +27,20 @@ _HOMES = {
     "preset": "measuring.presets",
     "project_cost": "measuring.money",
     "run": "sync",
+    "run_tools": "tools.run",
+    "shadow": "measuring.shadow",
     "stream": "session",
     "sweep": "measuring.sweep",
+    "tool": "tools.function",
 }
 
 __all__ = [
+    "ChatPanel",
     "Client",
+    "Guard",
     "HolystreamError",
     "Reply",
+    "Rollout",
     "Simulator",
     "bench",
     "calibrate",
@@ -41,13 +50,17 @@ __all__ = [
     "preset",
     "project_cost",
     "run",
+    "run_tools",
+    "shadow",
     "stream",
     "sweep",
+    "tool",
 ]
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .chat.panel import ChatPanel
     from .client import Client
     from .errors import HolystreamError
     from .measuring.bench import bench
@@ -56,11 +69,16 @@ if TYPE_CHECKING:
     from .measuring.money import project_cost
     from .measuring.presets import preset
     from .measuring.results import load
+    from .measuring.shadow import shadow
     from .measuring.sweep import sweep
+    from .migration.guard import Guard
+    from .migration.rollout import Rollout
     from .reply import Reply
     from .session import history, stream
     from .simulator import Simulator
     from .sync import run
+    from .tools.function import tool
+    from .tools.run import run_tools
 
 
 def __getattr__(name: str) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final, get_args
 
 from .answers import Request, Service
 from .connection import Connection
 from .errors import SetupError
+from .limiter import Limiter
 from .providers import Key, Provider, at, credentials, endpoint
 from .providers import provider as named_provider
 from .reply import TransportChoice
@@ -45,6 +47,8 @@ class Client:
     pool: low, medium or high (`wire.transport.POOLS`).
     max_bytes: the largest answer taken.
     headers: further request headers.
+    requests_per_minute, tokens_per_minute: sent at most by all streams together; by default what the table says of the
+        provider, which is no limit unless a user has set one. Each attempt counts. Waiting is `timing.queue_ms`.
     connections, sockets: what opens connections and keeps sockets; to be replaced in tests.
     """
 
@@ -62,6 +66,8 @@ class Client:
         pool: str = "medium",
         max_bytes: int = MAX_BYTES,
         headers: Mapping[str, str] | None = None,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
         connections: Transport | None = None,
         sockets: Sockets | None = None,
     ) -> None:
@@ -70,6 +76,10 @@ class Client:
         self.retries = retries
         self.backoff = backoff
         address = endpoint(found.base_url)
+        self.limiter = Limiter(
+            requests_per_minute=_limit(requests_per_minute, found.requests_per_minute),
+            tokens_per_minute=_limit(tokens_per_minute, found.tokens_per_minute),
+        )
         connections = connections or Transport(pool=pool)
         self._service = Service(
             provider=found,
@@ -176,10 +186,15 @@ class Client:
             Request(body, model, self.transport if transport is None else _choice(transport), session),
             retries=self.retries,
             backoff=self.backoff,
+            limiter=self.limiter,
             timeout=timeout,
             stop_after=stop_after,
             scheduled=scheduled,
         )
+
+
+def _limit(own: float | None, providers: Decimal | None) -> float | None:
+    return float(providers) if own is None and providers is not None else own
 
 
 def _choice(transport: TransportChoice) -> TransportChoice:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, get_args
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -26,13 +26,11 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Float, Int, Unicode
 
-from .errors import HolystreamError, SetupError
+from .errors import HolystreamError, SetupError, in_one_line
 from .reply import TransportChoice
 from .report import report
 from .session import Ask, Format, session
 from .sync import run
-
-E = TypeVar("E", bound=BaseException)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -65,6 +63,8 @@ class Options:
     format: Format = "markdown"
     max_cost: Decimal | None = None
     transport: TransportChoice = "sse"
+    tools: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -101,6 +101,15 @@ class StreamMagics(Magics):
     @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
     @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
     @argument("--max-cost", type=_usd, metavar="USD", help="stop before the cell costs more")
+    @argument(
+        "--tools",
+        action="append",
+        metavar="NAMES",
+        help="functions of this notebook that the model may call, with commas between; each call waits for your click",
+    )
+    @argument(
+        "--allow", action="append", metavar="NAMES", help="tools that may run unasked; all: every one; may be repeated"
+    )
     @argument("--base-url", help="another OpenAI-compatible address; the provider's key is not sent there")
     @argument(
         "--transport",
@@ -128,7 +137,7 @@ class StreamMagics(Magics):
                 raise SetupError("The cell is empty: write the prompt below %%stream.")
             await self._answer(options, cell)
         except HolystreamError as exc:
-            raise _in_one_line(exc) from None
+            raise in_one_line(exc) from None
         except asyncio.CancelledError as exc:
             raise Interrupted from exc
 
@@ -146,7 +155,7 @@ class StreamMagics(Magics):
             report(shlex.split(line), session, self.model or None)
         except (HolystreamError, ValueError) as exc:
             error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
-            raise _in_one_line(error) from None
+            raise in_one_line(error) from None
 
     async def _answer(self, options: Options, prompt: str) -> None:
         defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
@@ -166,6 +175,8 @@ class StreamMagics(Magics):
             format=options.format,
             max_cost=max_cost,
             transport=options.transport,
+            tools=tuple(_function(name, self._variables()) for name in options.tools),
+            allow="all" if "all" in options.allow else options.allow or "ask",
             parameters={**{key: value for key, value in defaults.items() if value is not None}, **options.parameters},
         )
         try:
@@ -220,8 +231,27 @@ def parse(line: str) -> Options:
         values.format,
         values.max_cost,
         values.transport,
+        _names("--tools", values.tools),
+        _names("--allow", values.allow),
         parameters,
     )
+
+
+def _names(option: str, texts: list[str] | None) -> tuple[str, ...]:
+    names = [name.strip() for text in texts or () for name in text.split(",")]
+    if wrong := [name for name in names if not name.isidentifier()]:
+        raise SetupError(f"{option} {wrong[0]}: this is not a function's name; write for example {option} a,b.")
+    return tuple(dict.fromkeys(names))
+
+
+def _function(name: str, variables: Mapping[str, Any]) -> Callable[..., Any]:
+    function: Callable[..., Any] | None = variables.get(name)
+    if not callable(function):
+        what = "there is no function of this name in the notebook" if name not in variables else "this is no function"
+        raise SetupError(
+            f"--tools {name}: {what}; define it in a cell before this one, with a type for each parameter."
+        )
+    return function
 
 
 _NAME: Final = re.compile(r"\{([^\W\d]\w*)\}")
@@ -251,13 +281,6 @@ def _parameter(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError as exc:
         raise SetupError(f"--param {text}: {value!r} is not JSON; a text needs double quotes: '{key}=\"…\"'.") from exc
-
-
-def _in_one_line(error: E) -> E:
-    """Makes IPython show the sentence alone, without a traceback through our insides."""
-    sentence = f"{type(error).__name__}: {error}"
-    error._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]  # IPython's protocol
-    return error
 
 
 # The awaited cell

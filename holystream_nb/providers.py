@@ -46,6 +46,7 @@ class Provider:
     prices: the entry's own prices, before any list.
     cny_per_usd, rate_source: the exchange rate this provider is paid at, and who says so.
     reasoning_models: glob patterns of models that reason without showing it.
+    requests_per_minute, tokens_per_minute: what a client sends at most; None is no limit.
     websocket: the address of its WebSocket (`wss://…`, or a path on the base_url's own host); None where it has none.
     websocket_hosts: hosts, besides base_url's, that a socket it offers may be on (`host` or `host:port`).
     websocket_emulation: whether a connection over SSE says so in its requests (document 003).
@@ -64,6 +65,8 @@ class Provider:
     cny_per_usd: Decimal
     rate_source: str
     reasoning_models: tuple[str, ...]
+    requests_per_minute: Decimal | None
+    tokens_per_minute: Decimal | None
     websocket: str | None
     websocket_hosts: tuple[str, ...]
     websocket_emulation: bool
@@ -155,6 +158,8 @@ def at(provider: Provider, base_url: str | None) -> Provider:
         key_variable=None,
         price_list="local" if is_loopback(base_url) else "own",
         prices=(),
+        requests_per_minute=None,
+        tokens_per_minute=None,
         websocket=None,
         websocket_hosts=(),
         websocket_emulation=False,
@@ -379,6 +384,8 @@ _BLANK: Final[Mapping[str, Any]] = {
     "base_url": None,
     "key_variable": None,
     "default_model": None,
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
     "websocket": None,
     "source": "the user's providers.toml",
 }
@@ -526,6 +533,8 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "cny_per_usd": _rate,
     "rate_source": _text,
     "reasoning_models": _globs,
+    "requests_per_minute": _rate,
+    "tokens_per_minute": _rate,
     "websocket_hosts": _hosts,
     "websocket_emulation": _switch,
     "tried": _text,

@@ -65,7 +65,8 @@ class Progress:
 
     `tokens` counts output events, `reasoning_tokens` those of reasoning; `tokens_per_s` is their rate since the first;
     `thinking_ms` is from the first reasoning to the first answer, or to the last reasoning so far; `notice` says what
-    it waits for.
+    it waits for. `unanswered_ms` is how long the request that is out has been without output; the limiter's wait and
+    pauses before retries are not in it. None where none is out, or output has come.
     """
 
     elapsed_ms: float
@@ -75,6 +76,7 @@ class Progress:
     reasoning_tokens: int
     thinking_ms: float
     notice: str
+    unanswered_ms: float | None = None
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary
@@ -21,8 +21,11 @@ from .reply import Reply, TransportChoice
 if TYPE_CHECKING:
     from .client import Client, Message
     from .live.lane import Lane
+    from .live.questions import Questions
     from .simulator import Simulator
     from .simulator.profiles import Profile
+    from .streams import Stream
+    from .tools.run import Consent, ToolRun
 
 Format = Literal["markdown", "text", "code", "json"]
 
@@ -65,6 +68,8 @@ class Ask:
     format: Format = "markdown"
     max_cost: Decimal | None = None
     transport: TransportChoice = "sse"
+    tools: tuple[Callable[..., Any], ...] = ()
+    allow: Consent = "ask"
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,6 +102,8 @@ class Session:
         format: Format = "markdown",
         max_cost: float | Decimal | None = None,
         transport: TransportChoice = "sse",
+        tools: Sequence[Callable[..., Any]] = (),
+        allow: Consent = "ask",
         **parameters: Any,
     ) -> Reply:
         """Streams one answer onto the screen and returns its Reply, which is also the newest in `history`.
@@ -106,22 +113,28 @@ class Session:
         timeout: limit on the whole answer in seconds.
         chat: the name of a conversation to continue.
         format: how the answer is drawn; `json` asks for JSON, and puts it, parsed, into `reply.data`.
-        max_cost: USD that the request may cost at most.
+        max_cost: USD that the answer may cost at most.
         transport: what carries it: sse, ws or auto (as for `Client`).
+        tools: typed Python functions that the model may call (`@hs.tool`); each call waits for your click.
+        allow: tools that may run unasked: names, or "all".
         parameters: further fields of the request: temperature, max_tokens, …
 
         Raises the stream's error after showing what had arrived; a cancellation keeps it too.
         """
         limit = None if max_cost is None else Decimal(str(max_cost))
-        ask = Ask(prompt, (model,), system, base_url, timeout, chat, format, limit, transport, parameters)
+        ask = Ask(
+            prompt, (model,), system, base_url, timeout, chat, format, limit, transport, tuple(tools), allow, parameters
+        )
         return (await self.ask(ask))[0]
 
     async def ask(self, ask: Ask) -> list[Reply]:
         """Streams the answers of one or several models side by side; the replies in the models' order.
 
-        Raises the error of the one that failed, or SeveralFailed, after all have ended. The replies are in `history`.
+        Raises the error of the one that failed, or SeveralFailed, after all have ended. The replies are in `history`;
+        an answer with tools is one there, and all of its requests are in `totals`.
         """
         from .live.lane import Lane  # late, with all that draws: importing holystream_nb stays instant
+        from .live.questions import Questions
         from .live.show import show
 
         self._check(ask)
@@ -129,19 +142,26 @@ class Session:
         lanes: list[Lane] = []
         async with contextlib.AsyncExitStack() as streams:
             for text in ask.models:
-                client, model = await self._choose(text, ask.base_url)
+                client, model = await self.choose(text, ask.base_url)
                 parameters = dict(ask.parameters)
                 if ask.format == "json":
                     parameters.setdefault("response_format", {"type": "json_object"})
-                stop_after = _limit(client, model, messages, parameters, ask)
-                source = client.stream(
-                    messages,
-                    model=model,
-                    transport=ask.transport,
-                    timeout=ask.timeout,
-                    stop_after=stop_after,
-                    **parameters,
-                )
+                questions = Questions()
+                source: Stream | ToolRun
+                if ask.tools:
+                    source = _with_tools(client, model, messages, parameters, ask, questions)
+                    is_limited = ask.max_cost is not None
+                else:
+                    stop_after = _limit(client, model, messages, parameters, ask)
+                    source = client.stream(
+                        messages,
+                        model=model,
+                        transport=ask.transport,
+                        timeout=ask.timeout,
+                        stop_after=stop_after,
+                        **parameters,
+                    )
+                    is_limited = stop_after is not None
                 await streams.enter_async_context(source)
                 lanes.append(
                     Lane(
@@ -150,21 +170,27 @@ class Session:
                         provider=source.provider,
                         note=self.note(source.provider),
                         format=ask.format,
-                        limit="" if stop_after is None else "--max-cost reached",
+                        limit="--max-cost reached" if is_limited else "",
+                        questions=questions,
                     )
                 )
             try:
                 await show(lanes)
             finally:
                 replies = [lane.reply for lane in lanes]
-                for reply in replies:
-                    self.history.append(reply)
-                    self.totals.add(reply)
+                for lane in lanes:
+                    self.remember(lane.reply, getattr(lane.source, "replies", None))
                 if ask.chat is not None and replies[0].text:
                     answer = {"role": "assistant", "content": replies[0].text}
-                    self.conversations[ask.chat] = [*messages, answer]
+                    self.conversations[ask.chat] = getattr(lanes[0].source, "messages", [*messages, answer])
         _raise(lanes)
         return replies
+
+    def remember(self, reply: Reply, requests: Sequence[Reply] | None = None) -> None:
+        """Puts a reply into history and totals; `requests` are the replies it sums up, where there were several."""
+        self.history.append(reply)
+        for each in [reply] if requests is None else requests:
+            self.totals.add(each)
 
     async def close(self) -> None:
         """Closes this loop's connections and ends the simulator."""
@@ -201,6 +227,10 @@ class Session:
             raise SetupError("--chat continues a conversation with one model: give one -m.")
         if len(set(ask.models)) < len(ask.models):
             raise SetupError("A model is named twice: give each -m once.")
+        if ask.allow != "ask" and not ask.tools:
+            raise SetupError("--allow is for tools, and there are none: give --tools.")
+        if ask.tools and "tools" in ask.parameters:
+            raise SetupError("Tools are given twice: leave them out of the request's parameters.")
 
     def _messages(self, ask: Ask) -> list[Message]:
         new: list[Message] = [{"role": "user", "content": ask.prompt}] if isinstance(ask.prompt, str) else [*ask.prompt]
@@ -210,7 +240,11 @@ class Session:
             before = [{"role": "system", "content": ask.system}, *before]
         return [*before, *new]
 
-    async def _choose(self, text: str | None, base_url: str | None) -> tuple[Client, str]:
+    async def choose(self, text: str | None, base_url: str | None = None) -> tuple[Client, str]:
+        """This loop's shared client for `model` or `provider:model`, and the model's name there; connects to nothing.
+
+        Starts the simulator if it is asked for. Raises SetupError where a setting cannot work.
+        """
         from .providers import select
 
         provider, model = select(text or "", "holysheep" if base_url else self.default_provider())
@@ -257,6 +291,42 @@ def simulator_speed() -> float | None:
         if (speed := float(text)) > 0:
             return speed
     raise SetupError(f"{_SPEED_VARIABLE}={text!r} is no speed: give a number above 0, or max.")
+
+
+def _with_tools(
+    client: Client, model: str, messages: Sequence[Message], parameters: dict[str, Any], ask: Ask, questions: Questions
+) -> ToolRun:
+    from .tools.run import run_tools
+
+    return run_tools(
+        client if ask.max_cost is None else _Purse(client, ask),
+        messages,
+        tools=ask.tools,
+        model=model,
+        consent=ask.allow,
+        ask=questions.ask,
+        timeout=ask.timeout,
+        transport=ask.transport,
+        **parameters,
+    )
+
+
+class _Purse:
+    """A client whose requests share one `max_cost`: each may use what those before it have left."""
+
+    def __init__(self, client: Client, ask: Ask) -> None:
+        self._client = client
+        self._ask = ask
+        self._streams: list[Stream] = []
+
+    def stream(self, prompt: Sequence[Message], *, model: str | None, **parameters: Any) -> Stream:
+        spent = [stream.reply.cost.usd for stream in self._streams]
+        share = (self._ask.max_cost or Decimal(0)) / len(self._ask.models) - sum(usd or Decimal(0) for usd in spent)
+        carried = [{"content": str([parameters.get("tools"), *prompt])}]  # schemas and calls are paid for too
+        ask = replace(self._ask, max_cost=share, models=(model,))
+        stop_after = _limit(self._client, model or "", carried, parameters, ask)
+        self._streams.append(self._client.stream(prompt, model=model, stop_after=stop_after, **parameters))
+        return self._streams[-1]
 
 
 def _limit(client: Client, model: str, messages: Sequence[Message], parameters: dict[str, Any], ask: Ask) -> int | None:

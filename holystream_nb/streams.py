@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -22,12 +23,14 @@ from .errors import (
     Stalled,
     StreamInterrupted,
 )
-from .events import Event, Finish
+from .events import Event, Finish, Usage
+from .limiter import Limiter, Reservation
 from .pricing import cost, price_card
 from .reply import Fold, Progress, Reply
 from .timing import Timing
 
 _LONGEST_WAIT_S: Final = 60.0
+_ANSWER_TOKENS: Final = 500  # reserved at the limiter where max_tokens says nothing: the answers of document 001
 _AFTER_FINISH_S: Final = 5.0
 _RETRIED: Final = (RateLimited, ServiceUnavailable, ConnectionFailed, StreamInterrupted)
 
@@ -45,6 +48,7 @@ class Stream:
         *,
         retries: int,
         backoff: float,
+        limiter: Limiter,
         timeout: float | None,
         stop_after: int | None,
         scheduled: int | None,
@@ -53,6 +57,9 @@ class Stream:
         self._request = request
         self._most_retries = retries
         self._backoff = backoff
+        self._limiter = limiter
+        self._reservation: Reservation | None = None
+        self._out: int | None = None
         self._timeout = timeout
         self._stop_after = stop_after
         self._scheduled = scheduled
@@ -96,16 +103,21 @@ class Stream:
     def progress(self) -> Progress:
         """How it stands, without the text: for a display."""
         sent = self._answer.sent if self._answer is not None else None
-        first = self._fold.first_read
+        first, now = self._fold.first_read, time.perf_counter_ns()
         return Progress(
-            elapsed_ms=(time.perf_counter_ns() - self._submitted) / 1e6,
+            elapsed_ms=(now - self._submitted) / 1e6,
             ttft_ms=None if first is None or sent is None else (first - sent) / 1e6,
             tokens=self._fold.output_events,
             tokens_per_s=self._fold.events_per_s,
             reasoning_tokens=self._fold.reasoning_events,
             thinking_ms=self._fold.thinking_ms,
-            notice=self._notice,
+            notice=self._notice or self._waiting(),
+            unanswered_ms=None if self._out is None or first is not None else (now - self._out) / 1e6,
         )
+
+    def _waiting(self) -> str:
+        wait = 0.0 if self._reservation is None else self._reservation.wait_s
+        return f"waiting for the rate limit, {math.ceil(wait)} s" if wait else ""
 
     def stop(self) -> None:
         """Ends the stream and closes its connection at once; what arrived stays. From any thread; again is harmless."""
@@ -234,6 +246,13 @@ class Stream:
         for timer in self._timers:
             timer.cancel()
         self._reply = self._reply or self._make_reply(finish_reason, whole=whole, error=error)
+        # What failed before any output, or was never sent, used no tokens.
+        used = self._fold.output_events or (self._answer is not None and error is None)
+        self._settle(_tokens(self._reply.usage) if used else 0)
+
+    def _settle(self, tokens: int) -> None:
+        if self._reservation is not None:
+            self._reservation.settle(tokens)
 
     async def _close(self) -> None:
         async with self._letting_go:
@@ -263,15 +282,19 @@ class Stream:
                 await self._again_or_raise(exc)
 
     async def _again_or_raise(self, error: HolystreamError) -> None:
+        asked = getattr(error, "retry_after", None)
+        if isinstance(error, RateLimited) and asked is not None and asked <= _LONGEST_WAIT_S:
+            self._limiter.pause(asked)
         if isinstance(error, Stalled) or self._fold.output_events or self._retries >= self._most_retries:
             raise error
         # Jitter (half to whole) keeps streams that failed together from coming back together.
         delay = self._backoff * 2**self._retries * random.uniform(0.5, 1.0)  # noqa: S311  # not cryptography
-        asked = getattr(error, "retry_after", None)
         if asked is not None and asked > _LONGEST_WAIT_S:
             raise error
         delay = max(delay, asked) if asked is not None else delay
         self._retries += 1
+        self._out = None
+        self._settle(0)
         status = getattr(error, "status", None)
         self._notice = f"{status or 'no connection'}, again in {delay:.0f} s" if delay >= 1 else ""
         if self._answer is not None:
@@ -283,6 +306,7 @@ class Stream:
     async def _attempt(self) -> AsyncGenerator[list[Event], None]:
         """One request, and the events of its answer, read by read; the first batch, empty, says that it has begun."""
         while True:
+            await self._permit()
             answer = self._answer = await ask(self._service, self._request, self._notify)
             yield []
             try:
@@ -295,6 +319,16 @@ class Stream:
             if not answer.is_stale:
                 return
             await answer.aclose()  # a kept socket had died: a new one takes its place
+
+    async def _permit(self) -> None:
+        """Waits until the limiter lets one more request go."""
+        self._settle(0)
+        body = self._request.body
+        limit = body.get(self._service.provider.max_tokens_field)
+        answer = limit if isinstance(limit, int) else _ANSWER_TOKENS
+        self._reservation = self._limiter.reserve(estimate_tokens(body["messages"]) + answer)
+        await self._reservation.granted()
+        self._out = time.perf_counter_ns()
 
     def _take(self, events: list[Event]) -> list[Event]:
         add = self._fold.add
@@ -335,6 +369,10 @@ class Stream:
             transport=answer.transport if answer else "ws" if request.transport == "ws" else "sse",
             error=error,
         )
+
+
+def _tokens(usage: Usage) -> int:
+    return (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -14,9 +14,11 @@ from typing import Any, Final, Protocol
 
 from .figures import verdict
 from .lane import Lane
+from .questions import DEAF
 
 FLUSH_S: Final = 0.03
 _STATUS_S: Final = 0.25
+_DEAF_S: Final = 10.0
 _KEYFRAME_S: Final = 0.1
 _EARLY_S: Final = 5.0
 
@@ -41,6 +43,7 @@ class Feed:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._pending: list[tuple[list[str], list[str]]] = [([], []) for _ in lanes]
+        self._called: set[int] = set()
         self._seq = 0
         self._timer: asyncio.TimerHandle | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -62,6 +65,15 @@ class Feed:
             texts.append(text)
         if reasoning:
             reasonings.append(reasoning)
+        self._soon()
+
+    def draw_calls(self, lane: int) -> None:
+        """A piece of a call has come: its lane's status goes out with the next flush."""
+        self._lanes[lane].drew("", "")
+        self._called.add(lane)
+        self._soon()
+
+    def _soon(self) -> None:
         if self._timer is None:
             wait = self._last_flush + FLUSH_S - self._clock()
             self._timer = self._loop.call_later(max(0.0, wait), self.flush)
@@ -78,14 +90,22 @@ class Feed:
                 reasonings.clear()
                 self._lanes[index].drew(text, reasoning)
                 self._send("delta", lane=index, text=text, reasoning=reasoning)
+        for index in sorted(self._called):
+            lane = self._lanes[index]
+            self._send("status", lane=index, **lane.status(), calls=lane.changed_cards())
+        self._called.clear()
         self._last_flush = self._clock()
         if not self._heard_of:
             self._send_keyframe()
 
     def status(self, lane: int) -> None:
-        """Sends how a lane stands; everything drawn before goes out first."""
+        """Sends how a lane stands, with those of its calls that changed; everything drawn before goes out first."""
+        self._called.add(lane)
         self.flush()
-        self._send("status", lane=lane, **self._lanes[lane].status())
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole state, up to and including message `seq`."""
+        return {"seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]}
 
     def compare(self) -> None:
         """Says who was first, fastest and cheapest, once all lanes have ended."""
@@ -123,10 +143,14 @@ class Feed:
         elif kind in ("ready", "missed"):
             self._views += kind == "ready"
             self._heard_of = True
+            for lane in self._lanes:
+                lane.questions.reopen()
             self.flush()
-            self._view.send({"kind": "snapshot", "seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]})
+            self._view.send({"kind": "snapshot", **self.snapshot()})
         elif kind == "stop" and content.get("lane") in range(len(self._lanes)):
             self._lanes[content["lane"]].source.stop()
+        elif kind == "consent" and content.get("lane") in range(len(self._lanes)):
+            self._lanes[content["lane"]].questions.answer(content.get("call"), content.get("answer"))
 
     def _send(self, kind: str, **content: Any) -> None:
         self._seq += 1
@@ -134,14 +158,17 @@ class Feed:
 
     def _send_keyframe(self) -> None:
         now = self._clock()
-        size = sum(lane.text_drawn + lane.reasoning_drawn for lane in self._lanes)
+        size = sum(lane.text_drawn + lane.reasoning_drawn + lane.cards_drawn for lane in self._lanes)
         early = now - self._started < _EARLY_S and now - self._keyframe_at >= _KEYFRAME_S
         if size > self._keyframe_size and (early or size >= 2 * self._keyframe_size):
             self._keyframe_at, self._keyframe_size = now, size
-            self._view.keyframe = {"seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]}
+            self._view.keyframe = self.snapshot()
 
     def _tick(self) -> None:
+        is_deaf = not self._heard_of and self._clock() - self._started > _DEAF_S
         for index, lane in enumerate(self._lanes):
+            if is_deaf:
+                lane.questions.close(DEAF)
             if not lane.is_final:
                 self.status(index)
         self._ticker = self._loop.call_later(_STATUS_S, self._tick)

@@ -68,6 +68,10 @@ def milliseconds(value: float) -> str:
     return f"{value:,.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
+def duration(seconds: float) -> str:
+    return milliseconds(seconds * 1e3) if seconds < 1 else f"{seconds:,.1f} s"
+
+
 def rate(tokens_per_s: float) -> str:
     return f"{tokens_per_s:,.0f} tok/s" if tokens_per_s >= 100 else f"{tokens_per_s:.1f} tok/s"
 

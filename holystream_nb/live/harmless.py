@@ -57,7 +57,7 @@ def harmless(markdown: str) -> str:
     commands are known. Total: any string is taken, nothing is raised; what is nested too deeply or too long comes back
     as one block of plain text.
     """
-    text = _readable(markdown)
+    text = readable(markdown)
     if len(text) > LONGEST or text.count("\n") > LINES or len(_MARK.findall(text)) > MARKS or _cells(text) > CELLS:
         return _plain(text)
     try:
@@ -77,13 +77,13 @@ def _plain(text: str) -> str:
 
 def code_block(code: str, language: str = "") -> str:
     """*code* as a fenced block that ends nowhere but at its end."""
-    return "\n".join(_fence(_readable(code).strip("\n"), language))
+    return "\n".join(_fence(readable(code).strip("\n"), language))
 
 
 def plain_line(text: str) -> str:
     """*text* on one line, in which nothing is Markdown; fit for a paragraph, a heading or an emphasis."""
     writer = _Writer(room=0)
-    return writer.finished(writer.line(" ".join(_readable(text).split()))).rstrip("\n")
+    return writer.finished(writer.line(" ".join(readable(text).split()))).rstrip("\n")
 
 
 class _BeyondError(Exception):
@@ -102,7 +102,7 @@ _SHOWN = (
 )
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """*text* with one kind of line end, and without what a reader cannot see or a parser may cut at."""
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return whole.replace("\r\n", "\n").translate(_SHOWN)
@@ -110,7 +110,7 @@ def _readable(text: str) -> str:
 
 def _flat(text: str) -> str:
     """*text* that came out of entities, which can stand for any character, as readable as the rest and on one line."""
-    return _readable(text).replace("\n", " ")
+    return readable(text).replace("\n", " ")
 
 
 def _longest_run(text: str) -> int:

@@ -10,14 +10,20 @@ from typing import Any, Final, Literal, Protocol
 from ..errors import HolystreamError, NotJSON
 from ..events import Event
 from ..reply import Progress, Reply
+from ..tools.call import Call
+from .cards import card
 from .figures import approximate, figures, milliseconds, rate
+from .questions import Questions
 
 State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
 FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "truncated", "failed"})
 
 
 class Source(Protocol):
-    """Whatever can be drawn live: a client's stream, a rollout's, a tool run, a panel's turn."""
+    """Whatever can be drawn live: a client's stream, a rollout's, a tool run, a panel's turn.
+
+    One that calls tools has `calls` too, and gives each of them again whenever it changes.
+    """
 
     @property
     def reply(self) -> Reply: ...
@@ -27,13 +33,14 @@ class Source(Protocol):
 
     def stop(self) -> None: ...
 
-    def __aiter__(self) -> AsyncIterator[Event]: ...
+    def __aiter__(self) -> AsyncIterator[Event | Call]: ...
 
 
 class Lane:
     """A source with its label, provider and note ("simulator"); several lanes stand side by side in one view.
 
-    `limit` says why an answer ends where a limit of ours was reached ("--max-cost reached").
+    `limit` says why an answer ends where a limit of ours was reached ("--max-cost reached"); `questions` are those that
+    a tool run asks.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class Lane:
         note: str = "",
         format: str = "markdown",
         limit: str = "",
+        questions: Questions | None = None,
     ) -> None:
         self.source = source
         self.label = label
@@ -52,11 +60,15 @@ class Lane:
         self.note = note
         self.format = format
         self.limit = limit
+        self.questions = questions or Questions()
         self.state: State = "waiting"
         self.error: HolystreamError | None = None
         self.text_drawn = 0
         self.reasoning_drawn = 0
+        self.cards_drawn = 0
         self._data: Any = None
+        self._cards: dict[int, tuple[Call, dict[str, Any]]] = {}
+        self._sent: dict[int, dict[str, Any]] = {}
 
     @property
     def title(self) -> dict[str, str]:
@@ -106,6 +118,32 @@ class Lane:
             "thought": self.thought(),
         }
 
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The tools' calls so far; none where the source has no tools."""
+        calls: tuple[Call, ...] = getattr(self.source, "calls", ())
+        return calls
+
+    def cards(self) -> list[dict[str, Any]]:
+        """The calls as the view takes them; `at` is the length of the text before one as a browser counts it."""
+        for call in self.calls:
+            known, drawn = self._cards.get(call.number, (None, {}))
+            if call is not known:
+                at = self._units(call.at) if known is None else drawn["at"]
+                self._cards[call.number] = call, {**card(call), "at": at}
+        return [drawn for _, drawn in self._cards.values()]
+
+    def changed_cards(self) -> list[dict[str, Any]]:
+        """Those that differ from what this gave before."""
+        changed = [card for card in self.cards() if card != self._sent.get(card["number"])]
+        self._sent.update({card["number"]: card for card in changed})
+        self.cards_drawn += sum(len(card["arguments"]) + len(card["result"]) for card in changed)
+        return changed
+
+    def _units(self, characters: int) -> int:
+        text = self.source.reply.text[:characters] if characters else ""
+        return len(text) + sum(character > "\uffff" for character in text)
+
     def remarks(self) -> list[str]:
         """What the figures do not say: a limit that was reached."""
         if self.limit:
@@ -126,7 +164,7 @@ class Lane:
         reply = self.source.reply
         text = reply.text if self.is_final else reply.text[: self.text_drawn]
         reasoning = reply.reasoning if self.is_final else reply.reasoning[: self.reasoning_drawn]
-        return {"text": text, "reasoning": reasoning, **self.status()}
+        return {"text": text, "reasoning": reasoning, **self.status(), "calls": self.cards()}
 
 
 def _parsed(reply: Reply) -> tuple[Any, NotJSON | None]:

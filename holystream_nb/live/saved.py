@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Final
 
+from ..tools.call import Call
+from .cards import card, ending
 from .figures import figures, milliseconds, money, rate, record, verdict
 from .lane import Lane, State
 
@@ -15,6 +18,9 @@ WORDS: Final[dict[State, str]] = {
     "truncated": "truncated: the answer ended without saying so",
     "failed": "failed",
 }
+_LINE: Final = 200
+"""Characters of a call's arguments that its line shows."""
+
 MARKDOWN_LIMIT: Final = 300_000
 """Bytes above which the output is saved as text only: drawing Markdown of that size blocks JupyterLab's page."""
 
@@ -26,9 +32,9 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
         plain += f"\n\n[{printable(_verdict(lanes))}]"
     data = {"text/plain": plain}
     if len(plain.encode()) > MARKDOWN_LIMIT:
-        data["text/plain"] = f"{_unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
+        data["text/plain"] = f"{unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
     elif lanes[0].format == "text":
-        data["text/plain"] = _unlinked(plain)
+        data["text/plain"] = unlinked(plain)
     else:
         data["text/markdown"] = _markdown(lanes)
     records = {lane.label: record(lane.reply) for lane in lanes}
@@ -55,7 +61,7 @@ def printable(text: str) -> str:
 _OBEYED: Final = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
-def _unlinked(text: str) -> str:
+def unlinked(text: str) -> str:
     """Addresses that JupyterLab makes no links of, as it does in plain text too: an invisible joiner stands in each."""
     return _LINKED.sub(lambda found: f"{found[0][0]}{_JOINER}{found[0][1:]}", text)
 
@@ -65,7 +71,25 @@ _JOINER: Final = "\u2060"
 
 
 def tool_calls(lane: Lane) -> str:
-    return "\n".join(f"{call.name}({call.arguments})" for call in lane.reply.tool_calls)
+    """The calls that a model asked for where nobody was there to run them."""
+    return "" if lane.calls else "\n".join(f"{call.name}({call.arguments})" for call in lane.reply.tool_calls)
+
+
+def plain_call(call: Call) -> str:
+    """A call as text: its line, then what it returned."""
+    shown = card(call)
+    line = f"[{shown['name']}({shown['arguments']}) · {ending(call)}]"
+    return printable(f"{line}\n{shown['result']}".rstrip("\n"))
+
+
+def _stretches(lane: Lane) -> list[tuple[str, list[Call]]]:
+    """The text in stretches, each with the calls that came after it."""
+    text, start = lane.reply.text, 0
+    stretches: list[tuple[str, list[Call]]] = []
+    for at, calls in groupby(lane.calls, key=lambda call: call.at):
+        stretches.append((text[start:at], list(calls)))
+        start = at
+    return [*stretches, (text[start:], [])]
 
 
 def _verdict(lanes: Sequence[Lane]) -> str:
@@ -77,7 +101,9 @@ def _plain(lane: Lane, *, titled: bool) -> str:
     parts = [f"== {lane.label}" if titled else ""]
     if reply.reasoning:
         parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
-    parts += [reply.text, tool_calls(lane), f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
+    for text, calls in _stretches(lane):
+        parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
+    parts += [tool_calls(lane), f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
     return printable("\n\n".join(part for part in parts if part))
 
 
@@ -102,11 +128,34 @@ def _section(lane: Lane) -> list[str]:
     if reply.reasoning:
         summary = plain_line(f"Reasoning · {lane.thought()}")
         parts += [f"<details><summary>{summary}</summary>", harmless(reply.reasoning), "</details>"]
-    if reply.text:
-        parts.append(code_block(reply.text, "json") if lane.format == "json" else harmless(reply.text))
-    if reply.tool_calls:
+    for text, calls in _stretches(lane):
+        if text.strip("\n") or (text and not lane.calls):
+            parts.append(code_block(text, "json") if lane.format == "json" else harmless(text))
+        parts += map(_block, calls)
+    if reply.tool_calls and not lane.calls:
         parts.append(code_block(tool_calls(lane), "python"))
     return [part.strip("\n") for part in parts]
+
+
+def _block(call: Call) -> str:
+    """A call on one line, then what came back; what is long is folded away."""
+    from .harmless import code_block, plain_line
+
+    shown = card(call)
+    arguments = " ".join(shown["arguments"].split())
+    is_short = len(arguments) <= _LINE
+    line = f"{shown['name']}({arguments if is_short else f'{arguments[:_LINE]} …'}) · {ending(call)}"
+    parts = [f"🔧 {plain_line(line)}"]
+    if not is_short:
+        parts.append(_folded("Arguments", code_block(shown["arguments"], "json")))
+    if result := shown["result"]:
+        block = code_block(result, "text")
+        parts.append(block if len(result) <= _LINE and result.count("\n") < 4 else _folded("Result", block))
+    return "\n\n".join(parts)
+
+
+def _folded(summary: str, block: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{block}\n\n</details>"
 
 
 def _table(lanes: Sequence[Lane]) -> str:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import HolystreamError
-from ..events import Reasoning, Text
+from ..events import Reasoning, Text, ToolCallPart
+from ..tools.call import Call
 from .lane import Lane
+from .questions import NOBODY
 from .saved import bundle
 from .terminal import print_lanes
 
@@ -49,6 +51,8 @@ def is_watched(shell: Any) -> bool:
 async def _show_result(lanes: Sequence[Lane]) -> None:
     from IPython.display import display
 
+    for lane in lanes:
+        lane.questions.close(NOBODY)
     try:
         await _gather(_consume(lane) for lane in lanes)
     finally:
@@ -79,13 +83,18 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
     handle = display(view, display_id=True)
     feed.start()
     try:
-        await _gather(_draw(feed, index, lane) for index, lane in enumerate(lanes))
+        await draw(feed, lanes)
     finally:
         feed.close()
         feed.compare()
         data, metadata = bundle(lanes)
         update_display(data, raw=True, metadata=metadata, display_id=handle.display_id)
         feed.end()
+
+
+async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
+    """Draws lanes side by side into a feed until all have ended; a lane's failure is in its `error`."""
+    await _gather(_draw(feed, index, lane) for index, lane in enumerate(lanes))
 
 
 async def _draw(feed: Any, index: int, lane: Lane) -> None:
@@ -97,6 +106,10 @@ async def _draw(feed: Any, index: int, lane: Lane) -> None:
                 feed.draw(index, text=event.text)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`
             elif kind is Reasoning:
                 feed.draw(index, reasoning=event.text)  # type: ignore[union-attr]
+            elif kind is ToolCallPart:
+                feed.draw_calls(index)
+            elif kind is Call:
+                feed.status(index)
     except HolystreamError as exc:
         error = exc
     finally:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from ..errors import HolystreamError
 from ..events import Event, Reasoning, Text
+from ..tools.call import Answer, Call
+from .cards import card
 from .figures import verdict
 from .lane import Lane
-from .saved import printable, status_line, tool_calls
+from .questions import NOBODY
+from .saved import plain_call, printable, status_line, tool_calls
 
 _DIM: Final = "\x1b[2m"
 _BOLD: Final = "\x1b[1m"
@@ -21,14 +25,17 @@ _PLAIN: Final = "\x1b[0m"
 
 async def print_lanes(lanes: Sequence[Lane]) -> None:
     """Writes lanes to standard output one after the other, while all of them run from the start."""
-    queues: list[asyncio.Queue[Event | None]] = [asyncio.Queue() for _ in lanes]
+    if not _can_ask():
+        for lane in lanes:
+            lane.questions.close(NOBODY)
+    queues: list[asyncio.Queue[Event | Call | None]] = [asyncio.Queue() for _ in lanes]
     readers = [asyncio.ensure_future(_read(lane, queue)) for lane, queue in zip(lanes, queues, strict=True)]
     open_lanes = list(lanes)
     try:
         for lane, queue in zip(lanes, queues, strict=True):
             await _print(lane, queue, titled=len(lanes) > 1)
             open_lanes.remove(lane)
-    except asyncio.CancelledError:
+    except BaseException:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
@@ -40,7 +47,7 @@ async def print_lanes(lanes: Sequence[Lane]) -> None:
         _write(verdict({lane.label: lane.reply for lane in lanes}) + "\n", _BOLD)
 
 
-async def _read(lane: Lane, queue: asyncio.Queue[Event | None]) -> None:
+async def _read(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> None:
     error: HolystreamError | None = None
     try:
         async for event in lane.source:
@@ -52,18 +59,53 @@ async def _read(lane: Lane, queue: asyncio.Queue[Event | None]) -> None:
         queue.put_nowait(None)
 
 
-async def _print(lane: Lane, queue: asyncio.Queue[Event | None], *, titled: bool) -> None:
+async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, titled: bool) -> None:
     """Writes one lane until it ends; what the model wrote cannot move the cursor or set colours."""
     if titled:
         _write(f"== {lane.label}\n", _BOLD)
     shown: type[Text] | type[Reasoning] = Text
+    after_call = False
     while (event := await queue.get()) is not None:
         if isinstance(event, Text | Reasoning):
             if type(event) is not shown and isinstance(event, Text):
                 _write("\n\n")
             shown = type(event)
-            _write(printable(event.text), _DIM if shown is Reasoning else "")
+            _write(
+                f"\n{printable(event.text)}" if after_call else printable(event.text),
+                _DIM if shown is Reasoning else "",
+            )
+            after_call = False
+        elif isinstance(event, Call) and lane.questions.waits_for(event):
+            lane.questions.answer(event.number, await _asked(event))
+        elif isinstance(event, Call) and event.is_final:
+            _write(f"\n{plain_call(event)}\n", _DIM)
+            after_call = True
     _print_end(lane, titled=titled)
+
+
+def _can_ask() -> bool:
+    """Whether a person sits there, and a line of the keyboard can be awaited (not on Windows' loop)."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.name == "posix"
+
+
+async def _asked(call: Call) -> Answer:
+    """Asks on the terminal; no answer is a refusal. The loop goes on while the keyboard is waited for."""
+    shown = card(call)
+    question = f"\nRun {printable(shown['name'])}({printable(shown['arguments'])})? [y]es, [a]lways, [N]o: "
+    _write(question, _BOLD)
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[str] = loop.create_future()
+
+    def read() -> None:
+        loop.remove_reader(sys.stdin)
+        line.set_result(sys.stdin.readline())
+
+    loop.add_reader(sys.stdin, read)
+    try:
+        typed = (await line).strip().lower()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return "allow" if typed in ("y", "yes") else "always" if typed in ("a", "always") else "refuse"
 
 
 def _print_end(lane: Lane, *, titled: bool) -> None:

@@ -21,7 +21,7 @@ from .progress import Silent, shown, view
 from .record import Contents, Session, Trial
 from .results import Result
 from .sitting import Sitting
-from .worker import Address
+from .worker import Address, Answers
 
 _SEEDS: Final = 1_000_000
 
@@ -78,7 +78,7 @@ async def bench(
     """
     named = [models] if isinstance(models, str) else list(models)
     chosen = tuple(addresses.full(model, base_url) for model in named)
-    before = None if resume is None else read(_path(resume))
+    before = None if resume is None else read(path_of(resume))
     plan = Plan(
         models=chosen,
         prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
@@ -86,7 +86,7 @@ async def bench(
         concurrency=1 if concurrency is None and rate is None else concurrency,
         rate=rate,
         warmup=warmup,
-        seed=_seed(seed, before),
+        seed=seed_of(seed, before),
         limits={name: float(limit) for name, limit in (limits or {}).items()},
         max_cost=None if max_cost is None else Decimal(str(max_cost)),
         cache=cache,
@@ -98,12 +98,26 @@ async def bench(
         reuse=reuse,
         simulator=addresses.simulator_note(chosen, base_url),
     )
-    file = _file(plan, path, resume, before)
+    file = file_of(plan, path, resume, before)
+    return await carry_out(plan, file, before, executor=executor, workers=workers, calibrate=calibrate)
+
+
+async def carry_out(
+    plan: Plan,
+    file: Path,
+    before: Contents | None,
+    *,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    calibrate: bool = True,
+    answers: Answers = "dropped",
+) -> Result:
+    """Makes what is missing of a plan, in view of the user, and returns what its file then holds."""
     screen = view(file)
     reason = "failed"
     with ExitStack() as stack:
-        found = await addresses.find(chosen, base_url, stack, foreign=executor is not None)
-        sitting = Sitting(plan, file, screen, [found], before, executor, workers)
+        found = await addresses.find(plan.models, plan.base_url, stack, foreign=executor is not None)
+        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers)
         try:
             reason = await sitting.go()
             if reason and calibrate:
@@ -144,30 +158,30 @@ async def _calibrate(file: Path, *, foreign: bool) -> None:
         log.close()
 
 
-def _seed(seed: int | None, before: Contents | None) -> int:
+def seed_of(seed: int | None, before: Contents | None) -> int:
     if seed is not None:
         return seed
     return random.randrange(_SEEDS) if before is None else before.header.plan.seed  # noqa: S311  # not a secret
 
 
-def _path(path: str | Path) -> Path:
+def path_of(path: str | Path) -> Path:
     return Path(path).expanduser()
 
 
-def _file(plan: Plan, path: str | Path | None, resume: str | Path | None, before: Contents | None) -> Path:
+def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, before: Contents | None) -> Path:
     """The run's file; SetupError where it holds another plan, or would be overwritten."""
     if resume is not None and before is not None:
-        if path is not None and _path(path) != _path(resume):
+        if path is not None and path_of(path) != path_of(resume):
             raise SetupError("resume goes on in its own file: leave path out.")
         if before.header.plan_hash != plan.hash:
             different = ", ".join(plan.difference(before.header.plan))
             raise SetupError(f"{resume} is a run of another plan, which differs in {different}: nothing was sent.")
-        return _path(resume)
+        return path_of(resume)
     if path is None:
         from platformdirs import user_data_path
 
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{plan.hash}.jsonl"
         return user_data_path("holystream_nb", appauthor=False) / "runs" / name
-    if _path(path).exists():
+    if path_of(path).exists():
         raise SetupError(f"{path} is there already: go on with resume={str(path)!r}, or give another path.")
-    return _path(path)
+    return path_of(path)

@@ -61,8 +61,10 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
     `reads` has the first distinct read that brought output and then the difference to each next one; `events` how many
     output events each brought, empty where it is one each. `error` is "" or an error's class; `retry_after` is in s.
-    `usd` and `cny` are exact decimals; `price_note` is "" for a real price. `transport` is the one that was asked for,
-    `transport_used` the one that brought the answer where it was another.
+    `usd` and `cny` are exact decimals; `price_note` is "" for a real price. Of a pair whose answers were compared, the
+    later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
+    answer, where keeping it was asked for.
+    `transport` is the one that was asked for, `transport_used` the one that brought the answer where it was another.
     """
 
     model: str
@@ -102,6 +104,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     price_as_of: str = ""
     price_note: str = ""
     response_id: str | None = None
+    similarity: float | None = None
+    unrelated: float | None = None
+    text: str = ""
 
     @property
     def timing(self) -> Timing:

@@ -21,7 +21,7 @@ from .plan import Plan, Share, shares
 from .progress import View
 from .record import SCHEMA, Contents, End, Header, Session, Trial, decode
 from .tally import Tally
-from .worker import Address, Job
+from .worker import Address, Answers, Job
 
 WATCH_S: Final = 0.25
 
@@ -31,7 +31,7 @@ class Sitting:
     """A plan, the file it goes into, and who does it.
 
     before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
-    local pool. workers: None is one for every 100 streams.
+    local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`.
     """
 
     plan: Plan
@@ -41,6 +41,7 @@ class Sitting:
     before: Contents | None = None
     executor: Executor | None = None
     workers: int | None = None
+    answers: Answers = "dropped"
 
     async def go(self) -> str:
         """Makes what is missing; says why it ended: complete, stopped, max_cost, or "" where nothing was missing.
@@ -121,6 +122,7 @@ class Sitting:
             addresses=dict(self.places[share.worker % len(self.places)]),
             budget=budget,
             expected=expected.per_request,
+            answers=self.answers,
         )
 
     def _session(self, workers: int) -> Session:

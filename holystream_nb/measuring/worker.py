@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -32,6 +32,7 @@ from .budget import Budget
 from .journal import Log
 from .plan import Plan, Share, Slot
 from .record import USAGE, Done, Line, Ready, Trial, Warmup
+from .similarity import similarity
 
 CLEAN: Final = frozenset({"truncated", "interrupted", "stopped", ""})
 """Finish reasons of an answer that is not whole."""
@@ -39,6 +40,9 @@ CLEAN: Final = frozenset({"truncated", "interrupted", "stopped", ""})
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
 _NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
 _TOO_DEAR: Final = HolystreamError("The request was not sent: it would pass max_cost.")
+
+
+Answers = Literal["dropped", "compared", "kept"]
 
 
 class Address(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,6 +61,7 @@ class Job(msgspec.Struct, frozen=True):
 
     origin_ns: what its records' stamps count from, in ns of this process's `time.perf_counter_ns`.
     budget, expected: USD for this share, and what each model's request is expected to cost; None where unknown.
+    answers: what becomes of them: nothing, or the two of a pair are compared, or compared and kept.
     """
 
     plan: Plan
@@ -67,6 +72,7 @@ class Job(msgspec.Struct, frozen=True):
     path: str = ""
     budget: Decimal | None = None
     expected: tuple[Decimal | None, ...] = ()
+    answers: Answers = "dropped"
 
 
 class Worker:
@@ -86,6 +92,8 @@ class Worker:
                 clients[provider.name] = self._client(provider.name)
         self._budget = Budget(job.budget, job.expected)
         self._pauses: dict[str, float] = {}
+        self._single: dict[tuple[int, int], str] = {}
+        self._earlier: dict[int, str] = {}
         self._start = job.origin_ns
 
     def _client(self, provider: str) -> Client:
@@ -181,11 +189,30 @@ class Worker:
             cost = Decimal(0) if _is_free(reply, error) else reply.cost.usd
         finally:
             self._budget.settle(slot.model, reserved, cost)
-        self._emit(record(**self._fields(slot, reply, error, events, stream=stream)))
+        fields = self._fields(slot, reply, error, events, stream=stream)
+        if record is Trial and self._job.answers != "dropped":
+            fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
+        self._emit(record(**fields))
         if isinstance(error, RateLimited) and error.retry_after:
             provider = self._chosen[slot.model][0].name
             self._pauses[provider] = max(self._pauses.get(provider, 0.0), time.monotonic() + error.retry_after)
         return error
+
+    def _compared(self, slot: Slot, text: str, *, failed: bool) -> dict[str, Any]:
+        """The answer, if it is kept; and where it is the second whole one of its pair, how alike the two are."""
+        kept = {"text": text} if self._job.answers == "kept" else {}
+        pair = slot.prompt, slot.repeat
+        if failed:
+            return kept
+        if pair not in self._single:
+            self._single[pair] = text
+            return kept
+        other = self._single.pop(pair)
+        strangers = [(prompt, answer) for prompt, answer in self._earlier.items() if prompt != slot.prompt]
+        # The latest answers to two prompts: one of them is always to another prompt than the next pair's.
+        self._earlier = dict([(slot.prompt, other), *strangers[:1]])
+        unrelated = similarity(strangers[0][1], text) if strangers else None
+        return {**kept, "similarity": similarity(other, text), "unrelated": unrelated}
 
     async def _answer(
         self, slot: Slot, repeat: int | str, scheduled: int | None

@@ -1,8 +1,9 @@
-import { type Delta, type FromKernel, type Keyframe, type LaneState, type Snapshot, type Status, running } from "./protocol";
+import { type Call, type Delta, type FromKernel, type Keyframe, type LaneState, type Snapshot, type Status, running } from "./protocol";
 
 /** A lane as the page knows it; `since` is the moment, on the page's clock, at which the request began. */
 export interface Lane extends LaneState {
   since: number;
+  calls: Call[];
 }
 
 export interface Watcher {
@@ -120,6 +121,7 @@ export class Feed {
       this.#later.delete(message.seq);
       this.#applied = message.seq;
       if (message.kind === "delta") this.#extend(message);
+      else for (const call of message.calls ?? []) this.lanes[message.lane]!.calls[call.number] = call;
     }
     this.behind = this.#later.size > 0;
     if (!this.behind) this.#asked = -Infinity;
@@ -148,8 +150,9 @@ export class Feed {
       const old = this.lanes[index]!;
       const known = this.#statuses[index] ?? -1;
       const { text, reasoning } = state;
-      const fresh = { ...state, since: this.clock() - state.elapsed_ms };
-      this.lanes[index] = known > seq ? { ...old, text, reasoning } : fresh;
+      const calls = [...(state.calls ?? [])];
+      const fresh = { ...state, calls, since: this.clock() - state.elapsed_ms };
+      this.lanes[index] = known > seq ? { ...old, text, reasoning, calls } : fresh;
       if (text.startsWith(old.text) && reasoning.startsWith(old.reasoning)) {
         const more = [text.slice(old.text.length), reasoning.slice(old.reasoning.length)] as const;
         if (more[0] || more[1]) this.#tell((watcher) => watcher.appended(index, ...more));
@@ -166,5 +169,5 @@ export class Feed {
 
 function waiting(since: number): Lane {
   const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
-  return { text: "", reasoning: "", state: "waiting", ...standing, since };
+  return { text: "", reasoning: "", state: "waiting", ...standing, calls: [], since };
 }

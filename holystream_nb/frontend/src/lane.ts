@@ -1,6 +1,8 @@
+import type { Typeset } from "./answer";
+import { Card } from "./calls";
 import { type Drawing, Plain, drawing } from "./drawing";
 import type { Feed } from "./feed";
-import { type Format, type Label, type State, running } from "./protocol";
+import { type Answer, type Format, type Label, type State, running } from "./protocol";
 import { scrollable } from "./scroll";
 
 /** What is said of an end that is not the answer's own. */
@@ -14,13 +16,12 @@ const ENDS: Record<State, string> = {
   failed: "failed",
 };
 
-/** One model's answer: the fold of its reasoning, its text, and a status line. */
+/** One model's answer: the fold of its reasoning, its text with the calls of tools where they came, a status line. */
 export class Lane {
   readonly element = make("section", "hs-lane");
   #fold = make("details", "hs-reasoning");
   #summary = make("summary", "");
   #thoughts = make("div", "hs-thoughts");
-  #body = make("div", "hs-body jp-RenderedHTMLCommon jp-RenderedMarkdown");
   #error = make("p", "hs-error");
   #status = make("div", "hs-status");
   #time = make("span", "hs-time");
@@ -29,7 +30,13 @@ export class Lane {
   #hint = make("span", "hs-hint");
   #stop = make("button", "hs-button hs-stop");
 
+  /** Stretches of text, and between them the calls. */
+  #parts: HTMLElement[] = [];
+  #cards: Card[] = [];
   #answer!: Drawing;
+  #closed: Drawing[] = [];
+  #length = 0;
+  #isFresh = true;
   #reasoning!: Drawing;
   #thought = 0;
   #isEnded = false;
@@ -43,6 +50,8 @@ export class Lane {
     readonly feed: Feed,
     stop: () => void,
     readonly failed: (error: unknown) => void,
+    readonly answer: (call: number, answer: Answer) => void = () => undefined,
+    readonly typeset: Typeset | null = null,
   ) {
     const title = make("div", "hs-title", label.label);
     title.ariaHidden = "true"; // the section is called so
@@ -63,23 +72,73 @@ export class Lane {
     this.#status.append(make("span", "hs-dot"), name);
     if (label.note) this.#status.append(make("span", "hs-badge", label.note));
     this.#status.append(this.#figures, this.#time, this.#word, this.#hint, this.#stop);
-    this.element.append(title, this.#fold, this.#body, this.#error, this.#status);
+    this.element.append(title, this.#fold, this.#error, this.#status);
     this.replace();
   }
 
   append(text: string, reasoning: string): void {
     if (this.#isEnded) return this.replace();
-    this.#answer.append(text);
+    this.#write(text);
     this.#reasoning.append(reasoning);
+  }
+
+  /** Adds text; where a call stands in it, or at its end, the text goes on below the call. */
+  #write(text: string): void {
+    const { calls } = this.feed.lanes[this.index]!;
+    for (let call; (call = calls[this.#cards.length]) && call.at <= this.#length + text.length; ) {
+      const before = Math.max(0, call.at - this.#length);
+      this.#extend(text.slice(0, before));
+      text = text.slice(before);
+      this.#open(call.number);
+    }
+    this.#extend(text);
+  }
+
+  #extend(text: string): void {
+    this.#length += text.length;
+    if (this.#isFresh && this.#cards.length) text = text.replace(/^\n+/, ""); // the blank line between two rounds
+    if (!text) return;
+    if (this.#isFresh) this.#parts.at(-1)!.hidden = false;
+    this.#isFresh = false;
+    this.#answer.append(text);
+  }
+
+  /** A card after the text so far: with the one before it, if no text is between them. */
+  #open(call: number): void {
+    const card = new Card((answer) => this.answer(call, answer));
+    const isNext = this.#isFresh && this.#cards.length > 0;
+    this.#cards.push(card);
+    if (isNext) return this.#parts.at(-2)!.append(card.element);
+    if (this.#isFresh) this.#parts.at(-1)!.hidden = true;
+    this.#closed.push(this.#answer);
+    this.#add("hs-calls").append(card.element);
+    this.#begin();
+    this.#parts.at(-1)!.hidden = true; // until something stands below the call
+  }
+
+  #begin(): void {
+    this.#isFresh = true;
+    const body = this.#add("hs-body jp-RenderedHTMLCommon jp-RenderedMarkdown");
+    this.#answer = drawing(this.format, body, this.failed, this.typeset);
+  }
+
+  #add(className: string): HTMLElement {
+    const part = make("div", className);
+    this.#parts.push(part);
+    this.#error.before(part);
+    return part;
   }
 
   /** Starts again with what the feed holds. */
   replace(): void {
     this.#isEnded = false;
     this.#thought = 0;
-    this.#body.replaceChildren();
+    this.#length = 0;
+    this.#closed = [];
+    this.#cards = [];
+    for (const part of this.#parts.splice(0)) part.remove();
+    this.#begin();
     this.#thoughts.replaceChildren();
-    this.#answer = drawing(this.format, this.#body, this.failed);
     this.#reasoning = new Plain(this.#thoughts);
     const { text, reasoning } = this.feed.lanes[this.index]!;
     this.append(text, reasoning);
@@ -87,11 +146,15 @@ export class Lane {
 
   /** Draws what was added, by a portion; returns whether there is more to draw. */
   draw(): boolean {
-    const { state, text } = this.feed.lanes[this.index]!;
+    const { state, text, calls } = this.feed.lanes[this.index]!;
     this.#isEnded = !running(state) && !this.feed.behind;
-    if (!this.#isTouched) this.#fold.open = running(state) && !text;
+    this.#write("");
+    const runs = running(state) && !this.feed.lost;
+    this.#cards.forEach((card, number) => calls[number] && card.draw(calls[number], this.feed.heard, runs));
+    if (!this.#isTouched) this.#fold.open = running(state) && !text && !calls.length;
     const isThinking = this.#think();
-    return this.#answer.draw(this.#isEnded) || isThinking;
+    this.#closed = this.#closed.filter((drawing) => drawing.draw(true));
+    return this.#answer.draw(this.#isEnded) || this.#closed.length > 0 || isThinking;
   }
 
   /** Draws the reasoning, and keeps its end in sight unless the reader has scrolled up in it. */

@@ -30,10 +30,31 @@ export interface Standing {
   thought: string;
 }
 
+export type CallState = "writing" | "asking" | "running" | "done" | "failed" | "refused" | "stopped";
+
+/**
+ * A tool's call; `number` counts those of a lane from 0, `at` is the length of the lane's text before it. All the rest is
+ * text, cut at a bound: `arguments` is JSON as the model wrote it; `time`, such as "0.34 s", is "" until there is one.
+ */
+export interface Call {
+  number: number;
+  at: number;
+  name: string;
+  arguments: string;
+  state: CallState;
+  result: string;
+  error: string;
+  time: string;
+}
+
+/** May a call run? `always`: neither need this tool's other calls in this answer be asked for. */
+export type Answer = "allow" | "always" | "refuse";
+
 /** All there is to draw of one lane. */
 export interface LaneState extends Standing {
   text: string;
   reasoning: string;
+  calls?: Call[];
 }
 
 /** The trait `keyframe`: the whole state, up to and including message `seq`; `{}` before there is one. */
@@ -50,10 +71,12 @@ export interface Delta {
   reasoning: string;
 }
 
+/** `calls` are those that have changed. */
 export interface Status extends Standing {
   kind: "status";
   seq: number;
   lane: number;
+  calls?: Call[];
 }
 
 /** The answer to `ready` and `missed`. */
@@ -63,8 +86,13 @@ export interface Snapshot extends Keyframe {
 
 export type FromKernel = Delta | Status | Snapshot;
 
-/** A view appeared; a snapshot is missing; a view has gone from its page; Stop was pressed. */
-export type ToKernel = { kind: "ready" } | { kind: "missed" } | { kind: "gone" } | { kind: "stop"; lane: number };
+/** A view appeared; a snapshot is missing; a view has gone from its page; Stop was pressed; a call was answered for. */
+export type ToKernel =
+  | { kind: "ready" }
+  | { kind: "missed" }
+  | { kind: "gone" }
+  | { kind: "stop"; lane: number }
+  | { kind: "consent"; lane: number; call: number; answer: Answer };
 
 export function running(state: State): boolean {
   return state === "waiting" || state === "streaming";

@@ -1,3 +1,4 @@
+import type { Typeset } from "./answer";
 import type { Feed, Watcher } from "./feed";
 import { Follower } from "./follow";
 import { Lane, make, say } from "./lane";
@@ -33,13 +34,24 @@ export class View implements Watcher {
     readonly feed: Feed,
     readonly voice: Voice,
     send: (message: ToKernel) => void,
+    typeset: Typeset | null = null,
   ) {
     this.#trouble.setAttribute("role", "alert");
     this.#trouble.hidden = true;
     const grid = make("div", "hs-lanes");
     grid.classList.toggle("hs-several", labels.length > 1);
     this.#lanes = labels.map(
-      (label, lane) => new Lane(lane, label, format, feed, () => send({ kind: "stop", lane }), (error) => this.failed(error)),
+      (label, lane) =>
+        new Lane(
+          lane,
+          label,
+          format,
+          feed,
+          () => send({ kind: "stop", lane }),
+          (error) => this.failed(error),
+          (call, answer) => send({ kind: "consent", lane, call, answer }),
+          typeset,
+        ),
     );
     grid.append(...this.#lanes.map((lane) => lane.element));
     this.#root.append(grid, this.#verdict, this.#trouble);

@@ -8,6 +8,7 @@ const STAY_MS = 10_000;
 export class Voice {
   #region = region();
   #said: (State | "")[];
+  #asked = new Set<string>();
 
   constructor(
     readonly feed: Feed,
@@ -18,7 +19,12 @@ export class Voice {
 
   /** Says what is new, once, however many views there are. */
   speak(): void {
-    this.feed.lanes.forEach(({ state, text, figures, error }, index) => {
+    this.feed.lanes.forEach(({ state, text, figures, error, calls }, index) => {
+      for (const { number, name, state } of calls) {
+        if (state !== "asking" || this.#asked.has(`${index} ${number}`)) continue;
+        this.#asked.add(`${index} ${number}`);
+        this.#say(index, `${name} waits for your answer`);
+      }
       if (this.#said[index] === "" && text) {
         this.#said[index] = "streaming";
         this.#say(index, "answer started");

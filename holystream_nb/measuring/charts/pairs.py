@@ -88,7 +88,7 @@ def draw(ax: Axes, result: Result, baseline: str | None = None, metric: str = "t
 def _row(ax: Axes, row: int, each: Comparison, mark: Mark) -> Label | None:
     values = np.asarray(each.differences, dtype=float)
     ax.scatter(
-        values, row + _offsets(values), s=9, marker=mark.marker, color=mark.colour, alpha=0.4, linewidths=0, zorder=2
+        values, row + offsets(values), s=9, marker=mark.marker, color=mark.colour, alpha=0.4, linewidths=0, zorder=2
     )
     value, low, high = each.difference.value, each.difference.low, each.difference.high
     if value is None or low is None or high is None:
@@ -114,7 +114,7 @@ def _row(ax: Axes, row: int, each: Comparison, mark: Mark) -> Label | None:
     return Label(text, mark.text, [(value, row - 0.3), (value, row + 0.3), (low, row), (high, row)], bold=True)
 
 
-def _offsets(values: NDArray[Any]) -> NDArray[Any]:
+def offsets(values: NDArray[Any]) -> NDArray[Any]:
     """Dots that would lie on each other are heaped about their row, evenly and without chance."""
     if not len(values) or values.max() == values.min():
         return np.linspace(-_SPREAD, _SPREAD, len(values)) if len(values) > 1 else np.zeros(len(values))

@@ -1,0 +1,269 @@
+"""hs.shadow: both services asked the same, before any traffic goes to the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import SetupError
+from ..live.harmless import plain_line
+from . import addresses
+from .bench import carry_out, file_of, path_of, seed_of
+from .comparison import WORDS, Comparison
+from .journal import read
+from .plan import Plan, Prompt
+from .record import Trial
+from .results import Result
+from .statistics import CONFIDENCE, Quantile, median, quantile
+from .words import counted, digits
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+NOT_QUALITY: Final = "similarity of words is not a judgement of quality"
+
+_FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
+
+
+async def shadow(
+    prompts: str | Sequence[Prompt],
+    *,
+    old: str,
+    new: str,
+    repeats: int = 1,
+    concurrency: int = 1,
+    warmup: int = 1,
+    seed: int | None = None,
+    max_cost: Decimal | float | str | None = None,
+    retries: int = 0,
+    timeout: float | None = None,
+    answers: bool = False,
+    path: str | Path | None = None,
+    resume: str | Path | None = None,
+    calibrate: bool = True,
+    **parameters: Any,
+) -> Shadow:
+    """Asks the old and the new service the same, in pairs and in random order, and compares what they did.
+
+    old, new: each `provider:model`, as for `hs.bench`, which does the measuring: in child processes, while this one
+        only draws. An address of one's own is an entry in one's providers.toml.
+    answers: keeps both answers, in `pairs` and in the run's file on this machine. By default an answer leaves the
+        process that measured it only as a number, its similarity, and is written nowhere.
+    The rest is as for `hs.bench`. Half a pair that `resume` completes has no similarity: the other half is forgotten.
+    """
+    for name, model in (("old", old), ("new", new)):
+        if not isinstance(model, str):
+            raise SetupError(f"{name} is a name like provider:model, because it is measured in a process of its own.")
+    chosen = addresses.full(old, None), addresses.full(new, None)
+    if chosen[0] == chosen[1]:
+        raise SetupError(f"{chosen[0]} cannot be compared with itself: name two as old and new.")
+    before = None if resume is None else read(path_of(resume))
+    plan = Plan(
+        models=chosen,
+        prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
+        repeats=repeats,
+        concurrency=concurrency,
+        warmup=warmup,
+        seed=seed_of(seed, before),
+        max_cost=None if max_cost is None else Decimal(str(max_cost)),
+        retries=retries,
+        timeout=timeout,
+        parameters=parameters,
+        simulator=addresses.simulator_note(chosen, None),
+    )
+    file = file_of(plan, path, resume, before)
+    result = await carry_out(plan, file, before, calibrate=calibrate, answers="kept" if answers else "compared")
+    return Shadow(result)
+
+
+class Shadow:
+    """What both sides did. `result` is the bench's; `Shadow(hs.load(path))` makes it again from the run's file."""
+
+    def __init__(self, result: Result) -> None:
+        if len(result.models) != 2:
+            raise SetupError("A shadow compares two models: this run has another number of them.")
+        self.result = result
+        self.old, self.new = result.models
+
+    def __repr__(self) -> str:
+        return self.verdict
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+    @cached_property
+    def pairs(self) -> DataFrame:
+        """One row a pair: prompt, repeat, similarity (None where not both answers were whole); then, of each side with
+        `old_` and `new_` before it: error, ttft_ms, e2e_s, output_tokens, cost_usd (Decimal); and the answer, where
+        answers are kept.
+        """
+        from pandas import DataFrame
+
+        found: dict[tuple[int, int], dict[str, Trial]] = {}
+        for trial in self.result.records:
+            found.setdefault((trial.prompt, trial.repeat), {})[trial.model] = trial
+        kept = any(trial.text for trial in self.result.records)
+        return DataFrame(
+            [
+                _pair(key, *(sides.get(model) for model in self.result.models), kept=kept)
+                for key, sides in sorted(found.items())
+            ]
+        )
+
+    @cached_property
+    def similarity(self) -> Quantile:
+        """Median similarity of the two answers of a pair, 0 to 1, with its 95 % interval; see `similarity`."""
+        return median([trial.similarity for trial in self.result.records if trial.similarity is not None])
+
+    @cached_property
+    def unrelated(self) -> Quantile:
+        """The same of answers to different prompts: what mere language has in common. Needs two prompts."""
+        return median([trial.unrelated for trial in self.result.records if trial.unrelated is not None])
+
+    def compare(self, metric: str = "ttft_ms") -> Comparison:
+        """The new side against the old in pairs; `metric` is one of `comparison.WORDS`."""
+        return self.result.compare(self.old, self.new, metric)
+
+    @property
+    def cost(self) -> Quantile:
+        """Median paired difference of the cost of a request in USD, new − old; unknown prices are left out."""
+        pairs = self.pairs.dropna(subset=["old_cost_usd", "new_cost_usd"])
+        pairs = pairs[(pairs["old_error"] == "") & (pairs["new_error"] == "")]
+        return median([float(new - old) for old, new in zip(pairs["old_cost_usd"], pairs["new_cost_usd"], strict=True)])
+
+    def summary(self) -> DataFrame:
+        """Both sides and their difference; a row a figure, columns old, new and difference (`Quantile`s).
+
+        Percentiles are of the requests that succeeded, with 95 % order-statistic intervals; differences are medians of
+        the pairs, new − old. Errors have Wilson's interval of their share. Similarity is of both sides together.
+        """
+        from pandas import DataFrame
+
+        rows: dict[str, list[Any]] = {"requests": [*(len(self._of(model)) for model in self.result.models), None]}
+        rows["errors"] = [*(self._errors(model) for model in self.result.models), None]
+        for metric in _FIGURES:
+            name, unit, *_ = WORDS[metric]
+            rows[f"{name} p50 ({unit})"] = [
+                *(self._quantile(metric, 0.5, m) for m in self.result.models),
+                self.compare(metric).difference,
+            ]
+            if metric == "ttft_ms":
+                rows[f"{name} p95 ({unit})"] = [*(self._quantile(metric, 0.95, m) for m in self.result.models), None]
+        rows["USD per request"] = [*(self._costs(model) for model in self.result.models), self.cost]
+        rows["similarity"] = [None, None, self.similarity]
+        rows["similarity, different prompts"] = [None, None, self.unrelated]
+        return DataFrame(rows, index=["old", "new", "difference"], dtype=object).T
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: first token, whole answer, cost, errors, similarity; and what that is not."""
+        old, new = self._label(self.old), self._label(self.new)
+        failed = [f"{sum(bool(t.error) for t in self._of(m))} of {len(self._of(m))}" for m in (self.new, self.old)]
+        parts = [
+            _difference(self.compare("ttft_ms"), "first token"),
+            _difference(self.compare("e2e_s"), "whole answer"),
+            _money(self.cost, self._costs(self.old), self.result),
+            f"{failed[0]} requests failed against {failed[1]}",
+            _alike(self.similarity, self.unrelated),
+            NOT_QUALITY,
+        ]
+        return f"{new} against {old}: {'; '.join(parts)}."
+
+    def to_markdown(self) -> str:
+        """The table, the verdict, and what to know before believing it."""
+        frame = self.summary()
+        head = ["", f"old: {self._label(self.old)}", f"new: {self._label(self.new)}", "difference (median of pairs)"]
+        lines = [_line(map(_cell, head)), _line(["---", "---:", "---:", "---:"])]
+        lines += [
+            _line(map(_cell, [str(name), *map(_text, row)]))
+            for name, row in zip(frame.index, frame.values, strict=True)
+        ]
+        notes = [f"* {_cell(note)}" for note in self.result.notes]
+        return "\n".join([*lines, "", _cell(self.verdict), "", *notes]).rstrip() + "\n"
+
+    def plot(self) -> Any:
+        """Paired ratios of latency and cost, and the similarity of the answers."""
+        from .charts.sides import sides
+
+        return sides(self)
+
+    def _of(self, model: str) -> list[Trial]:
+        return [trial for trial in self.result.records if trial.model == model]
+
+    def _label(self, model: str) -> str:
+        return self.result.label(model)
+
+    def _quantile(self, metric: str, p: float, model: str) -> Quantile:
+        timings = [trial.timing for trial in self._of(model) if not trial.error]
+        return quantile([value for timing in timings if (value := getattr(timing, metric)) is not None], p)
+
+    def _costs(self, model: str) -> Quantile:
+        return median([float(t.usd) for t in self._of(model) if t.usd is not None and not t.error])
+
+    def _errors(self, model: str) -> str:
+        from scipy.stats import binomtest
+
+        trials = self._of(model)
+        failed = sum(bool(trial.error) for trial in trials)
+        if not trials:
+            return "none"
+        found = binomtest(failed, len(trials)).proportion_ci(CONFIDENCE, method="wilson")
+        return f"{failed} ({100 * found.low:.1f} to {100 * found.high:.1f} %)"
+
+
+def _pair(key: tuple[int, int], old: Trial | None, new: Trial | None, *, kept: bool) -> dict[str, Any]:
+    alike = next((t.similarity for t in (old, new) if t is not None and t.similarity is not None), None)
+    row: dict[str, Any] = {"prompt": key[0], "repeat": key[1], "similarity": alike}
+    for side, trial in (("old", old), ("new", new)):
+        row |= {
+            f"{side}_error": "missing" if trial is None else trial.error,
+            f"{side}_ttft_ms": None if trial is None else trial.timing.ttft_ms,
+            f"{side}_e2e_s": None if trial is None else trial.timing.e2e_s,
+            f"{side}_output_tokens": None if trial is None else trial.output_tokens,
+            f"{side}_cost_usd": None if trial is None else trial.usd,
+        }
+        if kept:
+            row[f"{side}_answer"] = "" if trial is None else trial.text
+    return row
+
+
+def _difference(each: Comparison, name: str) -> str:
+    value, low, high = each.difference.value, each.difference.low, each.difference.high
+    if value is None or low is None or high is None:
+        return f"{name}: n too small ({counted(each.pairs, 'pair')})"
+    _, unit, less, more = WORDS[each.metric]
+    word = less if value < 0 else more
+    sure = "more than noise" if each.is_more_than_noise else "no more than noise"
+    near, far = sorted((abs(low), abs(high))) if low * high >= 0 else (low, high)
+    return f"{name} {digits(abs(value))} {unit} {word} ({digits(near)} to {digits(far)}: {sure})"
+
+
+def _money(cost: Quantile, before: Quantile, result: Result) -> str:
+    if cost.value is None or cost.low is None or cost.high is None:
+        return "cost unknown" if not cost.n else f"cost: n too small ({counted(cost.n, 'pair')})"
+    word = "less" if cost.value < 0 else "more"
+    simulated = ", simulated" if any(trial.price_note == "simulated" for trial in result.records) else ""
+    share = f" ({100 * abs(cost.value) / before.value:.0f} %)" if before.value else ""
+    return f"${digits(abs(cost.value))}{share} {word} a request{simulated}"
+
+
+def _alike(similarity: Quantile, unrelated: Quantile) -> str:
+    if similarity.value is None:
+        return f"similarity: n too small ({counted(similarity.n, 'pair')})"
+    beside = f", of answers to different prompts {digits(unrelated.value)}" if unrelated.value is not None else ""
+    return f"similarity {similarity}{beside}"
+
+
+def _text(value: Any) -> str:
+    return "–" if value is None or value == "" else str(value)
+
+
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    return plain_line(text).replace("|", "\\|")

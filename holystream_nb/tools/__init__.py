@@ -1,0 +1,1 @@
+"""Python functions that a model may call: what it is told of them, consent, results, and rounds until it ends."""

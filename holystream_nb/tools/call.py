@@ -1,0 +1,143 @@
+"""One call of a tool: how it stands, whether it may run, and what goes back to the model."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ..wire.complaints import redact
+from .function import Tool
+
+State = Literal["writing", "asking", "running", "done", "failed", "refused", "stopped"]
+Answer = Literal["allow", "always", "refuse"]
+
+RESULT_BYTES: Final = 64 * 1024
+"""The longest result that goes back to a model; what is cut off is said."""
+
+_ERROR_CHARACTERS: Final = 300
+_CLEANUP_S: Final = 0.05
+_SECRET: Final = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a model asked for.
+
+    `number` counts the run's calls from 0, `round` its requests from 1; `at` is the length of the run's text before it,
+    in characters. `arguments` is JSON text as the model wrote it. `result` is what the function returned, as text;
+    `error` why there is none (state `failed`, `refused` or `stopped`). `seconds` is the function's own time.
+    """
+
+    number: int
+    round: int
+    at: int
+    id: str
+    name: str
+    arguments: str
+    state: State
+    result: str = ""
+    error: str = ""
+    seconds: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state not in ("writing", "asking", "running")
+
+    @property
+    def content(self) -> str:
+        """What goes back to the model."""
+        return self.result if self.state == "done" else f"Error: {self.error}"
+
+
+Ask = Callable[[Call], Awaitable[Answer]]
+"""Asks a person whether a call may run. SetupError: nobody can be asked, and its sentence says what to do instead."""
+
+
+async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> str:
+    """Calls the function and returns its result as text; raises ToolError, fit for a model and for a reader.
+
+    A sync function runs in a thread; a call past its time, or one that is cancelled, is left behind where it does not
+    end by itself.
+    """
+    work = asyncio.ensure_future(_called(function, arguments))
+    try:
+        await asyncio.wait({work}, timeout=function.timeout)
+        if not work.done():
+            raise ToolError(f"{function.name} took longer than {function.timeout:g} s.")
+        return as_text(function.name, work.result())
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ToolError(f"{function.name} was cancelled.") from None
+    except ToolError:
+        raise
+    except Exception as exc:  # whatever a function raises is an answer to the model
+        raise ToolError(f"{type(exc).__name__}: {short(str(exc))}" if str(exc) else type(exc).__name__) from exc
+    finally:
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work}, timeout=_CLEANUP_S)
+            work.add_done_callback(_forget)
+
+
+class ToolError(Exception):
+    """Why a call has no result: one short sentence, without a traceback or secrets."""
+
+
+async def _called(function: Tool[..., Any], arguments: dict[str, Any]) -> Any:
+    try:
+        if inspect.iscoroutinefunction(inspect.unwrap(function.function)):
+            return await function(**arguments)
+        result = await asyncio.to_thread(function, **arguments)
+        return await result if inspect.isawaitable(result) else result
+    except SystemExit as exc:  # out of a task it would end the loop
+        raise ToolError(f"SystemExit: {exc}") from exc
+
+
+def _forget(work: asyncio.Future[Any]) -> None:
+    """An end that nobody waits for any more is no news."""
+    if not work.cancelled():
+        work.exception()
+
+
+def as_text(name: str, value: Any) -> str:
+    """A result as text or JSON, in whole characters, cut at 64 KiB. Raises ToolError where JSON has no form of it."""
+    if isinstance(value, str):
+        data = value.encode("utf-8", "replace")
+    else:
+        try:
+            data = msgspec.json.encode(value)
+        except Exception as exc:  # whatever msgspec makes of it
+            raise ToolError(
+                f"{name} returned {type(value).__name__}, which JSON has no form of: return text, lists or dicts."
+            ) from exc
+    text = _without_secrets(data.decode())  # before the cut, which could go through a secret
+    data = text.encode()
+    if len(data) <= RESULT_BYTES:
+        return text
+    return f"{data[:RESULT_BYTES].decode('utf-8', 'ignore')}\n[cut here: {RESULT_BYTES:,} of {len(data):,} bytes]"
+
+
+def short(text: str) -> str:
+    """The first line of a message, without keys, of at most 300 characters."""
+    line = " ".join(text.strip().partition("\n")[0].split())
+    line = _LOGIN.sub("…", redact(_without_secrets(line)))
+    line = line.encode("utf-8", "replace").decode()
+    return line if len(line) <= _ERROR_CHARACTERS else f"{line[:_ERROR_CHARACTERS]} …"
+
+
+def _without_secrets(text: str) -> str:
+    """The text without the values of variables called …KEY, …TOKEN, …SECRET or …PASSWORD."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET.search(name):
+            text = text.replace(value, "…")
+    return text

@@ -1,0 +1,89 @@
+"""What several requests of one run come to, as one Reply and one Progress."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import TypeVar
+
+from ..errors import HolystreamError
+from ..events import Usage
+from ..pricing import Cost
+from ..reply import Progress, Reply
+
+N = TypeVar("N", int, Decimal)
+
+
+def reply_of(replies: Sequence[Reply], *, finish_reason: str, error: HolystreamError | None) -> Reply:
+    """All requests as one: text and reasoning in order, with a blank line between two rounds; usage and cost summed.
+
+    `tool_calls`, `request_id` and `model` are the last request's. `timing` is the first request's, so that TTFT is what
+    the user waited for, with the reads of all: E2E runs from the first request to the last output, tools and waiting
+    for consent included. A decode speed over such pauses would be false: it is None; each request has its own.
+    """
+    last = replies[-1]
+    if len(replies) == 1:
+        return replace(last, finish_reason=finish_reason, error=error or last.error)
+    usage = _usage([reply.usage for reply in replies])
+    timings = [reply.timing for reply in replies]
+    return replace(
+        last,
+        text="\n\n".join(reply.text for reply in replies if reply.text),
+        reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
+        finish_reason=finish_reason,
+        usage=usage,
+        cost=_cost([reply.cost for reply in replies]),
+        timing=replace(
+            timings[0],
+            reads=array("q", (read for timing in timings for read in timing.reads)),
+            first_answer=next((t.first_answer for t in timings if t.first_answer is not None), None),
+            bytes=sum(timing.bytes for timing in timings),
+            retries=sum(timing.retries for timing in timings),
+            output_tokens=usage.completion_tokens,
+            visible_tokens=None,
+        ),
+        error=error or last.error,
+    )
+
+
+def progress_of(parts: Sequence[Progress], elapsed_ms: float, notice: str) -> Progress:
+    """How a run stands whose requests stand like this; the speed is the last one's."""
+    return Progress(
+        elapsed_ms=elapsed_ms,
+        ttft_ms=parts[0].ttft_ms,
+        tokens=sum(part.tokens for part in parts),
+        tokens_per_s=parts[-1].tokens_per_s,
+        reasoning_tokens=sum(part.reasoning_tokens for part in parts),
+        thinking_ms=sum(part.thinking_ms for part in parts),
+        notice=notice,
+    )
+
+
+def _usage(usages: Sequence[Usage]) -> Usage:
+    return Usage(
+        prompt_tokens=_sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=_sum(usage.completion_tokens for usage in usages),
+        total_tokens=_sum(usage.total_tokens for usage in usages),
+        reasoning_tokens=_sum(usage.reasoning_tokens for usage in usages),
+        cached_tokens=_sum(usage.cached_tokens for usage in usages),
+        exact=all(usage.exact for usage in usages),
+        read=usages[-1].read,
+    )
+
+
+def _cost(costs: Sequence[Cost]) -> Cost:
+    usd, cny = [cost.usd for cost in costs], [cost.cny for cost in costs]
+    known = next((cost for cost in costs if cost.usd is None), costs[-1])
+    return replace(known, usd=_sum(usd), cny=_sum(cny), exact=all(c.exact for c in costs))
+
+
+def _sum(values: Iterable[N | None]) -> N | None:
+    """The sum; None where one of the values is unknown."""
+    known: list[N] = []
+    for value in values:
+        if value is None:
+            return None
+        known.append(value)
+    return sum(known[1:], known[0])
