@@ -17,6 +17,7 @@ from holystream_nb.measuring.sweep import COLUMNS, Sweep, knee, sweep
 Make = Callable[..., Trial]
 
 
+@pytest.mark.slow
 async def test_a_sweep_is_a_bench_for_each_load(simulator: Simulator, tmp_path: Path) -> None:
     """Every client makes three requests at each step; the folder is a Sweep again, and is continued, not repeated."""
     model = "simulator:gpt-4.1#tokens=2,first=0.3"

@@ -25,6 +25,7 @@ def methods(simulator: Simulator, result: Result) -> Counter[tuple[str, str]]:
     return Counter((trial.transport, simulator.record(trial.response_id)["method"]) for trial in result.records)
 
 
+@pytest.mark.slow
 async def test_each_pair_is_asked_over_both_transports(run: Run, simulator: Simulator) -> None:
     """Every prompt and repeat once over each; the simulator has them as requests and as turns of a socket."""
     result = await run(QUICK, ["Hello", "Goodbye"], repeats=4, concurrency=2, transport=BOTH)
@@ -39,6 +40,7 @@ async def test_each_pair_is_asked_over_both_transports(run: Run, simulator: Simu
     assert list(result.summary().index) == [f"{QUICK} · sse", f"{QUICK} · ws"]
 
 
+@pytest.mark.slow
 async def test_sockets_are_kept_from_turn_to_turn(run: Run, simulator: Simulator) -> None:
     """One stream at a time needs one socket, which the warm-up has opened: nothing that counts waits for one."""
     result = await run(QUICK, repeats=4, transport=BOTH)
@@ -47,6 +49,7 @@ async def test_sockets_are_kept_from_turn_to_turn(run: Run, simulator: Simulator
     assert result.rows(result.arm("ws"))["connect_ms"].max() < result.warmups["connect_ms"].max()
 
 
+@pytest.mark.slow
 async def test_without_reuse_each_request_opens_its_connection(run: Run, simulator: Simulator) -> None:
     """As many sockets as turns; the handshake is in connect, and not in TTFT."""
     result = await run(QUICK.replace("#", "#head=0.05,"), repeats=6, transport=BOTH, reuse=False)
@@ -57,6 +60,7 @@ async def test_without_reuse_each_request_opens_its_connection(run: Run, simulat
     assert new > summary.loc[result.arm("sse"), "connect_p50_ms"].value > 0
 
 
+@pytest.mark.slow
 async def test_a_run_over_both_goes_on_where_it_ended(run: Run, tmp_path: Path) -> None:
     """Half of the requests are taken out of the file: those are made again, over the transport that is missing."""
     file = tmp_path / "run.jsonl"
@@ -91,6 +95,7 @@ async def test_what_auto_came_over_is_said(fault: str, used: str, run: Run) -> N
     assert trials[["transport", "transport_used", "error"]].to_numpy().tolist() == [["auto", used, ""]] * 2
 
 
+@pytest.mark.slow
 async def test_the_stopwatch_is_checked_over_each_transport(tmp_path: Path) -> None:
     """Turns are found in the simulator's records as requests are: TTFT's error is known for both, and small."""
     error = await calibrate(concurrency=4, transport=BOTH, tokens=10)
@@ -98,6 +103,7 @@ async def test_the_stopwatch_is_checked_over_each_transport(tmp_path: Path) -> N
     assert all(0 <= row[0] < 50 for row in error.ttft_ms_by_transport.values())
 
 
+@pytest.mark.slow
 async def test_a_sweep_runs_the_transports_apart(simulator: Simulator, tmp_path: Path) -> None:
     """A file for each transport and load, and the same names as a bench."""
     made = await sweep(
