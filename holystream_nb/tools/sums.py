@@ -1,4 +1,4 @@
-"""What several requests of one run come to, as one Reply and one Progress."""
+"""What the requests and rounds of one run come to, as one Reply and one Progress."""
 
 from __future__ import annotations
 
@@ -6,33 +6,81 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from io import StringIO
 from typing import TypeVar
 
 from ..errors import HolystreamError
 from ..events import Usage
 from ..pricing import Cost
-from ..reply import Progress, Reply
+from ..reply import Progress, Reply, ToolCall
 
 N = TypeVar("N", int, Decimal)
 
 
-def reply_of(replies: Sequence[Reply], *, finish_reason: str, error: HolystreamError | None) -> Reply:
-    """All requests as one: text and reasoning in order, with a blank line between two rounds; usage and cost summed.
+class Channel:
+    """The text of all rounds, or their reasoning: with a blank line between two, whatever the service puts there."""
 
-    `tool_calls`, `request_id` and `model` are the last request's. `timing` is the first request's, so that TTFT is what
-    the user waited for, with the reads of all: E2E runs from the first request to the last output, tools and waiting
-    for consent included. A decode speed over such pauses would be false: it is None; each request has its own.
+    def __init__(self) -> None:
+        self._text = StringIO()
+        self._tail = ""
+        self._round_at = 0
+        self._is_first = False
+        self.size = 0
+
+    @property
+    def text(self) -> str:
+        return self._text.getvalue()
+
+    @property
+    def round_text(self) -> str:
+        """What the last round brought."""
+        return self.text[self._round_at :].lstrip("\n") if self._round_at else self.text
+
+    def begin_round(self) -> None:
+        self._round_at = self.size
+        self._is_first = self.size > 0
+
+    def add(self, piece: str) -> str:
+        """Takes a piece, and returns it as the reader gets it."""
+        if self._is_first:
+            breaks = len(self._tail) - len(self._tail.rstrip("\n")) + len(piece) - len(piece.lstrip("\n"))
+            piece = "\n" * (2 - breaks) + piece
+            self._is_first = False
+        self._text.write(piece)
+        self._tail = (self._tail + piece)[-2:]
+        self.size += len(piece)
+        return piece
+
+
+def reply_of(
+    replies: Sequence[Reply],
+    *,
+    text: str,
+    reasoning: str,
+    tool_calls: tuple[ToolCall, ...],
+    finish_reason: str,
+    error: HolystreamError | None,
+) -> Reply:
+    """All requests as one, with usage and cost summed; `text`, `reasoning` and `tool_calls` are the run's.
+
+    `request_id` and `model` are the last request's. `timing` is the first request's, so that TTFT is what the user
+    waited for, with the reads of all: E2E runs from the first request to the last output, tools and waiting for consent
+    included. A decode speed over such pauses would be false: it is None; each request over `sse` has its own.
     """
-    last = replies[-1]
+    last = replace(
+        replies[-1],
+        text=text,
+        reasoning=reasoning,
+        tool_calls=tool_calls,
+        finish_reason=finish_reason,
+        error=error or replies[-1].error,
+    )
     if len(replies) == 1:
-        return replace(last, finish_reason=finish_reason, error=error or last.error)
+        return last
     usage = _usage([reply.usage for reply in replies])
     timings = [reply.timing for reply in replies]
     return replace(
         last,
-        text="\n\n".join(reply.text for reply in replies if reply.text),
-        reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
-        finish_reason=finish_reason,
         usage=usage,
         cost=_cost([reply.cost for reply in replies]),
         timing=replace(
@@ -44,7 +92,6 @@ def reply_of(replies: Sequence[Reply], *, finish_reason: str, error: HolystreamE
             output_tokens=usage.completion_tokens,
             visible_tokens=None,
         ),
-        error=error or last.error,
     )
 
 
