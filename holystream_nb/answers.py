@@ -372,7 +372,7 @@ class _SocketAnswer:
             except Stalled:
                 if is_declined:
                     # Nobody will answer the calls on this socket, so for this stream they end the turn, as over SSE.
-                    usage = [event for event in await self._cancelled() if isinstance(event, Usage)]
+                    usage = [event for event in await self._cancelled(_AFTER_CALLS_S) if isinstance(event, Usage)]
                     decoder.finish_reason = "tool_calls"
                     yield [*usage, Finish("tool_calls", stamp)]
                     return
@@ -428,16 +428,16 @@ class _SocketAnswer:
         self._is_closed = True
         is_free = False
         try:
-            await self._cancelled()
+            await self._cancelled(_CANCEL_S)
             is_free = self._has_ended and self._socket.is_open
         finally:
             await (self._service.sockets.keep(self._place, self._socket) if is_free else self._socket.aclose())
 
-    async def _cancelled(self) -> list[Event]:
-        """Tells the service to end the turn, unless it has; the events until then, where it does so at once."""
+    async def _cancelled(self, seconds: float) -> list[Event]:
+        """Tells the service to end the turn, unless it has; the events until then, where it does so in time."""
         events: list[Event] = []
         with contextlib.suppress(TimeoutError, HolystreamError):
-            async with asyncio.timeout(_CANCEL_S):
+            async with asyncio.timeout(seconds):
                 if self._socket.is_open and not self._has_ended:
                     await self._socket.send(CANCEL, _CANCEL_S)
                 while self._socket.is_open and not self._has_ended:

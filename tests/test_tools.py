@@ -554,6 +554,17 @@ async def test_calls_that_nobody_answers_end_an_answer_with_exact_tokens(simulat
     assert ws.usage.completion_tokens == sse.usage.completion_tokens
 
 
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+async def test_a_rollout_can_be_asked(simulator: Simulator, transport: str) -> None:
+    """Its streams take results on a socket as a client's do."""
+    async with Client("simulator", base_url=simulator.url, transport=transport) as client:
+        rollout = hs.Rollout([(client, 100), (client, 0)])
+        tools = hs.run_tools(rollout, "Ask get_time", tools=[get_time], model="gpt-4.1", consent="all")
+        reply = await tools
+    assert (reply.transport, len(tools.replies)) == (transport, 2 if transport == "sse" else 1)
+    assert "12:00 in" in reply.text
+
+
 async def test_text_of_rounds_is_joined_by_one_blank_line(client: Client, service: Service) -> None:
     """Whatever the service puts there itself."""
     service.script(Says("One.\n", [PARIS]), Says("\nTwo.", [PARIS]), Says("\n\nThree."))
