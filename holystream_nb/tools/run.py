@@ -282,8 +282,10 @@ class ToolRun:
             self._abort = self._abort or "stopped"
             raise
         finally:
-            await self._calls.aclose()
-            self._conclude()
+            try:
+                await self._calls.aclose()
+            finally:
+                self._conclude()
 
     def _request(self, model: str | None) -> Request:
         """The next request; nothing is sent before it is read."""
@@ -323,10 +325,11 @@ class ToolRun:
                     event, reading = reading.result(), None
                 if event is None:
                     return
-                yield self._fold(event)
-                if isinstance(event, ToolCallEnd):
-                    for call in self._written(event, stream):
-                        yield call
+                event = self._fold(event)
+                refused = self._written(event, stream) if isinstance(event, ToolCallEnd) else []
+                yield event
+                for call in refused:
+                    yield call
                 self._is_silent_at = time.perf_counter() + _SILENCE_S
         finally:
             if reading is not None:
