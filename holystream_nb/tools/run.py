@@ -16,17 +16,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
-import msgspec
-
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
-from ..events import Event, Finish, Reasoning, Text, ToolCallEnd, ToolCallPart, Usage
+from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
 from ..reply import Progress, Reply, ToolCall, TransportChoice
 from .call import Ask, Call
+from .exchange import Exchange, Message
 from .executor import Consent, Executor
 from .function import Tool, named
-from .sums import Channel, progress_of, reply_of
-
-Message = Mapping[str, Any]
+from .sums import progress_of, reply_of
 
 MAX_ROUNDS: Final = 8
 
@@ -160,11 +157,8 @@ class ToolRun:
         self._max_rounds = max_rounds
         self._timeout = timeout
         self._parameters = dict(parameters)
-        self.messages: list[Message] = (
-            [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
-        )
         self.replies: list[Reply] = []
-        self._text, self._reasoning = Channel(), Channel()
+        self._said = Exchange(messages)
         self._progresses: list[Progress] = []
         self._is_silent_at = 0.0
         self._is_unread = False
@@ -183,6 +177,11 @@ class ToolRun:
 
     def __repr__(self) -> str:
         return f"<ToolRun {self.provider}:{self.model} {self._calls.round} rounds, {len(self.calls)} calls>"
+
+    @property
+    def messages(self) -> list[Message]:
+        """The exchange so far."""
+        return self._said.messages
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -344,15 +343,11 @@ class ToolRun:
             self._stream = None
 
     def _fold(self, event: Event) -> Event:
-        """Takes an event, and returns it as the reader gets it: a later round's text begins with a blank line."""
+        """Takes an event, and returns it as the reader gets it."""
         self._is_unread = self._is_unread and isinstance(event, Usage | Finish)
-        if isinstance(event, Text):
-            return Text(self._text.add(event.text), event.read)
-        if isinstance(event, Reasoning):
-            return Reasoning(self._reasoning.add(event.text), event.read)
         if isinstance(event, ToolCallPart):
-            self._calls.write(event, self._text.size)
-        return event
+            self._calls.write(event, self._said.text.size)
+        return self._said.fold(event)
 
     def _written(self, end: ToolCallEnd, stream: Request) -> list[Call]:
         """Runs a call that is whole, in the middle of the turn; returns it if it is not to run."""
@@ -407,20 +402,8 @@ class ToolRun:
         return f"not run: the limit of {self._max_rounds} rounds is reached" if is_reached else ""
 
     def _hand_back(self) -> None:
-        """The round's calls and their results, as the next request carries them."""
-        entries, results = [], []
-        taken: set[str] = set()
-        for call in self._calls.of_round:
-            id = call.id if call.id and call.id not in taken else f"call_{call.round}_{call.number}"
-            taken.add(id)
-            function = {"name": call.name, "arguments": _valid(call)}
-            entries.append({"id": id, "type": "function", "function": function})
-            results.append({"role": "tool", "tool_call_id": id, "content": call.content})
-        said = self._text.round_text or None
-        self.messages += [{"role": "assistant", "content": said, "tool_calls": entries}, *results]
+        self._said.hand_back(self._calls.of_round)
         self._calls.begin_round()
-        self._text.begin_round()
-        self._reasoning.begin_round()
 
     # The end
 
@@ -435,8 +418,7 @@ class ToolRun:
     def _conclude(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if said := self._text.round_text:
-            self.messages.append({"role": "assistant", "content": said})
+        self._said.conclude()
         ours = {"stopped": "stopped", "deadline": "truncated", "": ""}[self._abort]
         last = self.replies[-1].finish_reason if self.replies else ""
         if self._error is not None and last == "stopped":
@@ -447,8 +429,8 @@ class ToolRun:
         now = [] if self._stream is None else [self._stream.reply]
         return reply_of(
             [*self.replies, *now],
-            text=self._text.text,
-            reasoning=self._reasoning.text,
+            text=self._said.text.text,
+            reasoning=self._said.reasoning.text,
             tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls.of_round),
             finish_reason=finish_reason,
             error=self._error,
@@ -466,12 +448,3 @@ async def _next(stream: Request) -> Event | None:
         return await anext(stream)
     except StopAsyncIteration:
         return None
-
-
-def _valid(call: Call) -> str:
-    """The arguments as a service takes them back: many parse them, and refuse the request where that fails."""
-    try:
-        is_object = isinstance(msgspec.json.decode(call.arguments), dict)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        is_object = False
-    return call.arguments if is_object else "{}"

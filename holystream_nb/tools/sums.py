@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from io import StringIO
 from typing import TypeVar
 
 from ..errors import HolystreamError
@@ -15,41 +14,6 @@ from ..pricing import Cost
 from ..reply import Progress, Reply, ToolCall
 
 N = TypeVar("N", int, Decimal)
-
-
-class Channel:
-    """The text of all rounds, or their reasoning: with a blank line between two, whatever the service puts there."""
-
-    def __init__(self) -> None:
-        self._text = StringIO()
-        self._tail = ""
-        self._round_at = 0
-        self._is_first = False
-        self.size = 0
-
-    @property
-    def text(self) -> str:
-        return self._text.getvalue()
-
-    @property
-    def round_text(self) -> str:
-        """What the last round brought."""
-        return self.text[self._round_at :].lstrip("\n") if self._round_at else self.text
-
-    def begin_round(self) -> None:
-        self._round_at = self.size
-        self._is_first = self.size > 0
-
-    def add(self, piece: str) -> str:
-        """Takes a piece, and returns it as the reader gets it."""
-        if self._is_first:
-            breaks = len(self._tail) - len(self._tail.rstrip("\n")) + len(piece) - len(piece.lstrip("\n"))
-            piece = "\n" * (2 - breaks) + piece
-            self._is_first = False
-        self._text.write(piece)
-        self._tail = (self._tail + piece)[-2:]
-        self.size += len(piece)
-        return piece
 
 
 def reply_of(
