@@ -408,6 +408,8 @@ class _SocketAnswer:
 
     async def _is_free(self) -> bool:
         """Whether the service has ended the turn, or does so at once when it is told to: then the socket stays good."""
+        if self._decoder.error is not None and not self._has_ended:
+            return False  # what comes cannot be read, not even the answer to a cancel
         try:
             async with asyncio.timeout(_CANCEL_S):
                 if self._socket.is_open and not self._has_ended:
@@ -454,6 +456,11 @@ async def _opened(service: Service, request: Request, url: str) -> Socket:
     )
     if isinstance(socket, Socket):
         return socket
+    if 200 <= socket.status < 300 and "json" in socket.headers.get("content-type", ""):
+        decoder = ChunkDecoder(asked=request.model, key=service.secret)
+        decoder.whole(await _error_body(socket), socket.headers_at)
+        if isinstance(decoder.error, ServiceError):
+            raise decoder.error
     if socket.status == 404 or socket.status < 400:
         await socket.aclose()
         raise ServiceError(
