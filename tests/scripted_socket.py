@@ -34,7 +34,7 @@ class Asked:
 
 
 class Peer:
-    """The server's side of one socket. `left_ns` is when the client was gone."""
+    """The server's side of one socket. `left_ns` is when the client said that it leaves, or was gone."""
 
     def __init__(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked = asked
@@ -107,7 +107,8 @@ class Peer:
                         self.pongs += 1
                     elif isinstance(event, CloseConnection):
                         self.close_code = event.code
-        self.left_ns = time.perf_counter_ns()
+                        self.left_ns = time.perf_counter_ns()
+        self.left_ns = self.left_ns or time.perf_counter_ns()
         self._messages.put_nowait(None)
 
 
@@ -142,8 +143,8 @@ async def serving(
 ) -> AsyncIterator[Scripted]:
     """A running service: `script` plays on each socket, `shake` may answer a handshake otherwise.
 
-    `shake` gets the request and the number of handshakes before it; `post` are the answers to POSTs, the last for all
-    that follow.
+    `shake` gets the request and the number of handshakes before it, and no answer (b"") hangs. `post` are the answers
+    to POSTs, the last for all that follow.
     """
     service = Scripted()
     running: set[asyncio.Task[Any]] = set()
@@ -166,6 +167,9 @@ async def serving(
                 refusal = shake(asked, before)
                 token = generate_accept_token(asked.headers["sec-websocket-key"].encode()).decode()
                 accepted = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + token
+                if refusal == b"":
+                    await reader.read()
+                    break
                 writer.write(refusal or f"HTTP/1.1 101 Switching Protocols\r\n{accepted}\r\n\r\n".encode())
                 await writer.drain()
                 if refusal is None:
@@ -176,7 +180,7 @@ async def serving(
                     finally:
                         await peer.end()
                 break
-        except (OSError, asyncio.CancelledError):  # cancelled only by us, below, and the task ends here
+        except (OSError, LocalProtocolError, asyncio.CancelledError):  # the client has left, or we cancel it, below
             pass
         finally:
             service.open -= 1

@@ -37,6 +37,7 @@ def kernel() -> Iterator[Any]:
         ),
         ("--base-url http://127.0.0.1:8000/v1 --timeout 3", Options((), "http://127.0.0.1:8000/v1", timeout=3.0)),
         ("-f json --max-cost 0.002", Options(format="json", max_cost=Decimal("0.002"))),
+        ("--transport auto", Options(transport="auto")),
         ("-m '{1+1} $HOME'", Options(("{1+1} $HOME",))),
     ],
 )
@@ -55,6 +56,7 @@ def test_the_option_line_is_read_once_into_a_value(line: str, expected: Options)
         ("--timeout 0", "--timeout 0"),
         ("--timeout nan", "--timeout nan"),
         ("-f html", "html"),
+        ("--transport http3", "http3"),
         ("--max-cost 0", "--max-cost 0"),
         ("--max-cost nan", "--max-cost"),
         ("--max-cost cheap", "cheap"),
@@ -155,6 +157,16 @@ def test_a_cell_streams_and_ends_as_plain_markdown(kernel: Any) -> None:
     assert last["metadata"]["holystream"]["simulated"] is True
     assert ran.all("comm_close")
     assert not ran.all("execute_result")
+
+
+@pytest.mark.parametrize("transport", ["ws", "auto"])
+def test_a_cell_over_a_socket_says_so(kernel: Any, transport: str) -> None:
+    """The same view and the same saved output, with what carried it in figures and record."""
+    ran = kernel.run(f"%%stream -m gpt-4.1 --transport {transport}\nShow me a table")
+    (last,) = ran.all("update_display_data")
+    assert " · ws · " in last["data"]["text/plain"]
+    assert last["metadata"]["holystream"]["transport"] == "ws"
+    assert last["metadata"]["holystream"]["finish_reason"] == "stop"
 
 
 def test_deltas_travel_once(kernel: Any) -> None:

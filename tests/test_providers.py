@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from holystream_nb.errors import SetupError, UnknownProvider
-from holystream_nb.providers import Price, at, endpoint, is_loopback, provider, providers, same_host, select
+from holystream_nb.providers import (
+    Price,
+    at,
+    endpoint,
+    is_loopback,
+    offered_socket,
+    provider,
+    providers,
+    same_host,
+    select,
+    socket_address,
+)
 
 HOSTED = {
     "holysheep",
@@ -396,3 +407,82 @@ def test_importing_the_rooms_is_light():
     root = Path(__file__).parent.parent
     run = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"
+
+
+# WebSocket addresses
+
+
+def test_where_a_providers_socket_is():
+    """HolySheep's has a host of its own, the simulator's is on its own address; most services have none."""
+    assert socket_address(provider("holysheep")) == "wss://stream.holysheep.ai/v1/chat/stream"
+    simulator = at(provider("simulator"), "http://127.0.0.1:8000/v1")
+    assert socket_address(simulator) == "ws://127.0.0.1:8000/v1/chat/stream"
+    assert socket_address(provider("openai")) is None
+    assert socket_address(at(provider("holysheep"), "https://elsewhere.example/v1")) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("wss://api.holysheep.ai/s/1?id=2", "wss://api.holysheep.ai/s/1?id=2"),
+        ("https://api.holysheep.ai/s/1", "wss://api.holysheep.ai/s/1"),
+        ("wss://stream.holysheep.ai/s/1", "wss://stream.holysheep.ai/s/1"),
+        ("wss://STREAM.holysheep.ai:443/s/1", "wss://STREAM.holysheep.ai:443/s/1"),
+        ("/v1/s/1", "wss://api.holysheep.ai/v1/s/1"),
+        ("ws://api.holysheep.ai/s/1", None),
+        ("http://api.holysheep.ai/s/1", None),
+        ("wss://api.holysheep.ai:8443/s/1", None),
+        ("wss://api.holysheep.ai.evil.example/s", None),
+        ("wss://evil.example/api.holysheep.ai", None),
+        ("wss://api.holysheep.ai@evil.example/s", None),
+        ("wss://key@api.holysheep.ai/s", None),
+        ("wss://api.holysheep.ai/s#part", None),
+        ("wss://api.holysheep.ai/\nHost: evil.example", None),
+        ("wss://api.holysheep.ai\\@evil.example/", None),
+        ("ws://127.0.0.1/s", None),
+        ("//evil.example/s", None),
+        ("file:///etc/passwd", None),
+        ("javascript:alert(1)", None),
+        ("wss://[::1", None),
+        ("wss://", None),
+        ("", "wss://api.holysheep.ai/v1"),
+    ],
+)
+def test_an_offered_socket_is_taken_from_the_providers_hosts_only(url, address):
+    """Encrypted, or on this machine; anything else is not to be trusted with a key."""
+    assert offered_socket(provider("holysheep"), url) == address
+
+
+def test_a_users_entry_may_have_a_socket(own):
+    """With the hosts that its key may go to."""
+    environ = own(
+        '[mine]\nbase_url = "https://a.example/v1"\nwebsocket = "wss://b.example/s"\nwebsocket_hosts = ["b.example"]\n'
+        '[other]\nbase_url = "https://a.example/v1"\nwebsocket = "wss://b.example/s"\n'
+    )
+    assert socket_address(provider("mine", environ)) == "wss://b.example/s"
+    with pytest.raises(SetupError, match="websocket_hosts"):
+        socket_address(provider("other", environ))
+
+
+def test_an_entry_that_moves_takes_no_socket_along(own):
+    """Another host's key is not for HolySheep's socket."""
+    environ = own('[holysheep]\nbase_url = "https://a.example/v1"\nkey_variable = "A_KEY"\n')
+    assert socket_address(provider("holysheep", environ)) is None
+    assert provider("holysheep", environ).websocket_hosts == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'websocket = "ws://a.example/s"',
+        'websocket = "https://a.example/s"',
+        'websocket = "a.example/s"',
+        'websocket_hosts = ["https://a.example"]',
+        'websocket_hosts = "a.example"',
+        'websocket_emulation = "yes"',
+    ],
+)
+def test_a_socket_that_cannot_be_is_refused(own, line):
+    """File, entry and field are named."""
+    with pytest.raises(SetupError, match=r"\[mine\] websocket"):
+        providers(own(f'[mine]\nbase_url = "https://a.example/v1"\n{line}\n'))

@@ -21,8 +21,9 @@ import contextlib
 import hashlib
 import secrets
 import time
+import weakref
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from wsproto import ConnectionType
@@ -230,7 +231,9 @@ class Socket:
     # The timer
 
     def _look_later(self) -> None:
-        self._timer = self._loop.call_later(min(self._ping_s, self._pong_s) / _GLANCES_A_PONG, self._look)
+        # Weakly: a stream that nobody closed takes its socket along.
+        look = weakref.WeakMethod(self._look)
+        self._timer = self._loop.call_later(min(self._ping_s, self._pong_s) / _GLANCES_A_PONG, _call, look)
 
     def _look(self) -> None:
         """Whether there is something to do that no reader does."""
@@ -270,6 +273,11 @@ class Socket:
                 await self._write(self._frames.send(Ping()), self._pong_s)
 
 
+def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    if (bound := method()) is not None:
+        bound()
+
+
 class Sockets:
     """The sockets of one client: opened for a turn, kept for the next (times in seconds).
 
@@ -281,7 +289,7 @@ class Sockets:
     ) -> None:
         self._connections = connections
         self._keep_s, self._ping_s, self._pong_s = keep_s, ping_s, pong_s
-        self._open: set[Socket] = set()
+        self._open: weakref.WeakSet[Socket] = weakref.WeakSet()
         self._resting: dict[str, list[Socket]] = {}
 
     async def open(
@@ -310,7 +318,7 @@ class Sockets:
         if response.status != 101 or not accepted:
             return response
         socket = Socket(response, ping_s=self._ping_s, pong_s=self._pong_s)
-        self._open = {each for each in self._open if each.is_open} | {socket}
+        self._open.add(socket)
         return socket
 
     async def take(self, place: str) -> Socket | None:
@@ -346,5 +354,5 @@ class Sockets:
     async def aclose(self) -> None:
         """Closes every socket, also those of running turns."""
         self._resting.clear()
-        for socket in self._open:
+        for socket in list(self._open):
             await socket.aclose()

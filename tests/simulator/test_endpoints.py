@@ -200,12 +200,15 @@ def test_leaving_an_unpaced_stream_is_seen(connect: Any, simulator: Simulator) -
 def test_slow_reader_holds_the_stream_back(connect: Any, simulator: Simulator) -> None:
     """Events that the socket does not take are not sent: a reader that sleeps stops the stream."""
     connection, _ = connect("hi", "tokens=10000000,rate=max")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    time.sleep(0.3)
-    first = simulator.requests()[0]["events"]
-    time.sleep(0.1)
-    assert simulator.requests()[0]["events"] == first
-    connection.close()
+    with connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sent = [-1, simulator.requests()[0]["events"]]
+        for _ in range(100):  # until the buffers between are full
+            time.sleep(0.1)
+            sent.append(simulator.requests()[0]["events"])
+            if sent[-1] == sent[-2] == sent[-3]:
+                break
+        assert sent[-1] == sent[-2] == sent[-3] < 10_000_000
     _disconnected(simulator)
 
 
@@ -216,7 +219,7 @@ def test_streams_run_side_by_side(connect: Any, ask: Any, simulator: Simulator) 
         assert connection.recv(1000)
         answer = ask("count to 3")
         assert answer.ended
-        assert answer.stamps[-1] - answer.sent_ns < 0.5e9
+        assert answer.stamps[-1] - answer.sent_ns < 5e9  # alone it takes milliseconds, behind the other minutes
         assert simulator.active() == 1
 
 
