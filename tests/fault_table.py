@@ -36,7 +36,7 @@ NO_RESULT: Final = "1 s, no result"
 _NOTICED: Final = {AT_ONCE: (0.0, 0.1), SILENCE: (1.0, 1.5), DEAF: (0.55, 0.95), NO_RESULT: (1.0, 1.5)}
 """What a time is called, in s: from the last thing that came, or the last request, to the end of the answer."""
 
-_AT_A_TIME: Final = 12
+_AT_A_TIME: Final = 24
 _TRIES: Final = 5
 _LONGEST_S: Final = 15
 
@@ -74,8 +74,14 @@ class Case:
         return [f"{name}{equals}{value}" + (f",{rest}" if rest else "") for value in values.split("|")]
 
 
-def both(result: Result, ws: Result | None = None) -> dict[Over, Result]:
-    return {"sse": result, "ws": result if ws is None else ws}
+def both(result: Result, ws: Result | None = None, auto: Result | None = None) -> dict[Over, Result]:
+    """The same over server-sent events and both kinds of socket, unless it is said otherwise."""
+    return {"sse": result, **socket(ws or result, auto)}
+
+
+def socket(ws: Result, auto: Result | None = None) -> dict[Over, Result]:
+    """On the service's own socket, and on one it offers."""
+    return {"ws": ws, "auto": auto or ws}
 
 
 def broken(error: str = "StreamInterrupted", kept: int = 5, noticed: str = AT_ONCE) -> Result:
@@ -141,16 +147,16 @@ CASES: Final = (
     Case("finish=length", both(Result("complete, `length`"))),
     Case("finish=none", both(WHOLE)),
     Case("finish=none,no-done", both(ended(kept=TOKENS), broken("Stalled", TOKENS, SILENCE))),
-    Case("close=1000|1001,after=5", {"ws": ended()}),
-    Case("close=1008|4401|4403,after=5", {"ws": ended("KeyRefused")}),
-    Case("close=1009,after=5", {"ws": ended("BadRequest")}),
-    Case("close=1011|1012,after=5", {"ws": ended("ServiceUnavailable")}),
-    Case("close=1013|4429,after=5", {"ws": ended("RateLimited")}),
-    Case("close=1013|4429,after=0", {"ws": failed("RateLimited", retries=3)}),
+    Case("close=1000|1001,after=5", socket(ended())),
+    Case("close=1008|4401|4403,after=5", socket(ended("KeyRefused"))),
+    Case("close=1009,after=5", socket(ended("BadRequest"))),
+    Case("close=1011|1012,after=5", socket(ended("ServiceUnavailable"))),
+    Case("close=1013|4429,after=5", socket(ended("RateLimited"))),
+    Case("close=1013|4429,after=0", socket(failed("RateLimited", retries=3))),
     #
-    Case("fail=400|422", both(failed("BadRequest"))),
+    Case("fail=400|422", both(failed("BadRequest"), auto=OVER_SSE)),
     Case("fail=401|403", both(failed("KeyRefused"))),
-    Case("fail=404", both(failed("UnknownModel"), failed("ServiceError"))),
+    Case("fail=404", both(failed("UnknownModel"), failed("ServiceError"), failed("UnknownModel"))),
     Case("fail=429,retry-after=0", both(again(1))),
     Case("fail=429,retry-after=99", both(failed("RateLimited"))),
     Case("fail=429,tries=9,no-retry-after", both(failed("RateLimited", retries=3))),
@@ -160,11 +166,11 @@ CASES: Final = (
     Case("fail=503,tries=2", {"ws": again(2)}, where="model"),
     Case("fail=drop,tries=2", both(again(2))),
     Case("fail=drop,tries=9", both(failed("StreamInterrupted", retries=3))),
-    Case("error-body=openai|message|detail|string|list|text|html|empty,fail=400", both(failed("BadRequest"))),
+    Case("error-body=openai|message|detail|string|list|text|html|empty,fail=401", both(failed("KeyRefused"))),
     Case("refuse-usage=400|422", {"sse": UNCOUNTED}),
     Case("redirect=301|302|303|307|308", both(failed("ServiceError"))),
     #
-    Case("html", both(failed("NotAStream"), failed("ServiceError"))),
+    Case("html", both(failed("NotAStream"), failed("ServiceError"), failed("NotAStream"))),
     Case("whole", {"sse": WHOLE}),
     Case("error-200", both(failed("ServiceUnavailable", retries=3))),
     Case("charset=latin-1|utf-16", {"sse": WHOLE}),
@@ -192,9 +198,9 @@ CASES: Final = (
     Case("bad-utf8,after=5", both(ONE_MORE, ended("NotAStream"))),
     Case("separators", both(ONE_MORE)),
     Case("huge", both(ONE_MORE)),
-    Case("binary", {"ws": WHOLE}),
-    Case("mute,stall=9,after=5", {"ws": broken(noticed=DEAF)}),
-    Case("deaf,stall=9,after=5", {"ws": Result("stopped", f"5 of {TOKENS}")}, options={"stop_after": 5}),
+    Case("binary", socket(WHOLE)),
+    Case("mute,stall=9,after=5", socket(broken(noticed=DEAF))),
+    Case("deaf,stall=9,after=5", socket(Result("stopped", f"5 of {TOKENS}")), options={"stop_after": 5}),
     #
     Case("role=only|null|none|joined", {"sse": WHOLE}),
     Case("blank=empty|null|no-choices|null-choices|no-delta|null-delta", both(WHOLE)),
@@ -312,7 +318,7 @@ def _result(reply: Reply, seconds: float, case: Case, over: Over, faults: str, r
     elsewhere = reply.transport != ("sse" if over == "sse" else "ws")
     low, high = _NOTICED[case.expected[over].noticed]
     return Result(
-        f"{outcome}, over {reply.transport.upper()}" if elsewhere else outcome,
+        f"{outcome}, over {reply.transport.upper()}" if elsewhere and reply.text else outcome,
         kept,
         _name(reply.error),
         reply.timing.retries,
@@ -354,7 +360,7 @@ def _calls(reply: Reply, faults: str) -> str:
 
 _COLUMNS: Final = ("fault", "the service", "over", "outcome", "kept", "error", "retries", "noticed after")
 _HEAD: Final = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|\n"
-_ALONE: Final = {"sse": "SSE; WS: n/a", "ws": "WS; SSE: n/a", "auto": "auto; SSE: n/a"}
+_NAMES: Final = {"sse": "SSE", "ws": "WS", "auto": "auto"}
 
 
 def render(found: Found) -> str:
@@ -362,8 +368,8 @@ def render(found: Found) -> str:
     harmless = [case for case, overs in found.items() if all(map(_does_nothing, overs.values()))]
     return f"""{BEGIN}
 
-An answer of {TOKENS} numbered tokens, with each of the simulator's faults, over server-sent events and over a WebSocket
-(“auto”: over the one that the service offers), to a client with 3 retries, `inactivity={INACTIVITY_S:g}`, and pings
+An answer of {TOKENS} numbered tokens, with each of the simulator's faults, over server-sent events, over a WebSocket, and
+with `auto` over the one that the service offers, to a client with 3 retries, `inactivity={INACTIVITY_S:g}`, and pings
 every {PING_S:g} s that want an answer within {PONG_S:g} s. What is kept is compared letter by letter: nothing is lost
 or doubled. “≈”: the service did not report the tokens of a complete answer, so they were counted here. “Noticed after”:
 from the last thing that came, or the last request, to the end of the answer.
@@ -397,14 +403,13 @@ def _rows(case: Case, overs: Mapping[Over, Mapping[Result, list[str]]], told: se
     told.add(name)
     values = [other.partition(",")[0].partition("=")[2] for other in others]
     fault = ", ".join(f"`{each}`" for each in (first, *values)) + (" in `init`" if case.where == "model" else "")
-    cells = {over: _cells(results) for over, results in overs.items()}
-    if len(cells) == 1:
-        [(over, only)] = cells.items()
-        return [(fault, meaning, _ALONE[over], *only)]
-    sse, ws = cells["sse"], cells["ws"]
-    if sse == ws:
-        return [(fault, meaning, "SSE, WS", *sse)]
-    return [(fault, meaning, "SSE", *sse), ("", "", "WS", *ws)]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for over, results in overs.items():
+        alike.setdefault(_cells(results), []).append(_NAMES[over])
+    rows = [("", "", ", ".join(names), *cells) for cells, names in alike.items()]
+    missing = ", ".join(name for over, name in _NAMES.items() if over not in overs)
+    where = rows[0][2] + (f"; {missing}: n/a" if missing else "")
+    return [(fault, meaning, where, *rows[0][3:]), *rows[1:]]
 
 
 def _cells(results: Iterable[Result]) -> tuple[str, ...]:
