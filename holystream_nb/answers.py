@@ -476,6 +476,8 @@ async def _negotiated(service: Service, request: Request, place: str, notify: Ca
     response = await _posted(service, request, offer=True)
     offered = response.headers.get("sec-websocket-url") or response.headers.get("upgrade-url")
     if not offered:
+        if request.transport == "ws":
+            notify("no socket is offered: over SSE")
         return _SSEAnswer(service, request, response)
     await response.finish()
     url = offered_socket(service.provider, offered)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 import tracemalloc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -260,6 +262,28 @@ async def test_closing_the_client_closes_running_turns() -> None:
     assert stream.reply.text == "Hello"
 
 
+async def test_a_forgotten_stream_takes_its_socket_along() -> None:
+    """Nobody closed it, and nobody can: the connection does not live on by its pings."""
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        await peer.send(token("Hello"))
+        await peer.receive()
+
+    async with serving(script) as service:
+        client = client_of(service)
+        stream = client.stream("Hello", model="m")
+        await anext(stream)
+        socket = weakref.ref(stream._answer._socket)  # type: ignore[union-attr]  # nothing public leads there
+        del stream
+        gc.collect()
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert socket() is None
+        await client.aclose()
+        assert await service.emptied()
+
+
 # The offered socket
 
 
@@ -277,10 +301,11 @@ async def test_the_offered_socket_is_taken(name: str, address: str, transport: s
         await peer.send({"type": "token", "content": "first"}, {"type": "done", "finish_reason": "stop"})
         await saying("second")(peer)
 
-    # A path names a socket of the simulator's own, so an address without one is asked for where there is none.
-    async with serving(script, post=(offer(**{name: address}),)) as service, client_of(service) as client:
-        if transport == "ws":
-            object.__setattr__(client._service.provider, "websocket", None)
+    provider = "simulator" if transport == "auto" else "ollama"  # whose row names no socket of its own
+    async with (
+        serving(script, post=(offer(**{name: address}),)) as service,
+        Client(provider, base_url=service.url, api_key=KEY) as client,
+    ):
         first = await ask(client, transport=transport)
         second = await ask(client, transport=transport)
     assert (first.text, first.transport, second.text, second.transport) == ("first", "ws", "second", "ws")
@@ -301,6 +326,19 @@ async def test_without_an_offer_the_answer_is_the_stream_itself() -> None:
         reply = await ask(client, transport="auto")
     assert (reply.text, reply.transport, reply.finish_reason) == ("over SSE", "sse", "stop")
     assert len(service.asked) == 1
+
+
+async def test_ws_where_there_is_no_socket_says_a_word() -> None:
+    """Asked for by name and not to be had: the answer comes all the same."""
+    posts = (answer("200 OK", SSE, "text/event-stream"),)
+    async with (
+        serving(hello, post=posts) as service,
+        Client("ollama", base_url=service.url, transport="ws") as client,
+        client.stream("Hello", model="m") as stream,
+    ):
+        notices = [stream.progress.notice async for _ in stream]
+    assert (stream.reply.text, stream.reply.transport) == ("over SSE", "sse")
+    assert "no socket" in notices[0]
 
 
 @pytest.mark.parametrize(
