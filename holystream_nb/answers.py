@@ -195,6 +195,10 @@ class _SSEAnswer:
                     stamp, chunk = await anext(reads)
                 except StopAsyncIteration:
                     break
+                except StreamInterrupted:
+                    if decoder.finish_reason is None:
+                        raise
+                    return  # it broke behind the end that the service had named
         for event in lines.close():
             yield decoder.feed(event, stamp, cut=True)
         asked, key = self._request.model, self._service.secret
