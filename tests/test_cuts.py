@@ -8,7 +8,7 @@ import json
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal
@@ -26,6 +26,7 @@ from wsproto.utilities import generate_accept_token
 from holystream_nb import Client, Simulator
 from holystream_nb.errors import HolystreamError, Stalled, StreamInterrupted
 from holystream_nb.reply import Reply
+from holystream_nb.streams import Stream
 
 Over = Literal["sse", "ws"]
 
@@ -35,6 +36,8 @@ AT_ONCE: Final = 20
 STALL_S: Final = 0.05
 PATIENCE_S: Final = 5.0
 _NONCE: Final = "dGhlIHNhbXBsZSBub25jZQ=="
+_END: Final = {"sse": b"0\r\n\r\n", "ws": b"\x88\x02\x03\xe8"}
+"""The last chunk; a close frame with code 1000."""
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -50,20 +53,25 @@ class Part:
 
 @dataclass(frozen=True)
 class Recording:
-    """The bytes of a true answer, from its head on, and what they say."""
+    """The bytes of a true answer, from its head on, and what they say; `ends` are places where it could end cleanly."""
 
     over: Over
-    data: bytes
-    parts: tuple[Part, ...]
+    model: str
+    data: bytes = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
+    ends: tuple[int, ...] = field(repr=False)
+
+
+How = Literal["end", "close", "reset", "stall"]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """After `at` bytes, which are written in pieces that end at `splits`, the service closes, resets or is silent."""
+    """After `at` bytes, written in pieces that end at `splits`, the service ends it, closes, resets or is silent."""
 
-    recording: Recording = field(repr=False)
+    recording: Recording
     at: int
-    how: Literal["close", "reset", "stall"]
+    how: How
     splits: tuple[int, ...]
 
     @property
@@ -93,15 +101,17 @@ def _recorded_sse(connection: socket.socket, model: str) -> Recording:
     data = b""
     while not data.endswith(b"\r\n0\r\n\r\n"):
         data += connection.recv(1 << 16)
-    content, places = b"", list[int]()
+    content, places, clean = b"", list[int](), list[int]()
     place = data.index(b"\r\n\r\n") + 4
     while size := int(data[place : (begin := data.index(b"\r\n", place) + 2)], 16):
         content += data[begin : begin + size]
         places += range(begin, begin + size)
         place = begin + size + 2
+        clean += [place] if content.endswith(b"\n\n") else []
     ends = [0, *(blank.end() for blank in re.finditer(b"\n\n", content))]
     events = ((places[end - 1] + 1, content[begin:end].decode()) for begin, end in pairwise(ends))
-    return Recording("sse", data, tuple(_event(end, lines.strip().removeprefix("data: ")) for end, lines in events))
+    parts = tuple(_event(end, lines.strip().removeprefix("data: ")) for end, lines in events)
+    return Recording("sse", model, data, parts, tuple(clean))
 
 
 def _event(end: int, said: str) -> Part:
@@ -128,7 +138,7 @@ def _recorded_socket(connection: socket.socket, model: str) -> Recording:
     while not (parts and parts[-1].is_last):
         frames += connection.recv(1 << 16)
         parts = list(_messages(frames, len(head)))
-    return Recording("ws", head + frames, tuple(parts))
+    return Recording("ws", model, head + frames, tuple(parts), tuple(part.end for part in parts))
 
 
 def _messages(frames: bytes, offset: int) -> Iterator[Part]:
@@ -170,11 +180,14 @@ class Cutting:
     def __init__(self) -> None:
         self.cuts: dict[str, Cut] = {}
         self.open = 0
+        self.port = 0
+        self.clients: dict[int, Cut] = {}
+        """The cut of each connection, by the client's port."""
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> str:
+    async def start(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -194,20 +207,20 @@ class Cutting:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         named = re.search(r"x-cut: (.*)\r", head, re.I)
         assert named is not None
-        cut = self.cuts[named[1]]
-        data = cut.recording.data
+        cut = self.clients[writer.get_extra_info("peername")[1]] = self.cuts[named[1]]
+        data = cut.recording.data[: cut.at] + (_END[cut.recording.over] if cut.how == "end" else b"")
         nonce = re.search(r"sec-websocket-key: (.*)\r", head, re.I)
         if nonce is None:
             size = re.search(r"content-length: (.*)\r", head, re.I)
             assert size is not None
             await reader.readexactly(int(size[1]))
-            await _write(writer, data, 0, cut)
+            await _write(writer, data, cut.splits)
         else:
             accept = _accept(nonce[1])
-            await _write(writer, accept, 0, cut)
+            await _write(writer, accept[: cut.at], cut.splits)
             if cut.at > len(accept):
                 await reader.read(1 << 16)  # what asks for the turn
-                await _write(writer, data, len(accept), cut)
+                await _write(writer, data[len(accept) :], [split - len(accept) for split in cut.splits])
         if cut.how == "stall" and not cut.is_whole:
             await reader.read()
         elif cut.how == "reset":
@@ -215,10 +228,9 @@ class Cutting:
             writer.transport.abort()
 
 
-async def _write(writer: asyncio.StreamWriter, data: bytes, begin: int, cut: Cut) -> None:
-    """The bytes from `begin` to the cut, piece by piece; the client reads in between."""
-    end = min(cut.at, len(data))
-    for start, stop in pairwise([begin, *(each for each in cut.splits if begin < each < end), end]):
+async def _write(writer: asyncio.StreamWriter, data: bytes, splits: Iterable[int]) -> None:
+    """Piece by piece; the client reads in between."""
+    for start, stop in pairwise([0, *(each for each in splits if 0 < each < len(data)), len(data)]):
         writer.write(data[start:stop])
         for _ in range(3):
             await asyncio.sleep(0)
@@ -228,57 +240,76 @@ async def _write(writer: asyncio.StreamWriter, data: bytes, begin: int, cut: Cut
 
 
 def cuts_of(recordings: list[Recording]) -> st.SearchStrategy[Cut]:
-    """Cuts at any byte, and at the ends of events and messages."""
+    """Cuts at any byte, often beside the end of a message or within a character; an end is between messages."""
 
     def of(recording: Recording) -> st.SearchStrategy[Cut]:
         size = len(recording.data)
-        near = [part.end + by for part in recording.parts for by in (-1, 0, 1) if part.end + by <= size]
-        ats, hows = st.integers(0, size) | st.sampled_from(near), st.sampled_from(["close", "reset", "stall"])
-        splits = st.lists(st.integers(1, size) | st.sampled_from(near), max_size=12).map(sorted).map(tuple)
-        return st.tuples(ats, hows, splits).map(lambda drawn: Cut(recording, *drawn))
+        delicate = [part.end + by for part in recording.parts for by in (-1, 0, 1) if part.end + by <= size]
+        delicate += [place for place, byte in enumerate(recording.data) if byte & 0xC0 == 0x80]
+        anywhere = st.integers(0, size) | st.sampled_from(delicate)
+        hows: st.SearchStrategy[How] = st.sampled_from(["close", "reset", "stall"])
+        splits = st.lists(anywhere, max_size=12).map(sorted).map(tuple)
+        broken = st.builds(Cut, st.just(recording), anywhere, hows, splits)
+        ended = st.builds(Cut, st.just(recording), st.sampled_from(recording.ends), st.just("end"), splits)
+        return broken | broken | broken | ended
 
     return st.sampled_from(recordings).flatmap(of)
 
 
 class Trial:
-    """A client against the service; connections last from cut to cut, as in a kernel."""
+    """Clients against the service, each with a cut of its own."""
 
     def __init__(self, over: Over) -> None:
         self._over = over
         self._service = Cutting()
-        self._url = ""
+        self._process = psutil.Process()
 
     async def start(self) -> None:
-        self._url = await self._service.start()
+        await self._service.start()
 
     async def stop(self) -> None:
         await self._service.stop()
 
     async def batch(self, cuts: list[Cut]) -> None:
-        """All at once; then no task runs any more, and no connection is open."""
-        tasks = asyncio.all_tasks()
+        """All at once. Then no task runs any more, and only what ended properly may have its connection kept."""
+        tasks, files = asyncio.all_tasks(), self._process.num_fds()
+        self._service.clients.clear()
         self._service.cuts = {str(index): cut for index, cut in enumerate(cuts)}
-        failures = await asyncio.gather(*(self._failure(name, cut) for name, cut in self._service.cuts.items()))
-        assert not list(filter(None, failures))
-        for _ in range(200):
-            if not self._service.open and asyncio.all_tasks() == tasks:
-                break
-            await asyncio.sleep(0.01)
-        assert self._service.open == 0
-        assert asyncio.all_tasks() == tasks
+        async with contextlib.AsyncExitStack() as clients:
+            failures = await asyncio.gather(
+                *(self._failure(name, cut, clients) for name, cut in self._service.cuts.items())
+            )
+            assert not list(filter(None, failures))
+            assert await _soon(lambda: self._service.open == 0)
+            assert await _soon(lambda: all(cut.is_whole or cut.how == "end" for cut in self._connected()))
+        assert await _soon(lambda: asyncio.all_tasks() == tasks)
+        assert await _soon(lambda: self._process.num_fds() == files)
 
-    async def _failure(self, name: str, cut: Cut) -> str:
-        inactivity = STALL_S if cut.how == "stall" else PATIENCE_S
-        found = await self._wrong(name, cut, inactivity)
+    def _connected(self) -> list[Cut]:
+        """The cuts whose connection the client has not closed."""
+        ports = [each.laddr.port for each in self._process.net_connections("tcp") if each.raddr]
+        return [cut for port, cut in self._service.clients.items() if port in ports]
+
+    async def _failure(self, name: str, cut: Cut, clients: contextlib.AsyncExitStack) -> str:
+        found = await self._wrong(name, cut, clients, STALL_S if cut.how == "stall" else PATIENCE_S)
         if found and cut.how == "stall":  # a busy machine can be silent for so long too
-            found = await self._wrong(name, cut, PATIENCE_S / 2)
+            found = await self._wrong(name, cut, clients, PATIENCE_S / 2)
         return f"{cut}: {found}" if found else ""
 
-    async def _wrong(self, name: str, cut: Cut, inactivity: float) -> str:
+    async def _wrong(self, name: str, cut: Cut, clients: contextlib.AsyncExitStack, inactivity: float) -> str:
         """What is wrong with the reply to a cut; "" if nothing."""
+        client = Client(
+            "simulator",
+            base_url=f"http://127.0.0.1:{self._service.port}",
+            transport=self._over,
+            retries=0,
+            inactivity=inactivity,
+            headers={"X-Cut": name},
+        )
+        await clients.enter_async_context(client)
         try:
             async with asyncio.timeout(2 * PATIENCE_S):
-                reply, seen = await self._read(name, inactivity)
+                reply, seen = await _read(client.stream("Go", model="m"))
         except TimeoutError:
             return "it hangs"
         text, reasoning = ("".join(getattr(part, kind) for part in cut.came) for kind in ("text", "reasoning"))
@@ -286,41 +317,45 @@ class Trial:
             return f"kept {reply.text!r} and {reply.reasoning!r}, not {text!r} and {reasoning!r}"
         if seen != reasoning + text:
             return f"gave {seen!r}, not {reasoning + text!r}"
-        error = None if cut.is_whole else Stalled if cut.how == "stall" else StreamInterrupted
-        reason = "stop" if cut.is_whole else "interrupted" if seen else ""
-        if (type(reply.error) if reply.error else None, reply.finish_reason) != (error, reason):
-            return f"ended with {reply.error!r} and {reply.finish_reason!r}"
-        return ""
+        broken, error = ("interrupted" if seen else ""), type(reply.error)
+        wanted = {
+            "end": ("truncated", type(None)),
+            "close": (broken, StreamInterrupted),
+            "reset": (broken, StreamInterrupted),
+            "stall": (broken, Stalled),
+        }[cut.how]
+        if cut.is_whole:
+            wanted = ("stop", type(None))
+        return "" if (reply.finish_reason, error) == wanted else f"ended with {reply.finish_reason!r}, {reply.error!r}"
 
-    async def _read(self, name: str, inactivity: float) -> tuple[Reply, str]:
-        seen = ""
-        async with (
-            Client(
-                "simulator",
-                base_url=self._url,
-                transport=self._over,
-                retries=0,
-                inactivity=inactivity,
-                headers={"X-Cut": name},
-            ) as client,
-            client.stream("Go", model="m") as stream,
-        ):
-            with contextlib.suppress(HolystreamError):
-                async for event in stream:
-                    seen += getattr(event, "text", "")
-        return stream.reply, seen
+
+async def _read(stream: Stream) -> tuple[Reply, str]:
+    """The reply, and the text of its events."""
+    seen = ""
+    async with stream:
+        with contextlib.suppress(HolystreamError):
+            async for event in stream:
+                seen += getattr(event, "text", "")
+    return stream.reply, seen
+
+
+async def _soon(holds: Callable[[], bool]) -> bool:
+    for _ in range(200):
+        if holds():
+            return True
+        await asyncio.sleep(0.01)
+    return False
 
 
 @pytest.mark.parametrize("over", ["sse", "ws"])
 def test_cuts_lose_nothing_double_nothing_hang_nowhere_and_leave_nothing(simulator: Simulator, over: Over) -> None:
     """What is kept is the text of what had come whole, for 500 cuts of each transport; the same ones in every run."""
-    models = ("gpt-4.1#split-utf8,usage=none", "gpt-4.1#bytes=7,usage=none", "sim-reasoner#usage=none")
-    recordings = [recorded(simulator, over, model) for model in models]
+    models = ("gpt-4.1#split-utf8", "gpt-4.1#bytes=7", "gpt-4.1#group=4", "sim-reasoner#rate=max")
+    recordings = [recorded(simulator, over, f"{model},usage=none") for model in models]
     assert all("🐑" in "".join(part.text for part in recording.parts) for recording in recordings)
-    process, trial = psutil.Process(), Trial(over)
+    trial = Trial(over)
     with asyncio.Runner() as runner:
         runner.run(trial.start())
-        before = process.num_fds()
 
         @settings(max_examples=CUTS // AT_ONCE, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
         @given(st.lists(cuts_of(recordings), min_size=AT_ONCE, max_size=AT_ONCE))
@@ -328,5 +363,4 @@ def test_cuts_lose_nothing_double_nothing_hang_nowhere_and_leave_nothing(simulat
             runner.run(trial.batch(cuts))
 
         cut()
-        assert process.num_fds() == before
         runner.run(trial.stop())
