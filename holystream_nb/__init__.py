@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ChatPanel": "chat.panel",
     "Client": "client",
     "Guard": "migration.guard",
     "HolystreamError": "errors",
@@ -34,6 +35,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ChatPanel",
     "Client",
     "Guard",
     "HolystreamError",
@@ -58,6 +60,7 @@ __all__ = [
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .chat.panel import ChatPanel
     from .client import Client
     from .errors import HolystreamError
     from .measuring.bench import bench

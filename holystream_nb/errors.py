@@ -25,6 +25,9 @@ Every message is one sentence that says what happened and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class HolystreamError(Exception):
@@ -120,3 +123,10 @@ class SeveralFailed(HolystreamError):
     def __init__(self, message: str, errors: Mapping[str, HolystreamError]) -> None:
         super().__init__(message)
         self.errors = errors
+
+
+def in_one_line(error: E) -> E:
+    """The error, of which IPython shows the sentence alone, without a traceback through our insides."""
+    sentence = f"{type(error).__name__}: {error}"
+    error._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]  # IPython's protocol
+    return error

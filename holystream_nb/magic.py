@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, get_args
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -26,13 +26,11 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Float, Int, Unicode
 
-from .errors import HolystreamError, SetupError
+from .errors import HolystreamError, SetupError, in_one_line
 from .reply import TransportChoice
 from .report import report
 from .session import Ask, Format, session
 from .sync import run
-
-E = TypeVar("E", bound=BaseException)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -139,7 +137,7 @@ class StreamMagics(Magics):
                 raise SetupError("The cell is empty: write the prompt below %%stream.")
             await self._answer(options, cell)
         except HolystreamError as exc:
-            raise _in_one_line(exc) from None
+            raise in_one_line(exc) from None
         except asyncio.CancelledError as exc:
             raise Interrupted from exc
 
@@ -157,7 +155,7 @@ class StreamMagics(Magics):
             report(shlex.split(line), session, self.model or None)
         except (HolystreamError, ValueError) as exc:
             error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
-            raise _in_one_line(error) from None
+            raise in_one_line(error) from None
 
     async def _answer(self, options: Options, prompt: str) -> None:
         defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
@@ -283,13 +281,6 @@ def _parameter(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError as exc:
         raise SetupError(f"--param {text}: {value!r} is not JSON; a text needs double quotes: '{key}=\"…\"'.") from exc
-
-
-def _in_one_line(error: E) -> E:
-    """Makes IPython show the sentence alone, without a traceback through our insides."""
-    sentence = f"{type(error).__name__}: {error}"
-    error._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]  # IPython's protocol
-    return error
 
 
 # The awaited cell

@@ -114,6 +114,19 @@ def price_card(seller: Seller, model: str, at: datetime | None = None) -> PriceC
     return _listed(seller, model, at or datetime.now(UTC))
 
 
+def priced_models(seller: Seller) -> list[str]:
+    """The models of a seller that have a price for output tokens in its own table or on its price list."""
+    names = [row.model for row in seller.prices]
+    if seller.price_list in ("card", "simulated"):
+        names += _holysheep_card()["models"]
+    elif seller.price_list not in ("own", "local"):
+        lister = next((each for each in _snapshot().providers if each.id == seller.price_list), None)
+        at = datetime.now(UTC)
+        listed = lister.models if lister is not None else ()
+        names += [each.id for each in listed if _first_tier(each.get_prices(at).output_mtok) is not None]
+    return list(dict.fromkeys(names))
+
+
 def cost(usage: Usage, card: PriceCard) -> Cost:
     """The cost of a usage; unknown where a token count or a price it needs is missing, or the counts contradict.
 

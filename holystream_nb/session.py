@@ -142,7 +142,7 @@ class Session:
         lanes: list[Lane] = []
         async with contextlib.AsyncExitStack() as streams:
             for text in ask.models:
-                client, model = await self._choose(text, ask.base_url)
+                client, model = await self.choose(text, ask.base_url)
                 parameters = dict(ask.parameters)
                 if ask.format == "json":
                     parameters.setdefault("response_format", {"type": "json_object"})
@@ -178,15 +178,19 @@ class Session:
                 await show(lanes)
             finally:
                 replies = [lane.reply for lane in lanes]
-                self.history.extend(replies)
                 for lane in lanes:
-                    for reply in getattr(lane.source, "replies", [lane.reply]):
-                        self.totals.add(reply)
+                    self.remember(lane.reply, getattr(lane.source, "replies", None))
                 if ask.chat is not None and replies[0].text:
                     answer = {"role": "assistant", "content": replies[0].text}
                     self.conversations[ask.chat] = getattr(lanes[0].source, "messages", [*messages, answer])
         _raise(lanes)
         return replies
+
+    def remember(self, reply: Reply, requests: Sequence[Reply] | None = None) -> None:
+        """Puts a reply into history and totals; `requests` are the replies it sums up, where there were several."""
+        self.history.append(reply)
+        for each in [reply] if requests is None else requests:
+            self.totals.add(each)
 
     async def close(self) -> None:
         """Closes this loop's connections and ends the simulator."""
@@ -236,7 +240,11 @@ class Session:
             before = [{"role": "system", "content": ask.system}, *before]
         return [*before, *new]
 
-    async def _choose(self, text: str | None, base_url: str | None) -> tuple[Client, str]:
+    async def choose(self, text: str | None, base_url: str | None = None) -> tuple[Client, str]:
+        """This loop's shared client for `model` or `provider:model`, and the model's name there; connects to nothing.
+
+        Starts the simulator if it is asked for. Raises SetupError where a setting cannot work.
+        """
         from .providers import select
 
         provider, model = select(text or "", "holysheep" if base_url else self.default_provider())

@@ -42,6 +42,7 @@ def test_serve_prints_the_address_of_a_simulator_that_answers() -> None:
             serving.terminate()
 
 
+@pytest.mark.slow
 def test_demo_serves_jupyterlab_with_the_quickstart(tmp_path: Path) -> None:
     """The address it prints opens the notebook; without a browser when told so."""
     port = 18700 + os.getpid() % 1000

@@ -340,6 +340,7 @@ def test_a_second_load_changes_nothing_and_unload_puts_back(kernel: Any) -> None
     assert kernel.run(count).printed == "1 1 True\n"
 
 
+@pytest.mark.slow
 def test_the_simulator_starts_at_the_first_request_and_dies_with_a_killed_kernel() -> None:
     """Never at load; and SIGKILL of the kernel ends it."""
     import psutil
@@ -443,6 +444,7 @@ def test_max_cost_ends_the_answer_before_it_is_passed(kernel: Any) -> None:
     assert "price of sim-reasoner is not known" in kernel.run("%%stream -m sim-reasoner --max-cost 1\nHello").error
 
 
+@pytest.mark.slow
 def test_a_very_long_answer_is_saved_as_text_and_says_so(kernel: Any) -> None:
     """Above 300 kB JupyterLab's own drawing of Markdown would block the page."""
     ran = kernel.run("%%stream -m gpt-4.1#tokens=60000,numbered\nHello")

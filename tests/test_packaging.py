@@ -54,7 +54,15 @@ def test_the_wheel_holds_the_bundle_and_the_data_but_no_sources_of_the_front_end
     """Everything that is needed at run time is in the wheel, and nothing that is needed only to build it."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name.removeprefix("holystream_nb/") for name in archive.namelist()}
-    assert names >= {"static/live.js", "static/live.css", "static/LICENSES.txt", "py.typed", "providers.toml"}
+    assert names >= {
+        "static/live.js",
+        "static/live.css",
+        "static/chat.js",
+        "static/chat.css",
+        "static/LICENSES.txt",
+        "py.typed",
+        "providers.toml",
+    }
     assert not [name for name in names if "frontend" in name or "node_modules" in name]
 
 

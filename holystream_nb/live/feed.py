@@ -103,6 +103,10 @@ class Feed:
         self._called.add(lane)
         self.flush()
 
+    def snapshot(self) -> dict[str, Any]:
+        """The whole state, up to and including message `seq`."""
+        return {"seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]}
+
     def compare(self) -> None:
         """Says who was first, fastest and cheapest, once all lanes have ended."""
         if len(self._lanes) > 1:
@@ -142,7 +146,7 @@ class Feed:
             for lane in self._lanes:
                 lane.questions.reopen()
             self.flush()
-            self._view.send({"kind": "snapshot", "seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]})
+            self._view.send({"kind": "snapshot", **self.snapshot()})
         elif kind == "stop" and content.get("lane") in range(len(self._lanes)):
             self._lanes[content["lane"]].source.stop()
         elif kind == "consent" and content.get("lane") in range(len(self._lanes)):
@@ -158,7 +162,7 @@ class Feed:
         early = now - self._started < _EARLY_S and now - self._keyframe_at >= _KEYFRAME_S
         if size > self._keyframe_size and (early or size >= 2 * self._keyframe_size):
             self._keyframe_at, self._keyframe_size = now, size
-            self._view.keyframe = {"seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]}
+            self._view.keyframe = self.snapshot()
 
     def _tick(self) -> None:
         is_deaf = not self._heard_of and self._clock() - self._started > _DEAF_S

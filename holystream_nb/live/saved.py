@@ -32,9 +32,9 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
         plain += f"\n\n[{printable(_verdict(lanes))}]"
     data = {"text/plain": plain}
     if len(plain.encode()) > MARKDOWN_LIMIT:
-        data["text/plain"] = f"{_unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
+        data["text/plain"] = f"{unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
     elif lanes[0].format == "text":
-        data["text/plain"] = _unlinked(plain)
+        data["text/plain"] = unlinked(plain)
     else:
         data["text/markdown"] = _markdown(lanes)
     records = {lane.label: record(lane.reply) for lane in lanes}
@@ -61,7 +61,7 @@ def printable(text: str) -> str:
 _OBEYED: Final = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
-def _unlinked(text: str) -> str:
+def unlinked(text: str) -> str:
     """Addresses that JupyterLab makes no links of, as it does in plain text too: an invisible joiner stands in each."""
     return _LINKED.sub(lambda found: f"{found[0][0]}{_JOINER}{found[0][1:]}", text)
 

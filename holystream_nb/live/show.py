@@ -83,13 +83,18 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
     handle = display(view, display_id=True)
     feed.start()
     try:
-        await _gather(_draw(feed, index, lane) for index, lane in enumerate(lanes))
+        await draw(feed, lanes)
     finally:
         feed.close()
         feed.compare()
         data, metadata = bundle(lanes)
         update_display(data, raw=True, metadata=metadata, display_id=handle.display_id)
         feed.end()
+
+
+async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
+    """Draws lanes side by side into a feed until all have ended; a lane's failure is in its `error`."""
+    await _gather(_draw(feed, index, lane) for index, lane in enumerate(lanes))
 
 
 async def _draw(feed: Any, index: int, lane: Lane) -> None:

@@ -182,12 +182,12 @@ async def _result(future: Future[bytes]) -> bytes | BaseException:
 
 
 class _Here(threading.local):
-    """What a thread of a worker keeps from batch to batch: the clients of one run, and the models it has warmed."""
+    """What a thread of a worker keeps from batch to batch: the clients of one run, and the arms it has warmed."""
 
     def __init__(self) -> None:
         self.run: tuple[str, int] | None = None
         self.clients: dict[str, Client] = {}
-        self.warmed: set[int] = set()
+        self.warmed: set[tuple[int, int]] = set()
 
 
 _here: Final = _Here()

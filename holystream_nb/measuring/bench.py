@@ -41,7 +41,8 @@ async def bench(
     retries: int = 0,
     timeout: float | None = None,
     base_url: str | None = None,
-    transport: str = "sse",
+    transport: str | Sequence[str] = "sse",
+    reuse: bool = True,
     executor: Executor | None = None,
     workers: int | None = None,
     path: str | Path | None = None,
@@ -53,8 +54,12 @@ async def bench(
 
     models: each `model` or `provider:model`; without a key, models without a provider run on the simulator.
     prompts: texts, or lists of messages; every model is asked each of them `repeats` times, in random order, in turns.
+    transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
+        has a row for each model and transport, such as `deepseek-v3.2 · ws`.
+    reuse: whether connections are kept, as a client keeps them; False opens one for every request, whose cost is
+        `connect_ms`.
     concurrency: streams at once (closed loop, the default with 1), or rate: requests a second (open loop, Poisson).
-    warmup: discarded requests for each worker and model before anything counts.
+    warmup: discarded requests for each worker, model and transport before anything counts.
     seed: of order, arrivals and prefixes; random if not given. The same seed sends the same requests again.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent.
@@ -89,7 +94,8 @@ async def bench(
         timeout=timeout,
         parameters=parameters,
         base_url=base_url,
-        transport=transport,
+        transport=transport if isinstance(transport, str) else tuple(transport),
+        reuse=reuse,
         simulator=addresses.simulator_note(chosen, base_url),
     )
     file = file_of(plan, path, resume, before)

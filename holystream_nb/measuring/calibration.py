@@ -27,7 +27,12 @@ _MOST_TOKENS_PER_S: Final = 1000.0
 
 
 async def calibrate(
-    *, concurrency: int = 16, tokens_per_s: float = 50.0, tokens: int | None = None, answers: int = 2
+    *,
+    concurrency: int = 16,
+    tokens_per_s: float = 50.0,
+    tokens: int | None = None,
+    answers: int = 2,
+    transport: str | Sequence[str] = "sse",
 ) -> Calibration:
     """Measures answers of a simulator of its own, whose true times are known, and compares.
 
@@ -35,10 +40,12 @@ async def calibrate(
     tokens_per_s: of each stream; every token is one event, as it usually is.
     tokens: of each answer; by default as many as come in 0.8 s.
     answers: requests of each stream.
+    transport: "sse" or "ws", or both: each then has half of the requests, and its own error beside that of all.
 
     It takes about `answers` × 1.2 s. Errors are |measured − true|: TTFT against the time from the request's arrival at
-    the simulator to its first output event, E2E against that to the last, gaps against the distances of the events that
-    opened each read. What the machine does to the simulator counts too: the error is never made smaller than it is.
+    the simulator (over a socket: the message's that asks for the turn) to its first output event, E2E against that to
+    the last, gaps against the distances of the events that opened each read. What the machine does to the simulator
+    counts too: the error is never made smaller than it is.
     """
     from ..simulator import Simulator
     from .bench import measure
@@ -48,9 +55,14 @@ async def calibrate(
     tokens = tokens or max(2, round(tokens_per_s * _ANSWER_S))
     suffix = f"#tokens={tokens},rate={tokens_per_s:g}"
     models = tuple(f"simulator:deepseek-v3.2{suffix},first={first}" for first in FIRST_S)
-    repeats = -(-concurrency * answers // len(models))
+    ways = (transport,) if isinstance(transport, str) else tuple(transport)
     plan = Plan(
-        models=models, prompts=("Calibration.",), repeats=repeats, concurrency=concurrency, simulator="simulator"
+        models=models,
+        prompts=("Calibration.",),
+        repeats=-(-concurrency * answers // (len(models) * max(1, len(ways)))),
+        concurrency=concurrency,
+        transport=ways,
+        simulator="simulator",
     )
     simulators = [Simulator(speed=1) for _ in range(plan.workers)]
     try:
@@ -87,6 +99,7 @@ async def like(result: Result) -> Calibration:
     return await calibrate(
         concurrency=max(1, round(result.plan.concurrency or streams(result))),
         tokens_per_s=min(event_rate(result), _MOST_TOKENS_PER_S),
+        transport=result.plan.transports,
     )
 
 
@@ -133,11 +146,13 @@ def errors(trial: Trial, record: Mapping[str, Any]) -> tuple[float, float, list[
 
 
 def _error(trials: Iterable[Trial], urls: Sequence[str]) -> dict[str, list[float]]:
+    """All errors found; those of TTFT also by transport, as `ttft sse`."""
     found: dict[str, list[float]] = {"ttft": [], "e2e": [], "gap": []}
     for trial in trials:
         record = _record(trial.response_id, urls)
         if record is not None and (each := errors(trial, record)) is not None:
             found["ttft"].append(each[0])
+            found.setdefault(f"ttft {trial.transport}", []).append(each[0])
             found["e2e"].append(each[1])
             found["gap"] += each[2]
     return found
@@ -165,6 +180,7 @@ def _calibration(
         p50, p95, p99 = (point(error[name], p) for p in _PERCENTILES)
         return p50, p95, p99
 
+    ways = sorted(name for name in error if name.startswith("ttft "))
     return Calibration(
         concurrency=concurrency,
         workers=workers,
@@ -174,4 +190,5 @@ def _calibration(
         e2e_ms=row("e2e"),
         gap_ms=row("gap") if error["gap"] else None,
         own=own,
+        ttft_ms_by_transport={name.removeprefix("ttft "): row(name) for name in ways} if len(ways) > 1 else {},
     )

@@ -1,4 +1,4 @@
-"""Two models in pairs: is the difference more than noise?"""
+"""Two models, or two transports, in pairs: is the difference more than noise?"""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ class Comparison:
 
 
 def compare(result: Result, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
-    """Model b against model a; `metric` is one of `WORDS`."""
+    """Arm b against arm a; `metric` is one of `WORDS`."""
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
     if a == b:
         raise SetupError(f"{a!r} cannot be compared with itself.")
-    ours, theirs = _figures(result.records, a, metric), _figures(result.records, b, metric)
+    ours, theirs = _figures(result.of(a), metric), _figures(result.of(b), metric)
     both = sorted(ours.keys() & theirs.keys())
     whole = [(x, y) for pair in both if (x := ours[pair]) is not None and (y := theirs[pair]) is not None]
     differences = [y - x for x, y in whole]
@@ -114,12 +114,8 @@ def compare(result: Result, a: str, b: str, metric: str = "ttft_ms") -> Comparis
     )
 
 
-def _figures(records: Sequence[Trial], model: str, metric: str) -> dict[tuple[int, int], float | None]:
-    return {
-        (trial.prompt, trial.repeat): None if trial.error else getattr(trial.timing, metric)
-        for trial in records
-        if trial.model == model
-    }
+def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], float | None]:
+    return {(trial.prompt, trial.repeat): None if trial.error else getattr(trial.timing, metric) for trial in records}
 
 
 def _exponential(logarithms: Quantile) -> Quantile:

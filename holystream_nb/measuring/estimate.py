@@ -60,7 +60,7 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
     output = tokens or OUTPUT_TOKENS
     rows = [[_price(card, prompt, output) for prompt in prompts] for card in cards]
     requests = plan.requests if missing is None else missing
-    warmups = len(plan.models) * plan.warmup * workers if requests else 0
+    warmups = len(plan.arms) * plan.warmup * workers if requests else 0
     return Estimate(
         requests=requests,
         warmups=warmups,

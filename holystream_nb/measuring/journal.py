@@ -72,10 +72,10 @@ def read(path: Path) -> Contents:
     for piece in parts(path):
         rows += _rows(piece)
     lines = [decode(row) for row in dict.fromkeys(rows) if row]
-    trials: dict[tuple[str, int, int], Trial] = {}
+    trials: dict[tuple[str, str, int, int], Trial] = {}
     for line in lines:
         if type(line) is Trial:
-            trials.setdefault((line.model, line.prompt, line.repeat), line)
+            trials.setdefault((line.model, line.transport, line.prompt, line.repeat), line)
     return Contents(
         header=header,
         sessions=(header.session, *(line for line in lines if isinstance(line, Session))),

@@ -43,6 +43,8 @@ def notes(result: Result, contents: Contents) -> list[str]:
     if contents.torn:
         were = "was" if contents.torn == 1 else "were"
         found.append(f"{counted(contents.torn, 'line')} of the file {were} torn, and left out.")
+    if found_elsewhere := _elsewhere(result):
+        found.append(found_elsewhere)
     if any(trial.token_source != USAGE and not trial.error for trial in result.records):
         found.append("≈ Some token counts are output events counted here: the service reported no usage.")
     if any(trial.price_note == "unknown" and not trial.error for trial in result.records):
@@ -58,6 +60,10 @@ def timing_error(calibration: Calibration) -> str:
     """The error in words."""
     figures = ("TTFT", calibration.ttft_ms), ("E2E", calibration.e2e_ms), ("gap", calibration.gap_ms)
     words = " · ".join(f"{name} {' / '.join(digits(value) for value in row)} ms" for name, row in figures if row)
+    if calibration.ttft_ms_by_transport:
+        ways = calibration.ttft_ms_by_transport.items()
+        listed = ", ".join(f"over {way} {' / '.join(digits(value) for value in row)}" for way, row in ways)
+        words += f" · TTFT {listed} ms"
     whose = "of these requests" if calibration.own else "of a run like this one, against the simulator"
     return f"Timing error {whose} (p50 / p95 / p99 of {calibration.requests}): {words}."
 
@@ -84,14 +90,22 @@ def _timing(result: Result) -> list[str]:
 
 def _medians(result: Result, name: str) -> list[float]:
     rows = [
-        [
-            value
-            for trial in result.records
-            if trial.model == model and (value := getattr(trial.timing, name)) is not None
-        ]
-        for model in result.models
+        [value for trial in result.of(arm) if (value := getattr(trial.timing, name)) is not None] for arm in result.arms
     ]
     return [median(row) for row in rows if row]
+
+
+def _elsewhere(result: Result) -> str:
+    """A word about answers that came over another transport than the one that was asked for."""
+    moved = Counter(
+        (trial.transport, trial.transport_used)
+        for trial in result.records
+        if trial.transport_used and trial.transport != "auto"
+    )
+    return " ".join(
+        f"WARNING: {counted(count, 'request')} asked for over {asked} came over {used}: the service opened no socket."
+        for (asked, used), count in moved.items()
+    )
 
 
 def _late(result: Result) -> str | None:

@@ -6,25 +6,31 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from ..errors import SetupError
+from ..reply import TransportChoice
 
 Prompt = str | list[dict[str, Any]]
 
 LIMITS: Final = ("ttft_ms", "tpot_ms", "e2e_s")
+TRANSPORTS: Final = get_args(TransportChoice)
 STREAMS_PER_PROCESS: Final = 100
 """A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
 
 _START_S: Final = 0.010
 _PAUSE_S: Final = 0.025
 _LONG_ANSWER_S: Final = 10.0
+_LATER: Final[dict[str, Any]] = {"reuse": True}
+
+
+_json = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Slot(msgspec.Struct, frozen=True, array_like=True):
-    """One request to make: indices of its model and prompt, its repeat, and when.
+    """One request to make: indices of its model, prompt and transport, its repeat, and when.
 
     `wait_s` is a pause before the request (closed loop), or the time since the slot before it (open loop).
     """
@@ -33,10 +39,11 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
     prompt: int
     repeat: int
     wait_s: float
+    transport: int = 0
 
     @property
-    def id(self) -> tuple[int, int, int]:
-        return self.model, self.prompt, self.repeat
+    def id(self) -> tuple[int, int, int, int]:
+        return self.model, self.prompt, self.repeat, self.transport
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,14 +51,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     models: each `provider:model`.
     prompts: texts, or lists of messages.
-    repeats: requests for each model and prompt.
+    repeats: requests for each model, transport and prompt.
     concurrency: streams at once (closed loop); rate: requests a second (open loop, Poisson). One of the two.
-    warmup: discarded requests for each worker and model before anything counts.
+    warmup: discarded requests for each worker, model and transport before anything counts.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD; None is no limit.
     cache: whether repeats send the very same prompt, so that a service's prompt cache may answer; otherwise each
         repeat has a short prefix of its own.
     retries, timeout (s), parameters, base_url: as for `Client` and its `stream`.
+    transport: one of `TRANSPORTS`, or several.
+    reuse: whether connections are kept from request to request; otherwise each request opens one of its own.
     simulator: "" or how the simulator ran ("simulator ×20"), where one did.
     """
 
@@ -69,24 +78,48 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     parameters: dict[str, Any] = {}
     base_url: str | None = None
-    transport: str = "sse"
+    transport: str | tuple[str, ...] = "sse"
     simulator: str = ""
+    reuse: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.transport, str) and len(self.transport) == 1:
+            # One is one, however it was written: it is the same plan, with the same hash.
+            msgspec.structs.force_setattr(self, "transport", self.transport[0])
         flaw = _flaw(self)
         if flaw:
             raise SetupError(flaw)
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits for everything but `max_cost`: a run that met it is continued with a higher one."""
-        content = msgspec.json.encode(msgspec.structs.replace(self, max_cost=None), order="deterministic")
-        return hashlib.blake2b(content, digest_size=6).hexdigest()
+        """12 hexadecimal digits for everything but `max_cost`: a run that met it is continued with a higher one.
+
+        Fields that came after the first version are left out while they are as it was then: its files go on.
+        """
+        fields = msgspec.structs.asdict(msgspec.structs.replace(self, max_cost=None))
+        kept = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
+        parts = (b'"%s":%s' % (name.encode(), _json(value)) for name, value in kept.items())
+        return hashlib.blake2b(b"{%s}" % b",".join(parts), digest_size=6).hexdigest()
 
     @property
     def requests(self) -> int:
         """How many requests count; warm-ups come on top."""
-        return len(self.models) * len(self.prompts) * self.repeats
+        return len(self.arms) * len(self.prompts) * self.repeats
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return (self.transport,) if isinstance(self.transport, str) else self.transport
+
+    @property
+    def arms(self) -> dict[str, tuple[str, str]]:
+        """What is compared: (model, transport) by its name, which is the model's where there is one transport."""
+        return {
+            self.arm(model, transport): (model, transport) for model in self.models for transport in self.transports
+        }
+
+    def arm(self, model: str, transport: str) -> str:
+        """`provider:model`, or `provider:model · ws`."""
+        return model if len(self.transports) == 1 else f"{model} · {transport}"
 
     @property
     def workers(self) -> int:
@@ -99,16 +132,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         names = [field for field in self.__struct_fields__ if field != "max_cost"]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
-    def messages(self, prompt: int, repeat: int | str) -> list[dict[str, Any]]:
+    def messages(self, prompt: int, repeat: int | str, transport: int = 0) -> list[dict[str, Any]]:
         """What is sent: the prompt, with the prefix of its repeat unless caches may answer.
 
-        All models get the same text for the same prompt and repeat: they are compared in pairs.
+        All models get the same text for the same prompt and repeat: they are compared in pairs. A model asked over a
+        second transport gets another prefix of the same length: it has the first one's text in its cache.
         """
         asked = self.prompts[prompt]
         messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
         if self.cache and isinstance(repeat, int):
             return messages
-        return _prefixed(messages, prefix(self.seed, prompt, repeat))
+        label = f"{repeat} {self.transports[transport]}" if transport else repeat
+        return _prefixed(messages, prefix(self.seed, prompt, label))
+
+
+def connections(plan: Plan) -> list[str]:
+    """What is unusual about a run's connections, in words; of several transports, tables and charts have rows."""
+    found = [] if plan.transport == "sse" or len(plan.transports) > 1 else [f"over {plan.transport}"]
+    return found if plan.reuse else [*found, "a new connection for each request"]
 
 
 def prefix(seed: int, prompt: int, repeat: int | str) -> str:
@@ -117,19 +158,19 @@ def prefix(seed: int, prompt: int, repeat: int | str) -> str:
 
 
 def schedule(plan: Plan) -> list[list[Slot]]:
-    """Every request in order, in blocks: one block is one prompt and repeat, asked of every model.
+    """Every request in order, in blocks: one block is one prompt and repeat, asked of every model over every transport.
 
-    Blocks are in random order, and so are the models in each: models take turns, and what is compared in pairs is
-    asked at nearly the same time.
+    Blocks are in random order, and so are the requests in each: models and transports take turns, and what is compared
+    in pairs is asked at nearly the same time.
     """
     rng = Random(f"schedule {plan.seed}")  # noqa: S311  # an order, not a secret
     pairs = [(prompt, repeat) for prompt in range(len(plan.prompts)) for repeat in range(plan.repeats)]
     rng.shuffle(pairs)
     blocks = []
     for prompt, repeat in pairs:
-        models = list(range(len(plan.models)))
-        rng.shuffle(models)
-        blocks.append([Slot(model, prompt, repeat, _wait(plan, rng)) for model in models])
+        arms = [(model, way) for model in range(len(plan.models)) for way in range(len(plan.transports))]
+        rng.shuffle(arms)
+        blocks.append([Slot(model, prompt, repeat, _wait(plan, rng), way) for model, way in arms])
     return blocks
 
 
@@ -150,7 +191,7 @@ class Share(msgspec.Struct, frozen=True):
     slots: tuple[Slot, ...]
 
 
-def shares(plan: Plan, workers: int, done: Collection[tuple[int, int, int]] = ()) -> list[Share]:
+def shares(plan: Plan, workers: int, done: Collection[tuple[int, int, int, int]] = ()) -> list[Share]:
     """The schedule without what is `done`, dealt to workers: whole blocks, so that pairs stay in one process.
 
     Streams start one after another, about 10 ms apart: replies that begin together end together, and then restart
@@ -216,8 +257,11 @@ def _flaw(plan: Plan) -> str | None:
         return f"There is no limit {', '.join(sorted(unknown))}: limits are {', '.join(LIMITS)}."
     if plan.max_cost is not None and not plan.max_cost > 0:
         return f"max_cost={plan.max_cost}: give US dollars above 0."
-    if plan.transport != "sse":
-        return f"There is no transport {plan.transport!r}: benches run over sse."
+    ways = plan.transports
+    if strange := [way for way in ways if way not in TRANSPORTS]:
+        return f"There is no transport {strange[0]!r}: choose from {', '.join(TRANSPORTS)}."
+    if not ways or len(set(ways)) < len(ways):
+        return f"transport={list(ways)}: name each transport once."
     return None
 
 

@@ -19,6 +19,7 @@ _CONTEXT: Final = (
     "A flock of sheep crosses the river at dawn, and the shepherd counts them as they climb the far bank. "
     "Some stop to graze, some shake the water from their wool, and one looks back. "
 )
+_WORDS: Final = {"sse": "SSE", "ws": "WebSocket"}
 _MODELS: Final = ("gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2")
 
 
@@ -35,18 +36,22 @@ class Preset:
     arguments: Mapping[str, Any]
     columns: tuple[str, ...]
     figures: Mapping[str, Sequence[float]]
-    row: Callable[[Result, str], list[float | None]]
+    row: Callable[[Result, str], Sequence[Any]]
+    called: Callable[[Result, str], str] = Result.label
 
     def table(self, result: Result) -> DataFrame:
-        """The document's columns from a run's trials that succeeded: one row a model (003: a transport)."""
-        return self._frame({result.label(model): self.row(result, model) for model in result.models})
+        """The document's columns from a run's trials that succeeded: one row a model (003: a transport).
+
+        003's figures carry their 95 % intervals, as in `summary()`.
+        """
+        return self._frame({self.called(result, arm): self.row(result, arm) for arm in result.arms})
 
     @property
     def documented(self) -> DataFrame:
         """The figures of the document itself, which nobody could check."""
         return self._frame(self.figures)
 
-    def _frame(self, rows: Mapping[str, Sequence[float | None]]) -> DataFrame:
+    def _frame(self, rows: Mapping[str, Sequence[Any]]) -> DataFrame:
         from pandas import DataFrame
 
         return DataFrame(list(rows.values()), index=list(rows), columns=list(self.columns))
@@ -59,30 +64,31 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def _row_001(result: Result, model: str) -> list[float | None]:
-    rows, gaps = _succeeded(result, model), result.gaps
-    own = gaps[gaps["model"] == model]["gap_ms"]
-    return [_mean(rows["ttft_ms"]), _mean(own), _mean(rows["e2e_s"]), _price(model)]
+def _row_001(result: Result, arm: str) -> list[float | None]:
+    rows, gaps = _succeeded(result, arm), result.gap_rows(arm)["gap_ms"]
+    return [_mean(rows["ttft_ms"]), _mean(gaps), _mean(rows["e2e_s"]), _price(result, arm)]
 
 
-def _row_002(result: Result, model: str) -> list[float | None]:
-    rows, gaps = _succeeded(result, model), result.gaps
-    own = gaps[gaps["model"] == model]["gap_ms"]
-    shown = [float(own.quantile(p)) if len(own) else None for p in (0.5, 0.99)]
-    return [_mean(rows["ttft_ms"]), _mean(rows["decode_tokens_per_s"]), *shown, _price(model)]
+def _row_002(result: Result, arm: str) -> list[float | None]:
+    rows, gaps = _succeeded(result, arm), result.gap_rows(arm)["gap_ms"]
+    shown = [float(gaps.quantile(p)) if len(gaps) else None for p in (0.5, 0.99)]
+    return [_mean(rows["ttft_ms"]), _mean(rows["decode_tokens_per_s"]), *shown, _price(result, arm)]
 
 
-def _row_003(result: Result, model: str) -> list[float | None]:
-    rows = _succeeded(result, model)
-    made = sum(trial.model == model for trial in result.records)
-    p95 = float(rows["ttft_ms"].quantile(0.95)) if len(rows) else None
-    errors = 100 * (made - len(rows)) / made if made else None
-    return [_mean(rows["ttft_ms"]), p95, _mean(rows["e2e_s"]), errors]
+def _row_003(result: Result, arm: str) -> list[Any]:
+    return list(result.summary().loc[arm, ["ttft_mean_ms", "ttft_p95_ms", "e2e_mean_s", "error_rate"]])
 
 
-def _succeeded(result: Result, model: str) -> Any:
-    trials = result.trials
-    return trials[(trials["model"] == model) & (trials["error"] == "")]
+def _transport(result: Result, arm: str) -> str:
+    """An arm as 003 calls it; with its model where there are several."""
+    model, transport = result.plan.arms[arm]
+    word = _WORDS.get(transport, transport)
+    return word if len(result.models) == 1 else f"{result.label(model)} · {word}"
+
+
+def _succeeded(result: Result, arm: str) -> Any:
+    rows = result.rows(arm)
+    return rows[rows["error"] == ""]
 
 
 def _mean(values: Any) -> float | None:
@@ -90,9 +96,9 @@ def _mean(values: Any) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _price(model: str) -> float | None:
+def _price(result: Result, arm: str) -> float | None:
     """USD per 1M output tokens, by the card of the model's provider."""
-    provider, name = select(model)
+    provider, name = select(result.plan.arms[arm][0])
     output = price_card(provider, name.partition("#")[0]).output
     return None if output is None else float(output)
 
@@ -148,14 +154,16 @@ PRESETS: Final[Mapping[str, Preset]] = {
             "Mean and p95 TTFT, whole answer and error rate of a transport, under the same load",
             {
                 "models": ("deepseek-v3.2",),
-                "prompts": ("A customer asks where the parcel is. Answer in two sentences.",),
+                "prompts": ("What is your return policy for electronics?",),
                 "repeats": 100,
                 "concurrency": 10,
                 "max_tokens": 120,
+                "transport": ("sse", "ws"),
             },
             ("mean TTFT (ms)", "p95 TTFT (ms)", "mean E2E (s)", "errors (%)"),
             {"SSE": (287, 412, 1.84, 0.12), "WebSocket": (241, 389, 1.79, 0.89)},
             _row_003,
+            _transport,
         ),
     )
 }

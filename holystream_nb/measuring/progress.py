@@ -74,16 +74,16 @@ def shown(file: Path) -> str:
 
 
 def rows(tally: Tally) -> list[list[str]]:
-    """A row a model, in the words of `COLUMNS`: TTFT and decode tok/s are medians of its latest requests."""
+    """A row an arm, in the words of `COLUMNS`: TTFT and decode tok/s are medians of its latest requests."""
     return [
         [
-            model.label,
-            f"{model.done:,} of {model.planned:,}",
-            f"{model.failed:,}",
-            "–" if model.ttft_ms is None else f"{model.ttft_ms:,.0f}",
-            "–" if model.tokens_per_s is None else f"{model.tokens_per_s:,.1f}",
+            part.label,
+            f"{part.done:,} of {part.planned:,}",
+            f"{part.failed:,}",
+            "–" if part.ttft_ms is None else f"{part.ttft_ms:,.0f}",
+            "–" if part.tokens_per_s is None else f"{part.tokens_per_s:,.1f}",
         ]
-        for model in tally.models.values()
+        for part in tally.parts.values()
     ]
 
 
@@ -151,7 +151,7 @@ class _Terminal(_Shown):
         super().begin(tally, expected, stop)
         self._overwrites = sys.stdout.isatty()
         self._next = time.monotonic() + _TERMINAL_S
-        print(printable(f"{', '.join(tally.models)}: {self.title}"), flush=True)
+        print(printable(f"{', '.join(tally.parts)}: {self.title}"), flush=True)
         self.update()
 
     def _draw(self, tally: Tally) -> None:

@@ -64,11 +64,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     `usd` and `cny` are exact decimals; `price_note` is "" for a real price. Of a pair whose answers were compared, the
     later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
     answer, where keeping it was asked for.
+    `transport` is the one that was asked for, `transport_used` the one that brought the answer where it was another.
     """
 
     model: str
     prompt: int
     repeat: int
+    transport: str = "sse"
+    transport_used: str = ""
     session: int = 0
     worker: int = 0
     stream: int = 0
@@ -140,7 +143,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
     `ttft_ms`, `e2e_ms` and `gap_ms` each hold the three; `gap_ms` is None where every answer came in one read.
     `requests` is how many were compared; `tokens_per_s` the rate of each stream; `own` whether these are the run's own
-    requests (to a simulator) or a run like it.
+    requests (to a simulator) or a run like it. `ttft_ms_by_transport` has TTFT's three for each transport of several.
     """
 
     concurrency: float
@@ -151,6 +154,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     e2e_ms: tuple[float, float, float]
     gap_ms: tuple[float, float, float] | None
     own: bool = False
+    ttft_ms_by_transport: dict[str, tuple[float, float, float]] = {}  # msgspec copies it
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):

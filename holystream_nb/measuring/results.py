@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "model",
+    "transport",
     "prompt",
     "repeat",
     "error",
@@ -47,6 +48,7 @@ COLUMNS: Final = (
     "characters",
     "bytes",
     "retries",
+    "transport_used",
     "cost_usd",
     "cost_cny",
     "price_note",
@@ -61,13 +63,15 @@ COLUMNS: Final = (
 )
 """One row a request:
 
-model `provider:model` · prompt, repeat: what was asked; two models' rows with the same are a pair
+model `provider:model` · transport: what was asked for: sse, ws or auto · prompt, repeat: what was asked; two models'
+or transports' rows with the same are a pair
 error: "" or its class · at_s: the call's start, after the run's first · scheduled_s: the intended one (open loop)
 lag_ms, queue_ms, connect_ms, ttft_ms, ttfa_ms, e2e_s, e2e_scheduled_s, tpot_ms, decode_tokens_per_s,
 e2e_tokens_per_s: as `timing` defines them · characters_per_s: characters of text and reasoning / E2E
 gap_p50_ms, gap_p99_ms, gap_max_ms: of this request's own gaps
 output_tokens (reasoning included), reasoning_tokens, prompt_tokens (cached included), cached_tokens
 token_source: usage (the service's count) or events (counted here, ≈) · bytes (B) · retries
+transport_used: which brought the answer: sse or ws
 cost_usd, cost_cny: exact Decimals, None where unknown; price_note: "" for a real price
 meets_limits: whether it kept all stated limits; None if none are stated · response_id: the service's own
 """
@@ -91,9 +95,7 @@ class Result:
 
     def __repr__(self) -> str:
         failed = sum(bool(trial.error) for trial in self.records)
-        return (
-            f"<Result {', '.join(self.models)}: {len(self.records)} of {self.plan.requests} requests, {failed} failed>"
-        )
+        return f"<Result {', '.join(self.arms)}: {len(self.records)} of {self.plan.requests} requests, {failed} failed>"
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
@@ -102,6 +104,28 @@ class Result:
     def models(self) -> tuple[str, ...]:
         """Models in the plan's order, each `provider:model`."""
         return self.plan.models
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """What is compared: the models, or `provider:model · transport` for each where there are several transports."""
+        return tuple(self.plan.arms)
+
+    def of(self, arm: str) -> list[Trial]:
+        """The records of an arm."""
+        model, transport = self.plan.arms[arm]
+        return [trial for trial in self.records if trial.model == model and trial.transport == transport]
+
+    def rows(self, arm: str) -> DataFrame:
+        """The rows of an arm in `trials`."""
+        return self._only(self.trials, arm)
+
+    def gap_rows(self, arm: str) -> DataFrame:
+        """The rows of an arm in `gaps`."""
+        return self._only(self.gaps, arm)
+
+    def _only(self, frame: DataFrame, arm: str) -> DataFrame:
+        model, transport = self.plan.arms[arm]
+        return frame[(frame["model"] == model) & (frame["transport"] == transport)]
 
     @property
     def missing(self) -> int:
@@ -125,7 +149,7 @@ class Result:
 
     @cached_property
     def gaps(self) -> DataFrame:
-        """One row a gap of the requests that succeeded: model, prompt, repeat, index, at_s, gap_ms, events.
+        """One row a gap of the requests that succeeded: model, transport, prompt, repeat, index, at_s, gap_ms, events.
 
         at_s is the gap's end, since sent; events is how many output events the read brought that ended it.
         """
@@ -139,25 +163,30 @@ class Result:
             for index, gap in enumerate(trial.reads[1:], 1):
                 at_s = (stamps[index] - (trial.sent or 0)) / 1e9
                 events = trial.events[index] if trial.events else 1
-                rows.append((trial.model, trial.prompt, trial.repeat, index, at_s, gap / 1e6, events))
-        return DataFrame(rows, columns=["model", "prompt", "repeat", "index", "at_s", "gap_ms", "events"])
+                asked = trial.model, trial.transport, trial.prompt, trial.repeat
+                rows.append((*asked, index, at_s, gap / 1e6, events))
+        columns = ["model", "transport", "prompt", "repeat", "index", "at_s", "gap_ms", "events"]
+        return DataFrame(rows, columns=columns)
 
-    def model(self, name: str) -> str:
-        """The `provider:model` of a name that may lack its provider; SetupError names the known ones."""
-        found = [model for model in self.models if name in (model, model.partition(":")[2])]
+    def arm(self, name: str) -> str:
+        """The arm that a name means: its label, a model or a transport where that is enough; SetupError names all.
+
+        `simulator:deepseek-v3.2 · ws` is also `deepseek-v3.2 · ws`, `deepseek-v3.2 ws`, and `ws` if there is one model.
+        """
+        found = [arm for arm, (model, way) in self.plan.arms.items() if name in _names(model, way)]
         if len(found) == 1:
             return found[0]
         raise SetupError(
-            f"{name!r} is {'several' if found else 'none'} of this run's models: {', '.join(self.models)}."
+            f"{name!r} is {'several' if found else 'none'} of what was compared here: {', '.join(self.arms)}."
         )
 
-    def label(self, model: str) -> str:
-        """A model's name for a table or a chart: without its provider where all have the same."""
+    def label(self, arm: str) -> str:
+        """An arm's name for a table or a chart: without its provider where all have the same."""
         providers = {each.partition(":")[0] for each in self.models}
-        return model.partition(":")[2] if len(providers) == 1 else model
+        return arm.partition(":")[2] if len(providers) == 1 else arm
 
     def summary(self, *, adjusted: bool = False) -> DataFrame:
-        """One row a model; see `summary.summary`. With `adjusted`, failures count as +∞ in TTFT, TTFA and E2E."""
+        """One row an arm; see `summary.summary`. With `adjusted`, failures count as +∞ in TTFT, TTFA and E2E."""
         from .summary import summary
 
         return summary(self, adjusted=adjusted)
@@ -169,10 +198,13 @@ class Result:
         return throughput(self)
 
     def compare(self, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
-        """Two models in pairs: same prompt, same repeat, nearly the same time. Its text says what it means."""
+        """Two models or transports in pairs: same prompt and repeat, nearly the same time. Its text says what it means.
+
+        a, b: names of models, of transports ("sse", "ws") if there is one model, or labels (see `arm`).
+        """
         from .comparison import compare
 
-        return compare(self, self.model(a), self.model(b), metric)
+        return compare(self, self.arm(a), self.arm(b), metric)
 
     def to_markdown(self) -> str:
         """The summary as a table, with what to know below it."""
@@ -204,6 +236,12 @@ def load(path: str | Path) -> Any:
     return Result(read(path), path)
 
 
+def _names(model: str, transport: str) -> list[str]:
+    """All that an arm may be called."""
+    models = (model, model.partition(":")[2])
+    return [transport, *models, *(f"{each}{between}{transport}" for each in models for between in (" · ", " "))]
+
+
 def good(trial: Trial, timing: Timing, limits: Mapping[str, float]) -> bool:
     """Whether a request meets all limits; a failure does not, nor one whose figure is unknown."""
     if trial.error:
@@ -233,6 +271,7 @@ def _row(trial: Trial, at_s: float, limits: Mapping[str, float]) -> dict[str, An
     e2e_s = timing.e2e_s
     return {
         "model": trial.model,
+        "transport": trial.transport,
         "prompt": trial.prompt,
         "repeat": trial.repeat,
         "error": trial.error,
@@ -260,6 +299,7 @@ def _row(trial: Trial, at_s: float, limits: Mapping[str, float]) -> dict[str, An
         "characters": trial.characters,
         "bytes": trial.bytes,
         "retries": trial.retries,
+        "transport_used": trial.transport_used or trial.transport,
         "cost_usd": trial.usd,
         "cost_cny": trial.cny,
         "price_note": trial.price_note,

@@ -2,7 +2,8 @@
 
 Order-statistic intervals (`scipy.stats.quantile_test`) need no shape of the distribution and cover at least 95 %; where
 the sample is too small for one there is no number. Only gaps, which are pooled over requests, are bootstrapped: by
-resampling requests, because the gaps of one request belong together.
+resampling requests, because the gaps of one request belong together. A mean has Student's t, which needs the sample to
+be large, and a share (of errors) the exact interval of Clopper and Pearson, which covers at least 95 % at any size.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CONFIDENCE: Final = 0.95
 RESAMPLES: Final = 999
 _CLUSTERS: Final = 20
+_FOR_A_MEAN: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,26 @@ class Quantile:
         if self.value is None or self.low is None or self.high is None:
             return self
         return Quantile(self.p, self.value * factor, self.low * factor, self.high * factor, self.n, self.needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean or a share of a sample with its 95 % interval; the three are None where `n` < `needed`."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    needed: int
+
+    @property
+    def is_known(self) -> bool:
+        return self.value is not None
+
+    def __str__(self) -> str:
+        if self.value is None or self.low is None or self.high is None:
+            return "n too small" if self.n else "none"
+        return f"{digits(self.value)} ({digits(self.low)} to {digits(self.high)})"
 
 
 def needed(p: float, confidence: float = CONFIDENCE) -> int:
@@ -91,6 +113,36 @@ def point(values: ArrayLike, p: float) -> float:
 
 def median(values: ArrayLike) -> Quantile:
     return quantile(values, 0.5)
+
+
+def mean(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """The mean of at least 30 independent values with Student's t interval. NaN is left out.
+
+    It covers what a percentile bootstrap covers, or more: by 20,000 samples of 30, 94 % for log-normal values as the
+    documents' TTFT scatter (s = 0.24), 91 % for s = 0.8. It cannot know of rare stalls that the sample has not met;
+    where they matter, read p95 and p99.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    sample = np.asarray(values, dtype=float)
+    sample = sample[~np.isnan(sample)]
+    count = len(sample)
+    if count < _FOR_A_MEAN:
+        return Interval(None, None, None, count, _FOR_A_MEAN)
+    value = float(sample.mean())
+    half = float(t.ppf((1 + confidence) / 2, count - 1) * sample.std(ddof=1) / math.sqrt(count))
+    return Interval(value, value - half, value + half, count, _FOR_A_MEAN)
+
+
+def share(count: int, of: int, confidence: float = CONFIDENCE) -> Interval:
+    """The share of so many in so many, in %, with the exact interval of Clopper and Pearson."""
+    from scipy.stats import binomtest
+
+    if not of:
+        return Interval(None, None, None, 0, 1)
+    exact = binomtest(count, of).proportion_ci(confidence, method="exact")
+    return Interval(100 * count / of, 100 * float(exact.low), 100 * float(exact.high), of, 1)
 
 
 def pooled(groups: Sequence[Sequence[float]], ps: Sequence[float], *, seed: int = 0) -> list[Quantile]:

@@ -1,4 +1,4 @@
-"""Per model: what it did, how sure that is, what it cost."""
+"""Per model and transport: what it did, how sure that is, what it cost."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ..live.harmless import plain_line
+from .plan import connections
 from .record import Trial
 from .results import good
-from .statistics import Quantile, pooled, quantile
+from .statistics import Interval, Quantile, mean, pooled, quantile, share
 from .throughput import span_s, throughput
 from .words import counted, digits
 
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 WORDS: Final = {
     "n": "n",
     "errors": "errors",
+    "error_rate": "error rate (%)",
+    "connect_p50_ms": "connect p50 (ms)",
+    "ttft_mean_ms": "TTFT mean (ms)",
     "ttft_p50_ms": "TTFT p50 (ms)",
     "ttft_p95_ms": "TTFT p95 (ms)",
     "ttft_p99_ms": "TTFT p99 (ms)",
     "ttfa_p50_ms": "TTFA p50 (ms)",
+    "e2e_mean_s": "E2E mean (s)",
     "e2e_p50_s": "E2E p50 (s)",
     "gap_p50_ms": "gap p50 (ms)",
     "gap_p99_ms": "gap p99 (ms)",
@@ -45,25 +50,26 @@ WORDS: Final = {
 
 
 def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
-    """One row a model (index: `provider:model`), columns as in `WORDS`.
+    """One row an arm (index: `provider:model`, or `provider:model · transport` of several), columns as in `WORDS`.
 
     n counts all requests, errors those that failed. Percentiles are `Quantile`s with 95 % intervals, of the requests
-    that succeeded; with `adjusted`, failures count as +∞ in TTFT, TTFA and E2E. Rates are medians over requests. Gap
-    percentiles are pooled over requests. goodput_per_s: requests that met all limits / the run's span; None without
-    limits. usd_per_request: mean over the requests that brought output and whose cost is known, as a Decimal;
-    usd_per_1m_tokens: the sum of those / their prompt and output tokens together.
+    that succeeded; with `adjusted`, failures count as +∞ in TTFT, TTFA and E2E. Means have 95 % intervals by Student's
+    t, error_rate the exact one (Clopper and Pearson). Rates are medians over requests. Gap percentiles are pooled over
+    requests. goodput_per_s: requests that met all limits / the run's span; None without limits. usd_per_request: mean
+    over the requests that brought output and whose cost is known, as a Decimal; usd_per_1m_tokens: the sum of those /
+    their prompt and output tokens together.
     """
     from pandas import DataFrame
 
     span = span_s(result)
-    rows = [_row(result, model, span, adjusted) for model in result.models]
-    return DataFrame(rows, index=list(result.models), columns=list(WORDS))
+    rows = [_row(result, arm, span, adjusted) for arm in result.arms]
+    return DataFrame(rows, index=list(result.arms), columns=list(WORDS))
 
 
 def to_markdown(result: Result) -> str:
-    """The summary, a column a model, and below it the run and what to know before believing it."""
+    """The summary, a column an arm, and below it the run and what to know before believing it."""
     frame = summary(result)
-    head = ["", *(_cell(result.label(model)) for model in frame.index)]
+    head = ["", *(_cell(result.label(arm)) for arm in frame.index)]
     lines = [_line(head), _line(["---", *("---:" for _ in frame.index)])]
     for column, words in WORDS.items():
         cells = [_text(value) for value in frame[column]]
@@ -72,7 +78,7 @@ def to_markdown(result: Result) -> str:
     plan = result.plan
     load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
     figures = throughput(result)
-    parts = [f"{counted(len(plan.prompts), 'prompt')} × {plan.repeats}", load, f"seed {plan.seed}"]
+    parts = [f"{counted(len(plan.prompts), 'prompt')} × {plan.repeats}", load, *connections(plan), f"seed {plan.seed}"]
     if (rate := figures["system_tokens_per_s"]) is not None:
         parts.append(f"system {digits(rate)} tok/s")
     lines += ["", _cell(" · ".join(parts)), ""]
@@ -80,8 +86,8 @@ def to_markdown(result: Result) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _row(result: Result, model: str, span: float, adjusted: bool) -> dict[str, Any]:
-    trials = [trial for trial in result.records if trial.model == model]
+def _row(result: Result, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
+    trials = result.of(arm)
     timings = [(trial, trial.timing) for trial in trials]
     succeeded = [timing for trial, timing in timings if not trial.error]
     failures = [float("inf")] * (len(trials) - len(succeeded)) if adjusted else []
@@ -90,6 +96,9 @@ def _row(result: Result, model: str, span: float, adjusted: bool) -> dict[str, A
         known = [value for timing in succeeded if (value := getattr(timing, name)) is not None]
         return quantile([*known, *extra], p)
 
+    def average(name: str) -> Interval:
+        return mean([value for timing in succeeded if (value := getattr(timing, name)) is not None])
+
     gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99), seed=result.plan.seed)
     limits = result.plan.limits
     kept = sum(good(trial, timing, limits) for trial, timing in timings)
@@ -97,10 +106,14 @@ def _row(result: Result, model: str, span: float, adjusted: bool) -> dict[str, A
     return {
         "n": len(trials),
         "errors": len(trials) - len(succeeded),
+        "error_rate": share(len(trials) - len(succeeded), len(trials)),
+        "connect_p50_ms": percentile("connect_ms"),
+        "ttft_mean_ms": average("ttft_ms"),
         "ttft_p50_ms": percentile("ttft_ms", 0.5, failures),
         "ttft_p95_ms": percentile("ttft_ms", 0.95, failures),
         "ttft_p99_ms": percentile("ttft_ms", 0.99, failures),
         "ttfa_p50_ms": percentile("ttfa_ms", 0.5, failures),
+        "e2e_mean_s": average("e2e_s"),
         "e2e_p50_s": percentile("e2e_s", 0.5, failures),
         "gap_p50_ms": gap_p50,
         "gap_p99_ms": gap_p99,

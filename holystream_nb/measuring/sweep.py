@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "model",
+    "transport",
     "concurrency",
     "n",
     "errors",
@@ -37,7 +39,7 @@ _PER_CLIENT: Final = 3
 
 @dataclass(frozen=True)
 class Sweep:
-    """A Result for each model and concurrency; `path` is the folder of their files."""
+    """A Result for each model, transport and concurrency; `path` is the folder of their files."""
 
     results: tuple[Result, ...]
     path: Path
@@ -49,23 +51,38 @@ class Sweep:
     def models(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(result.models[0] for result in self.results))
 
-    def of(self, model: str) -> list[Result]:
-        """A model's results, by rising concurrency; `model` may lack its provider."""
-        found = [result for result in self.results if model in (result.models[0], result.models[0].partition(":")[2])]
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """What is compared: the models, or `provider:model · transport` for each where there are several transports."""
+        return tuple(dict.fromkeys(self._arm(result) for result in self.results))
+
+    def _arm(self, result: Result) -> str:
+        several = len({each.plan.transports for each in self.results}) > 1
+        return f"{result.models[0]} · {result.plan.transports[0]}" if several else result.models[0]
+
+    def of(self, arm: str) -> list[Result]:
+        """An arm's results, by rising concurrency; the name may lack its provider."""
+        found = [result for result in self.results if arm in (name := self._arm(result), name.partition(":")[2])]
         return sorted(found, key=lambda result: result.plan.concurrency or 0)
 
     def table(self) -> DataFrame:
         """One row a run (`COLUMNS`): TTFT and decode tok/s as `Quantile`s, rates as `Result.throughput` has them."""
         from pandas import DataFrame
 
-        rows = [_row(result) for model in self.models for result in self.of(model)]
+        rows = [_row(result) for arm in self.arms for result in self.of(arm)]
         return DataFrame(rows, columns=list(COLUMNS))
 
-    def knee(self, model: str) -> int | None:
-        """The concurrency past which more load brings this model little more system tok/s; see `knee`."""
+    def rows(self, arm: str) -> DataFrame:
+        """The rows of an arm in `table()`."""
+        from pandas import DataFrame
+
+        return DataFrame([_row(result) for result in self.of(arm)], columns=list(COLUMNS))
+
+    def knee(self, arm: str) -> int | None:
+        """The concurrency past which more load brings this arm little more system tok/s; see `knee`."""
         points = [
             (result.plan.concurrency or 0, rate)
-            for result in self.of(model)
+            for result in self.of(arm)
             if (rate := result.throughput()["system_tokens_per_s"]) is not None
         ]
         return knee(points)
@@ -79,9 +96,10 @@ async def sweep(
     repeats: int | None = None,
     max_cost: Any = None,
     path: str | Path | None = None,
+    transport: str | Sequence[str] = "sse",
     **options: Any,
 ) -> Sweep:
-    """One closed-loop bench for each model and concurrency, models apart: their throughputs must not mix.
+    """One closed-loop bench for each model, transport and concurrency, all apart: their throughputs must not mix.
 
     repeats: by default so many that each client makes three requests; never fewer than two.
     max_cost: USD of each single bench.
@@ -94,11 +112,13 @@ async def sweep(
     named = [models] if isinstance(models, str) else list(models)
     folder = _folder(path)
     results = []
-    for model in named:
+    ways = [transport] if isinstance(transport, str) else list(transport)
+    for model, way in product(named, ways):
         for concurrency in sorted(set(concurrencies)):
             least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked)))
             label = addresses.full(model, options.get("base_url"))
-            file = folder / f"{_file_name(label)}-{concurrency}.jsonl"
+            kind = "" if way == "sse" else f"-{way}"
+            file = folder / f"{_file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()
             result = await bench(
                 model,
@@ -108,6 +128,7 @@ async def sweep(
                 max_cost=max_cost,
                 path=None if begun else file,
                 resume=file if begun else None,
+                transport=way,
                 **options,
             )
             results.append(result)
@@ -147,6 +168,7 @@ def _row(result: Result) -> dict[str, Any]:
     rates = [rate for timing in succeeded if (rate := timing.decode_tokens_per_s) is not None]
     return {
         "model": result.models[0],
+        "transport": result.plan.transports[0],
         "concurrency": result.plan.concurrency,
         "n": len(result.records),
         "errors": len(result.records) - len(succeeded),

@@ -15,8 +15,8 @@ _RECENT = 200
 
 
 @dataclass(slots=True)
-class Model:
-    """One model's part: `ttfts` (ms) and `rates` (decode tok/s) are its latest 200."""
+class Part:
+    """One arm's part of a run: `ttfts` (ms) and `rates` (decode tok/s) are its latest 200."""
 
     label: str
     planned: int
@@ -39,7 +39,8 @@ class Tally:
 
     def __init__(self, plan: Plan, *, clock: Callable[[], float] = time.monotonic) -> None:
         each = len(plan.prompts) * plan.repeats
-        self.models = {model: Model(model, each) for model in plan.models}
+        self.parts = {arm: Part(arm, each) for arm in plan.arms}
+        self._arm = plan.arm
         self.planned = plan.requests
         self.usd: Decimal | None = Decimal(0)
         self.simulated = True
@@ -63,14 +64,14 @@ class Tally:
         if self._first is None:
             self._first = self._clock()
             self.state = "running"
-        model = self.models[record.model]
-        model.done += 1
-        model.failed += bool(record.error)
+        part = self.parts[self._arm(record.model, record.transport)]
+        part.done += 1
+        part.failed += bool(record.error)
         timing = record.timing
         if timing.ttft_ms is not None:
-            model.ttfts = [*model.ttfts[1 - _RECENT :], timing.ttft_ms]
+            part.ttfts = [*part.ttfts[1 - _RECENT :], timing.ttft_ms]
         if timing.decode_tokens_per_s is not None:
-            model.rates = [*model.rates[1 - _RECENT :], timing.decode_tokens_per_s]
+            part.rates = [*part.rates[1 - _RECENT :], timing.decode_tokens_per_s]
 
     def resume(self) -> None:
         """What was added so far is of an earlier session: the time left is judged by what comes now."""
@@ -79,11 +80,11 @@ class Tally:
 
     @property
     def done(self) -> int:
-        return sum(model.done for model in self.models.values())
+        return sum(part.done for part in self.parts.values())
 
     @property
     def failed(self) -> int:
-        return sum(model.failed for model in self.models.values())
+        return sum(part.failed for part in self.parts.values())
 
     @property
     def elapsed_s(self) -> float:

@@ -14,19 +14,20 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from ..client import Client
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
-from ..events import Finish, OtherChoice, Usage
+from ..events import Finish, OtherChoice, ToolCallEnd, Usage
 from ..providers import select
-from ..reply import Reply
+from ..reply import Reply, TransportChoice
 from .budget import Budget
 from .journal import Log
 from .plan import Plan, Share, Slot
@@ -37,7 +38,7 @@ CLEAN: Final = frozenset({"truncated", "interrupted", "stopped", ""})
 """Finish reasons of an answer that is not whole."""
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
-_NOT_OUTPUT: Final = (Usage, Finish, OtherChoice)
+_NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
 _TOO_DEAR: Final = HolystreamError("The request was not sent: it would pass max_cost.")
 
 
@@ -98,31 +99,35 @@ class Worker:
     def _client(self, provider: str) -> Client:
         address = self._job.addresses.get(provider, Address())
         key = address.key or (os.environ.get(address.key_variable) if address.key_variable else None)
-        streams = len(self._job.share.starts) or 200
+        # Each stream may leave a connection of each transport behind, and a full pool would close them.
+        connections = (len(self._job.share.starts) or 200) * len(self._plan.transports)
         return Client(
             provider,
             base_url=address.base_url,
             api_key=key,
             retries=self._plan.retries,
-            pool="low" if streams <= 10 else "medium" if streams <= 50 else "high",
+            pool="low" if connections < 10 else "medium" if connections < 50 else "high",
         )
 
-    async def warm_up(self, warmed: set[int]) -> Ready:
-        """One request, or as many as the plan says, for each model of the share that is not `warmed`, side by side."""
+    async def warm_up(self, warmed: set[tuple[int, int]]) -> Ready:
+        """One request, or as many as the plan says, for each arm of the share that is not `warmed`, side by side.
+
+        An arm is the index of a model and that of a transport.
+        """
         share = self._job.share
-        models = sorted({slot.model for slot in share.slots} - warmed)
-        for error in await asyncio.gather(*(self._warm(model) for model in models)):
+        arms = sorted({(slot.model, slot.transport) for slot in share.slots} - warmed)
+        for error in await asyncio.gather(*(self._warm(*arm) for arm in arms)):
             if isinstance(error, _HOPELESS):
                 return Ready(share.worker, type(error).__name__, str(error))
-        warmed.update(models)
+        warmed.update(arms)
         return Ready(share.worker)
 
-    async def _warm(self, model: int) -> HolystreamError | None:
-        """One model's warm-ups; the last one's error, which ends them where nothing can follow it."""
+    async def _warm(self, model: int, transport: int) -> HolystreamError | None:
+        """One arm's warm-ups; the last one's error, which ends them where nothing can follow it."""
         error: HolystreamError | None = None
         for number in range(self._plan.warmup):
             text = f"warm-up {self._job.session} {self._job.share.worker} {number} {model}"
-            error = await self._ask(Warmup, Slot(model, 0, -1 - number, 0.0), text, stream=0)
+            error = await self._ask(Warmup, Slot(model, 0, -1 - number, 0.0, transport), text, stream=0)
             if isinstance(error, _HOPELESS):
                 break
         return error
@@ -214,13 +219,21 @@ class Worker:
     ) -> tuple[Reply, HolystreamError | None, list[int]]:
         """The reply, its error, and how many output events each distinct read brought."""
         provider, model = self._chosen[slot.model]
-        messages = self._plan.messages(slot.prompt, repeat)
+        messages = self._plan.messages(slot.prompt, repeat, slot.transport)
         events: list[int] = []
         last = -1
         error: HolystreamError | None = None
-        async with self._clients[provider.name].stream(
-            messages, model=model, timeout=self._plan.timeout, scheduled=scheduled, **self._plan.parameters
-        ) as stream:
+        async with (
+            self._connected(provider.name) as client,
+            client.stream(
+                messages,
+                model=model,
+                transport=cast(TransportChoice, self._plan.transports[slot.transport]),
+                timeout=self._plan.timeout,
+                scheduled=scheduled,
+                **self._plan.parameters,
+            ) as stream,
+        ):
             try:
                 async for event in stream:
                     if isinstance(event, _NOT_OUTPUT):
@@ -234,6 +247,15 @@ class Worker:
                 error = exc
         return stream.reply, error, events
 
+    @asynccontextmanager
+    async def _connected(self, provider: str) -> AsyncIterator[Client]:
+        """The provider's client with its connections, or a new one that has none yet."""
+        if self._plan.reuse:
+            yield self._clients[provider]
+        else:
+            async with self._client(provider) as client:
+                yield client
+
     def _fields(
         self, slot: Slot, reply: Reply, error: HolystreamError | None, events: list[int], *, stream: int
     ) -> dict[str, Any]:
@@ -245,10 +267,13 @@ class Worker:
         reads = [read - origin for read in timing.reads]
         word, message = _outcome(reply, error)
         free = _is_free(reply, error)
+        transport = self._plan.transports[slot.transport]
         return {
             "model": self._plan.models[slot.model],
             "prompt": slot.prompt,
             "repeat": slot.repeat,
+            "transport": transport,
+            "transport_used": "" if reply.transport == transport else reply.transport,
             "session": self._job.session,
             "worker": self._job.share.worker,
             "stream": stream,

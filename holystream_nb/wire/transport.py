@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import httpcore2
@@ -117,8 +119,7 @@ class _Pool(httpx2.AsyncBaseTransport):
     def _pool(self, scheme: str, proxy: str | None) -> httpcore2.AsyncConnectionPool:
         if (scheme, proxy) not in self._pools:
             self._pools[scheme, proxy] = httpcore2.AsyncConnectionPool(
-                # Reading the certificates takes some 20 ms: only where they are used.
-                ssl_context=httpx2.create_ssl_context() if scheme == "https" else None,
+                ssl_context=_certificates() if scheme == "https" else None,
                 proxy=None if proxy is None else _proxy(proxy),
                 max_connections=self._connections,
                 max_keepalive_connections=self._keepalive,
@@ -130,6 +131,12 @@ class _Pool(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         for pool in self._pools.values():
             await pool.aclose()
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Reading them takes some 20 ms, in which no stream is read: only where they are used, and once a process."""
+    return httpx2.create_ssl_context()
 
 
 def _proxy_for(url: httpx2.URL) -> str | None:

@@ -13,7 +13,16 @@ from holystream_nb import __version__
 
 from .figures import table
 
-BENCHMARKS = ("client_cost", "load_time", "start_to_wire", "memory", "kernel_memory", "paint_lag", "page_memory")
+BENCHMARKS = (
+    "client_cost",
+    "transport_cost",
+    "load_time",
+    "start_to_wire",
+    "memory",
+    "kernel_memory",
+    "paint_lag",
+    "page_memory",
+)
 LIBRARIES = ("httpx2", "httpcore2", "msgspec", "openai", "ipython", "ipykernel")
 
 

@@ -6,6 +6,7 @@ wakes the event loop, and that costs many times more than what any client does w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from holystream_nb import Simulator
@@ -21,8 +22,8 @@ CLIENTS: Final = {"ours": "holystream_nb", "raw": "httpx2 aiter_raw + msgspec", 
 
 def measure() -> list[Figure]:
     with Simulator(speed=None) as simulator:
-        ours, raw, openai = _costs(simulator.url, UNPACED, "max", 7)
-        paced = _costs(simulator.url, PACED, str(RATE), 3)
+        ours, raw, openai = costs(CLIENTS, simulator.url, UNPACED, "max", 7)
+        paced = costs(CLIENTS, simulator.url, PACED, str(RATE), 3)
     return [
         ours,
         raw,
@@ -35,9 +36,10 @@ def measure() -> list[Figure]:
     ]
 
 
-def _costs(url: str, chunks: int, rate: str, count: int) -> list[Figure]:
+def costs(clients: Mapping[str, str], url: str, chunks: int, rate: str, count: int) -> list[Figure]:
+    """CPU time a chunk (µs) of each of these clients: modules of `readers`, and what to call them."""
     model = f"gpt-4.1#tokens={chunks},numbered,rate={rate}"
-    variants = {client: ("-m", "tests.bench.readers", client, url, model, "cpu_ns") for client in CLIENTS}
+    variants = {client: ("-m", "tests.bench.readers", client, url, model, "cpu_ns") for client in clients}
     characters = sum(len(f"{i} ") for i in range(chunks))
     figures = []
     for client, results in rounds(variants, count).items():
@@ -47,5 +49,5 @@ def _costs(url: str, chunks: int, rate: str, count: int) -> list[Figure]:
                 raise RuntimeError(f"{client} saw {seen} chunks and characters of {(chunks, characters)}.")
         pace = "" if rate == "max" else f", {int(rate):,} chunks/s"
         cost = tuple(result["cpu_ns"] / chunks / 1e3 for result in results)
-        figures.append(Figure(f"{CLIENTS[client]}, {chunks:,} chunks{pace}", cost, "µs"))
+        figures.append(Figure(f"{clients[client]}, {chunks:,} chunks{pace}", cost, "µs"))
     return figures

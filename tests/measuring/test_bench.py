@@ -85,6 +85,7 @@ async def test_warm_ups_are_kept_apart(run: Run) -> None:
     assert len(result.trials) == 8
 
 
+@pytest.mark.slow
 async def test_no_more_streams_run_than_were_asked_for(run: Run) -> None:
     """Concurrency 3 over two processes: never four answers at a time, and three most of the time."""
     result = await run(PACED, repeats=12, concurrency=3, workers=2)
@@ -101,6 +102,7 @@ async def test_no_more_streams_run_than_were_asked_for(run: Run) -> None:
     }
 
 
+@pytest.mark.slow
 async def test_an_open_loop_sends_at_its_own_times(run: Run) -> None:
     """Arrivals follow the seed's schedule, whatever runs still; lag is its own column, and not in TTFT."""
     result = await run(PACED, repeats=20, rate=20.0)
@@ -164,6 +166,7 @@ async def test_a_file_is_not_overwritten(run: Run) -> None:
         await run()
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_loses_only_what_was_in_flight(run: Run, tmp_path: Path) -> None:
     """The other worker goes on, the loss is said, and `resume` makes up for it."""
     task = asyncio.ensure_future(run(QUICK, repeats=12, concurrency=2, workers=2))
@@ -196,6 +199,7 @@ async def test_a_cancellation_ends_the_children_within_a_second(run: Run, tmp_pa
     assert any("stopped before its end" in note for note in kept.notes)
 
 
+@pytest.mark.slow
 async def test_children_die_with_a_killed_parent(tmp_path: Path, simulator: Simulator) -> None:
     """A killed kernel leaves no process behind, and its part-files are read: nothing that was finished is lost."""
     path = tmp_path / "run.jsonl"
@@ -216,6 +220,7 @@ async def test_children_die_with_a_killed_parent(tmp_path: Path, simulator: Simu
     assert len(load(path).trials) == finished >= 2
 
 
+@pytest.mark.slow
 async def test_a_429_is_a_failure_and_its_pause_is_obeyed(run: Run) -> None:
     """Not retried, not hidden: one failed request, and nothing is sent to that provider for the second it asked for."""
     result = await run("simulator:gpt-4.1#tokens=3,fail=429,tries=1,retry-after=0.6", repeats=3, warmup=0)
@@ -307,6 +312,7 @@ async def test_without_a_key_models_run_on_the_kernels_simulator(
     assert result.calibration.own
 
 
+@pytest.mark.slow
 async def test_more_than_100_streams_are_spread_over_processes(run: Run) -> None:
     """120 at once: two workers, of 60 streams each."""
     result = await run("simulator:gpt-4.1#tokens=3,first=1.5", repeats=120, concurrency=120, warmup=0)

@@ -60,6 +60,7 @@ def test_the_load_to_calibrate_at_is_that_of_the_run(trial: Make, result: Callab
     assert streams(found) == pytest.approx(0.6 / 0.4)
 
 
+@pytest.mark.slow
 async def test_a_calibration_is_a_real_run(tmp_path: Path) -> None:
     """Four streams against a simulator of its own: all errors are there, in order, and small on an idle machine."""
     found = await calibrate(concurrency=4, tokens_per_s=50, tokens=10, answers=1)
@@ -80,6 +81,7 @@ async def test_a_run_on_the_simulator_carries_its_own_error(simulator: Simulator
     assert any(note.startswith("Timing error of these requests") for note in result.notes)
 
 
+@pytest.mark.slow
 async def test_a_run_on_a_service_carries_the_error_of_one_like_it(simulator: Simulator, tmp_path: Path) -> None:
     """Whose true times nobody knows: a calibration at its concurrency and event rate follows the run."""
     model = "ollama:gpt-4.1#tokens=10,rate=20"

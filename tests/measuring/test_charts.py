@@ -196,6 +196,7 @@ def test_axes_have_the_words_and_units_of_the_terms(three: Make) -> None:
     }
 
 
+@pytest.mark.slow
 def test_names_are_shown_to_the_letter(three: Make) -> None:
     """Dollar signs make no formula of a model's name, and control characters nothing at all."""
     result = three(10)
@@ -519,6 +520,7 @@ def test_a_load_without_a_throughput_is_named(sweep: Callable[..., Sweep]) -> No
 # Marks
 
 
+@pytest.mark.slow
 def test_a_model_has_one_colour_on_every_chart_of_its_run(three: Make, sweep: Callable[..., Sweep]) -> None:
     """And in a sweep of the same models; marker and line differ with it."""
     result, run = three(), sweep()
@@ -579,6 +581,7 @@ assert "matplotlib.pyplot" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_a_chart_once(three: Make, tmp_path: Path) -> None:
     """As the cell's result, whether or not pyplot is there too; with its words as text and alternative text."""
     code = f"""
@@ -609,6 +612,7 @@ def test_a_chart_draws_on_the_axes_it_is_given(three: Make) -> None:
         assert mine.get_title(loc="left")
 
 
+@pytest.mark.slow
 def test_labels_do_not_cover_one_another(three: Make) -> None:
     """Nor leave their Axes, on single charts and on the sheet."""
     result = three()
@@ -622,6 +626,7 @@ def test_labels_do_not_cover_one_another(three: Make) -> None:
         assert all(room.x0 <= box.x0 and box.x1 <= room.x1 and box.y0 >= room.y0 for box in boxes)
 
 
+@pytest.mark.slow
 def test_the_sheet_has_the_best_four(three: Make, trial: Callable[..., Trial], result: Make) -> None:
     """What there is to choose between models; for one model, how it went."""
     titles = [ax.get_title(loc="left") for ax in three().plot()]

@@ -53,6 +53,7 @@ class Spy(Executor):
         return self.inner.submit(fn, *args, **kwargs)
 
 
+@pytest.mark.slow
 async def test_a_closed_loop_runs_in_batches(run: Run, processes: Executor) -> None:
     """Everything is asked once, two workers at a time, on one time axis; one warm-up for each process and model."""
     before = time.time_ns()
@@ -68,6 +69,7 @@ async def test_a_closed_loop_runs_in_batches(run: Run, processes: Executor) -> N
     assert all(0 < trial.submitted / 1e9 < seconds for trial in result.records)
 
 
+@pytest.mark.slow
 async def test_a_batch_ends_after_its_time_and_the_rest_goes_into_the_next(
     processes: Executor, simulator: Simulator
 ) -> None:
@@ -80,6 +82,7 @@ async def test_a_batch_ends_after_its_time_and_the_rest_goes_into_the_next(
     assert sorted(msgspec.json.decode(line)["repeat"] for line in lines) == list(range(6))
 
 
+@pytest.mark.slow
 async def test_an_open_loop_keeps_its_times_over_an_executor(run: Run, processes: Executor) -> None:
     """Arrivals keep their distances on another process's clock."""
     result = await run(PACED, repeats=20, rate=10.0, warmup=0, executor=processes)
@@ -127,6 +130,7 @@ async def test_what_makes_all_useless_is_raised(run: Run, processes: Executor) -
         await run("simulator:nobody", repeats=3, executor=processes)
 
 
+@pytest.mark.slow
 async def test_a_stop_keeps_the_running_batches(processes: Executor, simulator: Simulator) -> None:
     """A cancellation submits nothing more, waits for what runs, and keeps it."""
     spy, lines = Spy(processes), list[bytes]()
@@ -167,6 +171,7 @@ async def test_threads_are_refused(run: Run) -> None:
         await run(executor=executor)
 
 
+@pytest.mark.slow
 async def test_a_dask_cluster_of_processes(run: Run, simulator: Simulator) -> None:
     """A real local cluster: both of its processes measure, and a stop keeps the batch that runs there."""
     from distributed import Client, LocalCluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from statistics import mean
 from typing import Any
 
@@ -23,7 +24,7 @@ def test_every_model_is_asked_every_prompt_equally_often() -> None:
     """The schedule is the whole product of models, prompts and repeats, each once."""
     slots = [slot.id for block in schedule(plan()) for slot in block]
     assert len(slots) == len(set(slots)) == plan().requests == 60
-    assert Counter(model for model, _, _ in slots) == {0: 20, 1: 20, 2: 20}
+    assert Counter(model for model, *_ in slots) == {0: 20, 1: 20, 2: 20}
 
 
 def test_the_schedule_follows_from_the_seed_alone() -> None:
@@ -38,6 +39,36 @@ def test_models_take_turns_in_random_order() -> None:
     assert all(len({(slot.prompt, slot.repeat) for slot in block}) == 1 and len(block) == 3 for block in blocks)
     assert {block[0].model for block in blocks} == {0, 1, 2}
     assert [block[0].repeat for block in blocks] != sorted(block[0].repeat for block in blocks)
+
+
+def test_transports_take_turns_as_models_do() -> None:
+    """A block asks every model over every transport; neither transport is always first, and each is asked as often."""
+    made = plan(transport=("sse", "ws"))
+    blocks = schedule(made)
+    assert all(len({(slot.model, slot.transport) for slot in block}) == 6 for block in blocks)
+    assert {block[0].transport for block in blocks} == {0, 1}
+    assert sum(map(len, blocks)) == made.requests == 120
+    assert list(made.arms)[:2] == ["x:a · sse", "x:a · ws"]
+
+
+def test_a_plan_over_sse_is_the_one_it_always_was() -> None:
+    """Files of runs from before there were transports can be continued: the hash of such a plan has not changed."""
+    old = plan(seed=7, simulator="simulator", max_cost=Decimal(1))
+    assert old.hash == "3047f077adbb"
+    assert plan(seed=7, simulator="simulator", transport=("sse",)).hash == old.hash
+    others = [plan(seed=7, simulator="simulator", **more) for more in ({"transport": "ws"}, {"reuse": False})]
+    assert len({old.hash, *(each.hash for each in others)}) == 3
+
+
+def test_a_second_transport_does_not_profit_from_the_cache_of_the_first() -> None:
+    """The same model sees another prefix of the same length; the first transport sends what it always did."""
+    both, one = plan(transport=("sse", "ws")), plan()
+    first, second = (both.messages(0, 3, way)[0]["content"] for way in (0, 1))
+    assert first == one.messages(0, 3)[0]["content"]
+    assert first != second
+    assert len(first) == len(second)
+    assert both.messages(0, 3, 1) == both.messages(0, 3, 1) != both.messages(0, 4, 1)
+    assert plan(transport=("sse", "ws"), cache=True).messages(0, 3, 1) == plan(cache=True).messages(0, 3)
 
 
 def test_streams_start_one_after_another() -> None:
@@ -150,7 +181,9 @@ def test_a_plan_survives_its_file() -> None:
         ({"concurrency": 0}, "concurrency=0"),
         ({"concurrency": None, "rate": 0.0}, "rate=0"),
         ({"limits": {"ttft": 1.0}}, "no limit ttft"),
-        ({"transport": "ws"}, "'ws'"),
+        ({"transport": "grpc"}, "'grpc': choose from sse, ws, auto"),
+        ({"transport": ("ws", "ws")}, "each transport once"),
+        ({"transport": ()}, "each transport once"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_in_words(changes: dict[str, Any], word: str) -> None:

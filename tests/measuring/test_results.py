@@ -139,9 +139,9 @@ def test_a_window_that_is_none_has_no_throughput(trial: Make, result: Results) -
 def test_models_can_be_named_without_their_provider(trial: Make, result: Results) -> None:
     """Where that is clear; otherwise the sentence lists them."""
     found = result(trial("x:a"), trial("y:a"), trial("x:b"))
-    assert found.model("b") == found.model("x:b") == "x:b"
-    with pytest.raises(SetupError, match="several of this run's models: x:a, y:a, x:b"):
-        found.model("a")
+    assert found.arm("b") == found.arm("x:b") == "x:b"
+    with pytest.raises(SetupError, match="several of what was compared here: x:a, y:a, x:b"):
+        found.arm("a")
     assert found.label("x:a") == "x:a"
     assert result(trial("x:a"), trial("x:b")).label("x:a") == "a"
 

@@ -509,6 +509,7 @@ await asyncio.sleep(0.5)
 """
 
 
+@pytest.mark.slow
 def test_in_a_notebook_it_is_kept_up_to_date_in_place(simulator: Simulator) -> None:
     """Updates of the same output, a few times a second at most, also from a later cell; the last state is the last."""
     with kernel() as running:

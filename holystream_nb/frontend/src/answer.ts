@@ -1,5 +1,5 @@
 import { Blocks, type Joins, type Piece } from "./blocks";
-import { Code, type Colouring, colouring, framed } from "./code";
+import { Code, colouring, framed } from "./code";
 import type { Drawing } from "./drawing";
 import { blocks, cut, mended, phrase } from "./markdown";
 import { Pending } from "./pending";
@@ -13,7 +13,10 @@ const PARSED = 8192;
 const PAGE = 64;
 
 /** Pieces that may go on in one paragraph, list or table, for the same reason; then another one follows it closely. */
-const JOINED = 8;
+const JOINED = { paragraph: 8, list: 32, table: 32 };
+
+/** Typesets the formulas of a finished block; every step takes little time. */
+export type Typeset = (formulas: Iterable<Element>) => Iterator<void>;
 
 /** Markdown drawn while it arrives: what is finished is never parsed or drawn again, only the open end is. */
 export class Answer implements Drawing {
@@ -23,7 +26,7 @@ export class Answer implements Drawing {
   #last: Element | null = null;
   #joined = 0;
   #code: Code | null = null;
-  #colourings: Colouring[] = [];
+  #finishing: Iterator<void>[] = [];
   #tail: ChildNode[] = [];
   #tailSource = "";
   #raw: Run | null = null;
@@ -31,6 +34,7 @@ export class Answer implements Drawing {
   constructor(
     readonly root: HTMLElement,
     readonly failed: (error: unknown) => void,
+    readonly typeset: Typeset | null = null,
   ) {
     this.#page = root.appendChild(document.createElement("div"));
   }
@@ -45,8 +49,8 @@ export class Answer implements Drawing {
     if (pieces.length) this.#dropTail();
     for (const piece of pieces) this.#place(piece);
     this.#drawTail();
-    if (this.#colourings[0]?.next().done) this.#colourings.shift();
-    return !this.#pending.isEmpty || this.#colourings.length > 0;
+    if (this.#finishing[0]?.next().done) this.#finishing.shift();
+    return !this.#pending.isEmpty || this.#finishing.length > 0;
   }
 
   #place(piece: Piece): void {
@@ -62,7 +66,7 @@ export class Answer implements Drawing {
       this.#last = null;
     } else if (piece.kind === "code") this.#code?.append(piece.text);
     else {
-      if (this.#code) this.#colourings.push(this.#code.close());
+      if (this.#code) this.#finishing.push(this.#code.close());
       this.#code = null;
     }
   }
@@ -101,9 +105,11 @@ export class Answer implements Drawing {
     const nodes = this.#nodes(source, joins);
     for (const pre of nodes.querySelectorAll("pre")) {
       const language = /language-(\S+)/.exec(pre.firstElementChild!.className)?.[1];
-      if (finished && language) this.#colourings.push(colouring(pre.firstElementChild!, language));
+      if (finished && language) this.#finishing.push(colouring(pre.firstElementChild!, language));
       framed(pre);
     }
+    const formulas = nodes.querySelectorAll(".hs-maths");
+    if (finished && formulas.length && this.typeset) this.#finishing.push(this.typeset(formulas));
     for (const table of nodes.querySelectorAll("table")) wide(table);
     const added: ChildNode[] = [];
     const move = (from: ParentNode, to: ParentNode) => {
@@ -112,7 +118,7 @@ export class Answer implements Drawing {
     };
     const [last, first] = [this.#last, nodes.firstElementChild];
     if (joins && last && first && last.tagName === first.tagName) {
-      if (this.#joined < JOINED) {
+      if (this.#joined < JOINED[joins]) {
         move(inside(first), inside(last));
         first.remove();
       } else follow(last, first);

@@ -22,7 +22,7 @@ export interface Open {
 }
 
 /** Where a block that grows past this many characters is cut, if it can be. */
-export const SOFT = 4096;
+export const SOFT = 1024;
 /** Where every block is cut. */
 export const HARD = 32768;
 /** A line longer than this is taken in portions. */

@@ -96,8 +96,7 @@ function copyButton(code: Element): HTMLButtonElement {
 }
 
 /** Copies code, also where the page is not secure and has no clipboard; where nothing helps it is left selected. */
-async function copied(code: Element): Promise<boolean> {
-  const text = code.textContent!;
+export async function copied(code: Element, text = code.textContent!): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;

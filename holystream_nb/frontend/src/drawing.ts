@@ -1,4 +1,4 @@
-import { Answer } from "./answer";
+import { Answer, type Typeset } from "./answer";
 import { Code, type Colouring } from "./code";
 import { Pending } from "./pending";
 import type { Format } from "./protocol";
@@ -11,10 +11,15 @@ export interface Drawing {
   draw(ended: boolean): boolean;
 }
 
-export function drawing(format: Format, root: HTMLElement, failed: (error: unknown) => void): Drawing {
+export function drawing(
+  format: Format,
+  root: HTMLElement,
+  failed: (error: unknown) => void,
+  typeset: Typeset | null = null,
+): Drawing {
   if (format === "text") return new Plain(root);
   if (format === "json") return new Json(root);
-  return new Answer(root, failed);
+  return new Answer(root, failed, typeset);
 }
 
 /** Text as it is, in wrapped lines. */

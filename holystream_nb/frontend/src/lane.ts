@@ -1,3 +1,4 @@
+import type { Typeset } from "./answer";
 import { Card } from "./calls";
 import { type Drawing, Plain, drawing } from "./drawing";
 import type { Feed } from "./feed";
@@ -50,6 +51,7 @@ export class Lane {
     stop: () => void,
     readonly failed: (error: unknown) => void,
     readonly answer: (call: number, answer: Answer) => void = () => undefined,
+    readonly typeset: Typeset | null = null,
   ) {
     const title = make("div", "hs-title", label.label);
     title.ariaHidden = "true"; // the section is called so
@@ -116,7 +118,8 @@ export class Lane {
 
   #begin(): void {
     this.#isFresh = true;
-    this.#answer = drawing(this.format, this.#add("hs-body jp-RenderedHTMLCommon jp-RenderedMarkdown"), this.failed);
+    const body = this.#add("hs-body jp-RenderedHTMLCommon jp-RenderedMarkdown");
+    this.#answer = drawing(this.format, body, this.failed, this.typeset);
   }
 
   #add(className: string): HTMLElement {

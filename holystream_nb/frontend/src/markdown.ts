@@ -124,12 +124,18 @@ export function cut(paragraph: string): number {
   return tokens.length && space === 0 ? whole : whole + space || paragraph.length;
 }
 
-/** Closes what an unfinished text has opened (code, strong), so that it does not flicker when the end arrives. */
+/** Maths that has begun, and with what it ends. */
+const BEGUN = /(?:\$\$|\\([[(]))(?:(?!\n[ \t]*\n)[^])+$/;
+const ENDS: Record<string, string> = { "[": "\\]", "(": "\\)" };
+
+/** Closes what an unfinished text has opened (code, maths, strong), so that it does not flicker when the end arrives. */
 export function mended(source: string): string {
   const paragraph = source.slice(source.lastIndexOf("\n\n") + 1);
   if (/^ {0,}(?:```|~~~)/m.test(paragraph)) return source;
   if ((paragraph.match(/`/g)?.length ?? 0) % 2) return `${source}\``;
   const prose = paragraph.replace(/`[^`]*`|\\\*/g, "");
+  const begun = BEGUN.exec(prose.replace(ANYWHERE, ""));
+  if (begun) return source + (ENDS[begun[1] ?? ""] ?? "$$");
   const isOpen = (prose.match(/\*\*/g)?.length ?? 0) % 2 === 1 && /\S\*{0,1}$/.test(prose) && !/\*\*$/.test(prose);
   return isOpen ? `${source.replace(/\*$/, "")}**` : source;
 }

@@ -1,3 +1,4 @@
+import type { Typeset } from "./answer";
 import type { Feed, Watcher } from "./feed";
 import { Follower } from "./follow";
 import { Lane, make, say } from "./lane";
@@ -5,7 +6,7 @@ import { Place } from "./place";
 import type { Format, Label, ToKernel } from "./protocol";
 import type { Voice } from "./voice";
 
-/** At most one drawing in this time, in milliseconds: a frame of the screen. */
+/** A frame of the screen, in milliseconds. */
 const FRAME_MS = 16;
 /** A kernel that has not answered for this long does not hear us while the cell runs. */
 const DEAF_MS = 1500;
@@ -33,6 +34,7 @@ export class View implements Watcher {
     readonly feed: Feed,
     readonly voice: Voice,
     send: (message: ToKernel) => void,
+    typeset: Typeset | null = null,
   ) {
     this.#trouble.setAttribute("role", "alert");
     this.#trouble.hidden = true;
@@ -48,6 +50,7 @@ export class View implements Watcher {
           () => send({ kind: "stop", lane }),
           (error) => this.failed(error),
           (call, answer) => send({ kind: "consent", lane, call, answer }),
+          typeset,
         ),
     );
     grid.append(...this.#lanes.map((lane) => lane.element));
@@ -95,15 +98,17 @@ export class View implements Watcher {
     this.#trouble.hidden = false;
   }
 
-  /** Draws at once, or as soon as a frame has passed since the last drawing. */
+  /** Draws at once, or after a rest as long as the last drawing took, up to a frame: the reader's input comes between. */
   #soon(): void {
     if (this.#frame !== undefined || !this.#dirty) return;
     this.#dirty = false;
+    const start = performance.now();
     this.#guarded(() => this.#draw());
+    const took = performance.now() - start;
     this.#frame = setTimeout(() => {
       this.#frame = undefined;
       this.#soon();
-    }, FRAME_MS);
+    }, Math.min(took, FRAME_MS));
   }
 
   #draw(): void {

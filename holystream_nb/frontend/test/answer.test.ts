@@ -90,7 +90,7 @@ test("The open end of any kind of block is bounded: what lies before stays as it
   }
 });
 
-test("A long list, table or paragraph is one list, table or paragraph; a very long list goes on with its numbers.", () => {
+test("A long list, table or paragraph is one list, table or paragraph; a very long one goes on, a list with its numbers.", () => {
   assert.equal(drawn([SAMPLES.longList!]).querySelectorAll("ol").length, 1);
   assert.equal(drawn([SAMPLES.longList!]).querySelectorAll("ol > li").length, 700);
   const lists = [...drawn([SAMPLES.longList!.replace("\n\nend", "") + "\n1. more".repeat(5000)]).querySelectorAll("ol")];
@@ -101,7 +101,8 @@ test("A long list, table or paragraph is one list, table or paragraph; a very lo
   });
   assert.equal(drawn([SAMPLES.longTable!]).querySelectorAll("table").length, 1);
   assert.equal(drawn([SAMPLES.longTable!]).querySelectorAll("tbody tr").length, 900);
-  assert.equal(drawn([SAMPLES.longParagraph!]).querySelectorAll("p").length, 2);
+  assert.equal(drawn([`${"word ".repeat(1500)}\n\nend`]).querySelectorAll("p").length, 2);
+  assert.equal(drawn([SAMPLES.longParagraph!]).querySelectorAll("p.hs-continues + p").length, 1);
   assert.equal(drawn([SAMPLES.longParagraph!]).querySelectorAll("strong, p > code").length, 2);
 });
 

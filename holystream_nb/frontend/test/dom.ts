@@ -4,6 +4,15 @@ import { JSDOM } from "jsdom";
 const { window } = new JSDOM("<!doctype html><body></body>", { pretendToBeVisual: true });
 const matchMedia = () => ({ matches: false });
 const getSelection = () => window.getSelection();
-const { document, getComputedStyle, HTMLOListElement, MutationObserver } = window;
+const { document, navigator, getComputedStyle, HTMLOListElement, MutationObserver } = window;
 Object.assign(globalThis, { window, document, getComputedStyle, getSelection, matchMedia });
-Object.assign(globalThis, { HTMLOListElement, MutationObserver });
+Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true }); // newer Node has its own
+class ResizeObserver {
+  observe(): void {}
+  disconnect(): void {}
+}
+Object.assign(globalThis, { ResizeObserver, HTMLOListElement, MutationObserver });
+Object.assign(globalThis, {
+  addEventListener: window.addEventListener.bind(window),
+  removeEventListener: window.removeEventListener.bind(window),
+});

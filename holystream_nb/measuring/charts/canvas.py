@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from ...live.saved import printable
 from ..comparison import WORDS
+from ..plan import connections
 from ..words import counted, digits
 from .marks import faint, ink, is_dark
 
@@ -175,9 +176,9 @@ def clean(text: str) -> str:
     return " ".join(printable(text).split())
 
 
-def name(result: Result, model: str) -> str:
-    """A model as it is called on a chart."""
-    return clean(result.label(model))
+def name(result: Result, arm: str) -> str:
+    """A model, or a model over a transport, as it is called on a chart."""
+    return clean(result.label(arm))
 
 
 def figure_name(metric: str) -> str:
@@ -198,7 +199,7 @@ def context(result: Result, ax: Axes | None = None) -> str:
     error = result.calibration
     true = f"timing error of TTFT {digits(error.ttft_ms[1])} ms (p95)" if error else "timing error not measured"
     missing = f"{counted(result.missing, 'request')} missing" if result.missing else ""
-    return " · ".join(filter(None, (result.simulator, load, true, missing)))
+    return " · ".join(filter(None, (result.simulator, load, *connections(plan), true, missing)))
 
 
 def says(ax: Axes) -> str:

@@ -83,7 +83,7 @@ def _draw(
 ) -> list[Label]:
     summary = result.summary()
     points, notes = _points(result, summary, column)
-    marked = marks(result.models, ax)
+    marked = marks(result.arms, ax)
     chosen = front([(point.cost, point.value) for point in points], more_is_better=more_is_better)
     scale(ax, "x", [point.cost for point in points])
     scale(ax, "y", [edge for point in points for edge in (point.low, point.high)])

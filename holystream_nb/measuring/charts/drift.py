@@ -29,15 +29,15 @@ def over_run(result: Result, *, ax: Axes | None = None) -> Axes:
 
 def draw(ax: Axes, result: Result) -> list[Label]:
     frame(ax, title="TTFT over the run", under=context(result, ax), x="since the run's start (s)", y="TTFT (ms)")
-    trials, marked = result.trials, marks(result.models, ax)
-    known = trials[(trials["error"] == "") & trials["ttft_ms"].notna()]
-    scale(ax, "y", [float(value) for value in known["ttft_ms"]])
+    marked = marks(result.arms, ax)
+    scale(ax, "y", [float(value) for value in _known(result.trials)["ttft_ms"]])
     windows, curves = list[int](), dict[str, list[tuple[float, float]]]()
-    for model in result.models:
-        curves[model], window = _model(ax, known[known["model"] == model], marked[model])
+    for arm in result.arms:
+        rows = result.rows(arm)
+        curves[arm], window = _arm(ax, _known(rows), marked[arm])
         windows += window
-        failed = trials[(trials["model"] == model) & (trials["error"] != "")]
-        _failures(ax, failed["at_s"].to_numpy(dtype=float), marked[model].text)
+        failed = rows[rows["error"] != ""]
+        _failures(ax, failed["at_s"].to_numpy(dtype=float), marked[arm].text)
     ax.set_xlim(left=0)
     ax.margins(y=0.12)
     if ax.get_yscale() == "linear":
@@ -45,14 +45,15 @@ def draw(ax: Axes, result: Result) -> list[Label]:
     rolling = f"Lines: rolling medians of {_range(windows)} requests." if windows else ""
     note(ax, [f"{rolling} {_failed(result)}"])
     top = (0.0, ax.get_ylim()[1])
-    return [
-        Label(_text(result, model, marked[model]), marked[model].text, curves[model] or [top])
-        for model in result.models
-    ]
+    return [Label(_text(result, arm, marked[arm]), marked[arm].text, curves[arm] or [top]) for arm in result.arms]
 
 
-def _model(ax: Axes, rows: DataFrame, mark: Mark) -> tuple[list[tuple[float, float]], list[int]]:
-    """Draws one model's requests; places for its name along its line, from the end on, and the line's window."""
+def _known(rows: DataFrame) -> DataFrame:
+    return rows[(rows["error"] == "") & rows["ttft_ms"].notna()]
+
+
+def _arm(ax: Axes, rows: DataFrame, mark: Mark) -> tuple[list[tuple[float, float]], list[int]]:
+    """Draws one arm's requests; places for its name along its line, from the end on, and the line's window."""
     at, curve = rows["at_s"].to_numpy(dtype=float), rows["ttft_ms"]
     ax.scatter(at, curve, s=13, marker=mark.marker, color=mark.colour, alpha=0.45, linewidths=0, zorder=2)
     windows = [_window(len(rows))] if len(rows) >= _FEWEST else []
@@ -69,10 +70,10 @@ def _failures(ax: Axes, at: NDArray[Any], colour: str) -> None:
         ax.plot(at, top, "x", color=colour, markeredgewidth=1.6, transform=ax.get_xaxis_transform(), zorder=5)
 
 
-def _text(result: Result, model: str, mark: Mark) -> str:
-    trials = [trial for trial in result.records if trial.model == model]
+def _text(result: Result, arm: str, mark: Mark) -> str:
+    trials = result.of(arm)
     failed = sum(bool(trial.error) for trial in trials)
-    return f"{mark.sign} {name(result, model)} · n = {len(trials)}" + (f", {failed} failed" if failed else "")
+    return f"{mark.sign} {name(result, arm)} · n = {len(trials)}" + (f", {failed} failed" if failed else "")
 
 
 def _window(count: int) -> int:

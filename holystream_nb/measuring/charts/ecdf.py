@@ -31,7 +31,7 @@ _HEIGHTS: Final = (0.5, 0.62, 0.38, 0.74, 0.26, 0.84, 0.16, 0.08)
 
 
 def distribution(result: Result, metric: str = "ttft_ms", *, ax: Axes | None = None) -> Axes:
-    """ECDF per model: share of requests (%) with at most this TTFT (ms), or another figure of `comparison.WORDS`.
+    """ECDF per model and transport: share of requests (%) with at most this TTFT (ms), or this `comparison.WORDS`.
 
     The band holds the whole true curve with 95 % confidence (Dvoretzky–Kiefer–Wolfowitz, with Massart's constant); the
     bars at p50 and p95 are order-statistic intervals, drawn only where n permits. A failure counts as +∞, so the curve
@@ -46,7 +46,7 @@ def draw(ax: Axes, result: Result, metric: str = "ttft_ms", *, brief: bool = Fal
     """`brief`: names only; the percentiles stand elsewhere."""
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to draw: choose one of {', '.join(WORDS)}.")
-    words, unit, trials = figure_name(metric), WORDS[metric][1], result.trials
+    words, unit = figure_name(metric), WORDS[metric][1]
     is_rate = unit == "tok/s"
     axis = words if is_rate else f"{words} ({unit})"
     frame(
@@ -57,30 +57,30 @@ def draw(ax: Axes, result: Result, metric: str = "ttft_ms", *, brief: bool = Fal
         y="share of requests (%)",
     )
     ax.set_ylim(0, 103)
-    marked, labels, notes, shown = marks(result.models, ax), list[Label](), list[str](), list[float]()
+    marked, labels, notes, shown = marks(result.arms, ax), list[Label](), list[str](), list[float]()
     small: dict[str, list[str]] = {}
-    for index, model in enumerate(result.models):
-        known, failed = _sample(trials[trials["model"] == model], metric)
+    for index, arm in enumerate(result.arms):
+        known, failed = _sample(result.rows(arm), metric)
         if not len(known):
-            notes.append(f"{name(result, model)}: no request has this figure ({failed} failed).")
+            notes.append(f"{name(result, arm)}: no request has this figure ({failed} failed).")
             continue
         shown += [known[0], known[-1]]
         count = len(known) + (0 if is_rate else failed)
         quantiles = [quantile([*known, *[math.inf] * (count - len(known))], p) for p in PERCENTILES]
-        _curve(ax, known, count, marked[model])
-        _intervals(ax, quantiles, float(known[-1]), marked[model], _DODGE * (index - (len(result.models) - 1) / 2))
-        head = f"{marked[model].sign} {name(result, model)} · n = {count}" + (f", {failed} failed" if failed else "")
+        _curve(ax, known, count, marked[arm])
+        _intervals(ax, quantiles, float(known[-1]), marked[arm], _DODGE * (index - (len(result.arms) - 1) / 2))
+        head = f"{marked[arm].sign} {name(result, arm)} · n = {count}" + (f", {failed} failed" if failed else "")
         lines = [_text(each) for each in quantiles]
-        if brief or len(result.models) > _CROWD:
+        if brief or len(result.arms) > _CROWD:
             for line in lines:
                 if "too small" in line:
-                    small.setdefault(line, []).append(name(result, model))
+                    small.setdefault(line, []).append(name(result, arm))
             lines = []
         points = [(float(known[min(len(known) - 1, int(height * count))]), 100 * height) for height in _HEIGHTS]
-        labels.append(Label("\n".join([head, *lines]), marked[model].text, points))
+        labels.append(Label("\n".join([head, *lines]), marked[arm].text, points))
     scale(ax, "x", shown, span=_SPAN)
-    notes += [f"{line} for {', '.join(models)}." for line, models in small.items()]
-    if (trials["error"] != "").any():
+    notes += [f"{line} for {', '.join(arms)}." for line, arms in small.items()]
+    if any(trial.error for trial in result.records):
         notes.insert(0, "Failures are left out." if is_rate else "Failures count as +∞: such a curve ends below 100 %.")
     note(
         ax, ["Band: 95 % confidence for the whole curve (DKW). Bars: 95 % order-statistic intervals.", " ".join(notes)]

@@ -39,10 +39,12 @@ def sheet(result: Result) -> Panels:
 
 
 def _heading(result: Result) -> str:
-    counts = result.trials["model"].value_counts()
-    low, high = int(min(counts, default=0)), int(max(counts, default=0))
+    counts = [len(result.of(arm)) for arm in result.arms]
+    low, high = min(counts), max(counts)
     each = f"{low} requests each" if low == high else f"{low} to {high} requests each"
-    return f"{counted(len(result.models), 'model')}, {each} · {context(result)}"
+    ways = len(result.plan.transports)
+    over = f" over {counted(ways, 'transport')}" if ways > 1 else ""
+    return f"{counted(len(result.models), 'model')}{over}, {each} · {context(result)}"
 
 
 def _four(result: Result) -> tuple[Drawing, Drawing, Drawing, Drawing]:
@@ -53,11 +55,11 @@ def _four(result: Result) -> tuple[Drawing, Drawing, Drawing, Drawing]:
 
 
 def _distribution(ax: Axes, result: Result) -> list[Label]:
-    return ecdf.draw(ax, result, brief=len(result.models) > _FEW)
+    return ecdf.draw(ax, result, brief=len(result.arms) > _FEW)
 
 
 def _speed(ax: Axes, result: Result) -> list[Label]:
-    return ecdf.draw(ax, result, "decode_tokens_per_s", brief=len(result.models) > _FEW)
+    return ecdf.draw(ax, result, "decode_tokens_per_s", brief=len(result.arms) > _FEW)
 
 
 def _speed_against_cost(ax: Axes, result: Result) -> list[Label]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..plan import connections
 from ..statistics import Quantile
 from ..words import counted, digits
 from .canvas import Panels, add, clean, figure, frame, note, scale, ticks_at
@@ -27,7 +28,7 @@ _SPAN: Final = 1.5
 
 
 def concurrency(sweep: Sweep) -> Panels:
-    """Two Axes over concurrency: system tok/s with each model's knee; TTFT p95 and p50 (ms) with 95 % intervals.
+    """Two Axes over concurrency: system tok/s with each one's knee; TTFT p95 and p50 (ms) with 95 % intervals.
 
     The dotted line is what n clients would get if each kept the speed of the lightest load. p95 stands only where n
     permits (72 requests that succeeded).
@@ -40,16 +41,16 @@ def concurrency(sweep: Sweep) -> Panels:
     loads = sorted({int(load) for load in table["concurrency"]})
     frame(top, title="Throughput against concurrency", under=_context(sweep), x="", y="system tok/s")
     frame(bottom, title="TTFT against concurrency", under="", x="concurrency (streams at once)", y="TTFT (ms)")
-    marked = marks(sweep.models, top)
+    marked = marks(sweep.arms, top)
     called = _called(sweep)
     upper, lower, notes = list[Label](), list[Label](), list[str]()
-    for model in sweep.models:
-        rows = table[table["model"] == model].sort_values("concurrency")
-        upper += _throughput(top, rows, marked[model], called[model], sweep.knee(model))
+    for arm in sweep.arms:
+        rows = sweep.rows(arm)
+        upper += _throughput(top, rows, marked[arm], called[arm], sweep.knee(arm))
         if empty := [str(load) for load in rows[rows["system_tokens_per_s"].isna()]["concurrency"]]:
-            notes.append(f"{called[model]} at {', '.join(empty)}: no throughput, its clients never all ran at once.")
-        head = f"{marked[model].sign} {called[model]} " if len(sweep.models) > 1 else ""
-        found, missing = _ttft(bottom, rows, marked[model], called[model], head)
+            notes.append(f"{called[arm]} at {', '.join(empty)}: no throughput, its clients never all ran at once.")
+        head = f"{marked[arm].sign} {called[arm]} " if len(sweep.arms) > 1 else ""
+        found, missing = _ttft(bottom, rows, marked[arm], called[arm], head)
         lower += found
         notes += missing
     ticks_at(top, loads)
@@ -137,12 +138,13 @@ def _context(sweep: Sweep) -> str:
     true = f"timing error of TTFT up to {digits(max(errors))} ms (p95)" if errors else "timing error not measured"
     missing = sum(result.missing for result in sweep.results)
     left = f"{counted(missing, 'request')} missing" if missing else ""
-    return " · ".join(filter(None, (first.simulator, "dotted: in proportion to the load", true, left)))
+    over = connections(first.plan) if len(sweep.arms) == len(sweep.models) else []
+    return " · ".join(filter(None, (first.simulator, *over, "dotted: in proportion to the load", true, left)))
 
 
 def _called(sweep: Sweep) -> dict[str, str]:
     providers = {model.partition(":")[0] for model in sweep.models}
-    return {model: clean(model.partition(":")[2] if len(providers) == 1 else model) for model in sweep.models}
+    return {arm: clean(arm.partition(":")[2] if len(providers) == 1 else arm) for arm in sweep.arms}
 
 
 def _edges(each: Quantile) -> list[float]:

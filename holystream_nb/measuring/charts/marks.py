@@ -36,14 +36,12 @@ class Mark:
     line: LineStyle
 
 
-def marks(models: Sequence[str], ax: Axes) -> dict[str, Mark]:
-    """A Mark for each model of a run, by its place in the alphabet: a sweep and a bench of the same models agree."""
+def marks(arms: Sequence[str], ax: Axes) -> dict[str, Mark]:
+    """A Mark for each model or transport of a run, by its place in the alphabet: a sweep and a bench agree."""
     ground = background(ax)
     colours = ON_DARK if is_dark(ground) else ON_LIGHT
-    rows = zip(sorted(models), cycle(colours), cycle(MARKERS), cycle(SIGNS), cycle(LINES), strict=False)
-    return {
-        model: Mark(colour, readable(colour, ground), marker, sign, line) for model, colour, marker, sign, line in rows
-    }
+    rows = zip(sorted(arms), cycle(colours), cycle(MARKERS), cycle(SIGNS), cycle(LINES), strict=False)
+    return {arm: Mark(colour, readable(colour, ground), marker, sign, line) for arm, colour, marker, sign, line in rows}
 
 
 def background(ax: Axes) -> str:

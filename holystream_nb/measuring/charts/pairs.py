@@ -1,4 +1,4 @@
-"""Paired differences: each model against one other, request by request."""
+"""Paired differences: each model or transport against one other, request by request."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _SPREAD: Final = 0.34
 def differences(
     result: Result, baseline: str | None = None, metric: str = "ttft_ms", *, ax: Axes | None = None
 ) -> Axes:
-    """Each other model − the baseline (by default the first model): a dot a pair, the median with its 95 % interval.
+    """Each other model or transport − the baseline (by default the first): a dot a pair, the median with its interval.
 
-    metric: of `comparison.WORDS`. A median whose interval holds 0, or that the timing error could explain, is hollow:
-    not to be trusted. The grey strip about 0 is the timing error (median).
+    baseline: as for `Result.compare`. metric: of `comparison.WORDS`. A median whose 95 % interval holds 0, or that the
+    timing error could explain, is hollow: not to be trusted. The grey strip about 0 is the timing error (median).
     """
-    if len(result.models) < 2:
-        raise SetupError("Differences need at least two models.")
+    if len(result.arms) < 2:
+        raise SetupError("Differences need at least two models, or two transports.")
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
-    ax = prepared(ax, height=min(9.0, max(HEIGHT * 0.75, 1.7 + 0.85 * (len(result.models) - 1))))
+    ax = prepared(ax, height=min(9.0, max(HEIGHT * 0.75, 1.7 + 0.85 * (len(result.arms) - 1))))
     place(ax, draw(ax, result, baseline, metric))
     return ax
 
 
 def draw(ax: Axes, result: Result, baseline: str | None = None, metric: str = "ttft_ms") -> list[Label]:
-    base = result.models[0] if baseline is None else result.model(baseline)
+    base = result.arms[0] if baseline is None else result.arm(baseline)
     words, (_, unit, less, more) = figure_name(metric), WORDS[metric]
-    others = [model for model in result.models if model != base]
+    others = [arm for arm in result.arms if arm != base]
     called = name(result, base)
     frame(
         ax,
@@ -54,20 +54,20 @@ def draw(ax: Axes, result: Result, baseline: str | None = None, metric: str = "t
         y="",
     )
     ax.xaxis.label.set_parse_math(False)
-    marked = marks(result.models, ax)
-    compared = [result.compare(base, model, metric) for model in others]
+    marked = marks(result.arms, ax)
+    compared = [result.compare(base, arm, metric) for arm in others]
     ax.axvline(0, color=ink(ax), linewidth=1, zorder=1)
     error = next((each.error for each in compared if each.error is not None), None)
     if error:
         ax.axvspan(-error, error, color=faint(ax), alpha=0.22, linewidth=0, zorder=0)
     labels = [
         label
-        for row, (model, each) in enumerate(zip(others, compared, strict=True))
-        if (label := _row(ax, row, each, marked[model])) is not None
+        for row, (arm, each) in enumerate(zip(others, compared, strict=True))
+        if (label := _row(ax, row, each, marked[arm])) is not None
     ]
     _rows_axis(
         ax,
-        [f"{marked[model].sign} {clean(each.b)}\n{_pairs(each)}" for model, each in zip(others, compared, strict=True)],
+        [f"{marked[arm].sign} {clean(each.b)}\n{_pairs(each)}" for arm, each in zip(others, compared, strict=True)],
         others,
         marked,
     )
@@ -129,11 +129,11 @@ def offsets(values: NDArray[Any]) -> NDArray[Any]:
     return offsets
 
 
-def _rows_axis(ax: Axes, called: list[str], models: list[str], marked: dict[str, Mark]) -> None:
+def _rows_axis(ax: Axes, called: list[str], arms: list[str], marked: dict[str, Mark]) -> None:
     ax.set_ylim(len(called) - 0.5, -0.55)
     ax.set_yticks(range(len(called)), called)
-    for label, model in zip(ax.get_yticklabels(), models, strict=True):
-        label.set(color=marked[model].text, parse_math=False)
+    for label, arm in zip(ax.get_yticklabels(), arms, strict=True):
+        label.set(color=marked[arm].text, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
     ax.spines["left"].set_visible(False)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..results import Result
 
 ROWS: Final = 36
-"""Rows of all models together."""
+"""Rows of all models and transports together."""
 
 STALL: Final = 10.0
 """A gap of more than so many times the model's median gap is a stall; chance alone makes none in 10⁹."""
@@ -40,28 +40,26 @@ def timeline(result: Result, *, stall_ms: float | None = None, ax: Axes | None =
 
 def draw(ax: Axes, result: Result, stall_ms: float | None = None) -> list[Label]:
     frame(ax, title="Token timeline", under=context(result, ax), x="since sent (s)", y="")
-    marked = marks(result.models, ax)
-    each = max(3, ROWS // len(result.models))
+    marked = marks(result.arms, ax)
+    each = max(3, ROWS // len(result.arms))
     heights, called, notes = list[float](), list[str](), list[str]()
     stalls, height, thinned = list[tuple[float, float]](), 0.0, False
-    for model in result.models:
-        trials = sorted((trial for trial in result.records if trial.model == model), key=_length)
+    for arm in result.arms:
+        trials = sorted(result.of(arm), key=_length)
         rows = spread(trials, each)
         thinned = thinned or len(rows) < len(trials)
         limit = stall_ms if stall_ms is not None else _stall(trials)
-        found = [
-            stall for row, trial in enumerate(rows) for stall in _row(ax, trial, height + row, marked[model], limit)
-        ]
+        found = [stall for row, trial in enumerate(rows) for stall in _row(ax, trial, height + row, marked[arm], limit)]
         if found:
             stalls.append(max(found))
         failed = sum(bool(trial.error) for trial in trials)
         called.append(
-            f"{marked[model].sign} {name(result, model)}\nn = {len(trials)}" + (f", {failed} failed" if failed else "")
+            f"{marked[arm].sign} {name(result, arm)}\nn = {len(trials)}" + (f", {failed} failed" if failed else "")
         )
         heights.append(height + (max(1, len(rows)) - 1) / 2)
         height += len(rows) + _BETWEEN
         if stalled := sum(any(gap > limit for gap in trial.timing.gaps_ms) for trial in trials):
-            notes.append(f"{name(result, model)} in {stalled} of {counted(len(trials), 'request')}")
+            notes.append(f"{name(result, arm)} in {stalled} of {counted(len(trials), 'request')}")
     _rows_axis(ax, heights, called, marked, result, height)
     word = f"{digits(stall_ms)} ms" if stall_ms is not None else f"{STALL:g} × the model's median gap"
     how = f"Up to {each} requests a model, from the shortest E2E to the longest. " if thinned else ""
@@ -101,8 +99,8 @@ def _rows_axis(
 ) -> None:
     ax.set_ylim(height - _BETWEEN + 0.4, -1)
     ax.set_yticks(list(heights), list(called))
-    for label, model in zip(ax.get_yticklabels(), result.models, strict=True):
-        label.set(color=marked[model].text, parse_math=False)
+    for label, arm in zip(ax.get_yticklabels(), result.arms, strict=True):
+        label.set(color=marked[arm].text, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
     ax.spines["left"].set_visible(False)

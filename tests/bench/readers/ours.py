@@ -10,8 +10,8 @@ from holystream_nb.events import Text
 
 
 @asynccontextmanager
-async def reader(url: str) -> AsyncIterator[Callable[[str], Awaitable[tuple[int, str]]]]:
-    async with Client("simulator", base_url=url, api_key="sim-key-1") as client:
+async def reader(url: str, transport: str = "sse") -> AsyncIterator[Callable[[str], Awaitable[tuple[int, str]]]]:
+    async with Client("simulator", base_url=url, api_key="sim-key-1", transport=transport) as client:
 
         async def read(model: str) -> tuple[int, str]:
             chunks = 0

@@ -1,0 +1,93 @@
+"""A turn's answers while they arrive: lanes, their feed, and whoever waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextvars import Context
+from typing import Any
+
+from ..live.feed import Feed
+from ..live.lane import Lane
+from ..live.show import draw
+from ..reply import Reply
+from .conversation import Answer, Turn
+from .source import Asked
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Answering:
+    """Runs a turn's lanes to their end. All methods belong to the loop's thread; `done` may be waited for anywhere.
+
+    `asked_in` is the context in which the program asked; None tells that a page did, for somebody who looks on.
+    """
+
+    def __init__(
+        self, turn: Turn, lanes: Sequence[Lane], send: Send, keyframe: Callable[[], None], asked_in: Context | None
+    ):
+        self.turn = turn
+        self.lanes = lanes
+        self.asked_in = asked_in
+        self.done: Future[tuple[Reply, ...]] = Future()
+        self.feed = Feed(_Envelope(turn.id, send, keyframe), lanes)
+
+    async def run(self) -> None:
+        self.feed.start()
+        try:
+            await draw(self.feed, self.lanes)
+        finally:
+            self.feed.close()
+
+    def stop(self) -> None:
+        for lane in self.lanes:
+            lane.source.stop()
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """What the page's feed of this turn says: `missed`, `stop`."""
+        self.feed.hear(None, message)
+
+    def keyframe(self) -> dict[str, Any]:
+        self.feed.flush()
+        return self.feed.snapshot()
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """As far as they have come."""
+        self.feed.flush()
+        return tuple(map(Answer.of, self.lanes))
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        return tuple(lane.reply for lane in self.lanes)
+
+    @property
+    def sent(self) -> tuple[Reply, ...]:
+        """The replies of those that were sent at all."""
+        sources = [lane.source for lane in self.lanes]
+        return tuple(each.reply for each in sources if isinstance(each, Asked) and each.stream is not None)
+
+
+class _Envelope:
+    """A feed's view: its messages travel as the turn's."""
+
+    verdict = ""
+
+    def __init__(self, turn_id: str, send: Send, keyframe: Callable[[], None]) -> None:
+        self._turn_id = turn_id
+        self._send = send
+        self._wanted = keyframe
+
+    @property
+    def keyframe(self) -> dict[str, Any]:
+        return {}
+
+    @keyframe.setter
+    def keyframe(self, _state: dict[str, Any]) -> None:
+        self._wanted()
+
+    def send(self, content: dict[str, Any]) -> None:
+        self._send({"kind": "turn", "turn": self._turn_id, "message": content})
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,190 @@
+"""A conversation as a value: questions, the answers of one to four models to each, and which of them goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ..errors import SetupError
+from ..live.figures import record
+from ..live.lane import FINAL, Lane, State
+
+MOST_LANES: Final = 4
+OPEN: Final = -1
+"""`Turn.chosen` while it is not decided which answer goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a model is called in a turn; `note` is "simulator" for the simulator."""
+
+    label: str
+    provider: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one model answered, whole or not, with its figures in words and its record (`live.figures.record`).
+
+    `elapsed_ms` is since the request began; `units` are output events; `thought` is the reasoning's tokens and time in
+    words.
+    """
+
+    label: str
+    provider: str
+    note: str
+    model: str
+    state: State
+    text: str
+    reasoning: str = ""
+    error: str = ""
+    figures: tuple[str, ...] = ()
+    thought: str = ""
+    elapsed_ms: float = 0.0
+    units: int = 0
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, lane: Lane) -> Answer:
+        """A lane as it stands."""
+        drawn = lane.snapshot()
+        return cls(
+            lane.label,
+            lane.provider,
+            lane.note,
+            lane.reply.model,
+            lane.state,
+            drawn["text"],
+            drawn["reasoning"],
+            drawn["error"],
+            tuple(drawn["figures"]),
+            drawn["thought"],
+            drawn["elapsed_ms"],
+            drawn["units"],
+            record(lane.reply),
+        )
+
+    @property
+    def is_something(self) -> bool:
+        """Whether a model may be told that this was said."""
+        return bool(self.text.strip())
+
+    def drawn(self) -> dict[str, Any]:
+        """It as a view's lane (`LaneState` of the front-end)."""
+        return {
+            "text": self.text,
+            "reasoning": self.reasoning,
+            "state": self.state,
+            "figures": list(self.figures),
+            "error": self.error,
+            "elapsed_ms": self.elapsed_ms,
+            "units": self.units,
+            "thought": self.thought,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and the answers to it, in the order of `lanes`; there are none while they arrive.
+
+    `chosen` is the answer that the conversation goes on with, OPEN while that is not decided.
+    """
+
+    id: str
+    question: str
+    lanes: tuple[Label, ...]
+    answers: tuple[Answer, ...] = ()
+    chosen: int = OPEN
+
+    def answer_for(self, label: str) -> Answer | None:
+        """What this model is told was answered: the chosen answer, else its own, else the first that says anything."""
+        if self.chosen != OPEN and self.answers:
+            answer = self.answers[self.chosen]
+            return answer if answer.is_something else None
+        said = [answer for answer in self.answers if answer.is_something]
+        return next((answer for answer in said if answer.label == label), said[0] if said else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns in their order. Every method returns a new value, or raises SetupError for a turn that is not there."""
+
+    turns: tuple[Turn, ...] = ()
+
+    def index(self, turn_id: str) -> int:
+        for index in range(len(self.turns) - 1, -1, -1):
+            if self.turns[index].id == turn_id:
+                return index
+        raise SetupError("This part of the conversation is not there any more.")
+
+    def added(self, turn: Turn) -> Conversation:
+        return Conversation((*self.turns, turn))
+
+    def cut(self, at: int) -> Conversation:
+        """Without the turns from that index on."""
+        return Conversation(self.turns[:at])
+
+    def answered(self, turn_id: str, answers: Sequence[Answer]) -> Conversation:
+        return self._with(turn_id, answers=tuple(answers))
+
+    def chose(self, turn_id: str, lane: int) -> Conversation:
+        count = len(self.turns[self.index(turn_id)].lanes)
+        if lane not in range(OPEN, count):
+            raise SetupError(f"There is no answer {lane} to choose: this question has {count}.")
+        return self._with(turn_id, chosen=lane)
+
+    def history(self, label: str, system: str = "") -> list[dict[str, str]]:
+        """What a model is told of it: OpenAI's messages.
+
+        A question that got no answer is left out with its empty answer; a broken-off answer is told as far as it came.
+        """
+        messages = [{"role": "system", "content": system}] if system.strip() else []
+        for turn in self.turns:
+            answer = turn.answer_for(label)
+            if answer is not None:
+                messages.append({"role": "user", "content": turn.question})
+                messages.append({"role": "assistant", "content": answer.text})
+        return messages
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Everything that was asked and answered, with figures; also what failed, and what was not chosen."""
+        messages: list[dict[str, Any]] = []
+        for turn in self.turns:
+            messages.append({"role": "user", "content": turn.question})
+            for index, answer in enumerate(turn.answers):
+                messages.append(
+                    {
+                        "role": "assistant",
+                        "content": answer.text,
+                        "reasoning": answer.reasoning,
+                        "model": answer.label,
+                        "provider": answer.provider,
+                        "state": answer.state,
+                        "error": answer.error,
+                        "chosen": turn.chosen == index,
+                        "figures": dict(answer.record),
+                    }
+                )
+        return messages
+
+    def ended(self) -> Conversation:
+        """It without answers that still run: those are truncated."""
+        return Conversation(
+            tuple(
+                replace(
+                    turn,
+                    answers=tuple(
+                        answer if answer.state in FINAL else replace(answer, state="truncated")
+                        for answer in turn.answers
+                    ),
+                )
+                for turn in self.turns
+            )
+        )
+
+    def _with(self, turn_id: str, **changes: Any) -> Conversation:
+        index = self.index(turn_id)
+        turn = replace(self.turns[index], **changes)
+        return Conversation((*self.turns[:index], turn, *self.turns[index + 1 :]))

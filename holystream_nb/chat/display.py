@@ -1,0 +1,97 @@
+"""A panel on the screen: its widget, and under it the saved copy."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+from ..errors import HolystreamError
+from ..live.saved import printable
+from ..session import session
+from .catalogue import catalogue
+from .conversation import Conversation
+from .markdown import SavedCopy
+from .policy import Chat
+from .thread import panels
+
+if TYPE_CHECKING:
+    from .widget import PanelView
+
+
+class Display:
+    """The outputs of one panel; belongs to the program's thread.
+
+    It may be displayed several times: the same conversation in each place, and the same copy under it.
+    """
+
+    def __init__(self, chat: Chat, *, offers: bool) -> None:
+        self._chat = chat
+        self._offers = offers
+        self._view: PanelView | None = None
+        self._copy: SavedCopy | None = None
+        self._widget_id = secrets.token_hex(16)
+        self._copy_id = secrets.token_hex(16)
+        self._shown: Conversation | None = None
+        self._is_watched = False
+        self._is_closed = False
+
+    @property
+    def widget(self) -> PanelView:
+        if self._view is None:
+            from .widget import PanelView  # late: it brings ipywidgets
+
+            chat = self._chat
+            view = self._view = PanelView(
+                panels.call(lambda: chat.settings),
+                changed=lambda settings: panels.hand_over(chat.hear_settings, settings),
+                closed=lambda: panels.hand_over(chat.close),
+            )
+            view.on_msg(lambda _view, content, _buffers: panels.hand_over(chat.hear, content))
+            panels.call(chat.attach, view)
+            if self._offers:
+                panels.start(_fill(view, chat))
+        return self._view
+
+    def show(self, is_watched: bool) -> None:
+        """Displays the panel; where nobody looks on, the copy alone."""
+        from IPython.display import display
+
+        if is_watched and not self._is_closed:
+            widget = self.widget
+            panels.call(self._chat.displayed)
+            display(widget, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+            self._is_watched = True
+        self._copy = self._copy or SavedCopy(is_open=not is_watched)
+        self._shown = panels.call(lambda: self._chat.conversation)
+        data, metadata = self._copy.bundle(self._shown)
+        display(data, raw=True, metadata=metadata, display_id=self._copy_id)  # type: ignore[no-untyped-call]
+
+    def update(self, conversation: Conversation) -> None:
+        """Brings the copy up to date."""
+        if self._copy is None or conversation is self._shown:
+            return
+        from IPython.display import update_display
+
+        self._shown = conversation
+        data, metadata = self._copy.bundle(conversation)
+        update_display(data, raw=True, metadata=metadata, display_id=self._copy_id)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Takes the widget away, and puts a line in its place: a file with a closed widget shows an error there."""
+        if self._view is not None and not self._is_closed:
+            self._view.close()
+            if self._is_watched:
+                from IPython.display import update_display
+
+                data = {"text/plain": printable(f"Chat panel of {', '.join(self._view.models)}, closed.")}
+                update_display(data, raw=True, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+        self._is_closed = True
+
+
+async def _fill(view: PanelView, chat: Chat) -> None:
+    """The picker's models: a provider may have hundreds, so they come a moment later."""
+    try:
+        view.tell(catalogue=await asyncio.to_thread(catalogue, session))
+    except HolystreamError as exc:
+        chat.say(str(exc), "error")

@@ -1,0 +1,90 @@
+"""A conversation as plain output: harmless Markdown and text, and the saved copy under a panel."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ..live.saved import MARKDOWN_LIMIT, WORDS, printable, unlinked
+from .conversation import Answer, Conversation, Turn
+
+EMPTY: Final = "No question was asked yet."
+
+
+def status_line(answer: Answer, *, is_chosen: bool = False) -> str:
+    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 · stopped`"""
+    parts = [answer.label, *([answer.note] if answer.note else []), *answer.figures]
+    if answer.state in WORDS:
+        parts.append(WORDS[answer.state])
+    return " · ".join([*parts, *(["chosen"] if is_chosen else [])])
+
+
+def turn_markdown(turn: Turn) -> str:
+    """A question and its answers, in which nothing acts in any renderer."""
+    from ..live.harmless import harmless, plain_line  # late: it brings the Markdown parser
+
+    several = len(turn.lanes) > 1
+    parts = ["**You**", harmless(turn.question)]
+    for index, answer in enumerate(turn.answers):
+        parts.append(f"**{plain_line(answer.label)}**")
+        if answer.reasoning:
+            thought = [f"*{plain_line(answer.thought)}*"] if answer.thought else []  # a file may say anything here
+            parts += ["<details><summary>Reasoning</summary>", harmless(answer.reasoning), *thought, "</details>"]
+        if answer.text:
+            parts.append(harmless(answer.text))
+        if answer.error:
+            parts.append(f"**{plain_line(answer.error)}**")
+        parts.append(f"*{plain_line(status_line(answer, is_chosen=several and turn.chosen == index))}*")
+    return "\n\n".join(part.strip("\n") for part in parts)
+
+
+def turn_text(turn: Turn) -> str:
+    """The same for a terminal."""
+    several = len(turn.lanes) > 1
+    parts = [f"You: {turn.question}"]
+    for index, answer in enumerate(turn.answers):
+        if answer.reasoning:
+            parts.append(f"[reasoning · {answer.thought}]\n{answer.reasoning}")
+        parts.append(f"{answer.label}: {answer.text}".rstrip())
+        if answer.error:
+            parts.append(answer.error)
+        parts.append(f"[{status_line(answer, is_chosen=several and turn.chosen == index)}]")
+    return printable("\n\n".join(parts))
+
+
+def markdown(conversation: Conversation) -> str:
+    """All of it."""
+    return "\n\n---\n\n".join([*map(turn_markdown, conversation.turns)] or [EMPTY]) + "\n"
+
+
+class SavedCopy:
+    """The saved copy's outputs: turns that stay as they are, are not written anew.
+
+    is_open: whether the fold is open, as where nobody is there to open it.
+    """
+
+    def __init__(self, *, is_open: bool) -> None:
+        self._is_open = is_open
+        self._turns: dict[str, tuple[Turn, str, str]] = {}
+
+    def bundle(self, conversation: Conversation) -> tuple[dict[str, str], dict[str, Any]]:
+        """The mime bundle and metadata."""
+        written = {turn.id: self._written(turn) for turn in conversation.turns}
+        self._turns = written
+        text = "\n\n".join(text for _, _, text in written.values()) or EMPTY
+        records = [dict(answer.record) for turn in conversation.turns for answer in turn.answers]
+        metadata = {"holystream": {"answers": records}}
+        if len(text.encode()) > MARKDOWN_LIMIT:
+            note = f"[plain text: the conversation is larger than {MARKDOWN_LIMIT:,} bytes]"
+            return {"text/plain": f"{unlinked(text)}\n\n{note}"}, metadata
+        count = len(written)
+        summary = f"Saved copy · {count} question{'' if count == 1 else 's'}"
+        body = "\n\n---\n\n".join(markdown for _, markdown, _ in written.values()) or EMPTY
+        opening = "<details open>" if self._is_open else "<details>"
+        fold = f"{opening}<summary>{summary}</summary>\n\n{body}\n\n</details>"
+        return {"text/plain": text, "text/markdown": fold}, metadata
+
+    def _written(self, turn: Turn) -> tuple[Turn, str, str]:
+        before = self._turns.get(turn.id)
+        if before is not None and before[0] is turn:
+            return before
+        return turn, turn_markdown(turn), turn_text(turn)

@@ -1,0 +1,40 @@
+"""Which pages show a panel, and in which of them the saved copy under it is still brought up to date."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class Pages:
+    """Views by page. JupyterLab brings a display up to date only in the page in which it was made.
+
+    A page that is reloaded is another page, and says no goodbye: its views count on.
+    """
+
+    def __init__(self) -> None:
+        self._views: Counter[str] = Counter()
+        self._fresh: set[str] = set()
+        self._expected = 0
+
+    def displayed(self) -> None:
+        """The panel is displayed now: the next view that appears is in the page that did it."""
+        self._expected += 1
+
+    def ready(self, page: str) -> None:
+        self._views[page] += 1
+        if self._expected:
+            self._expected -= 1
+            self._fresh.add(page)
+
+    def gone(self, page: str) -> None:
+        self._views[page] -= 1
+        if self._views[page] <= 0:
+            del self._views[page]
+
+    @property
+    def is_seen(self) -> bool:
+        return bool(self._views)
+
+    @property
+    def stale(self) -> list[str]:
+        return [page for page in self._views if page not in self._fresh]

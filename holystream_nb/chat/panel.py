@@ -1,0 +1,355 @@
+"""ChatPanel: the program's half. What a page does and what the program does are one conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context, copy_context
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import traitlets
+
+from ..errors import HolystreamError, SetupError, SeveralFailed, in_one_line
+from ..events import Usage
+from ..live.show import current_shell, is_watched
+from ..pricing import Cost
+from ..providers import select
+from ..reply import Reply
+from ..session import session
+from .answering import Answering
+from .conversation import Conversation, Turn
+from .display import Display
+from .files import load, save, write, write_new
+from .home import Home
+from .markdown import markdown
+from .policy import Chat, News
+from .settings import Settings
+from .spent import Spent
+from .thread import panels
+
+T = TypeVar("T")
+C = TypeVar("C", bound=Callable[[Reply], object])
+
+_AWAKE_S: Final = 0.1
+"""An event loop that only waits notices ■ (a signal) when it next wakes."""
+
+_SETTINGS: Final = ("models", "system", "temperature", "max_tokens")
+
+
+class Question:
+    """A question on its way: `await` it for the first model's Reply; `replies` has every model's by its name.
+
+    Awaiting raises the answer's error, or SeveralFailed; a stopped answer is none. Nobody has to wait. An await that is
+    cancelled (■) stops the answers.
+    """
+
+    def __init__(self, answering: Answering, home: Home) -> None:
+        self._answering = answering
+        self._home = home
+
+    def __await__(self) -> Generator[Any, None, Reply]:
+        return self._wait().__await__()
+
+    def __repr__(self) -> str:
+        models = ", ".join(lane.label for lane in self._answering.turn.lanes)
+        return f"<Question to {models}, {'answered' if self.is_answered else 'answers are arriving'}>"
+
+    @property
+    def is_answered(self) -> bool:
+        return self._answering.done.done()
+
+    @property
+    def replies(self) -> dict[str, Reply]:
+        """What has arrived of each model's answer, by the name it was asked under."""
+        labels = (lane.label for lane in self._answering.turn.lanes)
+        return dict(zip(labels, self._answering.replies, strict=True))
+
+    async def _wait(self) -> Reply:
+        try:
+            waiting = asyncio.wrap_future(self._answering.done)
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=_AWAKE_S)
+        except asyncio.CancelledError:
+            panels.hand_over(self._answering.stop)
+            raise
+        self._home.empty()
+        replies = waiting.result()
+        failed = {label: reply.error for label, reply in self.replies.items() if reply.error is not None}
+        if len(replies) > 1 and failed:
+            said = "; ".join(f"{label}: {error}" for label, error in failed.items())
+            raise in_one_line(SeveralFailed(f"{len(failed)} of {len(replies)} models failed. {said}", failed))
+        if failed:
+            raise in_one_line(next(iter(failed.values())))
+        return replies[0]
+
+
+class ChatPanel(traitlets.HasTraits):
+    """A chat with one model, or with up to four side by side, displayed in a cell's output.
+
+    model: `model` or `provider:model`; without it the default model of the default provider.
+    models: two to four of them, instead of one: each answers, and one is chosen to go on with.
+    system: system prompt.
+    temperature: 0 to 2; None leaves it to the service.
+    max_tokens: largest number of tokens of an answer; None leaves it to the service.
+    base_url: another OpenAI-compatible address (a provider's key is not sent there).
+
+    These may be changed at any time, here and on the page, and hold from the next question on. Observable besides:
+    `messages` (everything asked and answered, with figures), `is_streaming`, `full_response` (the text of the latest
+    answer, "" until it has ended), `error` (the latest answer's HolystreamError, or None), `usage` and `cost` (sums
+    over all requests of the panel). They change on the kernel's main thread, between cells and while a cell awaits,
+    never beside the program's own code; the answers themselves stream on while a cell computes. In a script they
+    change when a question is awaited, and at the panel's next method.
+
+    Raises SetupError for a setting that cannot be.
+    """
+
+    models = traitlets.List(traitlets.Unicode())
+    model = traitlets.Unicode()
+    system = traitlets.Unicode("")
+    temperature = traitlets.Float(None, allow_none=True)
+    max_tokens = traitlets.Int(None, allow_none=True)
+    messages = traitlets.List(traitlets.Dict(), read_only=True)
+    is_streaming = traitlets.Bool(False, read_only=True)
+    full_response = traitlets.Unicode("", read_only=True)
+    error = traitlets.Instance(HolystreamError, allow_none=True, read_only=True)
+    usage = traitlets.Instance(Usage, read_only=True)
+    cost = traitlets.Instance(Cost, read_only=True)
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        models: list[str] | tuple[str, ...] | None = None,
+        system: str = "",
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        if model is not None and models is not None:
+            raise SetupError("Give model, or models, not both.")
+        if isinstance(models, str):
+            raise SetupError(f"models is a list of names: models=[{models!r}], or model={models!r}.")
+        default = "holysheep" if base_url else session.default_provider()
+        for name in models or [model or ""]:
+            select(name, default)
+        if models is None:
+            models = [model or select("", default)[1]]
+        settings = Settings(tuple(models), system, temperature, max_tokens).checked()
+        self._begin(settings, Conversation(), Spent(), base_url)
+
+    def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, base_url: str | None) -> None:
+        self._is_told = True
+        super().__init__()
+        self._home = Home()
+        self._callbacks: list[tuple[Callable[[Reply], object], Context]] = []
+        self._later: set[asyncio.Future[Any]] = set()
+        self._chat = Chat(
+            session,
+            settings,
+            report=self._hear_news,
+            save_copy=_save_copy,
+            base_url=base_url,
+            conversation=conversation,
+            spent=spent,
+        )
+        self._display = Display(self._chat, offers=base_url is None)
+        self._apply(News(conversation, settings, spent, is_streaming=False))
+        self.observe(self._changed, [*_SETTINGS, "model"])
+        panels.add(self._chat)
+
+    def __repr__(self) -> str:
+        asked = len(self._chat.conversation.turns)
+        return f"ChatPanel({', '.join(self.models)}; {asked} question{'' if asked == 1 else 's'})"
+
+    def _ipython_display_(self, **_options: Any) -> None:
+        shell = current_shell()
+        if getattr(shell, "kernel", None) is None:
+            print(repr(self))
+        else:
+            self._display.show(is_watched(shell))
+
+    # What the program does
+
+    def send(self, text: str) -> Question:
+        """Asks `models` a question; `await` what it returns for the Reply. The answer arrives in any case.
+
+        Raises SetupError while an answer is arriving, and for a panel that is closed.
+        """
+        return self._ask(self._chat.send, text)
+
+    def regenerate(self, turn: int = -1) -> Question:
+        """Asks a question again (the last one), the `models` of now; what came after it goes."""
+        return self._ask(self._chat.regenerate, self._turn(turn).id)
+
+    def edit(self, text: str, turn: int = -1) -> Question:
+        """Asks another question in the place of one (the last); what came after it goes."""
+        return self._ask(self._chat.edit, self._turn(turn).id, text)
+
+    def stop(self) -> None:
+        """Ends what is arriving, and its connection; what has arrived stays."""
+        panels.call(self._chat.stop)
+
+    def delete(self, turn: int = -1) -> None:
+        """Takes a question away (the last), its answers, and all after it."""
+        self._do(self._chat.delete, self._turn(turn).id)
+
+    def reset(self) -> None:
+        """Begins anew; what was spent stays in `usage` and `cost`."""
+        self._do(self._chat.clear)
+
+    def choose(self, model: str, turn: int = -1) -> None:
+        """Goes on with this model and its answer, of several to one question (the last)."""
+        chosen = self._turn(turn)
+        labels = [lane.label for lane in chosen.lanes]
+        if model not in labels:
+            raise SetupError(f"{model} was not asked this: choose one of {', '.join(labels)}.")
+        self._do(self._chat.choose, chosen.id, labels.index(model))
+
+    def on_reply(self, callback: C) -> C:
+        """Calls back with the Reply of every answer that has ended, also a failed one; fit for a decorator.
+
+        On the kernel's main thread, like an observer. A coroutine function is awaited there. What it prints lands in
+        the cell that sent the question, or, where the reader sent it, in the cell that called `on_reply`.
+        """
+        self._callbacks.append((callback, copy_context()))
+        return callback
+
+    def close(self) -> None:
+        """Stops what is arriving, and takes the panel from every page; the conversation can still be read and saved."""
+        panels.call(self._chat.close)
+        self._display.close()
+
+    @property
+    def widget(self) -> Any:
+        """The panel's widget, for layouts (`ipywidgets.HBox`); observe the panel, not this."""
+        return self._display.widget
+
+    # What can be had of it
+
+    def to_markdown(self) -> str:
+        """The conversation as Markdown in which nothing acts: no HTML, no links, no images."""
+        return markdown(self._standing())
+
+    def to_messages(self) -> list[dict[str, str]]:
+        """OpenAI's messages, as the next question would be sent with: `client.stream([*messages, …])`.
+
+        Questions without an answer are left out; of several answers it is the chosen one, or `model`'s own.
+        """
+        return self._standing().history(self.model, self.system)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the conversation: JSON that `ChatPanel.load` takes, or Markdown where the path ends in `.md`.
+
+        A file that is there is written over, at once. There is never a key in it. Raises SetupError if it cannot be
+        written.
+        """
+        path = Path(path).expanduser()
+        if path.suffix.lower() in (".md", ".markdown"):
+            write(path, self.to_markdown().encode())
+        else:
+            save(path, self._standing(), panels.call(lambda: self._chat.settings), self._chat.spent)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path, *, base_url: str | None = None) -> ChatPanel:
+        """A panel with the conversation and settings that `save` wrote. Raises SetupError for any other file."""
+        path = Path(path).expanduser()
+        saved = load(path)
+        panel = cls.__new__(cls)
+        panel._begin(saved.settings, Conversation(saved.turns), saved.spent, base_url)
+        return panel
+
+    # How the halves hear of each other
+
+    def _ask(self, ask: Callable[..., Answering], *arguments: Any) -> Question:
+        return Question(self._do(ask, *arguments, asked_in=copy_context()), self._home)
+
+    def _do(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Does it on the panel's thread, and brings the traits up to date."""
+        try:
+            return panels.call(function, *arguments, **options)
+        finally:
+            self._home.empty()
+
+    @traitlets.validate("model", "models", "temperature", "max_tokens")
+    def _valid(self, proposal: Any) -> Any:
+        """What the program sets; SetupError names what cannot be."""
+        if not self._is_told:
+            self._settings(**{proposal["trait"].name: proposal["value"]}).checked()
+        return proposal["value"]
+
+    def _settings(self, **changes: Any) -> Settings:
+        models = changes.pop("models", self.models)
+        if "model" in changes:
+            models = [changes.pop("model")]
+        now = {"system": self.system, "temperature": self.temperature, "max_tokens": self.max_tokens, **changes}
+        return Settings(tuple(models), **now)
+
+    def _changed(self, change: Any) -> None:
+        if not self._is_told:
+            self._do(self._chat.configure, self._settings(**{change["name"]: change["new"]}))
+
+    def _turn(self, index: int) -> Turn:
+        turns = panels.call(lambda: self._chat.conversation.turns)
+        try:
+            return turns[index]
+        except IndexError:
+            raise SetupError(f"There is no question {index}: {len(turns)} were asked.") from None
+
+    def _standing(self) -> Conversation:
+        return panels.call(self._chat.standing).ended()
+
+    def _hear_news(self, news: News) -> None:
+        """On the panel's thread."""
+        self._home.post(lambda: self._apply(news), news.asked_in)
+
+    def _apply(self, news: News) -> None:
+        """On the program's thread."""
+        settings = news.settings
+        for reply in news.paid:
+            session.remember(reply)
+        self._is_told = True
+        try:
+            with self.hold_trait_notifications():
+                self.set_trait("models", list(settings.models))
+                self.set_trait("model", settings.models[0])
+                self.set_trait("system", settings.system)
+                self.set_trait("temperature", settings.temperature)
+                self.set_trait("max_tokens", settings.max_tokens)
+                self.set_trait("messages", news.conversation.messages())
+                self.set_trait("usage", news.spent.usage)
+                self.set_trait("cost", news.spent.cost)
+                if news.is_streaming or news.replies:
+                    self.set_trait("full_response", news.full_response)
+                    self.set_trait("error", news.error)
+                self.set_trait("is_streaming", news.is_streaming)
+        finally:
+            self._is_told = False
+        if not news.is_streaming:
+            self._display.update(news.conversation)
+        for reply in news.replies:
+            for callback, registered_in in list(self._callbacks):
+                context = copy_context() if news.asked_in is not None else registered_in.copy()
+                context.run(self._call_back, callback, reply)
+
+    def _call_back(self, callback: Callable[[Reply], object], reply: Reply) -> None:
+        try:
+            result = callback(reply)
+            if isinstance(result, Awaitable):
+                later = asyncio.ensure_future(result)
+                self._later.add(later)
+                later.add_done_callback(self._later.discard)
+        except Exception:  # a callback of the user's: shown as IPython shows it, and the panel goes on
+            shell = current_shell()
+            if shell is not None:
+                shell.showtraceback()
+            else:
+                sys.excepthook(*sys.exc_info())
+
+
+def _save_copy(conversation: Conversation) -> str:
+    path = write_new(Path.cwd(), markdown(conversation), datetime.now())
+    return f"Saved as {path.name} beside the notebook."

@@ -1,0 +1,425 @@
+"""What a panel does: ask, stop, ask again, cut, choose; what it tells the page and the program."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from ..errors import HolystreamError, SetupError
+from ..live.lane import Lane
+from ..providers import at, select
+from ..reply import Reply
+from ..session import Session
+from .answering import Answering
+from .conversation import OPEN, Conversation, Label, Turn
+from .pages import Pages
+from .settings import Settings
+from .source import Asked
+from .spent import Spent
+
+LINGER_S: Final = 10.0
+"""How long a page's answer runs on after its last view has gone: a view may come back."""
+
+UNASKED_S: Final = 0.5
+"""How often at most the whole conversation is sent to a page that was never heard of."""
+
+
+class Page(Protocol):
+    """The panel's half on the page: messages in their order, and state."""
+
+    def send(self, content: dict[str, Any]) -> None: ...
+
+    def tell(self, **state: Any) -> None: ...
+
+
+class NoPage:
+    """Nobody looks on."""
+
+    def send(self, content: dict[str, Any]) -> None:
+        pass
+
+    def tell(self, **state: Any) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """How the panel stands, for the program.
+
+    `replies` are those that have just ended in the conversation, `error` and `full_response` theirs; `paid` are all
+    that were sent. `asked_in` is the context of the program's question, None for a page's.
+    """
+
+    conversation: Conversation
+    settings: Settings
+    spent: Spent
+    is_streaming: bool
+    paid: tuple[Reply, ...] = ()
+    replies: tuple[Reply, ...] = ()
+    error: HolystreamError | None = None
+    full_response: str = ""
+    asked_in: Context | None = None
+
+
+class Chat:
+    """A panel's policy, without a widget and without a thread: all methods belong to one loop.
+
+    report: is told all that concerns the program, in order.
+    save_copy: writes the conversation to a new file, and says where.
+    Its methods raise SetupError where what is asked for cannot be; `hear` shows that to the reader.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        *,
+        report: Callable[[News], None],
+        save_copy: Callable[[Conversation], str],
+        base_url: str | None = None,
+        conversation: Conversation | None = None,
+        spent: Spent | None = None,
+        linger_s: float = LINGER_S,
+    ) -> None:
+        self._session = session
+        self.settings = settings
+        self.conversation = conversation or Conversation()
+        self.spent = spent or Spent()
+        self._report = report
+        self._save_copy = save_copy
+        self._base_url = base_url
+        self._linger_s = linger_s
+        self._page: Page = NoPage()
+        self._pages = Pages()
+        self._heard_of = False
+        self._next_unasked = 0.0
+        self._seq = 0
+        self._drawn: dict[str, int] = {}
+        self._running: Answering | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._lingering: asyncio.TimerHandle | None = None
+
+    # What program and reader ask for
+
+    def send(self, question: str, *, asked_in: Context | None = None) -> Answering:
+        """Asks the models of the settings, side by side; `asked_in` is the program's context, None for a page."""
+        self._check_open()
+        if self._running is not None:
+            raise SetupError("An answer is still arriving: wait for it, or stop it first.")
+        if not question.strip():
+            raise SetupError("The question is empty: write something.")
+        settings = self.settings.checked()
+        lanes = [self._lane(model, question, settings) for model in settings.models]
+        labels = tuple(Label(lane.label, lane.provider, lane.note) for lane in lanes)
+        turn = Turn(secrets.token_hex(6), question, labels, chosen=0 if len(lanes) == 1 else OPEN)
+        running = self._running = Answering(turn, lanes, self._page_send, self._keyframe_wanted, asked_in)
+        self.conversation = self.conversation.added(turn)
+        self._number("added", turn=self._drawing(turn))
+        self._page.tell(is_streaming=True)
+        self._news()
+        self._start(self._answer(running))
+        return running
+
+    def regenerate(self, turn_id: str | None = None, *, asked_in: Context | None = None) -> Answering:
+        """Asks a question again (the last), the models of the settings now; what came after it goes."""
+        turn = self._turn(turn_id)
+        return self.edit(turn.id, turn.question, asked_in=asked_in)
+
+    def edit(self, turn_id: str, question: str, *, asked_in: Context | None = None) -> Answering:
+        """Asks another question in a turn's place; what came after it goes."""
+        self._check_open()
+        if not question.strip():
+            raise SetupError("The question is empty: write something.")
+        self.settings.checked()
+        self.delete(turn_id)
+        return self.send(question, asked_in=asked_in)
+
+    def delete(self, turn_id: str) -> None:
+        """Takes a turn away, and all after it; what runs there is stopped."""
+        self._cut(self.conversation.index(turn_id))
+
+    def clear(self) -> None:
+        """Begins anew; what was spent stays."""
+        self._cut(0)
+
+    def choose(self, turn_id: str, lane: int) -> None:
+        """Goes on with one answer of several, and with its model."""
+        turn = self.conversation.turns[self.conversation.index(turn_id)]
+        self.conversation = self.conversation.chose(turn_id, lane)
+        self._number("chosen", turn=turn_id, lane=lane)
+        if lane != OPEN:
+            self.configure(replace(self.settings, models=(turn.lanes[lane].label,)))
+        else:
+            self._news()
+
+    def configure(self, settings: Settings) -> None:
+        """What the next question is asked with."""
+        self.settings = settings.checked()
+        self._tell_settings()
+        self._news()
+
+    def stop(self) -> None:
+        """Ends what runs; what arrived stays."""
+        if self._running is not None:
+            self._running.stop()
+
+    def close(self) -> None:
+        """Stops, and takes no question any more. The conversation stays."""
+        self._closed = True
+        self.stop()
+
+    async def finish(self) -> None:
+        """Stops, and waits until nothing of it runs."""
+        self.close()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def standing(self) -> Conversation:
+        """The conversation with what has arrived so far."""
+        if self._running is None:
+            return self.conversation
+        return self.conversation.answered(self._running.turn.id, self._running.answers)
+
+    # The page
+
+    def attach(self, page: Page) -> None:
+        """Shows everything on this page from now on."""
+        self._page = page
+        self._tell_settings()
+        page.tell(is_streaming=self._running is not None, total=str(self.spent))
+
+    def displayed(self) -> None:
+        """The panel is being displayed: the page that appears next keeps the saved copy up to date."""
+        self._pages.displayed()
+
+    def say(self, text: str, level: str = "info") -> None:
+        """A line for the reader that belongs to no answer."""
+        self._page.send({"kind": "said", "text": text, "level": level})
+
+    def hear(self, content: dict[str, Any]) -> None:
+        """A message from a view; one that cannot be followed is answered with a line for the reader."""
+        try:
+            self._heed(content)
+        except HolystreamError as exc:
+            self.say(str(exc), "error")
+
+    def hear_settings(self, settings: Settings) -> None:
+        """What a page has set; what cannot be is set back."""
+        try:
+            self.settings = settings.checked()
+        except HolystreamError as exc:
+            self._tell_settings()
+            self.say(str(exc), "error")
+        else:
+            self._tell_names()  # and not the settings: somebody may be typing on
+            self._news()
+
+    def _heed(self, content: dict[str, Any]) -> None:
+        match content:
+            case {"kind": "ready", "page": str(page)}:
+                self._appeared(page)
+            case {"kind": "gone", "page": str(page)}:
+                self._left(page)
+            case {"kind": "missed"}:
+                self._heard_of = True
+                self._tell_all()
+            case {"kind": "turn", "turn": str(turn), "message": dict(message)}:
+                self._hear_turn(turn, message)
+            case {"kind": "send", "text": str(text)}:
+                self.send(text)
+            case {"kind": "stop"}:
+                self.stop()
+            case {"kind": "regenerate", "turn": str(turn)}:
+                self.regenerate(turn)
+            case {"kind": "edit", "turn": str(turn), "text": str(text)}:
+                self.edit(turn, text)
+            case {"kind": "delete", "turn": str(turn)}:
+                self.delete(turn)
+            case {"kind": "clear"}:
+                self.clear()
+            case {"kind": "choose", "turn": str(turn), "lane": int(lane)}:
+                self.choose(turn, lane)
+            case {"kind": "save_copy"}:
+                self.say(self._save_copy(self.standing().ended()))
+
+    def _appeared(self, page: str) -> None:
+        self._heard_of = True
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        self._pages.ready(page)
+        self._page.tell(stale=self._pages.stale)
+        self._tell_all()
+
+    def _left(self, page: str) -> None:
+        self._pages.gone(page)
+        self._page.tell(stale=self._pages.stale)
+        if not self._pages.is_seen:
+            self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._abandoned)
+
+    def _abandoned(self) -> None:
+        """No view has come back: an answer that was asked for on a page is for nobody now."""
+        if self._running is not None and self._running.asked_in is None:
+            self._running.stop()
+
+    def _hear_turn(self, turn_id: str, message: dict[str, Any]) -> None:
+        if self._running is not None and self._running.turn.id == turn_id:
+            self._running.hear(message)
+        elif message.get("kind") == "missed":
+            turn = self.conversation.turns[self.conversation.index(turn_id)]
+            snapshot = {"kind": "snapshot", **self._drawing(turn)["keyframe"]}
+            self._page.send({"kind": "turn", "turn": turn_id, "message": snapshot})
+
+    def _tell_all(self) -> None:
+        turns = [self._drawing(turn) for turn in self.conversation.turns]
+        self._number("conversation", turns=turns)
+
+    def _keyframe_wanted(self) -> None:
+        """A kernel that hears nothing while its cell runs sends the whole now and then, as a live view's does."""
+        now = asyncio.get_running_loop().time()
+        if not self._heard_of and now >= self._next_unasked:
+            self._next_unasked = now + UNASKED_S
+            self._tell_all()
+
+    def _drawing(self, turn: Turn) -> dict[str, Any]:
+        """A turn as the page takes it."""
+        running = self._running
+        if running is not None and running.turn.id == turn.id:
+            keyframe = running.keyframe()
+        else:
+            lanes = [answer.drawn() for answer in turn.answers]
+            keyframe = {"seq": self._drawn.get(turn.id, 0), "lanes": lanes}
+        return {
+            "id": turn.id,
+            "question": turn.question,
+            "lanes": [{"label": lane.label, "provider": lane.provider, "note": lane.note} for lane in turn.lanes],
+            "format": "markdown",
+            "keyframe": keyframe,
+            "chosen": turn.chosen,
+        }
+
+    def _page_send(self, content: dict[str, Any]) -> None:
+        """What a turn's feed sends, while the turn is there."""
+        if self._running is not None and self._running.turn.id == content["turn"]:
+            self._page.send(content)
+
+    def _number(self, kind: str, **content: Any) -> None:
+        self._seq += 1
+        self._page.send({"kind": kind, "seq": self._seq, **content})
+
+    def _tell_settings(self) -> None:
+        settings = self.settings
+        self._page.tell(
+            models=list(settings.models),
+            system=settings.system,
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+        )
+        self._tell_names()
+
+    def _tell_names(self) -> None:
+        models = self.settings.models
+        self._page.tell(title=f"Chat with {', '.join(models)}", note=self._note(models))
+
+    def _note(self, models: tuple[str, ...]) -> str:
+        """ "simulator" where every model is the simulator's."""
+        notes = {self._place(model)[1] for model in models}
+        return notes.pop() if len(notes) == 1 else ""
+
+    # Turns
+
+    def _turn(self, turn_id: str | None) -> Turn:
+        turns = self.conversation.turns
+        if not turns:
+            raise SetupError("Nothing was asked yet: there is no question to ask again.")
+        return turns[-1] if turn_id is None else turns[self.conversation.index(turn_id)]
+
+    def _lane(self, model: str, question: str, settings: Settings) -> Lane:
+        provider, note = self._place(model)
+        history = self.conversation.history(model, settings.system)
+        source = Asked(
+            self._session,
+            [*history, {"role": "user", "content": question}],
+            model=model,
+            provider=provider,
+            base_url=self._base_url,
+            parameters=settings.parameters,
+        )
+        return Lane(source, label=model, provider=provider, note=note)
+
+    def _place(self, model: str) -> tuple[str, str]:
+        """Provider and note; of a model that cannot be, whose answer will say why, neither."""
+        try:
+            provider, _ = select(model, "holysheep" if self._base_url else self._session.default_provider())
+            name = at(provider, self._base_url).name
+            return name, self._session.note(name)
+        except SetupError:
+            return "", ""
+
+    def _cut(self, at: int) -> None:
+        running = self._running
+        gone = self.conversation.turns[at:]
+        self.conversation = self.conversation.cut(at)
+        for turn in gone:
+            self._drawn.pop(turn.id, None)
+        if running is not None and any(turn.id == running.turn.id for turn in gone):
+            self._running = None
+            running.stop()
+            self._page.tell(is_streaming=False)
+        self._number("cut", **{"from": at})
+        self._news()
+
+    async def _answer(self, running: Answering) -> None:
+        try:
+            await running.run()
+        except Exception as exc:  # a defect of ours: the panel must say so, and go on
+            self.say(f"The answer could not be drawn ({type(exc).__name__}: {exc}).", "error")
+        finally:
+            self._ended(running)
+
+    def _ended(self, running: Answering) -> None:
+        replies = running.replies
+        for reply in running.sent:
+            self.spent = self.spent.plus(reply)
+        self._page.tell(total=str(self.spent))
+        if self._running is running:
+            self.conversation = self.conversation.answered(running.turn.id, running.answers)
+            self._drawn[running.turn.id] = running.feed.snapshot()["seq"]
+            self._running = None
+            self._page.tell(is_streaming=False)
+            self._news(paid=running.sent, replies=replies, asked_in=running.asked_in)
+        else:
+            self._news(paid=running.sent)
+        running.done.set_result(replies)
+
+    def _news(
+        self, paid: tuple[Reply, ...] = (), replies: tuple[Reply, ...] = (), asked_in: Context | None = None
+    ) -> None:
+        said = [reply.text for reply in replies if reply.text]
+        self._report(
+            News(
+                self.conversation,
+                self.settings,
+                self.spent,
+                self._running is not None,
+                paid,
+                replies,
+                next((reply.error for reply in replies if reply.error is not None), None),
+                said[0] if said else "",
+                asked_in,
+            )
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SetupError("This panel is closed: make a new one (save the conversation, and ChatPanel.load it).")
+
+    def _start(self, answer: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(answer)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

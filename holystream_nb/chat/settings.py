@@ -1,0 +1,43 @@
+"""What the next question is asked with, as a value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import SetupError
+from .conversation import MOST_LANES
+
+HOTTEST: Final = 2.0
+"""The largest temperature that OpenAI's interface takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Whom a question goes to (one to four models, `model` or `provider:model`), and how."""
+
+    models: tuple[str, ...]
+    system: str = ""
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+    def checked(self) -> Settings:
+        """Itself; SetupError names what cannot be."""
+        if not 1 <= len(self.models) <= MOST_LANES:
+            raise SetupError(f"A question goes to 1 to {MOST_LANES} models, and not to {len(self.models)}.")
+        if any(not isinstance(model, str) or not model.strip() for model in self.models):
+            raise SetupError("A model has no name: write model, or provider:model.")
+        if len(set(self.models)) < len(self.models):
+            raise SetupError("A model is named twice: name each once.")
+        if self.temperature is not None and not (math.isfinite(self.temperature) and 0 <= self.temperature <= HOTTEST):
+            raise SetupError(f"The temperature {self.temperature:g} cannot be: give 0 to {HOTTEST:g}, or None.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise SetupError(f"max_tokens {self.max_tokens} cannot be: give 1 or more, or None.")
+        return self
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fields of a request."""
+        fields = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {name: value for name, value in fields.items() if value is not None}

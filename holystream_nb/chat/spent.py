@@ -1,0 +1,82 @@
+"""What a panel has used, as a value: sums over every request, also of answers that were thrown away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from ..events import Usage
+from ..live.figures import approximate, money
+from ..pricing import LOCAL, SIMULATED, UNKNOWN, Cost
+from ..reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Requests, tokens, and cost in USD and CNY, of the `priced` requests; of the `unpriced` it is unknown.
+
+    The rest ran on the user's own machine, for nothing.
+
+    `exact` is False where tokens were counted here and not reported.
+    """
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    usd: Decimal = Decimal(0)
+    cny: Decimal = Decimal(0)
+    priced: int = 0
+    unpriced: int = 0
+    exact: bool = True
+    simulated: bool = False
+
+    def plus(self, reply: Reply) -> Spent:
+        usage, cost = reply.usage, reply.cost
+        return replace(
+            self,
+            requests=self.requests + 1,
+            prompt_tokens=self.prompt_tokens + (usage.prompt_tokens or 0),
+            completion_tokens=self.completion_tokens + (usage.completion_tokens or 0),
+            reasoning_tokens=self.reasoning_tokens + (usage.reasoning_tokens or 0),
+            cached_tokens=self.cached_tokens + (usage.cached_tokens or 0),
+            usd=self.usd + (cost.usd or 0),
+            cny=self.cny + (cost.cny or 0),
+            priced=self.priced + (cost.usd is not None),
+            unpriced=self.unpriced + (cost.note == UNKNOWN),
+            exact=self.exact and usage.exact,
+            simulated=self.simulated or cost.note == SIMULATED,
+        )
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            total_tokens=self.prompt_tokens + self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            cached_tokens=self.cached_tokens,
+            exact=self.exact,
+        )
+
+    @property
+    def cost(self) -> Cost:
+        """The sum; unknown, or none, where no request had a price."""
+        known = bool(self.priced) or not self.requests
+        note = SIMULATED if self.simulated else "" if known else UNKNOWN if self.unpriced else LOCAL
+        exact = self.exact and not self.unpriced
+        return Cost(self.usd if known else None, self.cny if known else None, exact, "sum of the replies", "", note)
+
+    def __str__(self) -> str:
+        """`12 requests · 3,412 tokens · $0.0012`"""
+        if not self.requests:
+            return ""
+        parts = [f"{self.requests:,} request{'' if self.requests == 1 else 's'}"]
+        parts.append(f"{approximate(self.exact)}{self.completion_tokens:,} tokens")
+        if self.priced:
+            parts.append(f"{money(self.cost)}{' (simulated)' if self.simulated else ''}")
+            parts += [f"{self.unpriced:,} of unknown cost"] if self.unpriced else []
+        else:
+            parts.append(money(self.cost))
+        return " · ".join(parts)

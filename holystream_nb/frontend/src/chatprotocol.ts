@@ -1,0 +1,100 @@
+/**
+ * The words between a chat panel's kernel and page; `chat/widget.py` holds their twins. Traits are state, messages motion.
+ *
+ * A turn is one question and the answers of one to four models to it, which are an ordinary feed: what travels of them is
+ * that of a live view (protocol.ts), in an envelope. `seq` counts conversation, added, cut and chosen of one panel, from 1:
+ * where one is missing the page sends `missed`, and goes on from the next `conversation`.
+ */
+import type { Format, FromKernel, Keyframe, Label, ToKernel } from "./protocol";
+
+export interface PanelTraits {
+  /** Whom the next question goes to, one to four; more than one are compared. */
+  models: string[];
+  system: string;
+  temperature: number | null;
+  max_tokens: number | null;
+  catalogue: Offer[];
+  is_streaming: boolean;
+  /** Ready-made, such as "12 requests · 3,412 tokens · $0.0012". */
+  total: string;
+  examples: string[];
+  /** The pages in which the saved copy under the panel is no longer brought up to date. */
+  stale: string[];
+  title: string;
+  note: string;
+}
+
+/** A model that can be asked; `value` is what `models` calls it, such as "gpt-4.1" or "provider:gpt-4.1". */
+export interface Offer {
+  value: string;
+  provider: string;
+  note: string;
+}
+
+/** `chosen` is the lane that the conversation goes on with, -1 while that is open. */
+export interface Turn {
+  id: string;
+  question: string;
+  lanes: Label[];
+  format: Format;
+  keyframe: Keyframe;
+  chosen: number;
+}
+
+/** The answer to `ready` and `missed`: all there is. */
+export interface Conversation {
+  kind: "conversation";
+  seq: number;
+  turns: Turn[];
+}
+
+export interface Added {
+  kind: "added";
+  seq: number;
+  turn: Turn;
+}
+
+/** The turns from index `from` on are gone. */
+export interface Cut {
+  kind: "cut";
+  seq: number;
+  from: number;
+}
+
+export interface Chosen {
+  kind: "chosen";
+  seq: number;
+  turn: string;
+  lane: number;
+}
+
+/** A message of a turn's own feed. */
+export interface OfTurn {
+  kind: "turn";
+  turn: string;
+  message: FromKernel;
+}
+
+/** A line for the reader that belongs to no answer. */
+export interface Said {
+  kind: "said";
+  text: string;
+  level: "info" | "error";
+}
+
+export type FromPanel = Conversation | Added | Cut | Chosen | OfTurn | Said;
+
+/** `page` is a random word for the browser's page; `edit`, `regenerate` and `delete` cut the conversation at their turn. */
+export type ToPanel =
+  | { kind: "ready"; page: string }
+  | { kind: "missed" }
+  | { kind: "gone"; page: string }
+  | { kind: "turn"; turn: string; message: ToKernel }
+  | { kind: "send"; text: string }
+  | { kind: "stop" }
+  | { kind: "regenerate"; turn: string }
+  | { kind: "edit"; turn: string; text: string }
+  | { kind: "delete"; turn: string }
+  | { kind: "clear" }
+  | { kind: "choose"; turn: string; lane: number }
+  | { kind: "save_copy" };
