@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from fault_table import CASES, Case, Found, in_readme, measure, render
+from foreign_socket import patiently
 
 from holystream_nb import Client, Simulator
 from holystream_nb.simulator.faults import Entry, registry
@@ -39,12 +39,7 @@ def test_the_table_in_the_readme_is_what_came(found: Found) -> None:
 
 def test_no_stream_and_no_socket_is_left_at_the_service(found: Found, simulator: Simulator) -> None:
     """However an answer ended, its connection was closed."""
-    for _ in range(100):
-        left = simulator.active(), simulator.sockets()
-        if left == (0, 0):
-            break
-        time.sleep(0.02)
-    assert left == (0, 0)
+    assert patiently(lambda: (simulator.active(), simulator.sockets()) == (0, 0))
 
 
 @pytest.mark.parametrize("entry", registry(), ids=lambda entry: entry.name)

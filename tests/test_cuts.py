@@ -8,7 +8,7 @@ import json
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal
@@ -18,6 +18,7 @@ import psutil
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from patience import until
 from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import TextMessage
@@ -280,10 +281,10 @@ class Trial:
                 *(self._failure(name, cut, clients) for name, cut in self._service.cuts.items())
             )
             assert not list(filter(None, failures))
-            assert await _soon(lambda: self._service.open == 0)
-            assert await _soon(lambda: all(cut.is_whole or cut.how == "end" for cut in self._connected()))
-        assert await _soon(lambda: asyncio.all_tasks() == tasks)
-        assert await _soon(lambda: self._process.num_fds() == files)
+            await until(lambda: self._service.open == 0)
+            await until(lambda: all(cut.is_whole or cut.how == "end" for cut in self._connected()))
+        await until(lambda: asyncio.all_tasks() == tasks)
+        await until(lambda: self._process.num_fds() == files)
 
     def _connected(self) -> list[Cut]:
         """The cuts whose connection the client has not closed."""
@@ -337,14 +338,6 @@ async def _read(stream: Stream) -> tuple[Reply, str]:
             async for event in stream:
                 seen += getattr(event, "text", "")
     return stream.reply, seen
-
-
-async def _soon(holds: Callable[[], bool]) -> bool:
-    for _ in range(200):
-        if holds():
-            return True
-        await asyncio.sleep(0.01)
-    return False
 
 
 @pytest.mark.parametrize("over", ["sse", "ws"])
