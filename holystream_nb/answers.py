@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol
 
 from . import __version__
 from .errors import HolystreamError, NotAStream, ServiceError, SetupError, Stalled, StreamInterrupted, TooLarge
-from .events import Event, Finish
+from .events import Event, Finish, Usage
 from .providers import Key, Provider, offered_socket, socket_address
 from .reply import TransportChoice
 from .wire.complaints import close_error, refuses_include_usage, service_error
@@ -70,13 +70,15 @@ class Service:
 class Request:
     """What is asked, before policy: everything a retry needs.
 
-    `session` is the id of a connection; "" outside of one. In a connection, tool calls are answered on the socket.
+    `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
+    socket; without, a second of silence after the last call ends the answer.
     """
 
     body: Mapping[str, Any]
     model: str
     transport: TransportChoice
     session: str = ""
+    answers_calls: bool = False
 
 
 class Answer(Protocol):
@@ -108,6 +110,10 @@ class Answer(Protocol):
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         """Sends an event into the running answer; SetupError where it has no way in."""
+        ...
+
+    def decline_calls(self) -> None:
+        """No result of a tool call will be sent any more."""
         ...
 
     async def finish(self) -> None:
@@ -211,6 +217,9 @@ class _SSEAnswer:
             f"{type} needs a socket, and this answer comes over server-sent events: "
             'connect(transport="ws") opens one where the service has it.'
         )
+
+    def decline_calls(self) -> None:
+        """Over server-sent events tool calls end the answer anyway."""
 
     async def finish(self) -> None:
         await self._response.finish()
@@ -329,7 +338,9 @@ class _SocketAnswer:
         self._decoder = MessageDecoder(asked=request.model, key=service.secret)
         self._is_first = is_first
         self._before = 0 if is_first else socket.bytes
+        self._answers_calls = request.answers_calls
         self._results = 0
+        self._result_at: float | None = None
         self._is_closed = False
 
     @property
@@ -359,18 +370,22 @@ class _SocketAnswer:
     async def events(self) -> AsyncGenerator[list[Event], None]:
         decoder, stamp = self._decoder, 0
         while True:
-            waits_for_calls = not self._request.session and decoder.ended_calls > 0 and not decoder.open_calls
+            is_declined = not self._answers_calls and decoder.ended_calls > 0 and not decoder.open_calls
             try:
-                came = await self._socket.read(_AFTER_CALLS_S if waits_for_calls else self._patience())
+                came = await self._socket.read(_AFTER_CALLS_S if is_declined else self._patience())
             except Stalled:
-                if not waits_for_calls:
-                    raise
-                # Nobody will answer the calls on this socket, so for this stream they end the turn, as over SSE.
-                decoder.finish_reason = "tool_calls"
-                yield [Finish("tool_calls", stamp)]
-                return
+                if is_declined:
+                    # Nobody will answer the calls on this socket, so for this stream they end the turn, as over SSE.
+                    usage = [event for event in await self._cancelled(_AFTER_CALLS_S) if isinstance(event, Usage)]
+                    decoder.finish_reason = "tool_calls"
+                    yield [*usage, Finish("tool_calls", stamp)]
+                    return
+                if self._owes_results or (self._result_at is not None and self._patience() > 0):
+                    continue
+                raise
             if came is None:
                 break
+            self._result_at = None
             stamp, messages = came
             _check_size(self._service, self.size)
             events: list[Event] = []
@@ -387,15 +402,26 @@ class _SocketAnswer:
         if error is not None:
             raise error
 
-    def _patience(self) -> float | None:
-        """How long a silence may be: without limit while the service waits for our results."""
-        return None if self._decoder.ended_calls > self._results else self._service.inactivity
+    @property
+    def _owes_results(self) -> bool:
+        """Whether the service waits for us, so that its silence is not limited."""
+        return self._answers_calls and self._decoder.ended_calls > self._results
+
+    def _patience(self) -> float:
+        """How long a silence may last from now, in seconds: a result that was sent since the last read begins it."""
+        whole = self._service.inactivity
+        return whole if self._result_at is None else max(0.0, whole - (time.perf_counter() - self._result_at))
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         if self._is_closed or self._decoder.done:
             raise SetupError(f"{type} comes too late: this turn has ended.")
         await self._socket.send(event_message(type, payload, int(time.time() * 1e3)), self._service.inactivity)
-        self._results += type == "tool_result"
+        if type == "tool_result":
+            self._results += 1
+            self._result_at = time.perf_counter()
+
+    def decline_calls(self) -> None:
+        self._answers_calls = False
 
     async def finish(self) -> None:
         await self.aclose()
@@ -406,25 +432,25 @@ class _SocketAnswer:
         self._is_closed = True
         is_free = False
         try:
-            is_free = await self._is_free()
+            await self._cancelled(_CANCEL_S)
+            is_free = self._has_ended and self._socket.is_open
         finally:
             await (self._service.sockets.keep(self._place, self._socket) if is_free else self._socket.aclose())
 
-    async def _is_free(self) -> bool:
-        """Whether the service has ended the turn, or does so at once when it is told to: then the socket stays good."""
+    async def _cancelled(self, seconds: float) -> list[Event]:
+        """Tells the service to end the turn, unless it has; the events until then, where it does so in time."""
+        events: list[Event] = []
         if self._decoder.error is not None and not self._has_ended:
-            return False  # what comes cannot be read, not even the answer to a cancel
-        try:
-            async with asyncio.timeout(_CANCEL_S):
+            return events  # what comes cannot be read, not even the answer to a cancel
+        with contextlib.suppress(TimeoutError, HolystreamError):
+            async with asyncio.timeout(seconds):
                 if self._socket.is_open and not self._has_ended:
                     await self._socket.send(CANCEL, _CANCEL_S)
                 while self._socket.is_open and not self._has_ended:
                     stamp, messages = await self._socket.read(None) or (0, [])
                     for message in messages:
-                        self._decoder.feed(message, stamp)
-        except (TimeoutError, HolystreamError):
-            return False
-        return self._has_ended and self._socket.is_open
+                        events += self._decoder.feed(message, stamp)
+        return events
 
     @property
     def _has_ended(self) -> bool:

@@ -130,19 +130,31 @@ class Client:
         timeout: float | None = None,
         stop_after: int | None = None,
         scheduled: int | None = None,
+        answers_calls: bool = False,
         **parameters: Any,
     ) -> Stream:
         """Asks for an answer; nothing is sent before the stream is iterated.
 
         prompt: a text, or a list of messages `{"role": …, "content": …}`.
-        transport: instead of the client's. On a socket, tool calls end the answer a second after the last one.
+        transport: instead of the client's.
         timeout: limit on the whole answer in seconds; none by default.
-        stop_after: output events after which it is stopped from here, for services that do not keep max_tokens.
+        stop_after: output events after which it is ended from here (`length`), for services that do not keep
+            max_tokens.
         scheduled: the intended start (ns of `time.perf_counter_ns`), for open-loop measurements.
+        answers_calls: on a socket, the results of tool calls come from you, by the stream's `send_event`; without it
+            the answer ends a second after the last call, as it does over `sse`.
         parameters: further fields of the request's body: temperature, max_tokens, tools, …
         """
         return self._stream(
-            prompt, model, transport, "", timeout=timeout, stop_after=stop_after, scheduled=scheduled, **parameters
+            prompt,
+            model,
+            transport,
+            "",
+            answers_calls=answers_calls,
+            timeout=timeout,
+            stop_after=stop_after,
+            scheduled=scheduled,
+            **parameters,
         )
 
     def connect(
@@ -157,8 +169,9 @@ class Client:
 
         timeout: limit on each whole turn in seconds. The rest is as for `stream`.
         """
-        start = partial(self._stream, model=model, transport=transport, session=str(uuid.uuid4()), timeout=timeout)
-        return Connection(partial(start, **parameters))
+        session = str(uuid.uuid4())
+        start = partial(self._stream, model=model, transport=transport, session=session, answers_calls=True)
+        return Connection(partial(start, timeout=timeout, **parameters))
 
     def _stream(
         self,
@@ -167,6 +180,7 @@ class Client:
         transport: TransportChoice | None,
         session: str,
         *,
+        answers_calls: bool,
         timeout: float | None = None,
         stop_after: int | None = None,
         scheduled: int | None = None,
@@ -183,7 +197,7 @@ class Client:
         body = {"model": model, "messages": _messages(prompt), **parameters, "stream": True}
         return Stream(
             self._service,
-            Request(body, model, self.transport if transport is None else _choice(transport), session),
+            Request(body, model, self.transport if transport is None else _choice(transport), session, answers_calls),
             retries=self.retries,
             backoff=self.backoff,
             limiter=self.limiter,

@@ -30,11 +30,11 @@ class ToolCall:
 class Reply:
     """What arrived for one request, whole or not.
 
-    `finish_reason` is the service's own word (stop, length, tool_calls, …) or one of ours: `stopped` (by the user),
-    `interrupted` (the connection broke), `truncated` (it ended without saying so); "" where nothing arrived or the
-    answer is not finished. `error` is set when the request failed; what had arrived is kept all the same. `transport`
-    is what carried it, `sse` or `ws`. `other_choices` are the texts of further choices (`n` > 1); `data` is the parsed
-    answer where JSON was asked for.
+    `finish_reason` is the service's own word (stop, length, tool_calls, …; `length` for `stop_after` too) or one of
+    ours: `stopped` (by the user), `interrupted` (the connection broke), `truncated` (it ended without saying so); ""
+    where nothing arrived or the answer is not finished. `error` is set when the request failed; what had arrived is
+    kept all the same. `transport` is what carried it, `sse` or `ws`. `other_choices` are the texts of further choices
+    (`n` > 1); `data` is the parsed answer where JSON was asked for.
     """
 
     text: str

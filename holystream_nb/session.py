@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .simulator import Simulator
     from .simulator.profiles import Profile
     from .streams import Stream
-    from .tools.run import Consent, ToolRun
+    from .tools.executor import Consent
+    from .tools.run import ToolRun
 
 Format = Literal["markdown", "text", "code", "json"]
 
@@ -312,14 +313,17 @@ def _with_tools(
 
 
 class _Purse:
-    """A client whose requests share one `max_cost`: each may use what those before it have left."""
+    """A client whose requests share one `max_cost`: each may use what those before it have left.
+
+    Each round is a request, also on a socket: what a turn costs in which results arrive is known at its end only.
+    """
 
     def __init__(self, client: Client, ask: Ask) -> None:
         self._client = client
         self._ask = ask
         self._streams: list[Stream] = []
 
-    def stream(self, prompt: Sequence[Message], *, model: str | None, **parameters: Any) -> Stream:
+    def stream(self, prompt: Sequence[Message], *, model: str | None, answers_calls: bool, **parameters: Any) -> Stream:
         spent = [stream.reply.cost.usd for stream in self._streams]
         share = (self._ask.max_cost or Decimal(0)) / len(self._ask.models) - sum(usd or Decimal(0) for usd in spent)
         carried = [{"content": str([parameters.get("tools"), *prompt])}]  # schemas and calls are paid for too

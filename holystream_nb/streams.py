@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
@@ -70,8 +71,9 @@ class Stream:
         self._fold = Fold()
         self._answer: Answer | None = None
         self._retries = 0
+        self._has_pauses = False
         self._reading: asyncio.Task[Any] | None = None
-        self._abort: Literal["", "stopped", "deadline", "finished"] = ""
+        self._abort: Literal["", "stopped", "length", "deadline", "finished"] = ""
         self._timers: list[asyncio.TimerHandle] = []
         self._closing: asyncio.Task[None] | None = None
         self._letting_go = asyncio.Lock()
@@ -108,7 +110,7 @@ class Stream:
             elapsed_ms=(now - self._submitted) / 1e6,
             ttft_ms=None if first is None or sent is None else (first - sent) / 1e6,
             tokens=self._fold.output_events,
-            tokens_per_s=self._fold.events_per_s,
+            tokens_per_s=None if self._has_pauses else self._fold.events_per_s,
             reasoning_tokens=self._fold.reasoning_events,
             thinking_ms=self._fold.thinking_ms,
             notice=self._notice or self._waiting(),
@@ -161,6 +163,18 @@ class Stream:
         if self._answer is None or self._reply is not None or self._abort:
             raise SetupError(f"{type} needs a running answer: send it while one is arriving.")
         await self._answer.send_event(type, payload)
+        self._has_pauses = self._has_pauses or type == "tool_result"
+
+    @property
+    def answers_calls(self) -> bool:
+        """Whether a socket waits for the results of tool calls, to be sent with `send_event`."""
+        return self._request.answers_calls
+
+    def decline_calls(self) -> None:
+        """Sends no result of a tool call any more: on a socket the answer ends a second after the last call."""
+        self._request = replace(self._request, answers_calls=False)
+        if self._answer is not None:
+            self._answer.decline_calls()
 
     async def settled(self) -> None:
         """After `stop()`: returns when the connection is closed, or free for another answer."""
@@ -227,8 +241,8 @@ class Stream:
             await self._fail(error)
             raise error
         answer = self._answer
-        if self._abort == "stopped":
-            self._finish("stopped", whole=False, error=None)
+        if self._abort in ("stopped", "length"):
+            self._finish(self._abort, whole=False, error=None)
         elif answer is not None and answer.finish_reason:
             self._finish(answer.finish_reason, whole=True, error=None)
         elif answer is not None and answer.is_whole and self._fold.output_events:
@@ -338,7 +352,7 @@ class Stream:
                 # A service may name the reason and then neither say [DONE] nor close.
                 self._timers.append(self._loop.call_later(_AFTER_FINISH_S, self._end, "finished"))
         if self._stop_after is not None and self._fold.output_events >= self._stop_after:
-            self._abort = self._abort or "stopped"
+            self._abort = self._abort or "length"
         return events
 
     def _notify(self, notice: str) -> None:
@@ -348,7 +362,7 @@ class Stream:
         service, request, answer = self._service, self._request, self._answer
         # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
         card = price_card(service.provider, request.model.partition("#")[0])
-        return self._fold.reply(
+        reply = self._fold.reply(
             finish_reason=finish_reason,
             whole=whole,
             prompt_estimate=estimate_tokens(request.body["messages"]),
@@ -369,6 +383,9 @@ class Stream:
             transport=answer.transport if answer else "ws" if request.transport == "ws" else "sse",
             error=error,
         )
+        if self._has_pauses:  # a decode speed over the time in which tools ran would be false
+            reply = replace(reply, timing=replace(reply.timing, visible_tokens=None))
+        return reply
 
 
 def _tokens(usage: Usage) -> int:

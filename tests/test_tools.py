@@ -6,6 +6,7 @@ import asyncio
 import enum
 import functools
 import json
+import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,8 +18,8 @@ import pytest
 from scripted import Says, Service, scripted
 
 import holystream_nb as hs
-from holystream_nb import Client, Simulator
-from holystream_nb.errors import DeadlineExceeded, SetupError, StreamInterrupted
+from holystream_nb import Client, Reply, Simulator
+from holystream_nb.errors import DeadlineExceeded, SetupError, Stalled, StreamInterrupted
 from holystream_nb.events import Text
 from holystream_nb.tools.call import RESULT_BYTES, Answer, Call
 from holystream_nb.tools.run import ToolRun
@@ -30,9 +31,10 @@ def service() -> Iterator[Service]:
         yield running
 
 
-@pytest.fixture
-async def client(service: Service) -> AsyncIterator[Client]:
-    async with Client("ollama", base_url=service.url) as client:
+@pytest.fixture(params=["sse", "ws"])
+async def client(service: Service, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """Over either transport, which no test with it should notice."""
+    async with Client("ollama", base_url=service.url, transport=request.param) as client:
         yield client
 
 
@@ -67,7 +69,7 @@ def run(client: Client, *tools: Callable[..., Any], **more: Any) -> ToolRun:
 
 
 def results(service: Service) -> list[str]:
-    """What the last request carried back to the model."""
+    """What went back to the model last."""
     return [message["content"] for message in service.bodies[-1]["messages"] if message["role"] == "tool"]
 
 
@@ -268,13 +270,15 @@ async def test_usage_and_timing_are_of_all_requests(client: Client, service: Ser
 
     tools = run(client, pause)
     reply = await tools
-    first, last = tools.replies
+    first, last = tools.replies[0], tools.replies[-1]
+    assert len(tools.replies) == (2 if client.transport == "sse" else 1)
     assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.exact) == (20, 10, True)
     assert reply.timing.ttft_ms == first.timing.ttft_ms
     assert reply.timing.e2e_s == pytest.approx((last.timing.reads[-1] - first.timing.sent) / 1e9)
     assert reply.timing.e2e_s > 0.05
     assert reply.timing.decode_tokens_per_s is None
     assert (tools.progress.ttft_ms, tools.progress.tokens) == (first.timing.ttft_ms, len(first.tool_calls) * 2 + 1)
+    assert tools.progress.tokens_per_s is None
     assert reply.cost.note == "local, no price"
 
 
@@ -366,6 +370,214 @@ async def test_it_runs_on_the_simulator(simulator: Simulator) -> None:
     assert reply.cost.usd == sum(each.cost.usd for each in tools.replies if each.cost.usd is not None)
 
 
+SIMULATED = "Ask get_weather about Paris and get_time, then get_weather again"
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "gpt-4.1#rounds=3", "gpt-4.1#no-socket", "gpt-4.1#tools=whole"])
+async def test_a_socket_gives_what_requests_give(simulator: Simulator, model: str) -> None:
+    """Text, calls, rounds and the exchange are the same; on a socket all rounds are one turn with one prompt."""
+    seen: list[Any] = []
+    prompt_tokens: list[int] = []
+    async with Client("simulator", base_url=simulator.url) as client:
+        for transport in ("sse", "ws", "auto"):
+            tools = hs.run_tools(
+                client, SIMULATED, tools=[get_weather, get_time], model=model, consent="all", transport=transport
+            )
+            reply = await tools
+            has_socket = transport == "ws" or (transport == "auto" and "no-socket" not in model)
+            assert reply.transport == ("ws" if has_socket else "sse")
+            assert len(tools.replies) == (1 if has_socket else tools.calls[-1].round + 1)
+            assert reply.usage.exact
+            if has_socket:
+                prompt_tokens.append(reply.usage.prompt_tokens or 0)
+            calls = [(call.name, call.arguments, call.state, call.result, call.round, call.at) for call in tools.calls]
+            said = [(message["role"], message["content"]) for message in tools.messages]
+            tokens = reply.usage.completion_tokens
+            seen.append((reply.text, reply.finish_reason, reply.tool_calls, tokens, calls, said))
+    assert seen[0] == seen[1] == seen[2]
+    assert [call[4] for call in seen[0][4]][:3] == [1, 1, 2]
+    assert len(set(prompt_tokens)) == 1
+
+
+async def test_reasoning_of_rounds_is_joined_alike(simulator: Simulator) -> None:
+    """Where a model thinks again after results, over either transport."""
+    seen: list[str] = []
+    async with Client("simulator", base_url=simulator.url) as client:
+        for transport in ("sse", "ws"):
+            tools = hs.run_tools(
+                client, SIMULATED, tools=[get_weather], model="sim-reasoner", consent="all", transport=transport
+            )
+            seen.append((await tools).reasoning)
+    assert seen[0] == seen[1]
+    assert "\n\n" in seen[0]
+
+
+async def test_the_example_of_run_tools_runs(simulator: Simulator) -> None:
+    """As it stands in the docstring."""
+    code = (hs.run_tools.__doc__ or "").partition("\n\n")[2].partition("    Nothing is sent")[0]
+    names: dict[str, Any] = {"hs": hs, "simulator": simulator}
+    exec("async def example():\n" + textwrap.indent(textwrap.dedent(code), "    ") + "\n    return reply", names)
+    assert "sunny in Paris" in (await names["example"]()).text
+
+
+# On a socket
+
+
+@pytest.fixture
+async def socket(service: Service) -> AsyncIterator[Client]:
+    async with Client("ollama", base_url=service.url, transport="ws", inactivity=0.3) as client:
+        yield client
+
+
+async def test_a_call_runs_while_the_next_is_written(socket: Client, service: Service) -> None:
+    """As soon as its own arguments are whole."""
+    service.script(wants(PARIS, ("find", "{}"), hold=True), DONE)
+
+    @hs.tool
+    async def get_weather(city: str) -> str:
+        while len(tools.calls) < 2:  # noqa: ASYNC110  # what comes meanwhile is the point
+            await asyncio.sleep(0.01)
+        seen.append(tools.calls[1].state)
+        service.released.set()
+        return city
+
+    def find() -> str:
+        return "found"
+
+    seen: list[str] = []
+    tools = run(socket, get_weather, find)
+    async with asyncio.timeout(10):
+        reply = await tools
+    assert seen == ["writing"]
+    assert ([call.state for call in tools.calls], results(service)) == (["done", "done"], ["Paris", "found"])
+    assert reply.text == "It is fine."
+
+
+async def test_calls_that_come_one_by_one_are_one_round(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results wait until the model is silent, so that quick tools do not make a round of each call."""
+    monkeypatch.setattr("holystream_nb.tools.run._SILENCE_S", 0.7)
+    async with Client("simulator", base_url=simulator.url) as client:
+        tools = hs.run_tools(
+            client,
+            "Ask get_weather about Paris and get_time",
+            tools=[get_weather, get_time],
+            model="gpt-4.1#rate=100",
+            consent="all",
+            transport="ws",
+        )
+        await tools
+    assert [call.round for call in tools.calls] == [1, 1]
+
+
+async def test_a_slow_tool_is_no_silence_but_a_silent_service_is(socket: Client, service: Service) -> None:
+    """Inactivity is not counted while results are owed, and begins when they have gone."""
+    service.script(wants(("wait", "{}")), Says(hold=True))
+
+    async def wait() -> None:
+        await asyncio.sleep(0.7)
+
+    tools = run(socket, wait)
+    async with asyncio.timeout(10):
+        with pytest.raises(Stalled):
+            await tools
+    service.released.set()
+    assert (tools.calls[0].state, len(service.bodies), service.turns) == ("done", 2, 1)
+    assert [message["role"] for message in tools.messages] == ["user", "assistant", "tool"]
+
+
+async def test_a_turn_that_ends_without_its_results_is_continued_by_a_request(socket: Client, service: Service) -> None:
+    """Where a service does not wait for them, as over server-sent events."""
+    service.script(wants(PARIS, waits=False), DONE)
+    tools = run(socket)
+    assert (await tools).text == "It is fine."
+    assert (service.turns, len(tools.replies), len(results(service))) == (2, 2, 1)
+
+
+async def test_results_that_came_too_late_go_again_with_the_next_request(socket: Client, service: Service) -> None:
+    """The turn had them, and ended with calls all the same."""
+    service.script(wants(PARIS, hold=True, waits=False), DONE)
+    tools = run(socket)
+
+    async def release() -> None:
+        while len(tools.messages) < 3:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0.01)
+        service.released.set()
+
+    async with asyncio.timeout(10):
+        reply, _ = await asyncio.gather(_reply(tools), release())
+    assert (reply.text, service.turns, len(results(service))) == ("It is fine.", 2, 1)
+
+
+async def _reply(tools: ToolRun) -> Reply:
+    return await tools
+
+
+async def test_a_socket_that_breaks_is_an_error_and_no_repeat(socket: Client, service: Service) -> None:
+    """What had arrived is kept, and the calls that ran are stopped."""
+    service.script(Says("One.", [("wait", "{}")], breaks=True))
+
+    async def wait() -> None:
+        await asyncio.sleep(30)
+
+    tools = run(socket, wait)
+    async with asyncio.timeout(10):
+        with pytest.raises(StreamInterrupted):
+            await tools
+    assert (tools.reply.text, tools.reply.finish_reason) == ("One.", "interrupted")
+    assert isinstance(tools.reply.error, StreamInterrupted)
+    assert (tools.calls[0].state, len(service.bodies)) == ("stopped", 1)
+    assert tools.messages[-1] == {"role": "assistant", "content": "One."}
+
+
+async def test_the_simulator_cuts_a_socket_in_a_later_round(simulator: Simulator) -> None:
+    """The rounds before it stay in the exchange."""
+    async with Client("simulator", base_url=simulator.url, transport="ws") as client:
+        tools = hs.run_tools(client, "Ask get_time", tools=[get_time], model="gpt-4.1#cut=12,after=1", consent="all")
+        with pytest.raises(StreamInterrupted):
+            await tools
+    assert [message["role"] for message in tools.messages] == ["user", "assistant", "tool", "assistant"]
+    assert tools.messages[-1]["content"] == tools.reply.text != ""
+
+
+async def test_calls_that_nobody_answers_end_an_answer_with_exact_tokens(simulator: Simulator) -> None:
+    """A stream on a socket ends by itself a second after the last call, as over server-sent events."""
+    async with Client("simulator", base_url=simulator.url) as client:
+        replies = []
+        for transport in ("sse", "ws"):
+            tools = [hs.tool(get_time).specification]
+            async with client.stream("Ask get_time", model="gpt-4.1", transport=transport, tools=tools) as stream:
+                async for _ in stream:
+                    pass
+            replies.append(stream.reply)
+    sse, ws = replies
+    assert (ws.finish_reason, ws.usage.exact) == (sse.finish_reason, True) == ("tool_calls", True)
+    assert ws.usage.completion_tokens == sse.usage.completion_tokens
+
+
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+async def test_a_rollout_can_be_asked(simulator: Simulator, transport: str) -> None:
+    """Its streams take results on a socket as a client's do."""
+    async with Client("simulator", base_url=simulator.url, transport=transport) as client:
+        rollout = hs.Rollout([(client, 100), (client, 0)])
+        tools = hs.run_tools(rollout, "Ask get_time", tools=[get_time], model="gpt-4.1", consent="all")
+        reply = await tools
+    assert (reply.transport, len(tools.replies)) == (transport, 2 if transport == "sse" else 1)
+    assert "12:00 in" in reply.text
+
+
+async def test_text_of_rounds_is_joined_by_one_blank_line(client: Client, service: Service) -> None:
+    """Whatever the service puts there itself."""
+    service.script(Says("One.\n", [PARIS]), Says("\nTwo.", [PARIS]), Says("\n\nThree."))
+    tools = run(client)
+    reply = await tools
+    assert reply.text == "One.\n\nTwo.\n\nThree."
+    assert [message["content"] for message in tools.messages if message["role"] == "assistant"] == [
+        "One.\n",
+        "Two.",
+        "Three.",
+    ]
+
+
 # What goes wrong
 
 
@@ -430,7 +642,7 @@ async def test_errors_go_back_to_the_model_in_one_short_line(
     assert results(service) == [f"Error: {only.error}"]
     assert "\n" not in only.error
     assert len(only.error) < 400
-    sent = service.bodies[-1]["messages"][1]["tool_calls"][0]["function"]["arguments"]
+    sent = tools.messages[1]["tool_calls"][0]["function"]["arguments"]
     assert isinstance(json.loads(sent), dict), "services refuse a request whose arguments are not JSON"
 
 

@@ -92,6 +92,24 @@ def test_an_allowed_tool_runs_and_is_shown(kernel: Any) -> None:
     assert int(kernel.run(count).printed) == before + 2
 
 
+def test_over_a_socket_it_is_one_request(kernel: Any) -> None:
+    """The card, the result and the conversation are the same; the figures say what carried it."""
+    kernel.run("ran.clear()")
+    count = "from holystream_nb.session import session; print(session.totals.requests)"
+    before = int(kernel.run(count).printed)
+    line = "%%stream -m gpt-4.1 --tools get_weather,get_time --allow all --chat socket --as r"
+    ran = kernel.run(f"{line} --transport ws\nUse get_weather in Paris, then get_time")
+    assert ran.reply["status"] == "ok"
+    states = [(call["name"], call["state"]) for call in statuses(ran)]
+    assert {("get_weather", "running"), ("get_weather", "done"), ("get_time", "done")} <= set(states)
+    assert "```text\n<b>blue</b> over Paris\n```" in ran.markdown
+    assert " · ws · TTFT " in ran.all("update_display_data")[-1]["data"]["text/plain"]
+    assert kernel.run("print(ran, r.finish_reason, r.usage.exact)").printed == "['Paris'] stop True\n"
+    assert int(kernel.run(count).printed) == before + 1
+    roles = kernel.run("print([m['role'] for m in session.conversations['socket']])")
+    assert roles.printed == "['user', 'assistant', 'tool', 'assistant', 'tool', 'assistant']\n"
+
+
 @pytest.mark.parametrize(("answer", "state"), [("allow", "done"), ("refuse", "refused")])
 def test_a_click_answers_the_question(kernel: Any, answer: str, state: str) -> None:
     """The cell waits for it; what is no answer is none."""
@@ -161,9 +179,11 @@ def test_python_gives_tools_too_in_several_lanes(kernel: Any) -> None:
     assert kernel.run("print(ran)").printed == "['Paris', 'Paris']\n"
 
 
-def test_max_cost_is_for_all_requests_together(kernel: Any) -> None:
-    """Each round may use what is left; a prompt that it does not pay for is not sent."""
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+def test_max_cost_is_for_all_requests_together(kernel: Any, transport: str) -> None:
+    """Each round may use what is left, also on a socket; a prompt that it does not pay for is not sent."""
     line = "%%stream -m gpt-4.1#tokens=2000 --tools get_weather --allow all --max-cost {} --as cheap"
+    line += f" --transport {transport}"
     cell = f"{line}\nUse get_weather, Paris"
     ran = kernel.run(cell.format("0.004"))
     assert "--max-cost reached" in ran.markdown

@@ -99,7 +99,7 @@ class Lane:
             self.state = reason  # type: ignore[assignment]  # the three words are states
         else:
             self.state = "done" if error is None else "failed"
-        if reason not in ("length", "stopped"):
+        if reason != "length":
             self.limit = ""
 
     @property

@@ -6,7 +6,7 @@ import hashlib
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -327,6 +327,17 @@ class RolloutStream:
     def stop(self) -> None:
         """Ends the stream and closes its connection at once, as a client's does."""
         self._stream.stop()
+
+    @property
+    def answers_calls(self) -> bool:
+        return self._stream.answers_calls
+
+    def decline_calls(self) -> None:
+        self._stream.decline_calls()
+
+    async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
+        """Sends an event into the running answer, as a client's stream does."""
+        await self._stream.send_event(type, payload)
 
     async def __aenter__(self) -> RolloutStream:
         return self

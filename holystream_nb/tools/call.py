@@ -31,9 +31,10 @@ _LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 class Call:
     """A call that a model asked for.
 
-    `number` counts the run's calls from 0, `round` its requests from 1; `at` is the length of the run's text before it,
-    in characters. `arguments` is JSON text as the model wrote it. `result` is what the function returned, as text;
-    `error` why there is none (state `failed`, `refused` or `stopped`). `seconds` is the function's own time.
+    `number` counts the run's calls from 0, `round` from 1 the rounds in which results go back together; `at` is the
+    length of the run's text before it, in characters. `arguments` is JSON text as the model wrote it. `result` is what
+    the function returned, as text; `error` why there is none (state `failed`, `refused` or `stopped`). `seconds` is the
+    function's own time.
     """
 
     number: int

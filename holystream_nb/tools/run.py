@@ -1,35 +1,45 @@
-"""A model's answer with tools: request, calls, results, the next request, until the model ends."""
+"""A model's answer with tools: calls, results, and on, until the model ends.
+
+Over server-sent events each round is a request: its answer ends with calls, and the next request carries the results.
+Over a socket all rounds are one request and one turn: a call runs as soon as its own arguments are whole, and the
+results go back in the turn, together, when every call has one and the model has been silent for `_SILENCE_S`. The
+silence is what ends a round there: nothing that a service sends says that it waits. Where a turn ends without its
+results (the service does not wait for them, or they are not to go there), the next request carries them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
-import msgspec
-
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
-from ..events import Event, Text, ToolCallPart
-from ..reply import Progress, Reply
-from .call import Ask, Call, ToolError, perform, short
+from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
+from ..reply import Progress, Reply, ToolCall, TransportChoice
+from .call import Ask, Call
+from .exchange import Exchange, Message
+from .executor import Consent, Executor
 from .function import Tool, named
 from .sums import progress_of, reply_of
 
-Message = Mapping[str, Any]
-Consent = Literal["ask", "all"] | Collection[str]
-
 MAX_ROUNDS: Final = 8
-_CALLS: Final = 64
-"""Calls of one answer that are run; the model is told that the others were not."""
+
+_SILENCE_S: Final = 0.1
+"""Several times the pause between two tokens, also of the slower models of the documents; a model that has results to
+read thinks longer before it goes on."""
 
 _BROKEN_OFF: Final = ("length", "content_filter", "stopped", "interrupted", "truncated", "")
+_CALLED: Final = ("tool_calls", "function_call")
 
 
-class Round(Protocol):
-    """One request's answer as it arrives: a client's Stream."""
+class Request(Protocol):
+    """One request's answer as it arrives: a client's Stream.
+
+    `answers_calls` says that results may go back by `send_event`, on a socket.
+    """
 
     @property
     def model(self) -> str: ...
@@ -39,18 +49,28 @@ class Round(Protocol):
     def reply(self) -> Reply: ...
     @property
     def progress(self) -> Progress: ...
+    @property
+    def answers_calls(self) -> bool: ...
 
     def stop(self) -> None: ...
+
+    def decline_calls(self) -> None: ...
+
+    async def send_event(self, type: str, payload: Mapping[str, Any]) -> None: ...
 
     async def aclose(self) -> None: ...
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
 
+    async def __anext__(self) -> Event: ...
+
 
 class Streams(Protocol):
     """Whoever can be asked for an answer: a Client, or what stands for one."""
 
-    def stream(self, prompt: Sequence[Message], *, model: str | None, **parameters: Any) -> Round: ...
+    def stream(
+        self, prompt: Sequence[Message], *, model: str | None, answers_calls: bool, **parameters: Any
+    ) -> Request: ...
 
 
 def run_tools(
@@ -63,9 +83,18 @@ def run_tools(
     ask: Ask | None = None,
     max_rounds: int = MAX_ROUNDS,
     timeout: float | None = None,
+    transport: TransportChoice | None = None,
     **parameters: Any,
 ) -> ToolRun:
-    """Asks for an answer in which the model may call Python functions: `reply = await hs.run_tools(…)`.
+    """Asks for an answer in which the model may call Python functions.
+
+        @hs.tool
+        def get_weather(city: str) -> str:
+            "Says what the weather is."
+            return f"sunny in {city}"
+
+        async with hs.Client("simulator", base_url=simulator.url) as client:
+            reply = await hs.run_tools(client, "Use get_weather for Paris", tools=[get_weather], consent="all")
 
     Nothing is sent before it is awaited or iterated; `async for` gives the events of all rounds, and every call as it
     changes. Nothing is shown: `hs.stream(…, tools=[…])` does the same on the screen.
@@ -75,8 +104,11 @@ def run_tools(
     consent: what may run unasked: nothing ("ask"), these names, or everything ("all").
     ask: is asked for every other call; an async function that takes a Call and returns "allow", "always" (this tool, in
         this run) or "refuse". Without it, such calls are refused, and the model is told so.
-    max_rounds: requests at most; the calls of the last one are not run.
+    max_rounds: how often the model may go on with results, and its first answer; the calls of the last round are not
+        run.
     timeout: limit in seconds on everything together, waiting for consent included.
+    transport: instead of the client's: `sse`, `ws` or `auto`. On a socket results go back in the turn that asked for
+        them, and a call may run before the model has written its next one; else in the next request.
     parameters: further fields of every request (a `tool_choice` that forces a call, of the first one only).
 
     Raises SetupError for a function that can be no tool, and for a name in `consent` that none has.
@@ -90,15 +122,16 @@ def run_tools(
         ask=ask,
         max_rounds=max_rounds,
         timeout=timeout,
-        parameters=parameters,
+        parameters=parameters if transport is None else {**parameters, "transport": transport},
     )
 
 
 class ToolRun:
     """An answer in rounds, as it arrives: awaited, it is its Reply.
 
-    `reply` sums up all requests so far (see `sums.reply_of`), `replies` has each one's; `messages` is the exchange, to
-    be continued; `calls` are the calls so far. `stop()` ends the request and the calls that run, from anywhere.
+    `reply` sums up all requests so far (see `sums.reply_of`), `replies` has each one's, as it arrived: over a socket,
+    one for all rounds of its turn. `messages` is the exchange, to be continued, the same over either; `calls` are the
+    calls so far. `stop()` ends the request and the calls that run, from anywhere.
     """
 
     def __init__(
@@ -119,22 +152,16 @@ class ToolRun:
         if max_rounds < 1:
             raise SetupError(f"max_rounds={max_rounds}: give 1 or more.")
         self._client = client
-        self._tools = tools
-        self._allowed = _allowed(consent, tools)
-        self._ask = ask
+        self._specifications = [tool.specification for tool in tools.values()]
+        self._calls = Executor(tools, consent, ask)
         self._max_rounds = max_rounds
         self._timeout = timeout
         self._parameters = dict(parameters)
-        self.messages: list[Message] = (
-            [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
-        )
         self.replies: list[Reply] = []
-        self._calls: list[Call] = []
-        self._parts: dict[int, list[str]] = {}
-        self._numbers: dict[int, int] = {}
-        self._at = 0
+        self._said = Exchange(messages)
         self._progresses: list[Progress] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._is_silent_at = 0.0
+        self._is_unread = False
         self._submitted = time.perf_counter_ns()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -143,21 +170,23 @@ class ToolRun:
         self._abort: Literal["", "stopped", "deadline"] = ""
         self._error: HolystreamError | None = None
         self._reply: Reply | None = None
-        self._stream: Round | None = None
+        self._stream: Request | None = None
         self._stream = first = self._request(model)
         self.model = first.model
         self.provider = first.provider
 
     def __repr__(self) -> str:
-        return f"<ToolRun {self.provider}:{self.model} {len(self.replies)} rounds, {len(self._calls)} calls>"
+        return f"<ToolRun {self.provider}:{self.model} {self._calls.round} rounds, {len(self.calls)} calls>"
+
+    @property
+    def messages(self) -> list[Message]:
+        """The exchange so far."""
+        return self._said.messages
 
     @property
     def calls(self) -> tuple[Call, ...]:
         """Every call so far, in the model's order, as it stands now."""
-        return tuple(
-            replace(call, arguments="".join(self._parts[call.number])) if call.state == "writing" else call
-            for call in self._calls
-        )
+        return self._calls.calls
 
     @property
     def reply(self) -> Reply:
@@ -230,18 +259,17 @@ class ToolRun:
                 async with contextlib.aclosing(self._arriving()) as events:
                     async for event in events:
                         yield event
-                numbers, hindrance = self._asked_for(), self._hindrance()
+                hindrance = "" if self._abort else self._hindrance()
                 if hindrance:
-                    for number in numbers:
-                        yield self._change(number, state="refused", error=hindrance)
-                if hindrance or not numbers or self._abort:
-                    break
-                async with contextlib.aclosing(self._performed(numbers)) as changes:
-                    async for call in changes:
+                    for call in self._calls.refuse_written(hindrance):
                         yield call
-                if self._abort:
+                    self._calls.stop()
+                elif not self._abort:
+                    self._calls.start_written()
+                async for call in self._calls.changes():
+                    yield call
+                if self._abort or hindrance or not self._goes_on():
                     break
-                self._hand_back(numbers)
             if self._abort == "deadline":
                 raise DeadlineExceeded(
                     f"{self.model} and its tools did not finish within {self._timeout:g} s; what had arrived is kept."
@@ -253,151 +281,129 @@ class ToolRun:
             self._abort = self._abort or "stopped"
             raise
         finally:
-            self._conclude()
+            try:
+                await self._calls.aclose()
+            finally:
+                self._conclude()
 
-    def _request(self, model: str | None) -> Round:
-        """The next round; nothing is sent before it is read."""
+    def _request(self, model: str | None) -> Request:
+        """The next request; nothing is sent before it is read."""
         parameters = dict(self._parameters)
         if self.replies and parameters.get("tool_choice") not in ("auto", "none"):
-            parameters.pop("tool_choice", None)  # a call that is forced every time never ends
-        tools = [tool.specification for tool in self._tools.values()]
-        return self._client.stream(self.messages, model=model, tools=tools, **parameters)
+            parameters.pop("tool_choice", None)  # a call that is forced every time never ends, nor does it in one turn
+        is_free = parameters.get("tool_choice") in (None, "auto", "none")
+        return self._client.stream(
+            self.messages, model=model, answers_calls=is_free, tools=self._specifications, **parameters
+        )
 
-    async def _arriving(self) -> AsyncGenerator[Event, None]:
-        """The events of one answer. Text after an earlier round's begins with a blank line."""
+    async def _arriving(self) -> AsyncGenerator[Event | Call, None]:
+        """The events of one request's answer; on a socket also its calls as they change."""
         stream = self._stream = self._stream or self._request(self.model)
-        self._numbers = {}
-        is_first_text = self._at > 0
+        calls = self._calls
+        calls.begin_answer()
+        self._is_unread = False
+        reading: asyncio.Task[Event | None] | None = None
         try:
-            async for event in stream:
-                if isinstance(event, Text):
-                    if is_first_text:
-                        event = Text(f"\n\n{event.text}", event.read)
-                    is_first_text = False
-                    self._at += len(event.text)
-                elif isinstance(event, ToolCallPart):
-                    self._write(event)
+            while True:
+                if reading is None and not calls.has_begun:
+                    event = await _next(stream)
+                else:
+                    if reading is None:
+                        reading = asyncio.ensure_future(_next(stream))
+                        reading.add_done_callback(calls.wake)
+                    try:
+                        async with asyncio.timeout(self._until_silent(stream)):
+                            change = await calls.news.get()
+                    except TimeoutError:
+                        await self._send_results(stream)
+                        continue
+                    if change is not None:
+                        yield change
+                    if change is not None or not reading.done():
+                        continue
+                    event, reading = reading.result(), None
+                if event is None:
+                    return
+                event = self._fold(event)
+                refused = self._written(event, stream) if isinstance(event, ToolCallEnd) else []
                 yield event
+                for call in refused:
+                    yield call
+                self._is_silent_at = time.perf_counter() + _SILENCE_S
         finally:
+            if reading is not None:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
             await stream.aclose()
+            async for event in stream:  # what had arrived when it was stopped
+                self._fold(event)
             self.replies.append(stream.reply)
             # A stream that has ended has closed its response, and with it what its progress knows of the first token.
             self._progresses.append(replace(stream.progress, ttft_ms=stream.reply.timing.ttft_ms))
             self._stream = None
 
-    def _write(self, part: ToolCallPart) -> None:
-        number = self._numbers.get(part.index)
-        if number is None:
-            number = self._numbers[part.index] = len(self._calls)
-            self._calls.append(Call(number, len(self.replies) + 1, self._at, "", "", "", "writing"))
-            self._parts[number] = []
-        call = self._calls[number]
-        self._calls[number] = replace(call, id=call.id or part.id, name=call.name or part.name)
-        self._parts[number].append(part.arguments)
+    def _fold(self, event: Event) -> Event:
+        """Takes an event, and returns it as the reader gets it."""
+        self._is_unread = self._is_unread and isinstance(event, Usage | Finish)
+        if isinstance(event, ToolCallPart):
+            self._calls.write(event, self._said.text.size)
+        return self._said.fold(event)
 
-    def _asked_for(self) -> list[int]:
-        """The calls of the answer that has ended, now with all of their arguments, each with an id of its own."""
-        numbers = [number for _, number in sorted(self._numbers.items())]
-        taken: set[str] = set()
-        for number in numbers:
-            call = self._calls[number]
-            id = call.id if call.id and call.id not in taken else f"call_{call.round}_{number}"
-            taken.add(id)
-            self._calls[number] = replace(call, id=id, arguments="".join(self._parts[number]))
-        return numbers
+    def _written(self, end: ToolCallEnd, stream: Request) -> list[Call]:
+        """Runs a call that is whole, in the middle of the turn; returns it if it is not to run."""
+        number = self._calls.number_of(end.index)
+        if number is None or self._abort:
+            return []
+        if limit := self._limit():
+            stream.decline_calls()
+            return [self._calls.refuse(number, limit)]
+        self._calls.start(number)
+        return []
+
+    def _until_silent(self, stream: Request) -> float | None:
+        """Seconds until the results go back if nothing arrives; None where they do not."""
+        if self._abort or not (stream.answers_calls and self._calls.has_results):
+            return None
+        return max(0.0, self._is_silent_at - time.perf_counter())
+
+    async def _send_results(self, stream: Request) -> None:
+        """Gives the round's results back in the turn, and begins the next round."""
+        try:
+            for call in self._calls.of_round:
+                id = {"call_id": call.id} if call.id else {}
+                await stream.send_event("tool_result", {**id, "tool": call.name, "result": call.content})
+        except SetupError:
+            stream.decline_calls()  # the turn has ended meanwhile: the next request carries them
+            return
+        except HolystreamError:
+            if self._abort:
+                return
+            raise
+        self._hand_back()
+        self._is_unread = True
+
+    def _goes_on(self) -> bool:
+        """Whether there is something that only another request can carry to the model."""
+        if self._calls.of_round:
+            self._hand_back()
+            return True
+        # A service that does not wait for results may have ended its turn before they came.
+        return self._is_unread and self.replies[-1].finish_reason in _CALLED
 
     def _hindrance(self) -> str:
-        """Why no call of the last answer is run, if so."""
-        if self._abort:
-            return ""
+        """Why no call that does not run yet is to run, now that the answer has ended."""
         reason = self.replies[-1].finish_reason
         if reason in _BROKEN_OFF:
             return f"not run: the answer ended ({reason or 'interrupted'}) before the call was whole"
-        if len(self.replies) >= self._max_rounds:
-            return f"not run: the limit of {self._max_rounds} rounds is reached"
-        return ""
+        return self._limit()
 
-    async def _performed(self, numbers: Sequence[int]) -> AsyncGenerator[Call, None]:
-        """Runs calls side by side, and gives each one whenever it changes."""
-        news: asyncio.Queue[Call | None] = asyncio.Queue()
-        self._tasks = [asyncio.ensure_future(self._perform(number, news.put_nowait)) for number in numbers]
-        together = asyncio.gather(*self._tasks)
-        together.add_done_callback(lambda _: news.put_nowait(None))
-        try:
-            while (call := await news.get()) is not None:
-                yield call
-            await together
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, together, return_exceptions=True)
-            self._tasks = []
+    def _limit(self) -> str:
+        is_reached = self._calls.round >= self._max_rounds
+        return f"not run: the limit of {self._max_rounds} rounds is reached" if is_reached else ""
 
-    async def _perform(self, number: int, tell: Callable[[Call], None]) -> None:
-        started: int | None = None
-
-        def change(**fields: Any) -> None:
-            seconds = None if started is None else (time.perf_counter_ns() - started) / 1e9
-            tell(self._change(number, seconds=seconds, **fields))
-
-        call = self._calls[number]
-        try:
-            if call.number >= min(self._numbers.values()) + _CALLS:
-                raise ToolError(f"not run: an answer may have {_CALLS} calls")
-            tool, arguments = self._understood(call)
-            refusal = await self._refusal(call, change)
-            if refusal:
-                change(state="refused", error=refusal)
-                return
-            change(state="running")
-            started = time.perf_counter_ns()
-            result = await perform(tool, arguments)
-            change(state="done", result=result)
-        except ToolError as exc:
-            change(state="failed", error=str(exc))
-        except asyncio.CancelledError:
-            change(state="stopped", error="stopped before it had a result")
-
-    def _understood(self, call: Call) -> tuple[Tool[..., Any], dict[str, Any]]:
-        tool = self._tools.get(call.name)
-        if tool is None:
-            raise ToolError(f"there is no tool {short(call.name)!r}; there are: {', '.join(self._tools)}")
-        try:
-            return tool, tool.arguments(call.arguments)
-        except ValueError as exc:
-            raise ToolError(f"the arguments do not fit {tool.name}: {short(str(exc))}") from exc
-
-    async def _refusal(self, call: Call, change: Callable[..., None]) -> str:
-        """Why a call may not run; "" where it may."""
-        if call.name in self._allowed:
-            return ""
-        if self._ask is None:
-            return f"{call.name} was not allowed, and nobody can be asked: give consent=[{call.name!r}], or ask=…"
-        change(state="asking")
-        try:
-            answer = await self._ask(self._calls[call.number])
-        except SetupError as exc:
-            return str(exc)
-        except Exception as exc:  # whatever the callback raises, it is not consent
-            return f"asking failed with {type(exc).__name__}: {short(str(exc))}"
-        if answer == "always":
-            self._allowed |= {call.name}
-        return "" if answer in ("allow", "always") else "the user did not allow this call"
-
-    def _hand_back(self, numbers: Sequence[int]) -> None:
-        """The answer's calls and their results, as the next request carries them."""
-        calls = [self._calls[number] for number in numbers]
-        self.messages.append(
-            {
-                "role": "assistant",
-                "content": self.replies[-1].text or None,
-                "tool_calls": [
-                    {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _valid(call)}}
-                    for call in calls
-                ],
-            }
-        )
-        self.messages += [{"role": "tool", "tool_call_id": call.id, "content": call.content} for call in calls]
+    def _hand_back(self) -> None:
+        self._said.hand_back(self._calls.of_round)
+        self._calls.begin_round()
 
     # The end
 
@@ -407,53 +413,38 @@ class ToolRun:
         self._abort = reason
         if self._stream is not None:
             self._stream.stop()
-        for task in self._tasks:
-            task.cancel()
+        self._calls.stop()
 
     def _conclude(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for call in self.calls:
-            if not call.is_final:
-                self._calls[call.number] = replace(call, state="stopped", error="stopped before it had a result")
-        if self.replies and self.replies[-1].text:
-            self.messages.append({"role": "assistant", "content": self.replies[-1].text})
+        self._said.conclude()
         ours = {"stopped": "stopped", "deadline": "truncated", "": ""}[self._abort]
         last = self.replies[-1].finish_reason if self.replies else ""
+        if self._error is not None and last == "stopped":
+            last = "interrupted"  # a result could not be sent, which the stream did not notice itself
         self._reply = self._make_reply(ours or last)
 
     def _make_reply(self, finish_reason: str) -> Reply:
         now = [] if self._stream is None else [self._stream.reply]
-        return reply_of([*self.replies, *now], finish_reason=finish_reason, error=self._error)
-
-    def _change(self, number: int, **fields: Any) -> Call:
-        call = self._calls[number] = replace(self._calls[number], **fields)
-        return call
+        return reply_of(
+            [*self.replies, *now],
+            text=self._said.text.text,
+            reasoning=self._said.reasoning.text,
+            tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls.of_round),
+            finish_reason=finish_reason,
+            error=self._error,
+        )
 
     def _notice(self) -> str:
-        if self._stream is not None:
-            return self._stream.progress.notice
-        running = [call.name for call in self._calls if call.state == "running"]
+        if self._stream is not None and (notice := self._stream.progress.notice):
+            return notice
+        running = [call.name for call in self.calls if call.state == "running"]
         return f"running {', '.join(dict.fromkeys(running))}" if running else ""
 
 
-def _allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[str]:
-    if consent == "ask":
-        return frozenset()
-    if consent == "all":
-        return frozenset(tools)
-    names = frozenset([consent] if isinstance(consent, str) else consent)
-    if unknown := names - tools.keys():
-        raise SetupError(
-            f"{', '.join(sorted(unknown))} cannot be allowed: there is no such tool (there are: {', '.join(tools)})."
-        )
-    return names
-
-
-def _valid(call: Call) -> str:
-    """The arguments as a service takes them back: many parse them, and refuse the request where that fails."""
+async def _next(stream: Request) -> Event | None:
     try:
-        is_object = isinstance(msgspec.json.decode(call.arguments), dict)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        is_object = False
-    return call.arguments if is_object else "{}"
+        return await anext(stream)
+    except StopAsyncIteration:
+        return None

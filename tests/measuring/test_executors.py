@@ -96,6 +96,7 @@ async def test_a_job_carries_the_name_of_the_keys_variable_and_never_the_key(
     processes: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker's machine has its own key; without one, it says which variable is missing."""
+    processes.submit(int).result()  # the worker starts here, before there is a key
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secretsecretsecretsecret")
     spy = Spy(processes)
     with pytest.raises(MissingKey, match="OPENAI_API_KEY"):

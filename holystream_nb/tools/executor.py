@@ -1,0 +1,219 @@
+"""The calls of a run: written by a model, allowed by a person, run side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+from ..errors import SetupError
+from ..events import ToolCallPart
+from .call import Ask, Call, ToolError, perform, short
+from .function import Tool
+
+Consent = Literal["ask", "all"] | Collection[str]
+
+_CALLS: Final = 64
+"""Calls of one round that are run; the model is told that the others were not."""
+
+_STOPPED: Final = "stopped before it had a result"
+
+
+class Executor:
+    """Keeps every call as it stands, and runs those that it is told to.
+
+    Calls belong to rounds; a round's results go back together. `news` has each call that runs whenever it changes, and
+    None when there may be something else to look at.
+    """
+
+    def __init__(self, tools: Mapping[str, Tool[..., Any]], consent: Consent, ask: Ask | None) -> None:
+        self.news: asyncio.Queue[Call | None] = asyncio.Queue()
+        self.round = 1
+        self._tools = tools
+        self._allowed = _allowed(consent, tools)
+        self._ask = ask
+        self._calls: list[Call] = []
+        self._parts: list[list[str]] = []
+        self._numbers: dict[int, int] = {}
+        self._first = 0
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Every call so far, in the model's order, as it stands now."""
+        return tuple(
+            replace(call, arguments="".join(self._parts[call.number])) if call.state == "writing" else call
+            for call in self._calls
+        )
+
+    @property
+    def of_round(self) -> Sequence[Call]:
+        """The calls of this round."""
+        return self.calls[self._first :]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a call of this round is more than written."""
+        return len(self._written()) < len(self._calls) - self._first
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call runs, or its news has not been taken."""
+        return any(not task.done() for task in self._tasks.values()) or not self.news.empty()
+
+    @property
+    def has_results(self) -> bool:
+        """Whether every call of this round has something to go back."""
+        return self.has_begun and not self.is_busy and all(call.is_final for call in self._calls[self._first :])
+
+    # Written
+
+    def begin_answer(self) -> None:
+        """The calls' indexes begin again."""
+        self._numbers = {}
+
+    def begin_round(self) -> None:
+        self.round += 1
+        self._first = len(self._calls)
+
+    def write(self, part: ToolCallPart, at: int) -> None:
+        """Takes a piece of a call that begins, or goes on, behind `at` characters of text."""
+        number = self._numbers.get(part.index)
+        if number is None:
+            number = self._numbers[part.index] = len(self._calls)
+            self._calls.append(Call(number, self.round, at, "", "", "", "writing"))
+            self._parts.append([])
+        call = self._calls[number]
+        if self._is_written(call):
+            self._calls[number] = replace(call, id=call.id or part.id, name=call.name or part.name)
+            self._parts[number].append(part.arguments)
+
+    def number_of(self, index: int) -> int | None:
+        """The number of the call that has this index in the answer, if it does not run yet."""
+        number = self._numbers.get(index)
+        return number if number is not None and self._is_written(self._calls[number]) else None
+
+    def _written(self) -> list[int]:
+        """The calls of this round that do not run yet."""
+        return [call.number for call in self._calls[self._first :] if self._is_written(call)]
+
+    def _is_written(self, call: Call) -> bool:
+        return call.state == "writing" and call.number not in self._tasks
+
+    # Run
+
+    def start(self, number: int) -> None:
+        """Runs a call whose arguments are whole."""
+        self._change(number, arguments="".join(self._parts[number]))
+        task = self._tasks[number] = asyncio.ensure_future(self._perform(number))
+        task.add_done_callback(self.wake)
+
+    def start_written(self) -> None:
+        """Runs every call that has been written and does not run yet."""
+        for number in self._written():
+            self.start(number)
+
+    def refuse(self, number: int, error: str) -> Call:
+        """Ends a call that is not to run."""
+        return self._change(number, arguments="".join(self._parts[number]), state="refused", error=error)
+
+    def refuse_written(self, error: str) -> list[Call]:
+        """The same for every call that does not run yet."""
+        return [self.refuse(number, error) for number in self._written()]
+
+    def wake(self, _: object = None) -> None:
+        """Puts None into the news."""
+        self.news.put_nowait(None)
+
+    async def changes(self) -> AsyncIterator[Call]:
+        """Every change until no call runs."""
+        while self.is_busy:
+            call = await self.news.get()
+            if call is not None:
+                yield call
+        for task in self._tasks.values():
+            if not task.cancelled():
+                task.result()
+
+    def stop(self) -> None:
+        """Cancels the calls that run; what cannot be cancelled is left behind."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def aclose(self) -> None:
+        """The same, and returns when they have ended; no call is open after it."""
+        self.stop()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for call in self.calls:
+            if not call.is_final:
+                self._calls[call.number] = replace(call, state="stopped", error=_STOPPED)
+
+    async def _perform(self, number: int) -> None:
+        started: int | None = None
+
+        def change(**fields: Any) -> None:
+            seconds = None if started is None else (time.perf_counter_ns() - started) / 1e9
+            self.news.put_nowait(self._change(number, seconds=seconds, **fields))
+
+        call = self._calls[number]
+        try:
+            if number >= self._first + _CALLS:
+                raise ToolError(f"not run: an answer may have {_CALLS} calls")
+            tool, arguments = self._understood(call)
+            refusal = await self._refusal(call, change)
+            if refusal:
+                change(state="refused", error=refusal)
+                return
+            change(state="running")
+            started = time.perf_counter_ns()
+            result = await perform(tool, arguments)
+            change(state="done", result=result)
+        except ToolError as exc:
+            change(state="failed", error=str(exc))
+        except asyncio.CancelledError:
+            change(state="stopped", error=_STOPPED)
+
+    def _understood(self, call: Call) -> tuple[Tool[..., Any], dict[str, Any]]:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            raise ToolError(f"there is no tool {short(call.name)!r}; there are: {', '.join(self._tools)}")
+        try:
+            return tool, tool.arguments(call.arguments)
+        except ValueError as exc:
+            raise ToolError(f"the arguments do not fit {tool.name}: {short(str(exc))}") from exc
+
+    async def _refusal(self, call: Call, change: Callable[..., None]) -> str:
+        """Why a call may not run; "" where it may."""
+        if call.name in self._allowed:
+            return ""
+        if self._ask is None:
+            return f"{call.name} was not allowed, and nobody can be asked: give consent=[{call.name!r}], or ask=…"
+        change(state="asking")
+        try:
+            answer = await self._ask(self._calls[call.number])
+        except SetupError as exc:
+            return str(exc)
+        except Exception as exc:  # whatever the callback raises, it is not consent
+            return f"asking failed with {type(exc).__name__}: {short(str(exc))}"
+        if answer == "always":
+            self._allowed |= {call.name}
+        return "" if answer in ("allow", "always") else "the user did not allow this call"
+
+    def _change(self, number: int, **fields: Any) -> Call:
+        call = self._calls[number] = replace(self._calls[number], **fields)
+        return call
+
+
+def _allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[str]:
+    if consent == "ask":
+        return frozenset()
+    if consent == "all":
+        return frozenset(tools)
+    names = frozenset([consent] if isinstance(consent, str) else consent)
+    if unknown := names - tools.keys():
+        raise SetupError(
+            f"{', '.join(sorted(unknown))} cannot be allowed: there is no such tool (there are: {', '.join(tools)})."
+        )
+    return names
