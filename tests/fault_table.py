@@ -372,10 +372,10 @@ def render(found: Found) -> str:
     harmless = [case for case, overs in found.items() if all(map(_does_nothing, overs.values()))]
     about = f"""An answer of {TOKENS} numbered tokens, with each of the simulator's faults: over server-sent events,
 over a WebSocket, and with `auto` over the one that the service offers. The client has 3 retries,
-`inactivity={INACTIVITY_S:g}`, and pings
-every {PING_S:g} s that want an answer within {PONG_S:g} s. What is kept is compared letter by letter: nothing is lost
-or doubled. “≈”: the service did not report the tokens of a complete answer, so they were counted here. “Noticed after”:
-from the last thing that came, or the last request, to the end of the answer."""
+`inactivity={INACTIVITY_S:g}`, and pings every {PING_S:g} s that want an answer within {PONG_S:g} s. What is kept is
+compared letter by letter: nothing is lost or doubled. “≈”: the service did not report the tokens of a complete answer,
+so they were counted here. “Noticed after”: from the last thing that came, or the last request, to the end of the
+answer."""
     return f"""{BEGIN}
 
 {" ".join(about.split())}
