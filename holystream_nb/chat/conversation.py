@@ -89,8 +89,8 @@ class Answer:
 class Turn:
     """A question and the answers to it, in the order of `lanes`; there are none while they arrive.
 
-    `chosen` is the answer that the conversation goes on with, OPEN while that is not decided; `verdict` compares several
-    in words.
+    `chosen` is the answer that the conversation goes on with, OPEN while that is not decided; `verdict` compares
+    several in words.
     """
 
     id: str

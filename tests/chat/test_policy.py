@@ -266,7 +266,7 @@ async def test_several_answers_are_compared_when_all_have_ended(bench: Make) -> 
     assert replayed(b.page)[0]["verdict"] == verdict
     assert b.page.messages[-1]["kind"] == "judged"
     b.chat.hear({"kind": "missed"})
-    assert b.page.of("conversation")[0]["turns"][0]["verdict"] == verdict
+    assert b.page.of("conversation")[-1]["turns"][0]["verdict"] == verdict
     b.chat.configure(Settings(("gpt-4.1#tokens=4",)))
     await b.ask()
     assert b.last().verdict == ""

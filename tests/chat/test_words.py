@@ -75,7 +75,8 @@ def test_every_kind_of_message_is_on_both_sides() -> None:
 def test_a_drawn_answer_has_the_fields_of_a_lane() -> None:
     """An answer out of a file is drawn by the same code as one that streams."""
     source = (PROTOCOL.parent / "protocol.ts").read_text("utf-8")
-    lane = {*fields("LaneState", source), *fields("Standing", source)} - {"calls"}  # those of tools, which may be absent
+    of_tools = {"calls"}  # may be absent
+    lane = {*fields("LaneState", source), *fields("Standing", source)} - of_tools
     assert set(Answer("m", "p", "", "m", "done", "").drawn()) == lane
 
 
