@@ -26,6 +26,7 @@ export class TurnView {
     readonly turn: Turn,
     readonly conversation: Conversation,
     readonly tell: (words: string) => void,
+    readonly log: Element,
   ) {
     this.element.tabIndex = -1;
     this.fold();
@@ -77,7 +78,7 @@ export class TurnView {
     const send = (message: Parameters<ConstructorParameters<typeof View>[5]>[0]) => {
       if (message.kind !== "ready") this.conversation.model.send({ kind: "turn", turn: turn.id, message });
     };
-    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting);
+    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, this.log);
     this.#furnish();
   }
 
