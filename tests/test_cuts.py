@@ -288,7 +288,8 @@ class Trial:
 
     def _connected(self) -> list[Cut]:
         """The cuts whose connection the client has not closed."""
-        ports = [each.laddr.port for each in self._process.net_connections("tcp") if each.raddr]
+        connections = [each for each in self._process.net_connections("tcp") if each.raddr]
+        ports = [each.laddr.port for each in connections if each.raddr.port == self._service.port]
         return [cut for port, cut in self._service.clients.items() if port in ports]
 
     async def _failure(self, name: str, cut: Cut, clients: contextlib.AsyncExitStack) -> str:
