@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from .answers import Request, Service
 from .connection import Connection
@@ -14,7 +14,7 @@ from .errors import SetupError
 from .limiter import Limiter
 from .providers import Key, Provider, at, credentials, endpoint
 from .providers import provider as named_provider
-from .reply import TransportChoice
+from .reply import TransportChoice, transport_choice
 from .streams import Stream
 from .wire.transport import Transport
 from .wire.websocket import Sockets
@@ -72,7 +72,7 @@ class Client:
         sockets: Sockets | None = None,
     ) -> None:
         found = at(named_provider(provider), base_url)
-        self.transport = _choice(transport)
+        self.transport = transport_choice(transport)
         self.retries = retries
         self.backoff = backoff
         address = endpoint(found.base_url)
@@ -195,9 +195,10 @@ class Client:
         if "max_tokens" in parameters and provider.max_tokens_field != "max_tokens":
             parameters[provider.max_tokens_field] = parameters.pop("max_tokens")
         body = {"model": model, "messages": _messages(prompt), **parameters, "stream": True}
+        carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(
             self._service,
-            Request(body, model, self.transport if transport is None else _choice(transport), session, answers_calls),
+            Request(body, model, carrier, session, answers_calls),
             retries=self.retries,
             backoff=self.backoff,
             limiter=self.limiter,
@@ -209,12 +210,6 @@ class Client:
 
 def _limit(own: float | None, providers: Decimal | None) -> float | None:
     return float(providers) if own is None and providers is not None else own
-
-
-def _choice(transport: TransportChoice) -> TransportChoice:
-    if transport not in get_args(TransportChoice):
-        raise SetupError(f"There is no transport {transport!r}: choose one of {', '.join(get_args(TransportChoice))}.")
-    return transport
 
 
 def _messages(prompt: str | Sequence[Message]) -> list[dict[str, Any]]:

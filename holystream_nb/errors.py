@@ -25,9 +25,12 @@ Every message is one sentence that says what happened and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 E = TypeVar("E", bound=BaseException)
+
+INTERRUPTED: Final = "KeyboardInterrupt: stopped; what had arrived is kept."
+"""All that a cell shows that ■ has ended."""
 
 
 class HolystreamError(Exception):
@@ -125,8 +128,8 @@ class SeveralFailed(HolystreamError):
         self.errors = errors
 
 
-def in_one_line(error: E) -> E:
-    """The error, of which IPython shows the sentence alone, without a traceback through our insides."""
-    sentence = f"{type(error).__name__}: {error}"
-    error._render_traceback_ = lambda: [sentence]  # type: ignore[attr-defined]  # IPython's protocol
+def in_one_line(error: E, line: str = "") -> E:
+    """The error, of which IPython shows its name and sentence, or this line: no traceback through our insides."""
+    line = line or f"{type(error).__name__}: {error}"
+    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython's protocol
     return error

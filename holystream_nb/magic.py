@@ -26,7 +26,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Float, Int, Unicode
 
-from .errors import HolystreamError, SetupError, in_one_line
+from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .reply import TransportChoice
 from .report import report
 from .session import Ask, Format, session
@@ -37,7 +37,7 @@ class Interrupted(KeyboardInterrupt):
     """■ was pressed: ends the cell, and with it Run All, in one line."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: stopped; what had arrived is kept."]
+        return [INTERRUPTED]
 
 
 Interrupted.__name__ = "KeyboardInterrupt"  # the name that users and front-ends know

@@ -6,15 +6,22 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from io import StringIO
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from .errors import HolystreamError
+from .errors import HolystreamError, SetupError
 from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
 from .pricing import Cost
 from .timing import Timing
 
 TransportChoice = Literal["sse", "ws", "auto"]
 """What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` one it offers, else `sse`."""
+
+
+def transport_choice(text: str) -> TransportChoice:
+    """The text, if it is one; SetupError names those that are."""
+    if text not in get_args(TransportChoice):
+        raise SetupError(f"There is no transport {text!r}: choose one of {', '.join(get_args(TransportChoice))}.")
+    return text  # type: ignore[return-value]  # it is one of them
 
 
 @dataclass(frozen=True, slots=True)

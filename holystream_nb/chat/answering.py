@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Any
 
 from ..live.feed import Feed
 from ..live.lane import Lane
+from ..live.questions import NOBODY
 from ..live.show import draw
 from ..reply import Reply
 from .conversation import Answer, Turn
 from .source import Asked
 
 Send = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """An answer that was sent for, and the replies of its requests: with tools there may be several."""
+
+    reply: Reply
+    requests: tuple[Reply, ...]
 
 
 class Answering:
@@ -46,7 +56,7 @@ class Answering:
             lane.source.stop()
 
     def hear(self, message: dict[str, Any]) -> None:
-        """What the page's feed of this turn says: `missed`, `stop`."""
+        """What the page's feed of this turn says: `ready`, `missed`, `stop`, `consent`."""
         self.feed.hear(None, message)
 
     def keyframe(self) -> dict[str, Any]:
@@ -69,10 +79,19 @@ class Answering:
         return tuple(lane.reply for lane in self.lanes)
 
     @property
-    def sent(self) -> tuple[Reply, ...]:
-        """The replies of those that were sent at all."""
-        sources = [lane.source for lane in self.lanes]
-        return tuple(each.reply for each in sources if isinstance(each, Asked) and each.stream is not None)
+    def paid(self) -> tuple[Paid, ...]:
+        """Those that were sent at all."""
+        asked = [lane.source for lane in self.lanes if isinstance(lane.source, Asked)]
+        return tuple(Paid(each.reply, each.requests) for each in asked if each.requests)
+
+    def nobody_looks_on(self) -> None:
+        """No call of a tool can be asked for."""
+        for lane in self.lanes:
+            lane.questions.close(NOBODY)
+
+    def somebody_looks_on(self) -> None:
+        for lane in self.lanes:
+            lane.questions.reopen()
 
 
 class _Envelope:

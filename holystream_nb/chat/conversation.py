@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from typing import Any, Final
 
 from ..errors import SetupError
+from ..live.cards import browser_length, card
 from ..live.figures import record
 from ..live.lane import FINAL, Lane, State
+from ..tools.call import STOPPED, Call
+from ..tools.exchange import Exchange, Message
 
 MOST_LANES: Final = 4
 OPEN: Final = -1
@@ -29,7 +33,7 @@ class Answer:
     """What one model answered, whole or not, with its figures in words and its record (`live.figures.record`).
 
     `elapsed_ms` is since the request began; `units` are output events; `thought` is the reasoning's tokens and time in
-    words.
+    words; `calls` are those of tools, in the text's order.
     """
 
     label: str
@@ -45,6 +49,7 @@ class Answer:
     elapsed_ms: float = 0.0
     units: int = 0
     record: Mapping[str, Any] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
 
     @classmethod
     def of(cls, lane: Lane) -> Answer:
@@ -64,12 +69,30 @@ class Answer:
             drawn["elapsed_ms"],
             drawn["units"],
             record(lane.reply),
+            lane.calls,
         )
 
     @property
     def is_something(self) -> bool:
         """Whether a model may be told that this was said."""
-        return bool(self.text.strip())
+        return bool(self.text.strip()) or any(call.name for call in self.calls)
+
+    @property
+    def messages(self) -> list[Message]:
+        """It as a model is told: the text, with the calls and their results where they were."""
+        exchange = Exchange([])
+        start = 0
+        for _, of_round in groupby(self.calls, key=lambda call: call.round):
+            calls = [call for call in of_round if call.name]  # of one that broke off at once there is none
+            if calls:
+                if text := self.text[start : calls[-1].at]:
+                    exchange.text.add(text)
+                exchange.hand_back(calls)
+                start = calls[-1].at
+        if text := self.text[start:]:
+            exchange.text.add(text)
+        exchange.conclude()
+        return exchange.messages
 
     def drawn(self) -> dict[str, Any]:
         """It as a view's lane (`LaneState` of the front-end)."""
@@ -82,7 +105,17 @@ class Answer:
             "elapsed_ms": self.elapsed_ms,
             "units": self.units,
             "thought": self.thought,
+            "calls": [{**card(call), "at": browser_length(self.text[: call.at])} for call in self.calls],
         }
+
+    def ended(self) -> Answer:
+        """It as nothing runs any more: what still did is truncated, its calls are stopped."""
+        if self.state in FINAL and all(call.is_final for call in self.calls):
+            return self
+        calls = (
+            call if call.is_final else replace(call, state="stopped", result="", error=STOPPED) for call in self.calls
+        )
+        return replace(self, state=self.state if self.state in FINAL else "truncated", calls=tuple(calls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +170,16 @@ class Conversation:
             raise SetupError(f"There is no answer {lane} to choose: this question has {count}.")
         return self._with(turn_id, chosen=lane)
 
-    def history(self, label: str, system: str = "") -> list[dict[str, str]]:
-        """What a model is told of it: OpenAI's messages.
+    def history(self, label: str, system: str = "") -> list[Message]:
+        """What a model is told of it: OpenAI's messages, calls of tools and their results among them.
 
         A question that got no answer is left out with its empty answer; a broken-off answer is told as far as it came.
         """
-        messages = [{"role": "system", "content": system}] if system.strip() else []
+        messages: list[Message] = [{"role": "system", "content": system}] if system.strip() else []
         for turn in self.turns:
             answer = turn.answer_for(label)
             if answer is not None:
-                messages.append({"role": "user", "content": turn.question})
-                messages.append({"role": "assistant", "content": answer.text})
+                messages += [{"role": "user", "content": turn.question}, *answer.messages]
         return messages
 
     def messages(self) -> list[dict[str, Any]]:
@@ -166,24 +198,16 @@ class Conversation:
                         "state": answer.state,
                         "error": answer.error,
                         "chosen": turn.chosen == index,
+                        "calls": [asdict(call) for call in answer.calls],
                         "figures": dict(answer.record),
                     }
                 )
         return messages
 
     def ended(self) -> Conversation:
-        """It without answers that still run: those are truncated."""
+        """It without answers that still run."""
         return Conversation(
-            tuple(
-                replace(
-                    turn,
-                    answers=tuple(
-                        answer if answer.state in FINAL else replace(answer, state="truncated")
-                        for answer in turn.answers
-                    ),
-                )
-                for turn in self.turns
-            )
+            tuple(replace(turn, answers=tuple(answer.ended() for answer in turn.answers)) for turn in self.turns)
         )
 
     def _with(self, turn_id: str, **changes: Any) -> Conversation:

@@ -45,13 +45,23 @@ def load(path: Path) -> Saved:
     except msgspec.DecodeError as exc:  # also a value of the wrong kind, which it names
         raise SetupError(f"{path} is not a saved chat panel ({exc}): load the .json that `save` wrote.") from exc
     for turn in saved.turns:
-        lanes = len(turn.lanes)
-        if not 1 <= lanes <= MOST_LANES or len(turn.answers) != lanes or turn.chosen not in range(OPEN, lanes):
+        if not _is_whole(turn):
             raise SetupError(f"{path} is not a saved chat panel (the turn {turn.id!r} is not whole).")
     if len({turn.id for turn in saved.turns}) < len(saved.turns):
         raise SetupError(f"{path} is not a saved chat panel (a turn is there twice).")
     saved.settings.checked()
-    return saved
+    return msgspec.structs.replace(saved, turns=Conversation(saved.turns).ended().turns)
+
+
+def _is_whole(turn: Turn) -> bool:
+    lanes = len(turn.lanes)
+    if not 1 <= lanes <= MOST_LANES or len(turn.answers) != lanes or turn.chosen not in range(OPEN, lanes):
+        return False
+    for answer in turn.answers:
+        places = [call.at for call in answer.calls]
+        if places != sorted(places) or [call.number for call in answer.calls] != [*range(len(places))]:
+            return False
+    return True
 
 
 class _Version(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..live.saved import MARKDOWN_LIMIT, WORDS, printable, unlinked
+from ..live.saved import MARKDOWN_LIMIT, WORDS, call_markdown, plain_call, printable, stretches, unlinked
 from .conversation import Answer, Conversation, Turn
 
 EMPTY: Final = "No question was asked yet."
@@ -29,8 +29,9 @@ def turn_markdown(turn: Turn) -> str:
         if answer.reasoning:
             thought = [f"*{plain_line(answer.thought)}*"] if answer.thought else []  # a file may say anything here
             parts += ["<details><summary>Reasoning</summary>", harmless(answer.reasoning), *thought, "</details>"]
-        if answer.text:
-            parts.append(harmless(answer.text))
+        for text, calls in stretches(answer.text, answer.calls):
+            parts += [harmless(text)] if text.strip("\n") else []
+            parts += map(call_markdown, calls)
         if answer.error:
             parts.append(f"**{plain_line(answer.error)}**")
         parts.append(f"*{plain_line(status_line(answer, is_chosen=several and turn.chosen == index))}*")
@@ -46,7 +47,11 @@ def turn_text(turn: Turn) -> str:
     for index, answer in enumerate(turn.answers):
         if answer.reasoning:
             parts.append(f"[reasoning · {answer.thought}]\n{answer.reasoning}")
-        parts.append(f"{answer.label}: {answer.text}".rstrip())
+        (first, calls), *more = stretches(answer.text, answer.calls)
+        parts += [f"{answer.label}: {first}".rstrip(), *map(plain_call, calls)]
+        for text, calls in more:
+            parts += [text.strip("\n")] if text.strip() else []
+            parts += map(plain_call, calls)
         if answer.error:
             parts.append(answer.error)
         parts.append(f"[{status_line(answer, is_chosen=several and turn.chosen == index)}]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import Context, copy_context
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import Any, Final, TypeVar
 
 import traitlets
 
-from ..errors import HolystreamError, SetupError, SeveralFailed, in_one_line
+from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..live.show import current_shell, is_watched
 from ..pricing import Cost
 from ..providers import select
-from ..reply import Reply
+from ..reply import Reply, TransportChoice
 from ..session import session
+from ..tools.exchange import Message
+from ..tools.executor import Consent
 from .answering import Answering
 from .conversation import Conversation, Turn
 from .display import Display
@@ -26,7 +28,7 @@ from .files import load, save, write, write_new
 from .home import Home
 from .markdown import markdown
 from .policy import Chat, News
-from .settings import Settings
+from .settings import Means, Settings
 from .spent import Spent
 from .thread import panels
 
@@ -72,8 +74,9 @@ class Question:
             waiting = asyncio.wrap_future(self._answering.done)
             while not waiting.done():
                 await asyncio.wait([waiting], timeout=_AWAKE_S)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as exc:
             panels.hand_over(self._answering.stop)
+            in_one_line(exc, INTERRUPTED)
             raise
         self._home.empty()
         replies = waiting.result()
@@ -95,8 +98,14 @@ class ChatPanel(traitlets.HasTraits):
     temperature: 0 to 2; None leaves it to the service.
     max_tokens: largest number of tokens of an answer; None leaves it to the service.
     base_url: another OpenAI-compatible address (a provider's key is not sent there).
+    tools: typed Python functions that the models may call (`@hs.tool`); each call waits for the reader's click. They
+        run beside the cells: an async one on the loop of all panels, which it must not block, a sync one in a thread of
+        its own; what they print may land in any cell.
+    allow: tools that may run unasked: names, or "all". Where nobody sees the panel, the other calls are refused.
+    transport: what carries the answers: sse, ws or auto (as for `Client`).
 
-    These may be changed at any time, here and on the page, and hold from the next question on. Observable besides:
+    All but the last four may be changed at any time, here and on the page, and hold from the next question on.
+    Observable besides:
     `messages` (everything asked and answered, with figures), `is_streaming`, `full_response` (the text of the latest
     answer, "" until it has ended), `error` (the latest answer's HolystreamError, or None), `usage` and `cost` (sums
     over all requests of the panel). They change on the kernel's main thread, between cells and while a cell awaits,
@@ -127,6 +136,9 @@ class ChatPanel(traitlets.HasTraits):
         temperature: float | None = None,
         max_tokens: int | None = None,
         base_url: str | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        allow: Consent = "ask",
+        transport: TransportChoice = "sse",
     ) -> None:
         if model is not None and models is not None:
             raise SetupError("Give model, or models, not both.")
@@ -138,9 +150,9 @@ class ChatPanel(traitlets.HasTraits):
         if models is None:
             models = [model or select("", default)[1]]
         settings = Settings(tuple(models), system, temperature, max_tokens).checked()
-        self._begin(settings, Conversation(), Spent(), base_url)
+        self._begin(settings, Conversation(), Spent(), Means(base_url, transport, tuple(tools), allow).checked())
 
-    def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, base_url: str | None) -> None:
+    def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, means: Means) -> None:
         self._is_told = True
         super().__init__()
         self._home = Home()
@@ -151,11 +163,11 @@ class ChatPanel(traitlets.HasTraits):
             settings,
             report=self._hear_news,
             save_copy=_save_copy,
-            base_url=base_url,
+            means=means,
             conversation=conversation,
             spent=spent,
         )
-        self._display = Display(self._chat, offers=base_url is None)
+        self._display = Display(self._chat, offers=means.base_url is None)
         self._apply(News(conversation, settings, spent, is_streaming=False))
         self.observe(self._changed, [*_SETTINGS, "model"])
         panels.add(self._chat)
@@ -233,10 +245,11 @@ class ChatPanel(traitlets.HasTraits):
         """The conversation as Markdown in which nothing acts: no HTML, no links, no images."""
         return markdown(self._standing())
 
-    def to_messages(self) -> list[dict[str, str]]:
+    def to_messages(self) -> list[Message]:
         """OpenAI's messages, as the next question would be sent with: `client.stream([*messages, …])`.
 
-        Questions without an answer are left out; of several answers it is the chosen one, or `model`'s own.
+        Calls of tools and their results are among them. Questions without an answer are left out; of several answers it
+        is the chosen one, or `model`'s own.
         """
         return self._standing().history(self.model, self.system)
 
@@ -254,12 +267,24 @@ class ChatPanel(traitlets.HasTraits):
         return path
 
     @classmethod
-    def load(cls, path: str | Path, *, base_url: str | None = None) -> ChatPanel:
-        """A panel with the conversation and settings that `save` wrote. Raises SetupError for any other file."""
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        base_url: str | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        allow: Consent = "ask",
+        transport: TransportChoice = "sse",
+    ) -> ChatPanel:
+        """A panel with the conversation and settings that `save` wrote; what else there is, is given as to a new one.
+
+        Raises SetupError for any other file.
+        """
         path = Path(path).expanduser()
         saved = load(path)
         panel = cls.__new__(cls)
-        panel._begin(saved.settings, Conversation(saved.turns), saved.spent, base_url)
+        means = Means(base_url, transport, tuple(tools), allow).checked()
+        panel._begin(saved.settings, Conversation(saved.turns), saved.spent, means)
         return panel
 
     # How the halves hear of each other
@@ -309,8 +334,8 @@ class ChatPanel(traitlets.HasTraits):
     def _apply(self, news: News) -> None:
         """On the program's thread."""
         settings = news.settings
-        for reply in news.paid:
-            session.remember(reply)
+        for paid in news.paid:
+            session.remember(paid.reply, paid.requests)
         self._is_told = True
         try:
             with self.hold_trait_notifications():

@@ -11,13 +11,14 @@ from typing import Any, Final, Protocol
 
 from ..errors import HolystreamError, SetupError
 from ..live.lane import Lane
+from ..live.questions import Questions
 from ..providers import at, select
 from ..reply import Reply
 from ..session import Session
-from .answering import Answering
+from .answering import Answering, Paid
 from .conversation import OPEN, Conversation, Label, Turn
 from .pages import Pages
-from .settings import Settings
+from .settings import Means, Settings
 from .source import Asked
 from .spent import Spent
 
@@ -51,14 +52,14 @@ class News:
     """How the panel stands, for the program.
 
     `replies` are those that have just ended in the conversation, `error` and `full_response` theirs; `paid` are all
-    that were sent. `asked_in` is the context of the program's question, None for a page's.
+    that have just ended and were sent. `asked_in` is the context of the program's question, None for a page's.
     """
 
     conversation: Conversation
     settings: Settings
     spent: Spent
     is_streaming: bool
-    paid: tuple[Reply, ...] = ()
+    paid: tuple[Paid, ...] = ()
     replies: tuple[Reply, ...] = ()
     error: HolystreamError | None = None
     full_response: str = ""
@@ -80,7 +81,7 @@ class Chat:
         *,
         report: Callable[[News], None],
         save_copy: Callable[[Conversation], str],
-        base_url: str | None = None,
+        means: Means | None = None,
         conversation: Conversation | None = None,
         spent: Spent | None = None,
         linger_s: float = LINGER_S,
@@ -91,11 +92,12 @@ class Chat:
         self.spent = spent or Spent()
         self._report = report
         self._save_copy = save_copy
-        self._base_url = base_url
+        self._means = means or Means()
         self._linger_s = linger_s
         self._page: Page = NoPage()
         self._pages = Pages()
         self._heard_of = False
+        self._looks_on = False
         self._next_unasked = 0.0
         self._seq = 0
         self._drawn: dict[str, int] = {}
@@ -118,6 +120,8 @@ class Chat:
         labels = tuple(Label(lane.label, lane.provider, lane.note) for lane in lanes)
         turn = Turn(secrets.token_hex(6), question, labels, chosen=0 if len(lanes) == 1 else OPEN)
         running = self._running = Answering(turn, lanes, self._page_send, self._keyframe_wanted, asked_in)
+        if not self._looks_on:
+            running.nobody_looks_on()
         self.conversation = self.conversation.added(turn)
         self._number("added", turn=self._drawing(turn))
         self._page.tell(is_streaming=True)
@@ -190,12 +194,14 @@ class Chat:
     def attach(self, page: Page) -> None:
         """Shows everything on this page from now on."""
         self._page = page
+        self._somebody_looks_on()
         self._tell_settings()
         page.tell(is_streaming=self._running is not None, total=str(self.spent))
 
     def displayed(self) -> None:
         """The panel is being displayed: the page that appears next keeps the saved copy up to date."""
         self._pages.displayed()
+        self._somebody_looks_on()
 
     def say(self, text: str, level: str = "info") -> None:
         """A line for the reader that belongs to no answer."""
@@ -252,6 +258,7 @@ class Chat:
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
+        self._somebody_looks_on()
         self._pages.ready(page)
         self._page.tell(stale=self._pages.stale)
         self._tell_all()
@@ -262,10 +269,20 @@ class Chat:
         if not self._pages.is_seen:
             self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._abandoned)
 
+    def _somebody_looks_on(self) -> None:
+        self._looks_on = True
+        if self._running is not None:
+            self._running.somebody_looks_on()
+
     def _abandoned(self) -> None:
         """No view has come back: an answer that was asked for on a page is for nobody now."""
-        if self._running is not None and self._running.asked_in is None:
+        self._looks_on = False
+        if self._running is None:
+            return
+        if self._running.asked_in is None:
             self._running.stop()
+        else:
+            self._running.nobody_looks_on()
 
     def _hear_turn(self, turn_id: str, message: dict[str, Any]) -> None:
         if self._running is not None and self._running.turn.id == turn_id:
@@ -343,21 +360,24 @@ class Chat:
     def _lane(self, model: str, question: str, settings: Settings) -> Lane:
         provider, note = self._place(model)
         history = self.conversation.history(model, settings.system)
+        questions = Questions()
         source = Asked(
             self._session,
             [*history, {"role": "user", "content": question}],
             model=model,
             provider=provider,
-            base_url=self._base_url,
+            means=self._means,
             parameters=settings.parameters,
+            questions=questions,
         )
-        return Lane(source, label=model, provider=provider, note=note)
+        return Lane(source, label=model, provider=provider, note=note, questions=questions)
 
     def _place(self, model: str) -> tuple[str, str]:
         """Provider and note; of a model that cannot be, whose answer will say why, neither."""
         try:
-            provider, _ = select(model, "holysheep" if self._base_url else self._session.default_provider())
-            name = at(provider, self._base_url).name
+            base_url = self._means.base_url
+            provider, _ = select(model, "holysheep" if base_url else self._session.default_provider())
+            name = at(provider, base_url).name
             return name, self._session.note(name)
         except SetupError:
             return "", ""
@@ -385,7 +405,8 @@ class Chat:
 
     def _ended(self, running: Answering) -> None:
         replies = running.replies
-        for reply in running.sent:
+        paid = running.paid
+        for reply in (request for each in paid for request in each.requests):
             self.spent = self.spent.plus(reply)
         self._page.tell(total=str(self.spent))
         if self._running is running:
@@ -395,13 +416,13 @@ class Chat:
             self._drawn[running.turn.id] = running.feed.snapshot()["seq"]
             self._running = None
             self._page.tell(is_streaming=False)
-            self._news(paid=running.sent, replies=replies, asked_in=running.asked_in)
+            self._news(paid=paid, replies=replies, asked_in=running.asked_in)
         else:
-            self._news(paid=running.sent)
+            self._news(paid=paid)
         running.done.set_result(replies)
 
     def _news(
-        self, paid: tuple[Reply, ...] = (), replies: tuple[Reply, ...] = (), asked_in: Context | None = None
+        self, paid: tuple[Paid, ...] = (), replies: tuple[Reply, ...] = (), asked_in: Context | None = None
     ) -> None:
         said = [reply.text for reply in replies if reply.text]
         self._report(

@@ -1,12 +1,16 @@
-"""What the next question is asked with, as a value."""
+"""What a question is asked with, as values."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import SetupError
+from ..reply import TransportChoice, transport_choice
+from ..tools.executor import Consent, allowed
+from ..tools.function import named
 from .conversation import MOST_LANES
 
 HOTTEST: Final = 2.0
@@ -41,3 +45,24 @@ class Settings:
         """The fields of a request."""
         fields = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What only the program decides, for the panel's life: the address, what carries answers, and tools.
+
+    `allow` names the tools that may run unasked.
+    """
+
+    base_url: str | None = None
+    transport: TransportChoice = "sse"
+    tools: tuple[Callable[..., Any], ...] = ()
+    allow: Consent = "ask"
+
+    def checked(self) -> Means:
+        """Itself; SetupError names what cannot be."""
+        transport_choice(self.transport)
+        if self.allow != "ask" and not self.tools:
+            raise SetupError("allow is for tools, and there are none: give tools=[…].")
+        allowed(self.allow, named(self.tools))
+        return self

@@ -8,11 +8,15 @@ from typing import Any
 
 from ..client import Message
 from ..events import Event, Usage
+from ..live.questions import Questions
 from ..pricing import UNKNOWN, Cost
 from ..reply import Progress, Reply
 from ..session import Session
 from ..streams import Stream
 from ..timing import Timing
+from ..tools.call import Call
+from ..tools.run import ToolRun, run_tools
+from .settings import Means
 
 
 class Asked:
@@ -25,19 +29,33 @@ class Asked:
         *,
         model: str,
         provider: str,
-        base_url: str | None,
+        means: Means,
         parameters: dict[str, Any],
+        questions: Questions,
     ) -> None:
         self._session = session
         self._messages = messages
         self._model = model
         self._provider = provider
-        self._base_url = base_url
+        self._means = means
         self._parameters = parameters
+        self._questions = questions
         self._submitted = time.perf_counter_ns()
         self._stopped = False
-        self.stream: Stream | None = None
+        self.stream: Stream | ToolRun | None = None
         """What was sent, if anything was."""
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Of tools, so far."""
+        return self.stream.calls if isinstance(self.stream, ToolRun) else ()
+
+    @property
+    def requests(self) -> tuple[Reply, ...]:
+        """Each request's own reply: with tools there may be several."""
+        if isinstance(self.stream, ToolRun):
+            return tuple(self.stream.replies)
+        return () if self.stream is None else (self.stream.reply,)
 
     @property
     def reply(self) -> Reply:
@@ -66,9 +84,16 @@ class Asked:
         if self.stream is not None:
             self.stream.stop()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        client, model = await self._session.choose(self._model, self._base_url)
-        self.stream = client.stream(self._messages, model=model, **self._parameters)
+    async def __aiter__(self) -> AsyncIterator[Event | Call]:
+        means = self._means
+        client, model = await self._session.choose(self._model, means.base_url)
+        how: dict[str, Any] = {"model": model, "transport": means.transport, **self._parameters}
+        if means.tools:
+            self.stream = run_tools(
+                client, self._messages, tools=means.tools, consent=means.allow, ask=self._questions.ask, **how
+            )
+        else:
+            self.stream = client.stream(self._messages, **how)
         if self._stopped:
             self.stream.stop()
         async with self.stream:

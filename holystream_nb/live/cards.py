@@ -40,6 +40,11 @@ def cut(text: str, limit: int) -> str:
     return f"{readable(text[:limit])}\n… ({len(text) - limit:,} more characters are not shown)"
 
 
+def browser_length(text: str) -> int:
+    """The length of a text as a browser counts it, in UTF-16 units."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
 def ending(call: Call) -> str:
     """How a call ended: its time, or why it has no result."""
     if call.state == "done":

@@ -11,7 +11,7 @@ from ..errors import HolystreamError, NotJSON
 from ..events import Event
 from ..reply import Progress, Reply
 from ..tools.call import Call
-from .cards import card
+from .cards import browser_length, card
 from .figures import approximate, figures, milliseconds, rate
 from .questions import Questions
 
@@ -129,7 +129,7 @@ class Lane:
         for call in self.calls:
             known, drawn = self._cards.get(call.number, (None, {}))
             if call is not known:
-                at = self._units(call.at) if known is None else drawn["at"]
+                at = browser_length(self.source.reply.text[: call.at]) if known is None else drawn["at"]
                 self._cards[call.number] = call, {**card(call), "at": at}
         return [drawn for _, drawn in self._cards.values()]
 
@@ -139,10 +139,6 @@ class Lane:
         self._sent.update({card["number"]: card for card in changed})
         self.cards_drawn += sum(len(card["arguments"]) + len(card["result"]) for card in changed)
         return changed
-
-    def _units(self, characters: int) -> int:
-        text = self.source.reply.text[:characters] if characters else ""
-        return len(text) + sum(character > "\uffff" for character in text)
 
     def remarks(self) -> list[str]:
         """What the figures do not say: a limit that was reached."""

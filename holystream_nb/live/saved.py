@@ -82,14 +82,14 @@ def plain_call(call: Call) -> str:
     return printable(f"{line}\n{shown['result']}".rstrip("\n"))
 
 
-def _stretches(lane: Lane) -> list[tuple[str, list[Call]]]:
+def stretches(text: str, calls: Sequence[Call]) -> list[tuple[str, list[Call]]]:
     """The text in stretches, each with the calls that came after it."""
-    text, start = lane.reply.text, 0
-    stretches: list[tuple[str, list[Call]]] = []
-    for at, calls in groupby(lane.calls, key=lambda call: call.at):
-        stretches.append((text[start:at], list(calls)))
+    found: list[tuple[str, list[Call]]] = []
+    start = 0
+    for at, after in groupby(calls, key=lambda call: call.at):
+        found.append((text[start:at], list(after)))
         start = at
-    return [*stretches, (text[start:], [])]
+    return [*found, (text[start:], [])]
 
 
 def _verdict(lanes: Sequence[Lane]) -> str:
@@ -101,7 +101,7 @@ def _plain(lane: Lane, *, titled: bool) -> str:
     parts = [f"== {lane.label}" if titled else ""]
     if reply.reasoning:
         parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
-    for text, calls in _stretches(lane):
+    for text, calls in stretches(lane.reply.text, lane.calls):
         parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
     parts += [tool_calls(lane), f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
     return printable("\n\n".join(part for part in parts if part))
@@ -128,16 +128,16 @@ def _section(lane: Lane) -> list[str]:
     if reply.reasoning:
         summary = plain_line(f"Reasoning · {lane.thought()}")
         parts += [f"<details><summary>{summary}</summary>", harmless(reply.reasoning), "</details>"]
-    for text, calls in _stretches(lane):
+    for text, calls in stretches(lane.reply.text, lane.calls):
         if text.strip("\n") or (text and not lane.calls):
             parts.append(code_block(text, "json") if lane.format == "json" else harmless(text))
-        parts += map(_block, calls)
+        parts += map(call_markdown, calls)
     if reply.tool_calls and not lane.calls:
         parts.append(code_block(tool_calls(lane), "python"))
     return [part.strip("\n") for part in parts]
 
 
-def _block(call: Call) -> str:
+def call_markdown(call: Call) -> str:
     """A call on one line, then what came back; what is long is folded away."""
     from .harmless import code_block, plain_line
 

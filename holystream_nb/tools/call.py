@@ -21,6 +21,9 @@ Answer = Literal["allow", "always", "refuse"]
 RESULT_BYTES: Final = 64 * 1024
 """The longest result that goes back to a model; what is cut off is said."""
 
+STOPPED: Final = "stopped before it had a result"
+"""The error of a call that was stopped."""
+
 _ERROR_CHARACTERS: Final = 300
 _CLEANUP_S: Final = 0.05
 _SECRET: Final = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)

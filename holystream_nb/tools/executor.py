@@ -10,15 +10,13 @@ from typing import Any, Final, Literal
 
 from ..errors import SetupError
 from ..events import ToolCallPart
-from .call import Ask, Call, ToolError, perform, short
+from .call import STOPPED, Ask, Call, ToolError, perform, short
 from .function import Tool
 
 Consent = Literal["ask", "all"] | Collection[str]
 
 _CALLS: Final = 64
 """Calls of one round that are run; the model is told that the others were not."""
-
-_STOPPED: Final = "stopped before it had a result"
 
 
 class Executor:
@@ -32,7 +30,7 @@ class Executor:
         self.news: asyncio.Queue[Call | None] = asyncio.Queue()
         self.round = 1
         self._tools = tools
-        self._allowed = _allowed(consent, tools)
+        self._allowed = allowed(consent, tools)
         self._ask = ask
         self._calls: list[Call] = []
         self._parts: list[list[str]] = []
@@ -148,7 +146,7 @@ class Executor:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for call in self.calls:
             if not call.is_final:
-                self._calls[call.number] = replace(call, state="stopped", error=_STOPPED)
+                self._calls[call.number] = replace(call, state="stopped", error=STOPPED)
 
     async def _perform(self, number: int) -> None:
         started: int | None = None
@@ -173,7 +171,7 @@ class Executor:
         except ToolError as exc:
             change(state="failed", error=str(exc))
         except asyncio.CancelledError:
-            change(state="stopped", error=_STOPPED)
+            change(state="stopped", error=STOPPED)
 
     def _understood(self, call: Call) -> tuple[Tool[..., Any], dict[str, Any]]:
         tool = self._tools.get(call.name)
@@ -206,7 +204,8 @@ class Executor:
         return call
 
 
-def _allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[str]:
+def allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[str]:
+    """The names of the tools that may run unasked; SetupError for one that there is not."""
     if consent == "ask":
         return frozenset()
     if consent == "all":

@@ -58,3 +58,27 @@ async def test_the_keyboard_answers_too(open_notebook: Open, lab: Page) -> None:
     await cell.ended()
     await notebook.cell(2).run()
     assert (await notebook.cell(2).printed()).strip() == "['Paris']"
+
+
+async def test_a_panel_asks_on_its_card(open_notebook: Open) -> None:
+    """As a cell does, while another cell computes; the saved copy under the panel has the call and its result."""
+    panel = "panel = hs.ChatPanel('gpt-4.1#rate=100', tools=[get_weather])\npanel"
+    notebook = await open_notebook(panel, "time.sleep(4); print(ran)", load=TOOLS)
+    cell = notebook.cell(1)
+    await cell.run()
+    composer = cell.output.get_by_role("textbox", name="your question")
+    await composer.fill("Use get_weather, Paris")
+    await notebook.cell(2).start()
+    await composer.press("Enter")
+    card = cell.output.locator(".hs-call")
+    await expect(card).to_have_attribute("data-state", "asking")
+    await expect(card.locator("pre").first).to_have_text('{"city":"Paris"}')
+    await card.get_by_role("button", name="Allow", exact=True).click(delay=400)
+    await expect(card).to_have_attribute("data-state", "done")
+    await expect(cell.output.locator(".hs-lane .hs-status").last).to_contain_text("TTFT")
+    await notebook.cell(2).ended()
+    assert (await notebook.cell(2).printed()).strip() == "['Paris']"
+    copy = cell.output.locator("details", has_text="Saved copy · 1 question")
+    await copy.locator("summary").first.click()
+    await expect(copy).to_contain_text("<img src=x onerror=alert(1)> **sunny** in Paris")
+    assert await cell.output.locator("img").count() == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from holystream_nb import Simulator
 from holystream_nb.chat.conversation import Conversation
 from holystream_nb.chat.policy import Chat, News
-from holystream_nb.chat.settings import Settings
+from holystream_nb.chat.settings import Means, Settings
 from holystream_nb.session import Session
 
 
@@ -65,7 +65,15 @@ async def bench(simulator: Simulator) -> AsyncIterator[Callable[..., Any]]:
     session = Session()
     chats: list[Chat] = []
 
-    def make(*models: str, attached: bool = True, linger_s: float = 0.05, **settings: Any) -> Bench:
+    def make(
+        *models: str,
+        attached: bool = True,
+        linger_s: float = 0.05,
+        tools: Sequence[Callable[..., Any]] = (),
+        allow: Any = "ask",
+        transport: Any = "sse",
+        **settings: Any,
+    ) -> Bench:
         news: list[News] = []
         saved: list[Conversation] = []
 
@@ -78,7 +86,7 @@ async def bench(simulator: Simulator) -> AsyncIterator[Callable[..., Any]]:
             Settings(models or ("gpt-4.1#tokens=8",), **settings),
             report=news.append,
             save_copy=save_copy,
-            base_url=simulator.url,
+            means=Means(simulator.url, transport, tuple(tools), allow).checked(),
             linger_s=linger_s,
         )
         chats.append(chat)

@@ -88,6 +88,46 @@ def test_clicks_arrive_while_a_cell_awaits(kernel: kernels.Kernel) -> None:
         assert page.printed[-1] == (cell, "stopped\n")
 
 
+@SUBSHELLS
+def test_a_call_is_allowed_and_runs_while_a_cell_computes(kernel: kernels.Kernel) -> None:
+    """On the panels' thread, a sync function in one of its own; the card and the saved copy have what it returned."""
+    code = (
+        "import holystream_nb as hs, time\n"
+        "def get_weather(city: str) -> str:\n    return f'blue over {city}'\n"
+        "panel = hs.ChatPanel('gpt-4.1', tools=[get_weather])\npanel"
+    )
+    with opened(kernel, code) as page:
+        page.open_subshell()
+        cell = page.start("time.sleep(3)")
+        page.send(kind="send", text="Use get_weather, Paris")
+
+        def states() -> list[str]:
+            found = [message["message"].get("calls", []) for message in page.of("turn")]
+            return [call["state"] for calls in found for call in calls]
+
+        page.until(lambda: "asking" in states())
+        consent = {"kind": "consent", "lane": 0, "call": 0, "answer": "allow"}
+        page.send(kind="turn", turn=page.of("added")[-1]["turn"]["id"], message=consent)
+        page.until(lambda: not page.state["is_streaming"])
+        assert cell not in page.idle
+        assert states()[-1] == "done"
+        page.until(lambda: cell in page.idle)
+        page.until(lambda: "blue over Paris" in copies(page)[-1]["data"]["text/plain"])
+
+
+def test_an_interrupt_of_an_awaited_question_is_one_line(kernel: kernels.Kernel) -> None:
+    """What a stopped %%stream shows, and no traceback; the answer is stopped, and what arrived stays."""
+    with opened(kernel, new("gpt-4.1#stall=30,after=3")) as page:
+        cell = page.start("await panel.send('Hello')")
+        page.until(lambda: page.text())
+        kernel.interrupt()
+        page.until(lambda: cell in page.idle)
+        assert page.printed[-1] == (cell, "KeyboardInterrupt: stopped; what had arrived is kept.")
+        page.until(lambda: not page.state["is_streaming"])
+        page.run("print(panel.messages[-1]['state'], bool(panel.messages[-1]['content']))")
+        assert page.printed[-1][1] == "stopped True\n"
+
+
 def test_the_copy_under_the_panel_is_brought_up_to_date_when_a_turn_ends(kernel: kernels.Kernel) -> None:
     """By its display id, whoever asked; no prompt in its metadata."""
     with opened(kernel, new()) as page:

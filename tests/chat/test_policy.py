@@ -14,8 +14,9 @@ from patience import until
 
 from holystream_nb import Simulator
 from holystream_nb.chat import policy
+from holystream_nb.chat.answering import Paid
 from holystream_nb.chat.conversation import OPEN
-from holystream_nb.chat.settings import Settings
+from holystream_nb.chat.settings import Means, Settings
 from holystream_nb.errors import SetupError
 
 Make = Callable[..., Any]
@@ -189,7 +190,7 @@ async def test_a_setting_that_cannot_work_is_an_answer_s_failure(bench: Make, mo
     """No key: the sentence stands in the conversation, nothing was sent, and nothing is counted."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     b = bench("openai:gpt-4o")
-    b.chat._base_url = None
+    b.chat._means = Means()
     await b.ask()
     assert "OPENAI_API_KEY" in b.last().answers[0].error
     assert b.last().answers[0].state == "failed"
@@ -226,7 +227,7 @@ async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, sim
     assert replies[0].finish_reason == "stopped"
     assert [message for message in b.page.messages[after:] if message["kind"] == "turn"] == []
     assert b.page.state["is_streaming"] is False
-    assert (b.news[-1].paid, b.news[-1].replies) == (replies, ())
+    assert (b.news[-1].paid, b.news[-1].replies) == ((Paid(replies[0], replies),), ())
     assert b.news[-1].conversation.turns == ()
 
 

@@ -13,6 +13,7 @@ from live.test_harmless import Page, commonmark, complaints, github, nbconvert
 
 from holystream_nb.chat.conversation import OPEN, Answer, Conversation, Label, Turn
 from holystream_nb.chat.markdown import SavedCopy, markdown
+from holystream_nb.tools.call import Call
 
 ANSWER = Answer("gpt-4.1", "simulator", "simulator", "gpt-4.1", "done", "Two *words*.", figures=("TTFT 3 ms", "$0.01"))
 
@@ -24,7 +25,17 @@ def turn(name: str, *answers: Answer, question: str = "Why?", chosen: int = 0) -
 
 def hostile(payload: str) -> Turn:
     """A turn in which every text that anybody can write is this one."""
-    bad = replace(ANSWER, label=payload, text=payload, reasoning=payload, error=payload, thought=payload)
+    call = Call(0, 1, 0, payload, payload, payload, "done", result=payload, seconds=0.1)
+    failed = replace(call, number=1, at=len(payload), state="failed", error=payload)
+    bad = replace(
+        ANSWER,
+        label=payload,
+        text=payload,
+        reasoning=payload,
+        error=payload,
+        thought=payload,
+        calls=(call, failed),
+    )
     return replace(turn(payload, bad, question=payload), verdict=payload)
 
 

@@ -4,6 +4,7 @@ import { typesetting } from "./chatmaths";
 import { Writing } from "./chatwriting";
 import { copied } from "./code";
 import { make } from "./lane";
+import { running } from "./protocol";
 import { scrollable } from "./scroll";
 import { View } from "./view";
 
@@ -76,7 +77,9 @@ export class TurnView {
     this.#tools = toolbar("question", this.#edit, copy, remove);
     this.#asked.replaceChildren(this.#question, this.#tools);
     const send = (message: Parameters<ConstructorParameters<typeof View>[5]>[0]) => {
-      if (message.kind !== "ready") this.conversation.model.send({ kind: "turn", turn: turn.id, message });
+      // "ready" tells a kernel that waits for a click that it will hear one; an answer that has ended waits for none.
+      if (message.kind === "ready" && !turn.feed.lanes.some(({ state }) => running(state))) return;
+      this.conversation.model.send({ kind: "turn", turn: turn.id, message });
     };
     this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, this.log);
     this.#furnish();

@@ -104,7 +104,8 @@ class Kernel implements Model {
 
   /** What was sent since, but for the views' own coming and going. */
   get news(): ToPanel[] {
-    const news = this.sent.filter(({ kind }) => !["ready", "missed", "gone"].includes(kind));
+    const comings = ["ready", "missed", "gone"];
+    const news = this.sent.filter((sent) => !comings.includes(sent.kind) && !(sent.kind === "turn" && sent.message.kind === "ready"));
     this.sent = [];
     return news;
   }
@@ -194,6 +195,13 @@ test("A view says that it is there, with the page's word, and that it has gone; 
   assert.deepEqual(first, second);
   assert.match((first![0] as { page: string }).page, /^\w{5,}$/);
 });
+
+test("A view of an answer that arrives says that it is there, for the kernel may wait for a click; one that has ended does not.", () =>
+  panel((kernel) => {
+    kernel.holds(turn("1", "one"), turn("2", "two", [answer("", "waiting")]));
+    const ready = kernel.sent.filter((sent) => sent.kind === "turn");
+    assert.deepEqual(ready, [{ kind: "turn", turn: "2", message: { kind: "ready" } }]);
+  }));
 
 test("The conversation is drawn: questions as they are, answers as Markdown with their figures, in their order.", () =>
   panel(async (kernel, view) => {
