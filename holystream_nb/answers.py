@@ -201,6 +201,10 @@ class _SSEAnswer:
                     stamp, chunk = await anext(reads)
                 except StopAsyncIteration:
                     break
+                except StreamInterrupted:
+                    if decoder.finish_reason is None:
+                        raise
+                    return  # it broke behind the end that the service had named
         for event in lines.close():
             yield decoder.feed(event, stamp, cut=True)
         asked, key = self._request.model, self._service.secret
@@ -436,6 +440,8 @@ class _SocketAnswer:
     async def _cancelled(self, seconds: float) -> list[Event]:
         """Tells the service to end the turn, unless it has; the events until then, where it does so in time."""
         events: list[Event] = []
+        if self._decoder.error is not None and not self._has_ended:
+            return events  # what comes cannot be read, not even the answer to a cancel
         with contextlib.suppress(TimeoutError, HolystreamError):
             async with asyncio.timeout(seconds):
                 if self._socket.is_open and not self._has_ended:
@@ -480,6 +486,11 @@ async def _opened(service: Service, request: Request, url: str) -> Socket:
     )
     if isinstance(socket, Socket):
         return socket
+    if 200 <= socket.status < 300 and "json" in socket.headers.get("content-type", ""):
+        decoder = ChunkDecoder(asked=request.model, key=service.secret)
+        decoder.whole(await _error_body(socket), socket.headers_at)
+        if isinstance(decoder.error, ServiceError):
+            raise decoder.error
     if socket.status == 404 or socket.status < 400:
         await socket.aclose()
         raise ServiceError(

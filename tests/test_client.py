@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+import tracemalloc
 import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
@@ -203,6 +204,24 @@ async def test_a_response_over_the_limit_ends_with_its_text_kept(simulator: Simu
         with pytest.raises(TooLarge, match="20,000"):
             await read(stream)
     assert stream.reply.text.startswith("0 1 2 3 ")
+
+
+async def test_a_slow_reader_slows_the_service(client: Client, simulator: Simulator) -> None:
+    """Of 44 MB of events only what the system's own buffers hold is sent; nothing piles up here."""
+    tokens = 200_000
+    async with client.stream("Hello", model=f"gpt-4.1#tokens={tokens},numbered,rate=max") as stream:
+        await anext(stream)
+        tracemalloc.start()
+        before, sent = -1, 0
+        while sent != before:
+            await anext(stream)
+            await asyncio.sleep(0.1)
+            before, sent = sent, len(simulator.record(str(stream.reply.request_id))["sent_ns"])
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert sent < tokens / 3
+    assert stream.reply.timing.bytes < 1_000_000
+    assert held < 1_000_000
 
 
 # Retries

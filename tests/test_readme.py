@@ -18,10 +18,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_code_runs_in_order_in_one_notebook() -> None:
+def test_the_python_code_runs_in_order_in_one_notebook(tmp_path: Path) -> None:
     """Every block, as a user would run them."""
     assert blocks("python")
     with kernels.kernel(HOLYSTREAM_SIMULATOR_SPEED="20") as kernel:
+        kernel.run(f"%cd {tmp_path}")
         for code in blocks("python"):
             ran = kernel.run(code)
             assert ran.reply["status"] == "ok", (code, ran.error)

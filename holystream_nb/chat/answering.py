@@ -40,7 +40,8 @@ class Answering:
         self.lanes = lanes
         self.asked_in = asked_in
         self.done: Future[tuple[Reply, ...]] = Future()
-        self.feed = Feed(_Envelope(turn.id, send, keyframe), lanes)
+        self._view = _Envelope(turn.id, send, keyframe)
+        self.feed = Feed(self._view, lanes)
 
     async def run(self) -> None:
         self.feed.start()
@@ -48,6 +49,7 @@ class Answering:
             await draw(self.feed, self.lanes)
         finally:
             self.feed.close()
+            self.feed.compare()
 
     def stop(self) -> None:
         for lane in self.lanes:
@@ -66,6 +68,11 @@ class Answering:
         """As far as they have come."""
         self.feed.flush()
         return tuple(map(Answer.of, self.lanes))
+
+    @property
+    def verdict(self) -> str:
+        """Who of several was first, fastest and cheapest; "" until all have ended."""
+        return self._view.verdict
 
     @property
     def replies(self) -> tuple[Reply, ...]:
@@ -90,9 +97,8 @@ class Answering:
 class _Envelope:
     """A feed's view: its messages travel as the turn's."""
 
-    verdict = ""
-
     def __init__(self, turn_id: str, send: Send, keyframe: Callable[[], None]) -> None:
+        self.verdict = ""
         self._turn_id = turn_id
         self._send = send
         self._wanted = keyframe

@@ -122,7 +122,8 @@ class Answer:
 class Turn:
     """A question and the answers to it, in the order of `lanes`; there are none while they arrive.
 
-    `chosen` is the answer that the conversation goes on with, OPEN while that is not decided.
+    `chosen` is the answer that the conversation goes on with, OPEN while that is not decided; `verdict` compares
+    several in words.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Turn:
     lanes: tuple[Label, ...]
     answers: tuple[Answer, ...] = ()
     chosen: int = OPEN
+    verdict: str = ""
 
     def answer_for(self, label: str) -> Answer | None:
         """What this model is told was answered: the chosen answer, else its own, else the first that says anything."""
@@ -159,8 +161,8 @@ class Conversation:
         """Without the turns from that index on."""
         return Conversation(self.turns[:at])
 
-    def answered(self, turn_id: str, answers: Sequence[Answer]) -> Conversation:
-        return self._with(turn_id, answers=tuple(answers))
+    def answered(self, turn_id: str, answers: Sequence[Answer], verdict: str = "") -> Conversation:
+        return self._with(turn_id, answers=tuple(answers), verdict=verdict)
 
     def chose(self, turn_id: str, lane: int) -> Conversation:
         count = len(self.turns[self.index(turn_id)].lanes)

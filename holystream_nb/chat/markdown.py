@@ -35,6 +35,8 @@ def turn_markdown(turn: Turn) -> str:
         if answer.error:
             parts.append(f"**{plain_line(answer.error)}**")
         parts.append(f"*{plain_line(status_line(answer, is_chosen=several and turn.chosen == index))}*")
+    if turn.verdict:
+        parts.append(f"*{plain_line(turn.verdict)}*")
     return "\n\n".join(part.strip("\n") for part in parts)
 
 
@@ -53,6 +55,8 @@ def turn_text(turn: Turn) -> str:
         if answer.error:
             parts.append(answer.error)
         parts.append(f"[{status_line(answer, is_chosen=several and turn.chosen == index)}]")
+    if turn.verdict:
+        parts.append(f"[{turn.verdict}]")
     return printable("\n\n".join(parts))
 
 

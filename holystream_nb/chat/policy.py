@@ -318,6 +318,7 @@ class Chat:
             "format": "markdown",
             "keyframe": keyframe,
             "chosen": turn.chosen,
+            "verdict": turn.verdict,
         }
 
     def _page_send(self, content: dict[str, Any]) -> None:
@@ -409,7 +410,9 @@ class Chat:
             self.spent = self.spent.plus(reply)
         self._page.tell(total=str(self.spent))
         if self._running is running:
-            self.conversation = self.conversation.answered(running.turn.id, running.answers)
+            self.conversation = self.conversation.answered(running.turn.id, running.answers, running.verdict)
+            if running.verdict:
+                self._number("judged", turn=running.turn.id, verdict=running.verdict)
             self._drawn[running.turn.id] = running.feed.snapshot()["seq"]
             self._running = None
             self._page.tell(is_streaming=False)

@@ -1,7 +1,8 @@
 """The panel's half on the page; `frontend/src/chatprotocol.ts` holds the twins of its words.
 
 Traits are state, messages are motion. Kernel -> page:  conversation {seq, turns} · added {seq, turn} · cut {seq, from}
-· chosen {seq, turn, lane} · turn {turn, message}, a message of that turn's feed (`live/widget.py`) · said {text, level}
+· chosen {seq, turn, lane} · judged {seq, turn, verdict} · said {text, level}
+· turn {turn, message}, a message of that turn's feed (`live/widget.py`)
 Page -> kernel:  ready {page} · missed · gone {page} · turn {turn, message} · send {text} · stop · regenerate {turn}
 · edit {turn, text} · delete {turn} · clear · choose {turn, lane} · save_copy
 """

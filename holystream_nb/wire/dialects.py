@@ -285,9 +285,10 @@ class ChunkDecoder:
             arguments = function.get("arguments")
             if not isinstance(arguments, str):
                 arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-            event = self._calls.part(
-                part.get("index"), string(part.get("id")), string(function.get("name")), arguments, read
-            )
+            id, name = string(part.get("id")), string(function.get("name"))
+            if not (id or name or arguments):
+                continue  # it says nothing yet: the call gets its number when it does
+            event = self._calls.part(part.get("index"), id, name, arguments, read)
             if event.id or event.name or event.arguments:
                 events.append(event)
 

@@ -42,6 +42,8 @@ def replayed(page: Any) -> list[dict[str, Any]]:
                 del turns[message["from"] :]
             elif kind == "chosen":
                 next(each for each in turns if each["id"] == message["turn"])["chosen"] = message["lane"]
+            elif kind == "judged":
+                next(each for each in turns if each["id"] == message["turn"])["verdict"] = message["verdict"]
     return turns
 
 
@@ -255,6 +257,22 @@ async def test_the_chosen_answer_goes_on_with_its_model(bench: Make) -> None:
     assert replayed(b.page)[0]["chosen"] == 1
     history = b.chat.conversation.history("gpt-4.1#tokens=4")
     assert history[1]["content"] == b.last().answers[1].text
+
+
+async def test_several_answers_are_compared_when_all_have_ended(bench: Make) -> None:
+    """Who was first to speak, and the like: to the page that looks on, to a later one, and in the value; not of one."""
+    b = bench("gpt-4.1#tokens=4", "deepseek-v3.2#tokens=5")
+    await b.ask()
+    verdict = b.last().verdict
+    assert verdict.startswith("first to speak: ")
+    assert replayed(b.page)[0]["verdict"] == verdict
+    assert b.page.messages[-1]["kind"] == "judged"
+    b.chat.hear({"kind": "missed"})
+    assert b.page.of("conversation")[-1]["turns"][0]["verdict"] == verdict
+    b.chat.configure(Settings(("gpt-4.1#tokens=4",)))
+    await b.ask()
+    assert b.last().verdict == ""
+    assert len(b.page.of("judged")) == 1
 
 
 async def test_two_questions_at_once_are_refused(bench: Make) -> None:

@@ -36,7 +36,7 @@ def hostile(payload: str) -> Turn:
         thought=payload,
         calls=(call, failed),
     )
-    return turn(payload, bad, question=payload)
+    return replace(turn(payload, bad, question=payload), verdict=payload)
 
 
 @pytest.mark.parametrize("draw", [commonmark, github, nbconvert])
@@ -54,14 +54,15 @@ def test_nothing_acts_in_the_copy_of_a_hostile_conversation(draw: Callable[[str]
 
 
 def test_the_copy_is_a_closed_fold_with_everything_in_it() -> None:
-    """Question, reasoning, answer, figures, failure, and which answer was chosen."""
+    """Question, reasoning, answer, figures, failure, which answer was chosen, and how they compare."""
     failed = replace(ANSWER, label="b", text="", state="failed", error="429: too many requests", figures=())
-    talk = Conversation((turn("1", replace(ANSWER, reasoning="Hm.", thought="3 tokens"), failed, chosen=0),))
+    compared = replace(turn("1", replace(ANSWER, reasoning="Hm.", thought="3 tokens"), failed), verdict="fastest: a")
+    talk = Conversation((compared,))
     data, metadata = SavedCopy(is_open=False).bundle(talk)
     text = data["text/markdown"]
     assert text.startswith("<details><summary>Saved copy · 1 question</summary>\n\n")
     assert text.endswith("\n\n</details>")
-    for part in ("Why?", "Hm.", "Two *words*.", "TTFT 3 ms", "429: too many requests", "failed", "chosen"):
+    for part in ("Why?", "Hm.", "Two *words*.", "TTFT 3 ms", "429: too many requests", "failed", "chosen", "fastest"):
         assert part in text
         assert part in data["text/plain"]
     assert metadata == {"holystream": {"answers": [{}, {}]}}

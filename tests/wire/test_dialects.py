@@ -864,6 +864,13 @@ def test_no_json_raises(values: list[Any], named: bool) -> None:
         check_types(whole(value)[0])
 
 
+def test_an_empty_part_does_not_number_its_call() -> None:
+    """The first call that says something is 0, also where another index came before it with nothing."""
+    parts = [{"index": 1}, {"index": 0, "function": {"name": "f"}}, {"index": 1, "function": {"name": "g"}}]
+    events = events_of(*(chunk({"tool_calls": [part]}) for part in parts))
+    assert [(e.index, e.name) for e in events if isinstance(e, ToolCallPart)] == [(0, "f"), (1, "g")]
+
+
 @given(st.lists(CALLS, min_size=1, max_size=8))
 @settings(max_examples=200, deadline=None)
 def test_calls_are_numbered_from_0_and_lose_no_arguments(parts: list[dict[str, Any]]) -> None:

@@ -32,7 +32,7 @@ export class Turn {
   chosen: number;
 
   constructor(
-    { id, question, lanes, format, keyframe, chosen }: TurnState,
+    { id, question, lanes, format, keyframe, chosen, verdict }: TurnState,
     readonly send: (message: ToPanel) => void,
   ) {
     this.id = id;
@@ -42,6 +42,7 @@ export class Turn {
     this.chosen = chosen;
     this.feed = new Feed(lanes.length, {}, () => send({ kind: "turn", turn: id, message: { kind: "missed" } }));
     this.feed.receive({ kind: "snapshot", ...keyframe });
+    this.feed.judged(verdict);
     this.voice = new Voice(this.feed, lanes);
   }
 }
@@ -151,7 +152,9 @@ export class Conversation {
     } else if (message.kind === "cut") this.turns = this.turns.slice(0, message.from);
     else {
       const turn = this.#find(message.turn);
-      if (turn) turn.chosen = message.lane;
+      if (!turn) return;
+      if (message.kind === "chosen") turn.chosen = message.lane;
+      else turn.feed.judged(message.verdict);
     }
   }
 
@@ -168,6 +171,7 @@ export class Conversation {
       if (!turn) return this.#turn(state);
       turn.chosen = state.chosen;
       turn.feed.receive({ kind: "snapshot", ...state.keyframe });
+      turn.feed.judged(state.verdict);
       return turn;
     });
     if (isNew) this.pending = "";

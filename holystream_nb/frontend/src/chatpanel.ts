@@ -62,7 +62,7 @@ export class Panel {
     this.#writing.element.addEventListener("keydown", (event) => this.#recall(event));
     this.#send = iconButton("send", "send", () => this.#press());
     this.#send.classList.add("hs-send");
-    this.#follower = new Follower(this.#list);
+    this.#follower = new Follower(this.#list, this.#log);
     this.#root.setAttribute("role", "region");
     this.#root.append(this.#header(), this.#settings.element, this.#log, ...this.#notices(), this.#picker.element, this.#composer());
     this.#log.append(this.#list);
@@ -175,7 +175,7 @@ export class Panel {
     turns.forEach((turn, index) => {
       let view = this.#views.get(turn);
       if (!view) {
-        view = new TurnView(turn, this.conversation, (words) => this.#tell(words));
+        view = new TurnView(turn, this.conversation, (words) => this.#tell(words), this.#log);
         this.#views.set(turn, view);
       }
       const next: Element | null = before ? before.nextElementSibling : this.#list.firstElementChild;

@@ -2,8 +2,8 @@
  * The words between a chat panel's kernel and page; `chat/widget.py` holds their twins. Traits are state, messages motion.
  *
  * A turn is one question and the answers of one to four models to it, which are an ordinary feed: what travels of them is
- * that of a live view (protocol.ts), in an envelope. `seq` counts conversation, added, cut and chosen of one panel, from 1:
- * where one is missing the page sends `missed`, and goes on from the next `conversation`.
+ * that of a live view (protocol.ts), in an envelope. `seq` counts conversation, added, cut, chosen and judged of one panel,
+ * from 1: where one is missing the page sends `missed`, and goes on from the next `conversation`.
  */
 import type { Format, FromKernel, Keyframe, Label, ToKernel } from "./protocol";
 
@@ -31,7 +31,7 @@ export interface Offer {
   note: string;
 }
 
-/** `chosen` is the lane that the conversation goes on with, -1 while that is open. */
+/** `chosen` is the lane that the conversation goes on with, -1 while that is open; `verdict` is as in protocol.ts. */
 export interface Turn {
   id: string;
   question: string;
@@ -39,6 +39,7 @@ export interface Turn {
   format: Format;
   keyframe: Keyframe;
   chosen: number;
+  verdict: string;
 }
 
 /** The answer to `ready` and `missed`: all there is. */
@@ -68,6 +69,14 @@ export interface Chosen {
   lane: number;
 }
 
+/** All answers to a question have ended, and were compared. */
+export interface Judged {
+  kind: "judged";
+  seq: number;
+  turn: string;
+  verdict: string;
+}
+
 /** A message of a turn's own feed. */
 export interface OfTurn {
   kind: "turn";
@@ -82,7 +91,7 @@ export interface Said {
   level: "info" | "error";
 }
 
-export type FromPanel = Conversation | Added | Cut | Chosen | OfTurn | Said;
+export type FromPanel = Conversation | Added | Cut | Chosen | Judged | OfTurn | Said;
 
 /** `page` is a random word for the browser's page; `edit`, `regenerate` and `delete` cut the conversation at their turn. */
 export type ToPanel =

@@ -27,6 +27,7 @@ export class TurnView {
     readonly turn: Turn,
     readonly conversation: Conversation,
     readonly tell: (words: string) => void,
+    readonly log: Element,
   ) {
     this.element.tabIndex = -1;
     this.fold();
@@ -80,7 +81,7 @@ export class TurnView {
       if (message.kind === "ready" && !turn.feed.lanes.some(({ state }) => running(state))) return;
       this.conversation.model.send({ kind: "turn", turn: turn.id, message });
     };
-    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting);
+    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, this.log);
     this.#furnish();
   }
 

@@ -8,19 +8,22 @@ const TURNED_MS = 300;
  * since: then the end is left alone until the reader comes back to it.
  *
  * Works on whatever scrolls around the element (JupyterLab's notebook panel, a scrolled output, the page), from the
- * inside out.
+ * inside out; or on `only`, and then nothing around that moves.
  */
 export class Follower {
   #tops = new WeakMap<Element, number>();
   #left = new WeakSet<Element>();
   #turned = -Infinity;
 
-  constructor(readonly element: Element) {
+  constructor(
+    readonly element: Element,
+    readonly only: Element | null = null,
+  ) {
     element.addEventListener("wheel", (event) => this.#turn(event as WheelEvent), { passive: true });
   }
 
   around(grow: () => void): void {
-    const all = scrollers(this.element);
+    const all = this.#scrollers();
     const followed = all.filter((scroller) => this.#isFollowed(scroller));
     grow();
     for (const scroller of followed) {
@@ -38,7 +41,11 @@ export class Follower {
       if (inner.scrollTop > 0) return;
     }
     this.#turned = performance.now();
-    for (const scroller of scrollers(this.element)) if (scroller.scrollTop > 0) this.#left.add(scroller);
+    for (const scroller of this.#scrollers()) if (scroller.scrollTop > 0) this.#left.add(scroller);
+  }
+
+  #scrollers(): Element[] {
+    return this.only ? [this.only] : scrollers(this.element);
   }
 
   get #end(): number {

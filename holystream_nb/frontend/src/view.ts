@@ -11,13 +11,17 @@ const FRAME_MS = 16;
 /** A kernel that has not answered for this long does not hear us while the cell runs. */
 const DEAF_MS = 1500;
 
-/** The feed on the page: lanes side by side, and a line that compares them. */
+/**
+ * The feed on the page: lanes side by side, and a line that compares them.
+ *
+ * Its end is kept in sight in `scroller`, or, without one, in all that scrolls around it.
+ */
 export class View implements Watcher {
   #root = make("div", "holystream");
   #verdict = make("p", "hs-verdict");
   #trouble = make("p", "hs-error");
   #lanes: Lane[];
-  #follower = new Follower(this.#root);
+  #follower: Follower;
   #place = new Place(this.#root);
   #dirty = true;
   #deaf = false;
@@ -35,7 +39,9 @@ export class View implements Watcher {
     readonly voice: Voice,
     send: (message: ToKernel) => void,
     typeset: Typeset | null = null,
+    scroller: Element | null = null,
   ) {
+    this.#follower = new Follower(this.#root, scroller);
     this.#trouble.setAttribute("role", "alert");
     this.#trouble.hidden = true;
     const grid = make("div", "hs-lanes");

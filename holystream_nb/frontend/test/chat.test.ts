@@ -18,7 +18,7 @@ function answer(text: string, state: State = "done", more: Partial<LaneState> = 
 
 function turn(id: string, question: string, answers = [answer(`answer to ${question}`)], more: Partial<Turn> = {}): Turn {
   const lanes = [A, B].slice(0, answers.length);
-  return { id, question, lanes, format: "markdown", keyframe: { seq: 0, lanes: answers }, chosen: -1, ...more };
+  return { id, question, lanes, format: "markdown", keyframe: { seq: 0, lanes: answers }, chosen: -1, verdict: "", ...more };
 }
 
 const offer = (value: string, provider = "holysheep", note = "") => ({ value, provider, note });
@@ -464,6 +464,23 @@ test("Several models answer side by side; one of them is chosen to go on, and ea
     kernel.receive({ kind: "chosen", seq: ++kernel.seq, turn: "1", lane: 1 });
     assert.deepEqual(buttons.map((button) => button.getAttribute("aria-pressed")), ["false", "true"]);
     assert.ok(view.all(".hs-lane")[1]!.classList.contains("hs-chosen"));
+  }));
+
+test("Several answers are compared in a line under them, also in a view that comes later.", () =>
+  panel(async (kernel, view) => {
+    kernel.holds(turn("1", "compare", [answer("one"), answer("two")]));
+    await frame();
+    assert.ok(view.find(".hs-verdict").hidden);
+    kernel.receive({ kind: "judged", seq: ++kernel.seq, turn: "1", verdict: "fastest: model-b (84 tok/s)" });
+    await frame();
+    assert.equal(view.find(".hs-verdict").textContent, "fastest: model-b (84 tok/s)");
+    assert.ok(!view.find(".hs-verdict").hidden);
+    const later = kernel.render();
+    assert.equal(later.find(".hs-verdict").textContent, "fastest: model-b (84 tok/s)");
+    later.remove();
+    kernel.holds(turn("1", "compare", [answer("one"), answer("two")], { verdict: "fastest: model-a (90 tok/s)" }));
+    await frame();
+    assert.equal(view.find(".hs-verdict").textContent, "fastest: model-a (90 tok/s)");
   }));
 
 test("The model is found in a search box by keyboard: words in any order, arrows, Enter; the focus comes back.", () =>
