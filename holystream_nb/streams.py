@@ -362,10 +362,11 @@ class Stream:
         service, request, answer = self._service, self._request, self._answer
         # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
         card = price_card(service.provider, request.model.partition("#")[0])
+        has_begun = answer is not None or self._fold.output_events  # what was refused, or never sent, cost nothing
         reply = self._fold.reply(
             finish_reason=finish_reason,
             whole=whole,
-            prompt_estimate=estimate_tokens(request.body["messages"]),
+            prompt_estimate=estimate_tokens(request.body["messages"]) if has_begun else 0,
             hides_reasoning=any(fnmatchcase(request.model, glob) for glob in service.provider.reasoning_models),
             cost=lambda usage: cost(usage, card),
             model=request.model,

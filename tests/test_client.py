@@ -383,3 +383,19 @@ async def test_the_key_is_in_no_text_of_the_client_or_its_errors(client: Client)
         await read(stream)
     for value in (client, stream, stream.reply, caught.value, caught.value.__dict__, client.__dict__):
         assert KEY not in repr(value)
+
+
+async def test_a_refused_request_costs_nothing(client: Client) -> None:
+    """Its prompt was not read by any model; that of an answer without end is estimated."""
+    refused = client.stream("word " * 400, model="gpt-4.1#fail=400")
+    with pytest.raises(HolystreamError):
+        await anext(refused)
+    assert (refused.reply.usage.prompt_tokens, refused.reply.cost.usd) == (0, 0)
+    stopped = client.stream("word " * 400, model="gpt-4.1")
+    stopped.stop()
+    assert [event async for event in stopped] == []
+    assert stopped.reply.cost.usd == 0
+    async with client.stream("word " * 400, model="gpt-4.1#end=2") as cut:
+        async for _ in cut:
+            pass
+    assert cut.reply.usage.prompt_tokens == 500
