@@ -75,7 +75,6 @@ async def test_a_panel_asks_on_its_card(open_notebook: Open) -> None:
     await expect(card.locator("pre").first).to_have_text('{"city":"Paris"}')
     await card.get_by_role("button", name="Allow", exact=True).click(delay=400)
     await expect(card).to_have_attribute("data-state", "done")
-    await expect(cell.output.locator(".hs-lane .hs-status").last).to_contain_text("TTFT")
     await notebook.cell(2).ended()
     assert (await notebook.cell(2).printed()).strip() == "['Paris']"
     copy = cell.output.locator("details", has_text="Saved copy · 1 question")

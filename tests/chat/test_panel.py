@@ -38,7 +38,7 @@ def panel(simulator: Simulator) -> Iterator[Make]:
 
 async def test_a_question_is_awaited_for_its_reply(panel: Make) -> None:
     """And what the program observes is true when the await returns."""
-    chat = panel()
+    chat = panel("gpt-4.1#tokens=6,head=0.2")
     before = len(session.history)
     question = chat.send("Hello")
     assert chat.is_streaming
@@ -53,7 +53,7 @@ async def test_a_question_is_awaited_for_its_reply(panel: Make) -> None:
     assert chat.cost.note == "local, no price"
     assert session.history[-1] is reply
     assert len(session.history) == min(before + 1, 100)
-    assert question.replies == {"gpt-4.1#tokens=6": reply}
+    assert question.replies == {chat.model: reply}
 
 
 def test_in_a_script_the_same_by_run(panel: Make) -> None:
