@@ -5,10 +5,13 @@ import { Writing } from "./chatwriting";
 import { copied } from "./code";
 import { make } from "./lane";
 import { scrollable } from "./scroll";
-import { View } from "./view";
+import { type Surroundings, View } from "./view";
 
 /** How long a button says that it has copied, in milliseconds. */
 const SAID_MS = 1500;
+
+/** The panel itself keeps the end in sight. */
+const WITHIN: Surroundings = { around: (grow) => grow(), leave: () => {} };
 
 /** A turn on the page: the question, and the live view of its answers; or, folded, a line of the question. */
 export class TurnView {
@@ -26,7 +29,6 @@ export class TurnView {
     readonly turn: Turn,
     readonly conversation: Conversation,
     readonly tell: (words: string) => void,
-    readonly log: Element,
   ) {
     this.element.tabIndex = -1;
     this.fold();
@@ -78,7 +80,7 @@ export class TurnView {
     const send = (message: Parameters<ConstructorParameters<typeof View>[5]>[0]) => {
       if (message.kind !== "ready") this.conversation.model.send({ kind: "turn", turn: turn.id, message });
     };
-    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, this.log);
+    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, WITHIN);
     this.#furnish();
   }
 
