@@ -22,6 +22,8 @@ BENCHMARKS = (
     "kernel_memory",
     "paint_lag",
     "page_memory",
+    "panel_turns",
+    "panels",
 )
 LIBRARIES = ("httpx2", "httpcore2", "msgspec", "openai", "ipython", "ipykernel")
 

@@ -1,10 +1,10 @@
 import { asking, icon, iconButton, named, toolbar, wordButton } from "./chatbutton";
 import type { Conversation, Turn } from "./chatconversation";
+import { End } from "./chatend";
 import { Picker } from "./chatpicker";
 import { Settings } from "./chatsettings";
 import { TurnView } from "./chatturn";
 import { Writing } from "./chatwriting";
-import { Follower } from "./follow";
 import { make, say } from "./lane";
 import { scrollable } from "./scroll";
 
@@ -44,9 +44,11 @@ export class Panel {
   #version = -1;
   #isPending = false;
   #isStreaming: boolean | null = null;
-  #follower: Follower;
-  #isAtEnd = true;
-  #sizes = new ResizeObserver(() => this.#isAtEnd && this.#toEnd());
+  #end = new End(this.#log, this.#list);
+  #composer = make("div", "hs-composer");
+  #isComposerInSight = false;
+  #sight = new IntersectionObserver((seen) => (this.#isComposerInSight = seen.at(-1)!.intersectionRatio > 0.9), { threshold: [0, 0.91] });
+  #growth = new ResizeObserver(() => this.#stay());
   #unfolding: ReturnType<typeof setTimeout> | undefined;
   #busy: ReturnType<typeof setTimeout>;
   #passing: ReturnType<typeof setTimeout> | undefined;
@@ -62,20 +64,17 @@ export class Panel {
     this.#writing.element.addEventListener("keydown", (event) => this.#recall(event));
     this.#send = iconButton("send", "send", () => this.#press());
     this.#send.classList.add("hs-send");
-    this.#follower = new Follower(this.#list, this.#log);
     this.#root.setAttribute("role", "region");
-    this.#root.append(this.#header(), this.#settings.element, this.#log, ...this.#notices(), this.#picker.element, this.#composer());
+    this.#root.append(this.#header(), this.#settings.element, this.#log, ...this.#notices(), this.#picker.element, this.#composer);
     this.#log.append(this.#list);
     scrollable(this.#log, "conversation");
     this.#log.setAttribute("role", "log");
     this.#log.setAttribute("aria-live", "off"); // starts and ends are said, not every token
-    this.#log.addEventListener("scroll", () => {
-      const { scrollTop, clientHeight, scrollHeight } = this.#log;
-      this.#isAtEnd = scrollTop + clientHeight >= scrollHeight - 2;
-    });
-    this.#sizes.observe(this.#log); // when it comes onto the page, and when what is around it grows or shrinks
     this.#pending.append(make("div", "hs-question"), make("span", "hs-quiet", "waits for the kernel"));
+    this.#furnishComposer();
     el.append(this.#root);
+    this.#sight.observe(this.#composer);
+    this.#growth.observe(this.#root);
     this.#keepKeys();
     this.#busy = setTimeout(() => this.#refresh(), BUSY_MS);
     this.#unwatch = conversation.watch(() => this.#guarded(() => this.#refresh()));
@@ -85,7 +84,9 @@ export class Panel {
 
   remove(): void {
     this.#unwatch();
-    this.#sizes.disconnect();
+    this.#end.leave();
+    this.#sight.disconnect();
+    this.#growth.disconnect();
     for (const timer of [this.#busy, this.#unfolding, this.#passing]) clearTimeout(timer);
     for (const view of this.#views.values()) view.remove();
     removeEventListener("keydown", this.#pass, { capture: true });
@@ -129,34 +130,36 @@ export class Panel {
     return [this.#stale, this.#said, this.#trouble];
   }
 
-  #composer(): HTMLElement {
-    const composer = make("div", "hs-composer");
+  #furnishComposer(): void {
     const row = make("div", "hs-composer-row");
     row.append(this.#picker.chips, this.#send);
     const field = make("div", "hs-composer-field");
     field.append(this.#writing.element, row);
     field.addEventListener("click", ({ target }) => (target === field || target === row) && this.#writing.focus());
-    composer.append(field, this.#hint);
-    return composer;
+    this.#composer.append(field, this.#hint);
+  }
+
+  /** What the reader writes in does not leave the window because an answer above it has grown. */
+  #stay(): void {
+    if (!this.#isComposerInSight || !this.#composer.contains(document.activeElement)) return;
+    this.#composer.scrollIntoView({ block: "nearest" });
   }
 
   #refresh(): void {
     const { conversation } = this;
     const { model } = conversation;
-    this.#follower.around(() => {
-      this.#root.setAttribute("aria-label", model.get("title") || "chat");
-      say(this.#title, model.get("title") || "Chat");
-      say(this.#badge, model.get("note"));
-      say(this.#total, model.get("total"));
-      if (this.#version !== conversation.version) this.#arrange();
-      this.#wait();
-      this.#invite();
-      this.#rest();
-      this.#settings.refresh();
-      this.#picker.refresh();
-      this.#notify();
-      this.#compose();
-    });
+    this.#root.setAttribute("aria-label", model.get("title") || "chat");
+    say(this.#title, model.get("title") || "Chat");
+    say(this.#badge, model.get("note"));
+    say(this.#total, model.get("total"));
+    if (this.#version !== conversation.version) this.#arrange();
+    this.#wait();
+    this.#invite();
+    this.#rest();
+    this.#settings.refresh();
+    this.#picker.refresh();
+    this.#notify();
+    this.#compose();
   }
 
   /** Brings the turns on the page into line with those of the conversation. */
@@ -175,7 +178,7 @@ export class Panel {
     turns.forEach((turn, index) => {
       let view = this.#views.get(turn);
       if (!view) {
-        view = new TurnView(turn, this.conversation, (words) => this.#tell(words), this.#log);
+        view = new TurnView(turn, this.conversation, (words) => this.#tell(words));
         this.#views.set(turn, view);
       }
       const next: Element | null = before ? before.nextElementSibling : this.#list.firstElementChild;
@@ -198,11 +201,7 @@ export class Panel {
       this.#views.get(turn)!.place(turns.indexOf(turn), turns.length);
     }
     if (waiting.length <= AT_ONCE) return;
-    this.#unfolding = setTimeout(() => this.#guarded(() => this.#follower.around(() => this.#unfold())));
-  }
-
-  #toEnd(): void {
-    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#unfolding = setTimeout(() => this.#guarded(() => this.#unfold()));
   }
 
   /** The question that is on its way. */
@@ -211,10 +210,10 @@ export class Panel {
     if (pending && !this.#isPending) {
       this.#pending.firstElementChild!.textContent = pending;
       this.#list.after(this.#pending);
-      this.#toEnd();
+      this.#end.reach();
     } else if (!pending && this.#isPending) {
       this.#pending.remove();
-      this.#toEnd(); // one has asked: the answer is what is read next
+      this.#end.reach(); // one has asked: the answer is what is read next
     }
     this.#isPending = pending !== "";
   }

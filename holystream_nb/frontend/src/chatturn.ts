@@ -6,10 +6,13 @@ import { copied } from "./code";
 import { make } from "./lane";
 import { running } from "./protocol";
 import { scrollable } from "./scroll";
-import { View } from "./view";
+import { type Surroundings, View } from "./view";
 
 /** How long a button says that it has copied, in milliseconds. */
 const SAID_MS = 1500;
+
+/** The panel itself keeps the end in sight. */
+const WITHIN: Surroundings = { around: (grow) => grow(), leave: () => {} };
 
 /** A turn on the page: the question, and the live view of its answers; or, folded, a line of the question. */
 export class TurnView {
@@ -27,7 +30,6 @@ export class TurnView {
     readonly turn: Turn,
     readonly conversation: Conversation,
     readonly tell: (words: string) => void,
-    readonly log: Element,
   ) {
     this.element.tabIndex = -1;
     this.fold();
@@ -81,7 +83,7 @@ export class TurnView {
       if (message.kind === "ready" && !turn.feed.lanes.some(({ state }) => running(state))) return;
       this.conversation.model.send({ kind: "turn", turn: turn.id, message });
     };
-    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, this.log);
+    this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, WITHIN);
     this.#furnish();
   }
 

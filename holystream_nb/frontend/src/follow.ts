@@ -8,22 +8,19 @@ const TURNED_MS = 300;
  * since: then the end is left alone until the reader comes back to it.
  *
  * Works on whatever scrolls around the element (JupyterLab's notebook panel, a scrolled output, the page), from the
- * inside out; or on `only`, and then nothing around that moves.
+ * inside out.
  */
 export class Follower {
   #tops = new WeakMap<Element, number>();
   #left = new WeakSet<Element>();
   #turned = -Infinity;
 
-  constructor(
-    readonly element: Element,
-    readonly only: Element | null = null,
-  ) {
+  constructor(readonly element: Element) {
     element.addEventListener("wheel", (event) => this.#turn(event as WheelEvent), { passive: true });
   }
 
   around(grow: () => void): void {
-    const all = this.#scrollers();
+    const all = scrollers(this.element);
     const followed = all.filter((scroller) => this.#isFollowed(scroller));
     grow();
     for (const scroller of followed) {
@@ -41,11 +38,7 @@ export class Follower {
       if (inner.scrollTop > 0) return;
     }
     this.#turned = performance.now();
-    for (const scroller of this.#scrollers()) if (scroller.scrollTop > 0) this.#left.add(scroller);
-  }
-
-  #scrollers(): Element[] {
-    return this.only ? [this.only] : scrollers(this.element);
+    for (const scroller of scrollers(this.element)) if (scroller.scrollTop > 0) this.#left.add(scroller);
   }
 
   get #end(): number {

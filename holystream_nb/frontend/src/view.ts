@@ -11,18 +11,20 @@ const FRAME_MS = 16;
 /** A kernel that has not answered for this long does not hear us while the cell runs. */
 const DEAF_MS = 1500;
 
-/**
- * The feed on the page: lanes side by side, and a line that compares them.
- *
- * Its end is kept in sight in `scroller`, or, without one, in all that scrolls around it.
- */
+/** What a view does to what is around it: `grow` is called once, and makes the view larger. */
+export interface Surroundings {
+  around(grow: () => void): void;
+  /** The view has been removed. */
+  leave(): void;
+}
+
+/** The feed on the page: lanes side by side, and a line that compares them. */
 export class View implements Watcher {
   #root = make("div", "holystream");
   #verdict = make("p", "hs-verdict");
   #trouble = make("p", "hs-error");
   #lanes: Lane[];
-  #follower: Follower;
-  #place = new Place(this.#root);
+  #surroundings: Surroundings;
   #dirty = true;
   #deaf = false;
   #frame: ReturnType<typeof setTimeout> | undefined;
@@ -39,9 +41,9 @@ export class View implements Watcher {
     readonly voice: Voice,
     send: (message: ToKernel) => void,
     typeset: Typeset | null = null,
-    scroller: Element | null = null,
+    surroundings: Surroundings | null = null,
   ) {
-    this.#follower = new Follower(this.#root, scroller);
+    this.#surroundings = surroundings ?? new Output(this.#root);
     this.#trouble.setAttribute("role", "alert");
     this.#trouble.hidden = true;
     const grid = make("div", "hs-lanes");
@@ -77,7 +79,7 @@ export class View implements Watcher {
     clearTimeout(this.#patience);
     clearInterval(this.#clock);
     this.#root.remove();
-    this.#place.leave();
+    this.#surroundings.leave();
     this.voice.speak();
   }
 
@@ -118,14 +120,13 @@ export class View implements Watcher {
   }
 
   #draw(): void {
-    this.#follower.around(() => {
+    this.#surroundings.around(() => {
       for (const lane of this.#lanes) {
         if (lane.draw()) this.#dirty = true;
         lane.refresh(this.#deaf);
       }
       say(this.#verdict, this.feed.verdict);
     });
-    this.#place.look();
     this.voice.speak();
     this.#wind();
   }
@@ -145,5 +146,25 @@ export class View implements Watcher {
     } catch (error) {
       this.failed(error);
     }
+  }
+}
+
+/** Around a view in an output of its own: its end is kept in sight, and it leaves its place without a jump. */
+class Output implements Surroundings {
+  #follower: Follower;
+  #place: Place;
+
+  constructor(view: Element) {
+    this.#follower = new Follower(view);
+    this.#place = new Place(view);
+  }
+
+  around(grow: () => void): void {
+    this.#follower.around(grow);
+    this.#place.look();
+  }
+
+  leave(): void {
+    this.#place.leave();
   }
 }

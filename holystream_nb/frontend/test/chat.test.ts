@@ -712,7 +712,8 @@ test("With 500 turns a delta touches nothing but the turn that it belongs to.", 
   panel(async (kernel, view) => {
     const turns = Array.from({ length: 500 }, (_, index) => turn(`${index}`, `question ${index}`));
     kernel.holds(...turns, turn("now", "now", [answer("", "waiting")]));
-    await sleep(500);
+    for (let tries = 0; tries < 100 && view.all(".hs-lanes").length < WHOLE; tries++) await sleep(50);
+    await sleep(500); // the last of them are drawn
     const running = view.all(".hs-turn").at(-1)!;
     const touched: Node[] = [];
     const observer = new MutationObserver((records) => touched.push(...records.map(({ target }) => target)));

@@ -11,7 +11,7 @@ class ResizeObserver {
   observe(): void {}
   disconnect(): void {}
 }
-Object.assign(globalThis, { ResizeObserver, HTMLOListElement, MutationObserver });
+Object.assign(globalThis, { ResizeObserver, IntersectionObserver: ResizeObserver, HTMLOListElement, MutationObserver });
 Object.assign(globalThis, {
   addEventListener: window.addEventListener.bind(window),
   removeEventListener: window.removeEventListener.bind(window),

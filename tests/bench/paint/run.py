@@ -15,8 +15,8 @@ from .laboratory import Laboratory, run
 from .variants import Variant
 
 _WARM_UP: Final = "gpt-4.1#tokens=120,rate=1200"
-_BEFORE: Final = "import time; before = time.process_time_ns()"
-_AFTER: Final = "print(time.process_time_ns() - before)"
+BEFORE: Final = "import time; before = time.process_time_ns()"
+AFTER: Final = "print(time.process_time_ns() - before)"
 _WATCH: Final = "(cell, selectors) => void watchPaint(cell, ...selectors)"
 _SETTLED: Final = "(last) => paint.settled(last, 10_000)"
 
@@ -49,26 +49,26 @@ class Run:
 
     def lag(self, share: float) -> float:
         """The lag that this share of the tokens does not exceed."""
-        return sorted(self.lags)[math.ceil(share * len(self.lags)) - 1]
+        return share_within(self.lags, share)
 
 
 async def answer(laboratory: Laboratory, variant: Variant, tokens: int, rate: int, *, numbered: bool = True) -> Run:
     """Shows one answer of so many tokens, sent at so many a second, in a fresh page and kernel that are warm."""
     load, url = os.getloadavg()[0], laboratory.simulator.url
     model = f"gpt-4.1#tokens={tokens},rate={rate}{',numbered' if numbered else ''}"
-    cells = variant.setup, variant.cell(url, _WARM_UP), _BEFORE, variant.cell(url, model), _AFTER
+    cells = variant.setup, variant.cell(url, _WARM_UP), BEFORE, variant.cell(url, model), AFTER
     async with laboratory.notebook(*cells) as (notebook, page):
         for index in (1, 2, 3):
             await run(notebook.cell(index))
         clock = await align(notebook.page)
         await page.send("Performance.enable", {"timeDomain": "threadTicks"})
-        cell, before = notebook.cell(4), await _page_s(page)
+        cell, before = notebook.cell(4), await page_s(page)
         await cell.root.evaluate(_WATCH, [variant.live, variant.saved])
         await run(cell)
         record = laboratory.simulator.record(laboratory.simulator.requests()[0]["id"])
         sent = [ns for ns, kind in zip(record["sent_ns"], record["kinds"], strict=True) if kind == "text"]
         seen = await notebook.page.evaluate(_SETTLED, len(sent) - 1 if numbered else -1)
-        page_s = await _page_s(page) - before
+        cpu_s = await page_s(page) - before
         await run(notebook.cell(5))
         kernel_ns = int(await notebook.cell(5).printed())
         clock &= await align(notebook.page)
@@ -76,7 +76,7 @@ async def answer(laboratory: Laboratory, variant: Variant, tokens: int, rate: in
     steps = [step for step in seen["steps"] if step[0] <= live]
     open_bytes, *halves = _bytes(steps, len(sent)) if numbered else (0, math.nan, math.nan)
     return Run(
-        lags=_lags(seen["steps"], sent, clock) if numbered else (),
+        lags=lags(seen["steps"], sent, clock) if numbered else (),
         tasks=tuple(took for start, took in seen["tasks"] if start <= live),
         later=tuple(took for start, took in seen["tasks"] if start > live),
         open_bytes=open_bytes,
@@ -84,23 +84,29 @@ async def answer(laboratory: Laboratory, variant: Variant, tokens: int, rate: in
         end_bytes=seen["received"] - steps[-1][2] if numbered else 0,
         switch=None if saved is None else saved - live,
         kernel_us=kernel_ns / 1e3 / tokens,
-        page_us=page_s * 1e6 / tokens,
+        page_us=cpu_s * 1e6 / tokens,
         error=clock.error_ms,
         load=load,
     )
 
 
-async def _page_s(page: CDPSession) -> float:
+def share_within(lags: Sequence[float], share: float) -> float:
+    """The lag that this share of them does not exceed."""
+    return sorted(lags)[math.ceil(share * len(lags)) - 1]
+
+
+async def page_s(page: CDPSession) -> float:
     """CPU time of the page's main thread in its tasks."""
     metrics = await page.send("Performance.getMetrics")
     return next(float(metric["value"]) for metric in metrics["metrics"] if metric["name"] == "TaskDuration")
 
 
-def _lags(steps: Sequence[Any], sent: Sequence[int], clock: Alignment) -> tuple[float, ...]:
-    lags: list[float] = []
+def lags(steps: Sequence[Any], sent: Sequence[int], clock: Alignment) -> tuple[float, ...]:
+    """From each token's send (ns) to the step, of `page.js`, that drew it, in ms; inf for one that was never drawn."""
+    found: list[float] = []
     for drawn, number, _ in steps:
-        lags += [(clock.ns(drawn) - ns) / 1e6 for ns in sent[len(lags) : number + 1]]
-    return *lags, *[math.inf] * (len(sent) - len(lags))
+        found += [(clock.ns(drawn) - ns) / 1e6 for ns in sent[len(found) : number + 1]]
+    return *found, *[math.inf] * (len(sent) - len(found))
 
 
 def _bytes(steps: Sequence[Any], tokens: int) -> tuple[int, float, float]:
