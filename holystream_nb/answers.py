@@ -18,7 +18,7 @@ from .errors import HolystreamError, NotAStream, ServiceError, SetupError, Stall
 from .events import Event, Finish, Usage
 from .providers import Key, Provider, offered_socket, socket_address
 from .reply import TransportChoice
-from .wire.complaints import close_error, refuses_include_usage, service_error
+from .wire.complaints import close_error, redirect_error, refuses_include_usage, service_error
 from .wire.dialects import ChunkDecoder, stray_error
 from .wire.frames import CANCEL, MessageDecoder, event_message, init_message
 from .wire.sse import Decoder
@@ -283,13 +283,8 @@ async def _posted(service: Service, request: Request, *, offer: bool) -> Respons
             service.asks_for_socket = service.asks_for_socket and not is_refused
             return response
         if "location" in response.headers:
-            location = response.headers["location"][:200]
             await response.aclose()
-            raise ServiceError(
-                f"{service.base_url} redirects to {location}, which is not followed "
-                "because of the key: if you trust that address, give it as base_url.",
-                status=response.status,
-            )
+            raise redirect_error(response.status, response.headers["location"], service.base_url, service.secret)
         said = await _error_body(response)
         if usage and refuses_include_usage(response.status, said):
             service.asks_for_usage = False

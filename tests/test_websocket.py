@@ -434,6 +434,28 @@ async def test_a_refused_handshake_is_one_clear_error(
         assert await service.emptied()
 
 
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        (f"https://evil.example/?k={KEY}", "https://evil.example,"),
+        (f"//user:{KEY}@evil.example:8443/{KEY}", "http://evil.example:8443,"),
+        (f"https://{KEY}.evil.example/", "https://….evil.example,"),
+        (f"/{KEY}", "http://127.0.0.1:"),
+        (f"http://[{KEY}", "another address,"),
+    ],
+)
+async def test_a_redirect_is_named_by_its_host_alone(location: str, address: str) -> None:
+    """A service may put the key it was sent into the address."""
+    async with (
+        serving(hello, post=(answer("307 Temporary Redirect", Location=location),)) as service,
+        client_of(service, transport="sse") as client,
+    ):
+        reply = await ask(client)
+    assert isinstance(reply.error, ServiceError)
+    assert f"redirects to {address}" in str(reply.error)
+    assert KEY not in str(reply.error)
+
+
 async def test_nobody_listens() -> None:
     """A refused connection is one sentence with the host, after the retries."""
     async with Client(
