@@ -400,7 +400,8 @@ class _SocketAnswer:
     @property
     def _owes_results(self) -> bool:
         """Whether the service waits for us, so that its silence is not limited."""
-        return self._answers_calls and self._decoder.ended_calls > self._results
+        has_spoken = not self._decoder.open_calls
+        return self._answers_calls and has_spoken and self._decoder.ended_calls > self._results
 
     def _patience(self) -> float:
         """How long a silence may last from now, in seconds: a result that was sent since the last read begins it."""

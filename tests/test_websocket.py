@@ -962,3 +962,24 @@ async def test_a_connection_answers_calls_in_the_middle_of_the_turn() -> None:
         await asyncio.gather(*tasks)
     assert (connection.reply.text, connection.reply.finish_reason) == ("It is cold.", "stop")
     assert connection.reply.tool_calls[0].arguments == '{"city": "Oslo"}'
+
+
+async def test_a_service_that_goes_silent_within_a_call_is_not_waited_for() -> None:
+    """Also if an earlier call of the round is still to be answered: it is not for us to speak."""
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        await peer.send(call(), call("in_progress", id="c2", index=1))
+        while await peer.receive() is not None:
+            pass
+
+    async with (
+        serving(script) as service,
+        client_of(service, inactivity=0.2) as client,
+        client.connect(model="m") as connection,
+    ):
+        await connection.send("Weather?")
+        async with asyncio.timeout(5):
+            with pytest.raises(Stalled):
+                async for _ in connection:
+                    pass
