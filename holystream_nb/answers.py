@@ -34,6 +34,7 @@ _OF_SSE: Final = {
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _CANCEL_S: Final = 0.05
 _AFTER_CALLS_S: Final = 1.0
+_CANCELLED: Final = frozenset({"cancelled", "canceled"})
 _NOT_UNDERSTOOD: Final = frozenset({400, 405, 415, 422, 426, 501})
 """What services answer to a field or a header they do not know."""
 
@@ -330,12 +331,13 @@ class _SocketAnswer:
         self.permit = permit
         self.sent = socket.asked
         self._service, self._request, self._socket, self._place = service, request, socket, place
-        self._decoder = MessageDecoder(asked=request.model, key=service.secret)
+        self._decoder = MessageDecoder(asked=request.model, key=service.secret, awaits_start=socket.names_turns)
         self._is_first = is_first
         self._before = 0 if is_first else socket.bytes
         self._answers_calls = request.answers_calls
         self._results = 0
         self._result_at: float | None = None
+        self._owed_end = False
         self._is_closed = False
 
     @property
@@ -429,7 +431,8 @@ class _SocketAnswer:
         is_free = False
         try:
             await self._cancelled(_CANCEL_S)
-            is_free = self._has_ended and self._socket.is_open
+            is_free = self._has_ended and not self._owed_end and self._socket.is_open
+            self._socket.names_turns = self._socket.names_turns or self._decoder.is_named
         finally:
             await (self._service.sockets.keep(self._place, self._socket) if is_free else self._socket.aclose())
 
@@ -440,12 +443,15 @@ class _SocketAnswer:
             return events  # what comes cannot be read, not even the answer to a cancel
         with contextlib.suppress(TimeoutError, HolystreamError):
             async with asyncio.timeout(seconds):
-                if self._socket.is_open and not self._has_ended:
+                if self._socket.is_open and not self._has_ended and not self._owed_end:
+                    self._owed_end = True
                     await self._socket.send(CANCEL, _CANCEL_S)
                 while self._socket.is_open and not self._has_ended:
                     stamp, messages = await self._socket.read(None) or (0, [])
                     for message in messages:
                         events += self._decoder.feed(message, stamp)
+                if self._decoder.finish_reason in _CANCELLED:
+                    self._owed_end = False  # any other end crossed the cancel, whose own would end the next turn
         return events
 
     @property
