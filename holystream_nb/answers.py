@@ -18,7 +18,7 @@ from .errors import HolystreamError, NotAStream, ServiceError, SetupError, Stall
 from .events import Event, Finish, Usage
 from .providers import Key, Provider, offered_socket, socket_address
 from .reply import TransportChoice
-from .wire.complaints import close_error, refuses_include_usage, service_error
+from .wire.complaints import close_error, redirect_error, refuses_include_usage, service_error
 from .wire.dialects import ChunkDecoder, stray_error
 from .wire.frames import CANCEL, MessageDecoder, event_message, init_message
 from .wire.sse import Decoder
@@ -34,6 +34,7 @@ _OF_SSE: Final = {
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _CANCEL_S: Final = 0.05
 _AFTER_CALLS_S: Final = 1.0
+_CANCELLED: Final = frozenset({"cancelled", "canceled"})
 _NOT_UNDERSTOOD: Final = frozenset({400, 405, 415, 422, 426, 501})
 """What services answer to a field or a header they do not know."""
 
@@ -283,13 +284,8 @@ async def _posted(service: Service, request: Request, *, offer: bool) -> Respons
             service.asks_for_socket = service.asks_for_socket and not is_refused
             return response
         if "location" in response.headers:
-            location = response.headers["location"][:200]
             await response.aclose()
-            raise ServiceError(
-                f"{service.base_url} redirects to {location}, which is not followed "
-                "because of the key: if you trust that address, give it as base_url.",
-                status=response.status,
-            )
+            raise redirect_error(response.status, response.headers["location"], service.base_url, service.secret)
         said = await _error_body(response)
         if usage and refuses_include_usage(response.status, said):
             service.asks_for_usage = False
@@ -335,12 +331,13 @@ class _SocketAnswer:
         self.permit = permit
         self.sent = socket.asked
         self._service, self._request, self._socket, self._place = service, request, socket, place
-        self._decoder = MessageDecoder(asked=request.model, key=service.secret)
+        self._decoder = MessageDecoder(asked=request.model, key=service.secret, awaits_start=socket.names_turns)
         self._is_first = is_first
         self._before = 0 if is_first else socket.bytes
         self._answers_calls = request.answers_calls
         self._results = 0
         self._result_at: float | None = None
+        self._owed_end = False
         self._is_closed = False
 
     @property
@@ -405,7 +402,8 @@ class _SocketAnswer:
     @property
     def _owes_results(self) -> bool:
         """Whether the service waits for us, so that its silence is not limited."""
-        return self._answers_calls and self._decoder.ended_calls > self._results
+        has_spoken = not self._decoder.open_calls
+        return self._answers_calls and has_spoken and self._decoder.ended_calls > self._results
 
     def _patience(self) -> float:
         """How long a silence may last from now, in seconds: a result that was sent since the last read begins it."""
@@ -433,7 +431,8 @@ class _SocketAnswer:
         is_free = False
         try:
             await self._cancelled(_CANCEL_S)
-            is_free = self._has_ended and self._socket.is_open
+            is_free = self._has_ended and not self._owed_end and self._socket.is_open
+            self._socket.names_turns = self._socket.names_turns or self._decoder.is_named
         finally:
             await (self._service.sockets.keep(self._place, self._socket) if is_free else self._socket.aclose())
 
@@ -444,12 +443,15 @@ class _SocketAnswer:
             return events  # what comes cannot be read, not even the answer to a cancel
         with contextlib.suppress(TimeoutError, HolystreamError):
             async with asyncio.timeout(seconds):
-                if self._socket.is_open and not self._has_ended:
+                if self._socket.is_open and not self._has_ended and not self._owed_end:
+                    self._owed_end = True
                     await self._socket.send(CANCEL, _CANCEL_S)
                 while self._socket.is_open and not self._has_ended:
                     stamp, messages = await self._socket.read(None) or (0, [])
                     for message in messages:
                         events += self._decoder.feed(message, stamp)
+                if self._decoder.finish_reason in _CANCELLED:
+                    self._owed_end = False  # any other end crossed the cancel, whose own would end the next turn
         return events
 
     @property

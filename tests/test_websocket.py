@@ -199,6 +199,39 @@ async def test_a_socket_that_died_at_rest_is_replaced_without_a_word(death: str)
     assert (reply.text, reply.error, reply.timing.retries, len(service.peers)) == ("Hello", None, 0, 2)
 
 
+async def test_where_turns_have_names_what_comes_before_one_is_left_from_another() -> None:
+    """A turn that says something after its end does not say it in the next."""
+
+    async def script(peer: Peer) -> None:
+        turns = 0
+        while await peer.receive() is not None:
+            turns += 1
+            if turns == 2:
+                await peer.send({"type": "usage", "usage": {"completion_tokens": 2000}}, token("LATE"), done("late"))
+            await peer.send({"type": "start", "id": f"req_{turns}"}, token(f"turn {turns}"), {"type": "done"})
+
+    async with serving(script) as service, client_of(service) as client:
+        await ask(client)
+        reply = await ask(client)
+    assert (reply.text, reply.finish_reason, reply.usage.exact) == ("turn 2", "stop", False)
+    assert (len(service.peers), reply.request_id) == (1, "req_2")
+
+
+async def test_an_error_is_heard_also_before_the_name_of_its_turn() -> None:
+    """A service that refuses a turn may not give it a name first."""
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        await peer.send({"type": "start", "id": "req_1"}, token("Hello"), done())
+        await peer.receive()
+        await peer.send({"type": "error", "error": {"code": "invalid_request", "message": "no"}})
+        await peer.receive()
+
+    async with serving(script) as service, client_of(service) as client:
+        await ask(client)
+        assert isinstance((await ask(client)).error, BadRequest)
+
+
 async def test_a_socket_does_not_rest_for_ever() -> None:
     """After its time it is closed, also if nobody asks again."""
     async with serving(hello) as service, client_of(service, keep_s=0.1, ping_s=0.2, pong_s=0.1) as client:
@@ -432,6 +465,28 @@ async def test_a_refused_handshake_is_one_clear_error(
         assert handshakes in (None, len(service.asked))
         assert KEY not in str(reply.error)
         assert await service.emptied()
+
+
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        (f"https://evil.example/?k={KEY}", "https://evil.example,"),
+        (f"//user:{KEY}@evil.example:8443/{KEY}", "http://evil.example:8443,"),
+        (f"https://{KEY}.evil.example/", "https://….evil.example,"),
+        (f"/{KEY}", "http://127.0.0.1:"),
+        (f"http://[{KEY}", "another address,"),
+    ],
+)
+async def test_a_redirect_is_named_by_its_host_alone(location: str, address: str) -> None:
+    """A service may put the key it was sent into the address."""
+    async with (
+        serving(hello, post=(answer("307 Temporary Redirect", Location=location),)) as service,
+        client_of(service, transport="sse") as client,
+    ):
+        reply = await ask(client)
+    assert isinstance(reply.error, ServiceError)
+    assert f"redirects to {address}" in str(reply.error)
+    assert KEY not in str(reply.error)
 
 
 async def test_nobody_listens() -> None:
@@ -738,6 +793,46 @@ async def test_stop_reaches_the_service_within_100_ms(is_reading: bool, obeys: b
         assert len(service.peers) == (1 if obeys else 2)
 
 
+async def test_an_end_that_crosses_the_stop_does_not_leave_the_stop_s_own_to_the_next_turn() -> None:
+    """The service had ended the turn before the cancel came: its answer to that ends nothing else."""
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        await peer.send(token("one"))
+        if len(service.peers) == 1:
+            assert (await peer.receive())["type"] == "cancel"
+            await peer.send(done("stop"))
+            if await peer.receive() is not None:
+                await peer.send(done("cancelled"))
+        await peer.send(done("stop"))
+        await peer.receive()
+
+    async with serving(script) as service, client_of(service) as client:
+        async with client.stream("Hello", model="m") as stream:
+            await anext(stream)
+            stream.stop()
+            await stream.settled()
+        reply = await ask(client)
+        assert (reply.text, reply.finish_reason) == ("one", "stop")
+        assert len(service.peers) == 2
+
+
+async def test_a_cancel_is_sent_once() -> None:
+    """Also where the service does not answer the one that ends a turn of unanswered calls."""
+    got: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        await peer.send(call())
+        while (message := await peer.receive()) is not None:
+            got.append(message["type"])
+
+    async with serving(script) as service, client_of(service, inactivity=30) as client:
+        assert (await ask(client)).finish_reason == "tool_calls"
+        await service.peers[0].left()
+    assert got == ["cancel"]
+
+
 async def test_stop_after_some_tokens_and_a_break() -> None:
     """Both end the turn at the service."""
 
@@ -940,3 +1035,24 @@ async def test_a_connection_answers_calls_in_the_middle_of_the_turn() -> None:
         await asyncio.gather(*tasks)
     assert (connection.reply.text, connection.reply.finish_reason) == ("It is cold.", "stop")
     assert connection.reply.tool_calls[0].arguments == '{"city": "Oslo"}'
+
+
+async def test_a_service_that_goes_silent_within_a_call_is_not_waited_for() -> None:
+    """Also if an earlier call of the round is still to be answered: it is not for us to speak."""
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        await peer.send(call(), call("in_progress", id="c2", index=1))
+        while await peer.receive() is not None:
+            pass
+
+    async with (
+        serving(script) as service,
+        client_of(service, inactivity=0.2) as client,
+        client.connect(model="m") as connection,
+    ):
+        await connection.send("Weather?")
+        async with asyncio.timeout(5):
+            with pytest.raises(Stalled):
+                async for _ in connection:
+                    pass

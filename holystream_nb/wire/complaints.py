@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
@@ -127,6 +128,22 @@ def redact(text: str, key: str = "") -> str:
     for pattern, replacement in _KEYS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def redirect_error(status: int, location: str, base_url: str, key: str = "") -> ServiceError:
+    """The error for a redirect: it names the other scheme and host alone, as anything else in it may hold the key."""
+    try:
+        parts = urlsplit(urljoin(base_url, redact(location, key)))
+        host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        host = None
+    address = f"{parts.scheme}://{host}{port}" if host and host.isprintable() else "another address"
+    return ServiceError(
+        f"{base_url} redirects to {address[:200]}, which is not followed "
+        "because of the key: if you trust that address, give it as base_url.",
+        status=status,
+    )
 
 
 def _excerpt(text: str, limit: int, key: str) -> str:

@@ -66,11 +66,15 @@ class MessageDecoder:
     returned, and none comes after it. `empty` says that no message has come. `open_calls` and `ended_calls` count the
     tool calls that have begun, and those that are complete.
 
+    `is_named` says that the turn began with its `start` and an id. With `awaits_start` whatever comes before that,
+    except an error, is left over from the turn before, and dropped.
+
     `asked` is the model that was asked for, named in messages; `key` is what they must never contain.
     """
 
     __slots__ = (
         "_asked",
+        "_awaits_start",
         "_calls",
         "_halves",
         "_key",
@@ -80,10 +84,11 @@ class MessageDecoder:
         "error",
         "finish_reason",
         "id",
+        "is_named",
         "open_calls",
     )
 
-    def __init__(self, *, asked: str = "", key: str = "") -> None:
+    def __init__(self, *, asked: str = "", key: str = "", awaits_start: bool = False) -> None:
         self.id: str | None = None
         self.done = False
         self.finish_reason: str | None = None
@@ -91,6 +96,8 @@ class MessageDecoder:
         self.empty = True
         self.ended_calls = 0
         self.open_calls = 0
+        self.is_named = False
+        self._awaits_start = awaits_start
         self._asked = asked
         self._key = key
         self._calls = Calls()
@@ -100,7 +107,6 @@ class MessageDecoder:
         """The events of one message, stamped `read`; nothing after the turn's end."""
         if self.done or self.error is not None:
             return []
-        self.empty = False
         events: list[Event] = []
         try:
             try:
@@ -119,6 +125,9 @@ class MessageDecoder:
 
     def _take(self, message: _Message, read: int, events: list[Event]) -> None:
         kind = message.type if type(message.type) is str else ""
+        if self._awaits_start and not (kind in ("start", "error") or message.error):
+            return
+        is_first, self.empty, self._awaits_start = self.empty, False, False
         if kind in _TEXT:
             text = message.content if type(message.content) is str else flat(message.content)
             text += flat(message.refusal)
@@ -132,6 +141,7 @@ class MessageDecoder:
             self._call(message, read, events)
         elif kind == "start":
             self.id = self.id or well_formed(string(message.id)) or None
+            self.is_named = self.is_named or (is_first and self.id is not None)
         if message.usage:
             counts = usage_of(message.usage, read)
             if counts is not None:
@@ -173,6 +183,7 @@ class MessageDecoder:
         self.error = stream_error(complaint, self._asked, self._key, seconds(wait))
 
     def _refuse(self, text: str | bytes) -> list[Event]:
+        self.empty = False
         said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         self.error = not_a_stream(said, self._key)
         return []

@@ -41,6 +41,7 @@ KEEP_S: Final = 60.0
 _READ_BYTES: Final = 64 * 1024
 _GLANCES_A_PONG: Final = 4
 _WAITING_S: Final = 1.0
+_GLANCE_S: Final = 0.001
 _CLOSE_FRAME_S: Final = 0.05
 _PINGS_AT_REST: Final = 16
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -53,6 +54,7 @@ class Socket:
 
     `permit`, `asked` and `opened` are stamps (ns): the pool had room, the handshake was sent, it was answered.
     `bytes` counts what has come since (B). `closed` is the service's close code and reason once it has sent one.
+    `names_turns` is for whoever reads the messages: turns begin with their id here.
     """
 
     def __init__(self, response: Response, *, ping_s: float = PING_S, pong_s: float = PONG_S) -> None:
@@ -61,6 +63,7 @@ class Socket:
         self.permit, self.asked, self.opened = response.permit, response.sent, response.headers_at
         self.bytes = 0
         self.closed: tuple[int, str] | None = None
+        self.names_turns = False
         self._response = response
         self._stream = response.stream
         self._frames = Connection(ConnectionType.CLIENT)
@@ -127,11 +130,16 @@ class Socket:
         """Whether it can serve a turn after a rest; if not, close it."""
         until, self._rests_until = self._rests_until, None
         for _ in range(_PINGS_AT_REST):
-            if not (self.is_open and self._has_unread()):
+            if not self.is_open or self._waiting or self._parts:
                 break
-            async with self._reading:
-                with contextlib.suppress(HolystreamError):
-                    await self._read(_WAITING_S)
+            # What lies in a buffer above the operating system's cannot be seen, only read.
+            has_unread = self._has_unread()
+            try:
+                async with self._reading:
+                    await self._read(_WAITING_S if has_unread else _GLANCE_S)
+            except HolystreamError:
+                if not has_unread:
+                    break
         is_silent = not self._waiting and not self._parts and not self._has_unread()
         return self.is_open and is_silent and (until is None or time.perf_counter_ns() < until)
 
