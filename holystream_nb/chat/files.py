@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import fields
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -42,13 +44,15 @@ def load(path: Path) -> Saved:
         if msgspec.json.decode(data, type=_Version).holystream_chat > VERSION:
             raise SetupError(f"{path} was saved by a newer holystream_nb: upgrade it with pip.")
         saved = msgspec.json.decode(data, type=Saved)
-    except msgspec.DecodeError as exc:  # also a value of the wrong kind, which it names
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:  # also a value of the wrong kind, which it names
         raise SetupError(f"{path} is not a saved chat panel ({exc}): load the .json that `save` wrote.") from exc
     for turn in saved.turns:
         if not _is_whole(turn):
             raise SetupError(f"{path} is not a saved chat panel (the turn {turn.id!r} is not whole).")
     if len({turn.id for turn in saved.turns}) < len(saved.turns):
         raise SetupError(f"{path} is not a saved chat panel (a turn is there twice).")
+    if not _is_sum(saved.spent):
+        raise SetupError(f"{path} is not a saved chat panel (what it says was spent cannot be).")
     saved.settings.checked()
     return msgspec.structs.replace(saved, turns=Conversation(saved.turns).ended().turns)
 
@@ -62,6 +66,13 @@ def _is_whole(turn: Turn) -> bool:
         if places != sorted(places) or [call.number for call in answer.calls] != [*range(len(places))]:
             return False
     return True
+
+
+def _is_sum(spent: Spent) -> bool:
+    """Whether counts and amounts are such as can be added to: finite, not negative, below 10^15."""
+    values = [getattr(spent, field.name) for field in fields(Spent)]
+    amounts = [value for value in values if isinstance(value, int | Decimal)]
+    return all(Decimal(value).is_finite() and 0 <= value < 10**15 for value in amounts)
 
 
 class _Version(msgspec.Struct):

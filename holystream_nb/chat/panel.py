@@ -154,6 +154,7 @@ class ChatPanel(traitlets.HasTraits):
 
     def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, means: Means) -> None:
         self._is_told = True
+        self._told = settings
         super().__init__()
         self._home = Home()
         self._callbacks: list[tuple[Callable[[Reply], object], Context]] = []
@@ -314,7 +315,8 @@ class ChatPanel(traitlets.HasTraits):
         return Settings(tuple(models), **now)
 
     def _changed(self, change: Any) -> None:
-        if not self._is_told:
+        now = Settings(tuple(self.models), self.system, self.temperature, self.max_tokens)
+        if not self._is_told and (now, self.model) != (self._told, self._told.models[0]):
             self._do(self._chat.configure, self._settings(**{change["name"]: change["new"]}))
 
     def _turn(self, index: int) -> Turn:
@@ -337,6 +339,7 @@ class ChatPanel(traitlets.HasTraits):
         for paid in news.paid:
             session.remember(paid.reply, paid.requests)
         self._is_told = True
+        self._told = settings
         try:
             with self.hold_trait_notifications():
                 self.set_trait("models", list(settings.models))
@@ -351,6 +354,9 @@ class ChatPanel(traitlets.HasTraits):
                     self.set_trait("full_response", news.full_response)
                     self.set_trait("error", news.error)
                 self.set_trait("is_streaming", news.is_streaming)
+                self._is_told = False  # what observers set from here on is the program's wish
+        except Exception:  # an observer's: the copy and the callbacks come all the same
+            _show_error()
         finally:
             self._is_told = False
         if not news.is_streaming:
@@ -367,12 +373,17 @@ class ChatPanel(traitlets.HasTraits):
                 later = asyncio.ensure_future(result)
                 self._later.add(later)
                 later.add_done_callback(self._later.discard)
-        except Exception:  # a callback of the user's: shown as IPython shows it, and the panel goes on
-            shell = current_shell()
-            if shell is not None:
-                shell.showtraceback()
-            else:
-                sys.excepthook(*sys.exc_info())
+        except Exception:  # a callback of the user's: the panel goes on
+            _show_error()
+
+
+def _show_error() -> None:
+    """The error that is being handled, as IPython shows one."""
+    shell = current_shell()
+    if shell is not None:
+        shell.showtraceback()
+    else:
+        sys.excepthook(*sys.exc_info())
 
 
 def _save_copy(conversation: Conversation) -> str:

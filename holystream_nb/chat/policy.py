@@ -15,6 +15,7 @@ from ..live.questions import Questions
 from ..providers import at, select
 from ..reply import Reply
 from ..session import Session
+from ..wire.values import well_formed
 from .answering import Answering, Paid
 from .conversation import OPEN, Conversation, Label, Turn
 from .pages import Pages
@@ -113,6 +114,7 @@ class Chat:
         self._check_open()
         if self._running is not None:
             raise SetupError("An answer is still arriving: wait for it, or stop it first.")
+        question = well_formed(question)
         if not question.strip():
             raise SetupError("The question is empty: write something.")
         settings = self.settings.checked()
@@ -266,6 +268,8 @@ class Chat:
     def _left(self, page: str) -> None:
         self._pages.gone(page)
         self._page.tell(stale=self._pages.stale)
+        if self._lingering is not None:
+            self._lingering.cancel()
         if not self._pages.is_seen:
             self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._abandoned)
 
@@ -408,7 +412,16 @@ class Chat:
         paid = running.paid
         for reply in (request for each in paid for request in each.requests):
             self.spent = self.spent.plus(reply)
-        self._page.tell(total=str(self.spent))
+        try:
+            self._page.tell(total=str(self.spent))
+            self._keep(running, paid, replies)
+        finally:  # whatever fails above: the panel goes on, and whoever waits is told
+            if self._running is running:
+                self._running = None
+            running.done.set_result(replies)
+
+    def _keep(self, running: Answering, paid: tuple[Paid, ...], replies: tuple[Reply, ...]) -> None:
+        """What a turn brought becomes part of the conversation, unless it was cut off meanwhile."""
         if self._running is running:
             self.conversation = self.conversation.answered(running.turn.id, running.answers, running.verdict)
             if running.verdict:
@@ -419,7 +432,6 @@ class Chat:
             self._news(paid=paid, replies=replies, asked_in=running.asked_in)
         else:
             self._news(paid=paid)
-        running.done.set_result(replies)
 
     def _news(
         self, paid: tuple[Paid, ...] = (), replies: tuple[Reply, ...] = (), asked_in: Context | None = None

@@ -382,3 +382,52 @@ def test_without_arguments_it_is_the_simulator_without_a_key(monkeypatch: Any) -
     """And its repr dumps no traits."""
     monkeypatch.delenv("HOLYSHEEP_API_KEY", raising=False)
     assert repr(hs.ChatPanel()) == "ChatPanel(deepseek-v3.2; 0 questions)"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("usd", "NaN"), ("usd", "Infinity"), ("cny", "-1"), ("usd", "1E+3000000"), ("requests", -1)]
+)
+async def test_sums_that_cannot_be_are_refused(panel: Make, tmp_path: Path, field: str, value: object) -> None:
+    """A file may come from anybody: nothing in it may keep the panel from going on."""
+    path = tmp_path / "talk.json"
+    panel().save(path)
+    saved = json.loads(path.read_text("utf-8"))
+    saved["spent"][field] = value
+    path.write_text(json.dumps(saved), "utf-8")
+    with pytest.raises(SetupError, match="not a saved chat panel"):
+        hs.ChatPanel.load(path)
+
+
+async def test_half_a_character_in_a_question_does_not_spoil_the_file(panel: Make, tmp_path: Path) -> None:
+    """It becomes U+FFFD, is asked, and can be saved."""
+    chat = panel()
+    await chat.send("a\ud800b")
+    chat.save(tmp_path / "talk.json")
+    assert chat.messages[0]["content"] == "a\ufffdb"
+
+
+async def test_an_observer_that_raises_keeps_no_callback_from_its_reply(
+    panel: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its error is shown, and the replies are told."""
+    chat, told = panel(), []
+
+    def fails(change: object) -> None:
+        raise RuntimeError("the observer's")
+
+    chat.observe(fails, "is_streaming")
+    chat.on_reply(told.append)
+    reply = await chat.send("Hello")
+    await until(lambda: told)
+    assert told == [reply]
+    assert "the observer's" in capsys.readouterr().err
+
+
+async def test_what_an_observer_sets_is_set(panel: Make) -> None:
+    """Also a setting of the panel, while it is told of an answer."""
+    chat = panel()
+    chat.observe(lambda change: setattr(chat, "temperature", 0.25), "full_response")
+    await chat.send("Hello")
+    await chat.send("Again")
+    assert chat.temperature == 0.25
+    assert chat._chat.settings.temperature == 0.25
