@@ -21,7 +21,7 @@ import holystream_nb as hs
 from holystream_nb import Client, Reply, Simulator
 from holystream_nb.errors import DeadlineExceeded, SetupError, Stalled, StreamInterrupted
 from holystream_nb.events import Text
-from holystream_nb.tools.call import RESULT_BYTES, Answer, Call
+from holystream_nb.tools.call import RESULT_BYTES, Answer, Call, as_text, perform
 from holystream_nb.tools.run import ToolRun
 
 
@@ -565,6 +565,22 @@ async def test_a_rollout_can_be_asked(simulator: Simulator, transport: str) -> N
     assert "12:00 in" in reply.text
 
 
+async def test_a_rollout_keeps_a_run_on_one_side_and_its_model() -> None:
+    """Every round goes where the first one went, by the caller's name of the model or by the route's own."""
+    seen = set()
+    with scripted() as old, scripted() as new:
+        async with Client("ollama", base_url=old.url) as one, Client("ollama", base_url=new.url) as other:
+            for seed in range(16):
+                for side in (old, new):
+                    side.script(wants(PARIS), wants(PARIS), DONE)
+                rollout = hs.Rollout([(one, 50), (other, 50, "renamed")], seed=seed)
+                await hs.run_tools(rollout, "Hello", tools=[get_weather], model="scripted", consent="all")
+                asked = ([body["model"] for body in old.bodies], [body["model"] for body in new.bodies])
+                assert asked in ((["scripted"] * 3, []), ([], ["renamed"] * 3))
+                seen.add(len(asked[0]))
+    assert seen == {0, 3}
+
+
 async def test_text_of_rounds_is_joined_by_one_blank_line(client: Client, service: Service) -> None:
     """Whatever the service puts there itself."""
     service.script(Says("One.\n", [PARIS]), Says("\nTwo.", [PARIS]), Says("\n\nThree."))
@@ -671,6 +687,64 @@ async def test_results_are_text_or_json_within_bounds(
     assert first.endswith("\n[cut here: 65,536 of 131,072 bytes]")
     assert second == "half ?, …"
     assert (third, fourth) == ("null", '{"x":1.5,"y":0.0}')
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SOME_API_KEY", 'ab"cd\\efghij'),
+        ("SOME_API_KEY", "schlüssel-wort"),
+        ("GITHUB_PAT", "a-pat-0123"),
+        ("DB_PASS", "a-pass-0123"),
+        ("CLOUD_CREDENTIALS", "some-credentials"),
+    ],
+)
+@pytest.mark.parametrize("form", [lambda value: {"k": [value]}, lambda value: value, json.dumps])
+def test_secrets_of_the_environment_do_not_go_back(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, form: Callable[[str], Any]
+) -> None:
+    """Neither as they are nor as JSON writes them."""
+    monkeypatch.setenv(name, value)
+    assert as_text("f", form(value)) in ('{"k":["…"]}', "…", '"…"')
+
+
+def test_logins_and_marked_keys_do_not_go_back_but_ids_do() -> None:
+    """Also in JSON, where an address and a mail address stand side by side."""
+    commit = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233"
+    value = ["postgres://ann:pw@h/db", "http://a.example", "me@b.example", "sk-abcdef0123456789", commit]
+    assert as_text("f", value) == f'["postgres://…@h/db","http://a.example","me@b.example","…","{commit}"]'
+
+
+async def test_functions_that_hang_do_not_keep_others_from_running() -> None:
+    """However many: neither other tools nor what else the loop does in threads, name look-ups for instance."""
+    released = threading.Event()
+
+    @hs.tool(timeout=0.05)
+    def hangs() -> None:
+        released.wait(30)
+
+    @hs.tool(timeout=5)
+    def quick() -> str:
+        return "here"
+
+    try:
+        ends = await asyncio.gather(*(perform(hangs, {}) for _ in range(40)), return_exceptions=True)
+        assert {str(end) for end in ends} == {"hangs took longer than 0.05 s."}
+        assert await perform(quick, {}) == "here"
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(int)
+    finally:
+        released.set()
+
+
+async def test_calls_without_end_are_cut_off(client: Client, service: Service) -> None:
+    """64 run; a few more are told that they did not, and of the rest nothing is kept."""
+    service.script(wants(*[PARIS] * 300), DONE)
+    tools = run(client)
+    await tools
+    assert [call.state for call in tools.calls] == ["done"] * 64 + ["failed"] * 8
+    assert len(results(service)) == 72
+    assert tools.calls is tools.calls
 
 
 async def test_a_request_that_fails_ends_the_run_and_keeps_what_came(simulator: Simulator) -> None:

@@ -224,3 +224,33 @@ def test_in_a_terminal_the_question_is_asked_there(tmp_path: Path) -> None:
         child.expect(r"\['Paris'\]")
     finally:
         child.close(force=True)
+
+
+TYPED_AHEAD = """\
+import fcntl, struct, termios, time
+import holystream_nb as hs
+
+def get_weather(city: str) -> str:
+    print("It ran.")
+    return "fine"
+
+print("Type now.", flush=True)
+while not struct.unpack("i", fcntl.ioctl(0, termios.FIONREAD, bytes(4)))[0]:
+    time.sleep(0.01)
+hs.run(hs.stream("Use get_weather, Paris", model="gpt-4.1", tools=[get_weather]))
+"""
+
+
+def test_what_was_typed_before_the_question_is_no_consent(tmp_path: Path) -> None:
+    """A y that waits in the terminal answers nothing; the question still waits for its own answer."""
+    child = pexpect.spawn(sys.executable, ["-c", TYPED_AHEAD], env=environment(tmp_path), encoding="utf-8", timeout=30)
+    try:
+        child.expect("Type now.")
+        child.sendline("y")
+        child.expect(r"\[N\]o:")
+        child.sendline("n")
+        child.expect("the user did not allow")
+        child.expect(pexpect.EOF)
+        assert "It ran." not in child.before
+    finally:
+        child.close(force=True)

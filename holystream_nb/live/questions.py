@@ -38,7 +38,9 @@ class Questions:
 
     def answer(self, number: object, answer: object) -> None:
         """A person's answer to the call of this number; `always` is one for the same tool's other open calls too."""
-        if not isinstance(number, int) or number not in self._open or answer not in _ANSWERS:
+        if not isinstance(number, int) or number not in self._open:
+            return
+        if not isinstance(answer, str) or answer not in _ANSWERS:
             return
         asked, _ = self._open[number]
         for call, future in self._open.values():

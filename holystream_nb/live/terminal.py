@@ -17,6 +17,9 @@ from .lane import Lane
 from .questions import NOBODY
 from .saved import plain_call, printable, status_line, tool_calls
 
+if sys.platform != "win32":
+    import termios
+
 _DIM: Final = "\x1b[2m"
 _BOLD: Final = "\x1b[1m"
 _RED: Final = "\x1b[31m"
@@ -89,9 +92,13 @@ def _can_ask() -> bool:
 
 
 async def _asked(call: Call) -> Answer:
-    """Asks on the terminal; no answer is a refusal. The loop goes on while the keyboard is waited for."""
+    """Asks on the terminal; no answer is a refusal. The loop goes on while the keyboard is waited for.
+
+    What was typed before the question is dropped: it answers something else.
+    """
     shown = card(call)
     question = f"\nRun {printable(shown['name'])}({printable(shown['arguments'])})? [y]es, [a]lways, [N]o: "
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)
     _write(question, _BOLD)
     loop = asyncio.get_running_loop()
     line: asyncio.Future[str] = loop.create_future()

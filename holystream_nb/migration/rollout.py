@@ -150,6 +150,10 @@ class Rollout:
         route = self._routes[side]
         return RolloutStream(self, side, route.client.stream(prompt, model=route.model or model, **options))
 
+    def new_conversation(self) -> str:
+        """A `conversation` that no other request has, for requests that belong together: a tool run's rounds."""
+        return f"{self._random.getrandbits(64):016x}"
+
     def step_up(self, points: float = STEP) -> float:
         """Sends so many more percent to the new side, up to all; returns its share. On command only.
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextvars
 import inspect
+import json
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
 
-from ..wire.complaints import redact
+from ..wire.complaints import redact, redact_marked
 from .function import Tool
 
 State = Literal["writing", "asking", "running", "done", "failed", "refused", "stopped"]
@@ -26,8 +30,8 @@ STOPPED: Final = "stopped before it had a result"
 
 _ERROR_CHARACTERS: Final = 300
 _CLEANUP_S: Final = 0.05
-_SECRET: Final = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
-_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_SECRET: Final = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|_PAT|_PASS|_CREDENTIALS)$", re.IGNORECASE)
+_LOGIN: Final = re.compile(r'(?<=://)[^/@\s"]+(?=@)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,8 @@ Ask = Callable[[Call], Awaitable[Answer]]
 async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> str:
     """Calls the function and returns its result as text; raises ToolError, fit for a model and for a reader.
 
-    A sync function runs in a thread; a call past its time, or one that is cancelled, is left behind where it does not
-    end by itself.
+    A sync function runs in a thread of its own; a call past its time, or one that is cancelled, is left behind where it
+    does not end by itself.
     """
     work = asyncio.ensure_future(_called(function, arguments))
     try:
@@ -101,10 +105,26 @@ async def _called(function: Tool[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         if inspect.iscoroutinefunction(inspect.unwrap(function.function)):
             return await function(**arguments)
-        result = await asyncio.to_thread(function, **arguments)
+        result = await _in_thread(function, arguments)
         return await result if inspect.isawaitable(result) else result
     except SystemExit as exc:  # out of a task it would end the loop
         raise ToolError(f"SystemExit: {exc}") from exc
+
+
+async def _in_thread(function: Tool[..., Any], arguments: dict[str, Any]) -> Any:
+    """Calls it in a thread that nothing else needs: one that hangs blocks neither the loop's pool nor the exit."""
+    outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    outcome.set_running_or_notify_cancel()
+    context = contextvars.copy_context()
+
+    def call() -> None:
+        try:
+            outcome.set_result(context.run(function, **arguments))
+        except BaseException as exc:  # it is the caller's
+            outcome.set_exception(exc)
+
+    threading.Thread(target=call, name=f"tool {function.name}", daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 def _forget(work: asyncio.Future[Any]) -> None:
@@ -124,7 +144,7 @@ def as_text(name: str, value: Any) -> str:
             raise ToolError(
                 f"{name} returned {type(value).__name__}, which JSON has no form of: return text, lists or dicts."
             ) from exc
-    text = _without_secrets(data.decode())  # before the cut, which could go through a secret
+    text = redact_marked(_without_secrets(data.decode()))  # before the cut, which could go through a secret
     data = text.encode()
     if len(data) <= RESULT_BYTES:
         return text
@@ -134,14 +154,15 @@ def as_text(name: str, value: Any) -> str:
 def short(text: str) -> str:
     """The first line of a message, without keys, of at most 300 characters."""
     line = " ".join(text.strip().partition("\n")[0].split())
-    line = _LOGIN.sub("…", redact(_without_secrets(line)))
+    line = redact(_without_secrets(line))
     line = line.encode("utf-8", "replace").decode()
     return line if len(line) <= _ERROR_CHARACTERS else f"{line[:_ERROR_CHARACTERS]} …"
 
 
 def _without_secrets(text: str) -> str:
-    """The text without the values of variables called …KEY, …TOKEN, …SECRET or …PASSWORD."""
+    """The text without logins in addresses and the values of variables that are called like a secret, also in JSON."""
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET.search(name):
-            text = text.replace(value, "…")
-    return text
+            for form in (value, json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]):
+                text = text.replace(form, "…")
+    return _LOGIN.sub("…", text)

@@ -18,6 +18,9 @@ Consent = Literal["ask", "all"] | Collection[str]
 _CALLS: Final = 64
 """Calls of one round that are run; the model is told that the others were not."""
 
+_KEPT: Final = _CALLS + 8
+"""Calls of one round that are kept at all; what goes back has no word of the others."""
+
 
 class Executor:
     """Keeps every call as it stands, and runs those that it is told to.
@@ -36,15 +39,19 @@ class Executor:
         self._parts: list[list[str]] = []
         self._numbers: dict[int, int] = {}
         self._first = 0
+        self._begun = 0
+        self._now: tuple[Call, ...] | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     @property
     def calls(self) -> tuple[Call, ...]:
         """Every call so far, in the model's order, as it stands now."""
-        return tuple(
-            replace(call, arguments="".join(self._parts[call.number])) if call.state == "writing" else call
-            for call in self._calls
-        )
+        if self._now is None:
+            self._now = tuple(
+                replace(call, arguments="".join(self._parts[call.number])) if call.state == "writing" else call
+                for call in self._calls
+            )
+        return self._now
 
     @property
     def of_round(self) -> Sequence[Call]:
@@ -54,7 +61,7 @@ class Executor:
     @property
     def has_begun(self) -> bool:
         """Whether a call of this round is more than written."""
-        return len(self._written()) < len(self._calls) - self._first
+        return self._begun > 0
 
     @property
     def is_busy(self) -> bool:
@@ -75,18 +82,25 @@ class Executor:
     def begin_round(self) -> None:
         self.round += 1
         self._first = len(self._calls)
+        self._begun = 0
 
     def write(self, part: ToolCallPart, at: int) -> None:
         """Takes a piece of a call that begins, or goes on, behind `at` characters of text."""
         number = self._numbers.get(part.index)
         if number is None:
+            if len(self._calls) - self._first >= _KEPT:
+                return
             number = self._numbers[part.index] = len(self._calls)
             self._calls.append(Call(number, self.round, at, "", "", "", "writing"))
             self._parts.append([])
         call = self._calls[number]
         if self._is_written(call):
-            self._calls[number] = replace(call, id=call.id or part.id, name=call.name or part.name)
             self._parts[number].append(part.arguments)
+            self._change(number, id=call.id or part.id, name=call.name or part.name)
+
+    def keeps(self, index: int) -> bool:
+        """Whether the call that has this index in the answer is not one too many."""
+        return index in self._numbers
 
     def number_of(self, index: int) -> int | None:
         """The number of the call that has this index in the answer, if it does not run yet."""
@@ -104,6 +118,7 @@ class Executor:
 
     def start(self, number: int) -> None:
         """Runs a call whose arguments are whole."""
+        self._begun += 1
         self._change(number, arguments="".join(self._parts[number]))
         task = self._tasks[number] = asyncio.ensure_future(self._perform(number))
         task.add_done_callback(self.wake)
@@ -115,6 +130,7 @@ class Executor:
 
     def refuse(self, number: int, error: str) -> Call:
         """Ends a call that is not to run."""
+        self._begun += 1
         return self._change(number, arguments="".join(self._parts[number]), state="refused", error=error)
 
     def refuse_written(self, error: str) -> list[Call]:
@@ -146,7 +162,7 @@ class Executor:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for call in self.calls:
             if not call.is_final:
-                self._calls[call.number] = replace(call, state="stopped", error=STOPPED)
+                self._change(call.number, arguments=call.arguments, state="stopped", error=STOPPED)
 
     async def _perform(self, number: int) -> None:
         started: int | None = None
@@ -200,6 +216,7 @@ class Executor:
         return "" if answer in ("allow", "always") else "the user did not allow this call"
 
     def _change(self, number: int, **fields: Any) -> Call:
+        self._now = None
         call = self._calls[number] = replace(self._calls[number], **fields)
         return call
 

@@ -14,7 +14,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
@@ -71,6 +71,13 @@ class Streams(Protocol):
     def stream(
         self, prompt: Sequence[Message], *, model: str | None, answers_calls: bool, **parameters: Any
     ) -> Request: ...
+
+
+@runtime_checkable
+class SplitStreams(Streams, Protocol):
+    """One that shares requests out among services, and keeps those of a `conversation` on one of them: a Rollout."""
+
+    def new_conversation(self) -> str: ...
 
 
 def run_tools(
@@ -157,6 +164,9 @@ class ToolRun:
         self._max_rounds = max_rounds
         self._timeout = timeout
         self._parameters = dict(parameters)
+        if isinstance(client, SplitStreams) and self._parameters.get("conversation") is None:
+            self._parameters["conversation"] = client.new_conversation()
+        self._model = model
         self.replies: list[Reply] = []
         self._said = Exchange(messages)
         self._progresses: list[Progress] = []
@@ -171,7 +181,7 @@ class ToolRun:
         self._error: HolystreamError | None = None
         self._reply: Reply | None = None
         self._stream: Request | None = None
-        self._stream = first = self._request(model)
+        self._stream = first = self._request()
         self.model = first.model
         self.provider = first.provider
 
@@ -286,19 +296,19 @@ class ToolRun:
             finally:
                 self._conclude()
 
-    def _request(self, model: str | None) -> Request:
+    def _request(self) -> Request:
         """The next request; nothing is sent before it is read."""
         parameters = dict(self._parameters)
         if self.replies and parameters.get("tool_choice") not in ("auto", "none"):
             parameters.pop("tool_choice", None)  # a call that is forced every time never ends, nor does it in one turn
         is_free = parameters.get("tool_choice") in (None, "auto", "none")
         return self._client.stream(
-            self.messages, model=model, answers_calls=is_free, tools=self._specifications, **parameters
+            self.messages, model=self._model, answers_calls=is_free, tools=self._specifications, **parameters
         )
 
     async def _arriving(self) -> AsyncGenerator[Event | Call, None]:
         """The events of one request's answer; on a socket also its calls as they change."""
-        stream = self._stream = self._stream or self._request(self.model)
+        stream = self._stream = self._stream or self._request()
         calls = self._calls
         calls.begin_answer()
         self._is_unread = False
@@ -351,6 +361,8 @@ class ToolRun:
 
     def _written(self, end: ToolCallEnd, stream: Request) -> list[Call]:
         """Runs a call that is whole, in the middle of the turn; returns it if it is not to run."""
+        if not self._calls.keeps(end.index):
+            stream.decline_calls()  # a turn that waits for its result would never end
         number = self._calls.number_of(end.index)
         if number is None or self._abort:
             return []

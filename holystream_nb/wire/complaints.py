@@ -54,8 +54,8 @@ _KEYS = (
     (re.compile(r"\bBearer\s+[^\s\"',;]+", re.I), "Bearer …"),
     (re.compile(r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf)[-_][\w*.-]{6,}|\b(?:AIza|eyJ)[\w.-]{16,}"), "…"),
     (re.compile(r"(api[-_ ]?key(?: provided)?[\"']?\s*[:=]\s*[\"']?)(?=\S*\d|\S{16})[^\s\"',;}]{4,}", re.I), r"\1…"),
-    (re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}\b"), "…"),
 )
+_UNMARKED_KEY = re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}\b")
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -125,6 +125,11 @@ def redact(text: str, key: str = "") -> str:
     """The text without the key, and without anything else that looks like one: services echo keys."""
     if len(key) >= 6:  # shorter ones are placeholders of local services, and everyday words
         text = text.replace(key, "…")
+    return _UNMARKED_KEY.sub("…", redact_marked(text))
+
+
+def redact_marked(text: str) -> str:
+    """The text without what says that it is a key; long numbers stay, which may be commits or ids that are needed."""
     for pattern, replacement in _KEYS:
         text = pattern.sub(replacement, text)
     return text
