@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -22,6 +23,25 @@ Open = Callable[..., Awaitable[Notebook]]
 
 _HERE = Path(__file__).parent
 _FAILED = pytest.StashKey[bool]()
+
+CONTRAST: Final = """(element) => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const luminance = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const above = [];
+  for (let at = element; at; at = at.parentElement) above.unshift(getComputedStyle(at).backgroundColor);
+  const ground = above.map(luminance).at(-1);
+  const text = luminance(getComputedStyle(element).color);
+  return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
+}"""
+"""The contrast of an element's text with what is painted behind it (WCAG 2.2, 1.4.3)."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before the markers are read
@@ -139,3 +159,20 @@ async def open_notebook(server: Server, lab: Page, new_page: Callable[[], Awaita
 def echo() -> Iterator[Echo]:
     with echoing() as running:
         yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["JupyterLab Light", "JupyterLab Dark High Contrast", "forced"])
+async def colours(lab: Page, request: pytest.FixtureRequest) -> AsyncIterator[tuple[Page, float]]:
+    """A page in these colours, and the contrast that its text has at least (WCAG 2.2: 4.5, enhanced 7)."""
+    if request.param == "forced":
+        await lab.emulate_media(forced_colors="active")
+        yield lab, 7
+        await lab.emulate_media(forced_colors="none")
+        return
+    change = "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    is_in = "(theme) => document.body.dataset.jpThemeName === theme"
+    await lab.evaluate(change, request.param)
+    await lab.wait_for_function(is_in, arg=request.param)
+    yield lab, 7 if "High Contrast" in request.param else 4.5
+    await lab.evaluate(change, "JupyterLab Light")
+    await lab.wait_for_function(is_in, arg="JupyterLab Light")

@@ -14,13 +14,15 @@ _PIECE: Final = 7
 
 
 class Echo:
-    """An OpenAI-compatible address; `magic` is the option line that uses it.
+    """An OpenAI-compatible address, `url`; `magic` is the option line that uses it.
 
-    While `held`, an answer stays open after its last character, until `release()`.
+    `requests` are the bodies that came. While `held`, an answer stays open after its last character, until `release()`.
     """
 
     def __init__(self, port: int) -> None:
-        self.magic = f"%%stream -m ollama:echo --base-url http://127.0.0.1:{port}/v1"
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self.magic = f"%%stream -m ollama:echo --base-url {self.url}"
+        self.requests: list[dict[str, Any]] = []
         self.held = threading.Event()
         self.released = threading.Event()
 
@@ -55,13 +57,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        echo: Echo = self.server.echo  # type: ignore[attr-defined]
+        echo.requests.append(body)
         text: str = body["messages"][-1]["content"]
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
         for start in range(0, len(text), _PIECE):
             self._event({"delta": {"content": text[start : start + _PIECE]}, "finish_reason": None})
-        echo: Echo = self.server.echo  # type: ignore[attr-defined]
         if echo.held.is_set():
             echo.released.wait(30)
         self._event({"delta": {}, "finish_reason": "stop"})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
-from .conftest import Open
+from .conftest import CONTRAST, Open
 from .notebook import LOAD, Cell, open_lab
 from .server import Server
 from .service import Echo
@@ -175,43 +174,6 @@ async def test_answers_stand_side_by_side_where_there_is_room(open_notebook: Ope
     await cell.ended()
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["JupyterLab Light", "JupyterLab Dark High Contrast", "forced"])
-async def colours(lab: Page, request: pytest.FixtureRequest) -> AsyncIterator[tuple[Page, float]]:
-    """A page in these colours, and the contrast that its text has at least (WCAG 2.2: 4.5, enhanced 7)."""
-    if request.param == "forced":
-        await lab.emulate_media(forced_colors="active")
-        yield lab, 7
-        await lab.emulate_media(forced_colors="none")
-        return
-    change = "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    is_in = "(theme) => document.body.dataset.jpThemeName === theme"
-    await lab.evaluate(change, request.param)
-    await lab.wait_for_function(is_in, arg=request.param)
-    yield lab, 7 if "High Contrast" in request.param else 4.5
-    await lab.evaluate(change, "JupyterLab Light")
-    await lab.wait_for_function(is_in, arg="JupyterLab Light")
-
-
-_CONTRAST: Final = """(element) => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const luminance = (colour) => {
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => {
-      const part = value / 255;
-      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const above = [];
-  for (let at = element; at; at = at.parentElement) above.unshift(getComputedStyle(at).backgroundColor);
-  const ground = above.map(luminance).at(-1);
-  const text = luminance(getComputedStyle(element).color);
-  return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
-}"""
-"""The contrast of an element's text with what is painted behind it (WCAG 2.2, 1.4.3)."""
-
-
 async def test_every_word_can_be_read_in_every_theme(
     open_notebook: Open, echo: Echo, colours: tuple[Page, float]
 ) -> None:
@@ -225,7 +187,7 @@ async def test_every_word_can_be_read_in_every_theme(
     await expect(cell.stop).to_be_visible()
     parts = (".hs-body p", ".hs-body li", ".hs-address", ".hs-code code", ".hs-label", ".hs-figures", ".hs-copy")
     for part in (*parts, ".hs-stop"):
-        assert await cell.live.locator(part).first.evaluate(_CONTRAST) >= least, part
+        assert await cell.live.locator(part).first.evaluate(CONTRAST) >= least, part
     assert await cell.stop.evaluate("(button) => getComputedStyle(button).borderTopWidth") == "1px"
     echo.release()
     await cell.ended()

@@ -337,14 +337,13 @@ export class Panel {
   /** JupyterLab's shortcuts stay outside, where one letter deletes a cell; saving the notebook works here too. */
   #keepKeys(): void {
     this.#root.dataset.lmSuppressShortcuts = "true";
-    this.#root.addEventListener("keydown", (event) => event.stopPropagation());
+    this.#root.addEventListener("keydown", (event) => saves(event) || event.stopPropagation());
     addEventListener("keydown", this.#pass, { capture: true });
   }
 
   #pass = (event: KeyboardEvent): void => {
     if (!this.#root.contains(event.target as Node)) return;
-    const isSave = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
-    if (isSave) delete this.#root.dataset.lmSuppressShortcuts;
+    if (saves(event)) delete this.#root.dataset.lmSuppressShortcuts;
     else this.#root.dataset.lmSuppressShortcuts = "true";
   };
 
@@ -358,4 +357,8 @@ export class Panel {
       this.#trouble.hidden = false;
     }
   }
+}
+
+function saves({ ctrlKey, metaKey, key }: KeyboardEvent): boolean {
+  return (ctrlKey || metaKey) && key.toLowerCase() === "s";
 }

@@ -23,6 +23,7 @@ export class Picker {
   #more = make("p", "hs-quiet");
   #shown: string[] = [];
   #offers: Offer[] = [];
+  #catalogue: Offer[] = [];
   #active = -1;
   /** Which chip is chosen for; as many as there are: one more. */
   #at = 0;
@@ -61,6 +62,7 @@ export class Picker {
   }
 
   refresh(): void {
+    if (!this.element.hidden && this.conversation.model.get("catalogue") !== this.#catalogue) this.#search();
     const models = this.#models;
     if (JSON.stringify(models) === JSON.stringify(this.#shown)) return;
     const focused = [...this.chips.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement);
@@ -112,7 +114,8 @@ export class Picker {
     const query = this.#input.value.trim();
     const words = query.toLowerCase().split(/\s+/);
     const others = this.#models.filter((_, index) => index !== this.#at);
-    const found = this.conversation.model.get("catalogue").filter(({ value, provider, note }) => {
+    this.#catalogue = this.conversation.model.get("catalogue");
+    const found = this.#catalogue.filter(({ value, provider, note }) => {
       const all = `${value} ${provider} ${note}`.toLowerCase();
       return !others.includes(value) && words.every((word) => all.includes(word));
     });

@@ -509,6 +509,16 @@ test("The model is found in a search box by keyboard: words in any order, arrows
     assert.equal(document.activeElement, view.find(".hs-chip-name"));
   }));
 
+test("A search that was begun before the catalogue came goes on in it.", () =>
+  panel((kernel, view) => {
+    kernel.change("catalogue", []);
+    view.find(".hs-chip-name").click();
+    write(view.find<HTMLInputElement>("[role=combobox]"), "soup");
+    kernel.change("catalogue", [offer("bread", "canteen"), offer("canteen:soup", "canteen")]);
+    const options = view.all("[role=option] .hs-offer-name").map(({ textContent }) => textContent);
+    assert.deepEqual(options, ["canteen:soup", "soup"]);
+  }));
+
 test("A model that the catalogue does not know can be asked as it is written.", () =>
   panel((kernel, view) => {
     view.find(".hs-chip-name").click();
@@ -650,7 +660,7 @@ test("No key that is pressed in the panel is a shortcut of JupyterLab's; saving 
       assert.equal(root.dataset.lmSuppressShortcuts, "true");
     }
     document.removeEventListener("keydown", listen);
-    assert.deepEqual(heard, []);
+    assert.deepEqual(heard, ["s", "s"], "JupyterLab listens there");
   }));
 
 test("A toolbar is one stop of the Tab key; the arrows go round in it.", () =>
