@@ -1,7 +1,7 @@
 // Bundles the widgets into ../static; `--tests` bundles the unit tests into build/tests instead.
 // The first line of each script carries a digest of the sources: hatch_build.py builds again when it differs.
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -36,6 +36,7 @@ if (tests) {
   }).catch(failed);
 } else {
   const sources = digest();
+  mkdirSync(join(here, "../static"), { recursive: true });
   for (const name of ["live", "chat"]) await bundle(name, sources);
   const licences = ["dompurify", "highlight.js", "marked", "temml"].map(
     (name) => `${name}\n\n${readFileSync(join(here, "node_modules", name, "LICENSE"), "utf8")}`,
