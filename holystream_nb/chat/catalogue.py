@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from ..pricing import price_card, priced_models
+from ..pricing import UNKNOWN, price_card, priced_models
 from ..providers import Provider, providers
 from ..session import Session
 
@@ -30,7 +30,7 @@ def _entries(provider: Provider, is_default: bool, session: Session) -> Iterator
         yield {
             "value": model if is_default else f"{provider.name}:{model}",
             "provider": provider.name,
-            "note": " · ".join(part for part in (session.note(provider.name), _prices(provider, model)) if part),
+            "note": _prices(provider, model),
         }
 
 
@@ -43,5 +43,5 @@ def _models(provider: Provider, session: Session) -> list[str]:
 def _prices(provider: Provider, model: str) -> str:
     card = price_card(provider, model)
     if card.input is None or card.output is None:
-        return card.note or "price unknown"
+        return card.note if card.note not in ("", UNKNOWN) else "price unknown"
     return f"${card.input:f} in · ${card.output:f} out per 1M tokens"

@@ -200,7 +200,7 @@ def test_the_picker_knows_the_models_without_asking_anybody(kernel: kernels.Kern
         page.until(lambda: page.state["catalogue"])
         assert {entry["provider"] for entry in page.state["catalogue"]} == {"simulator"}
         assert page.state["catalogue"][0]["value"] == "deepseek-v3.2"
-        assert "simulator" in page.state["catalogue"][0]["note"]
+        assert page.state["catalogue"][0]["provider"] == "simulator"
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ export class TurnView {
     });
     if (!isCompared) return;
     const foot = toolbar("all answers", again());
-    this.element.querySelector(".hs-lanes")!.after(foot);
+    foot.classList.add("hs-foot");
+    this.element.querySelector(".hs-verdict")!.after(foot);
   }
 
   #choice(lane: number): HTMLElement {

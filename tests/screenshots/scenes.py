@@ -1,0 +1,144 @@
+"""What the pictures show: the cells that are run, what the reader does, and the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from playwright.async_api import Locator, expect
+
+from ..browser.notebook import LOAD, Cell
+
+_PATIENCE_MS: Final = 40_000
+_LONG: Final = "Explain SSE with Python code, a table and a list"
+_SHORT: Final = "What is an event stream, in two sentences?"
+_MODEL: Final = "gpt-4.1"
+_IMPORT: Final = "import holystream_nb as hs"
+_TOOL: Final = f'''{LOAD}
+import holystream_nb as hs
+
+@hs.tool
+def get_weather(city: str, days: int = 3) -> str:
+    """Says what the weather will be."""
+    return f"sunny in {{city}} for {{days}} days"'''
+NARROW: Final = 460
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The first cell and the one that is shown, what is done there until the picture, the theme, the window's width."""
+
+    first: str
+    shown: str
+    act: Callable[[Cell], Awaitable[None]]
+    dark: bool = False
+    width: int = 1200
+
+
+# Answers in cells
+
+
+async def _list_begun(cell: Cell) -> None:
+    """The middle of an answer: what comes before has been drawn, the list is being written."""
+    await expect(cell.live.locator("ul > li").nth(1)).to_contain_text("ms", timeout=_PATIENCE_MS)
+
+
+async def _saved(cell: Cell) -> None:
+    await cell.ended()
+
+
+async def _stopped(cell: Cell) -> None:
+    await expect(cell.live.locator("table")).to_be_visible(timeout=_PATIENCE_MS)
+    await cell.stop.click()
+    await cell.ended()
+
+
+async def _asking(cell: Cell) -> None:
+    await expect(cell.live.locator(".hs-call[data-state=asking]")).to_be_visible(timeout=_PATIENCE_MS)
+
+
+def _cell(options: str, act: Callable[[Cell], Awaitable[None]], *, dark: bool = False, prompt: str = _LONG) -> Scene:
+    return Scene(_TOOL if "--tools" in options else LOAD, f"%%stream {options}".rstrip() + f"\n{prompt}", act, dark)
+
+
+# The panel
+
+
+async def _ask(cell: Cell, question: str) -> None:
+    field = cell.root.get_by_role("textbox", name="your question")
+    await field.fill(question)
+    await field.press("Enter")
+
+
+def _last(cell: Cell) -> Locator:
+    return cell.root.locator(".hs-turn").last
+
+
+async def _ended(cell: Cell, count: int = 1) -> None:
+    lanes = cell.root.locator(".hs-turn .hs-lane:not([data-state=waiting], [data-state=streaming])")
+    await expect(lanes).to_have_count(count, timeout=_PATIENCE_MS)
+
+
+async def _empty(cell: Cell) -> None:
+    await expect(cell.root.locator(".hs-example")).to_have_count(3)
+
+
+async def _streaming(cell: Cell) -> None:
+    await _ask(cell, _SHORT)
+    await _ended(cell)
+    await _ask(cell, _LONG)
+    await expect(_last(cell).locator("ul > li").nth(1)).to_contain_text("ms", timeout=_PATIENCE_MS)
+
+
+async def _compare(cell: Cell) -> None:
+    await _ask(cell, _SHORT)
+    await _ended(cell, 3)
+    await cell.root.locator(".hs-continue").nth(1).click()
+    await expect(cell.root.locator(".hs-continue[aria-pressed=true]")).to_have_count(1)
+
+
+async def _failed(cell: Cell) -> None:
+    await _ask(cell, _SHORT)
+    await expect(cell.root.locator(".hs-retry")).to_be_visible(timeout=_PATIENCE_MS)
+
+
+async def _settings(cell: Cell) -> None:
+    await _failed(cell)
+    await cell.root.get_by_role("button", name="settings").click()
+    await cell.root.locator(".hs-chip-name").first.click()
+    await expect(cell.root.locator(".hs-offer").first).to_be_visible()
+
+
+def _panel(arguments: str, act: Callable[[Cell], Awaitable[None]], *, dark: bool = False, width: int = 1000) -> Scene:
+    return Scene(_IMPORT, f"hs.ChatPanel({arguments})", act, dark, width)
+
+
+_ONE: Final = f"'{_MODEL}'"
+_THREE: Final = f"models=['{_MODEL}', 'deepseek-v3.2', 'claude-sonnet-4.5']"
+_CUT: Final = "'deepseek-v3.2#cut=40'"
+_TOOLS: Final = f"-m {_MODEL} --tools get_weather"
+_WEATHER: Final = "Use get_weather, Paris"
+
+SCENES: Final[dict[str, Scene]] = {
+    "streaming": _cell(f"-m {_MODEL}", _list_begun),
+    "streaming-dark": _cell(f"-m {_MODEL}", _list_begun, dark=True),
+    "saved": _cell("", _saved),
+    "stopped": _cell(f"-m {_MODEL}", _stopped),
+    "error": _cell("-m deepseek-v3.2#cut=90", _saved),
+    "tool": _cell(_TOOLS, _asking, prompt=_WEATHER),
+    "tool-dark": _cell(_TOOLS, _asking, prompt=_WEATHER, dark=True),
+    "panel": _panel(_ONE, _streaming),
+    "panel-dark": _panel(_ONE, _streaming, dark=True),
+    "panel-narrow": _panel(_ONE, _streaming, width=NARROW),
+    "panel-compare": _panel(_THREE, _compare),
+    "panel-compare-dark": _panel(_THREE, _compare, dark=True),
+    "panel-compare-narrow": _panel(_THREE, _compare, width=NARROW),
+    "panel-error": _panel(_CUT, _failed),
+    "panel-error-dark": _panel(_CUT, _failed, dark=True),
+    "panel-settings": _panel(_CUT, _settings),
+    "panel-settings-dark": _panel(_CUT, _settings, dark=True),
+    "panel-empty": _panel(_ONE, _empty),
+    "panel-empty-dark": _panel(_ONE, _empty, dark=True),
+    "panel-empty-narrow": _panel(_ONE, _empty, width=NARROW),
+}
