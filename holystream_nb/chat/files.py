@@ -18,6 +18,9 @@ from .spent import Spent
 
 VERSION: Final = 1
 
+_LEAST: Final = Decimal("1E-30")
+"""Far below any price of a token; what is smaller would be written with as many digits as it pleases."""
+
 
 class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file: `holystream_chat` is the schema's version."""
@@ -69,10 +72,10 @@ def _is_whole(turn: Turn) -> bool:
 
 
 def _is_sum(spent: Spent) -> bool:
-    """Whether counts and amounts are such as can be added to: finite, not negative, below 10^15."""
+    """Whether counts and amounts can be added to and written out: finite, 0 or from 10^-30 to below 10^15."""
     values = [getattr(spent, field.name) for field in fields(Spent)]
     amounts = [value for value in values if isinstance(value, int | Decimal)]
-    return all(Decimal(value).is_finite() and 0 <= value < 10**15 for value in amounts)
+    return all(Decimal(value).is_finite() and (not value or _LEAST <= value < 10**15) for value in amounts)
 
 
 class _Version(msgspec.Struct):

@@ -155,6 +155,7 @@ class ChatPanel(traitlets.HasTraits):
     def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, means: Means) -> None:
         self._is_told = True
         self._told = settings
+        self._tells = False
         super().__init__()
         self._home = Home()
         self._callbacks: list[tuple[Callable[[Reply], object], Context]] = []
@@ -340,6 +341,7 @@ class ChatPanel(traitlets.HasTraits):
             session.remember(paid.reply, paid.requests)
         self._is_told = True
         self._told = settings
+        tells, self._tells = self._tells, True
         try:
             with self.hold_trait_notifications():
                 self.set_trait("models", list(settings.models))
@@ -355,16 +357,24 @@ class ChatPanel(traitlets.HasTraits):
                     self.set_trait("error", news.error)
                 self.set_trait("is_streaming", news.is_streaming)
                 self._is_told = False  # what observers set from here on is the program's wish
-        except Exception:  # an observer's: the copy and the callbacks come all the same
-            _show_error()
         finally:
             self._is_told = False
+            self._tells = tells
         if not news.is_streaming:
             self._display.update(news.conversation)
         for reply in news.replies:
             for callback, registered_in in list(self._callbacks):
                 context = copy_context() if news.asked_in is not None else registered_in.copy()
                 context.run(self._call_back, callback, reply)
+
+    def notify_change(self, change: Any) -> None:
+        """Tells the observers of a trait; one that fails keeps neither the others' nor the replies from being told."""
+        try:
+            super().notify_change(change)
+        except Exception:
+            if not self._tells:
+                raise  # it is the program that sets the trait, and hears of it there
+            _show_error()
 
     def _call_back(self, callback: Callable[[Reply], object], reply: Reply) -> None:
         try:

@@ -224,8 +224,8 @@ class Chat:
             self._tell_settings()
             self.say(str(exc), "error")
         else:
+            self._news()  # first: once a page sees the names, the program reads the same
             self._tell_names()  # and not the settings: somebody may be typing on
-            self._news()
 
     def _heed(self, content: dict[str, Any]) -> None:
         match content:
@@ -409,19 +409,23 @@ class Chat:
 
     def _ended(self, running: Answering) -> None:
         replies = running.replies
+        try:
+            self._keep(running, replies)
+        finally:  # whatever fails above: the panel goes on, and whoever waits is told
+            is_kept = self._running is not running
+            if not is_kept:
+                self._running = None
+            running.done.set_result(replies)
+            if not is_kept:
+                self._page.tell(is_streaming=False)
+                self._news()
+
+    def _keep(self, running: Answering, replies: tuple[Reply, ...]) -> None:
+        """What a turn brought becomes part of the conversation, unless it was cut off meanwhile."""
         paid = running.paid
         for reply in (request for each in paid for request in each.requests):
             self.spent = self.spent.plus(reply)
-        try:
-            self._page.tell(total=str(self.spent))
-            self._keep(running, paid, replies)
-        finally:  # whatever fails above: the panel goes on, and whoever waits is told
-            if self._running is running:
-                self._running = None
-            running.done.set_result(replies)
-
-    def _keep(self, running: Answering, paid: tuple[Paid, ...], replies: tuple[Reply, ...]) -> None:
-        """What a turn brought becomes part of the conversation, unless it was cut off meanwhile."""
+        self._page.tell(total=str(self.spent))
         if self._running is running:
             self.conversation = self.conversation.answered(running.turn.id, running.answers, running.verdict)
             if running.verdict:

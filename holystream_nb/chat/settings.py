@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..errors import SetupError
 from ..reply import TransportChoice, transport_choice
 from ..tools.executor import Consent, allowed
 from ..tools.function import named
+from ..wire.values import well_formed
 from .conversation import MOST_LANES
 
 HOTTEST: Final = 2.0
@@ -27,7 +28,7 @@ class Settings:
     max_tokens: int | None = None
 
     def checked(self) -> Settings:
-        """Itself; SetupError names what cannot be."""
+        """It with half characters replaced by U+FFFD, which any file can hold; SetupError names what cannot be."""
         if not 1 <= len(self.models) <= MOST_LANES:
             raise SetupError(f"A question goes to 1 to {MOST_LANES} models, and not to {len(self.models)}.")
         if any(not isinstance(model, str) or not model.strip() for model in self.models):
@@ -38,7 +39,7 @@ class Settings:
             raise SetupError(f"The temperature {self.temperature:g} cannot be: give 0 to {HOTTEST:g}, or None.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise SetupError(f"max_tokens {self.max_tokens} cannot be: give 1 or more, or None.")
-        return self
+        return replace(self, models=tuple(map(well_formed, self.models)), system=well_formed(self.system))
 
     @property
     def parameters(self) -> dict[str, Any]:

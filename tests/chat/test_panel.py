@@ -385,7 +385,15 @@ def test_without_arguments_it_is_the_simulator_without_a_key(monkeypatch: Any) -
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("usd", "NaN"), ("usd", "Infinity"), ("cny", "-1"), ("usd", "1E+3000000"), ("requests", -1)]
+    ("field", "value"),
+    [
+        ("usd", "NaN"),
+        ("usd", "Infinity"),
+        ("cny", "-1"),
+        ("usd", "1E+3000000"),
+        ("cny", "1E-3000000"),
+        ("requests", -1),
+    ],
 )
 async def test_sums_that_cannot_be_are_refused(panel: Make, tmp_path: Path, field: str, value: object) -> None:
     """A file may come from anybody: nothing in it may keep the panel from going on."""
@@ -404,6 +412,49 @@ async def test_half_a_character_in_a_question_does_not_spoil_the_file(panel: Mak
     await chat.send("a\ud800b")
     chat.save(tmp_path / "talk.json")
     assert chat.messages[0]["content"] == "a\ufffdb"
+
+
+@pytest.mark.parametrize("value", [b'"\xff"', b'"\\ud800"', b"[" * 100_000])
+def test_a_file_of_bytes_or_depth_that_cannot_be_is_refused(panel: Make, tmp_path: Path, value: bytes) -> None:
+    """As any other file that is none of ours, and not with an error of the decoder's."""
+    path = panel().save(tmp_path / "talk.json")
+    data = path.read_bytes()
+    for place in (b'"system": ""', b'"holystream_chat": 1'):
+        assert place in data
+        path.write_bytes(data.replace(place, place.split(b" ")[0] + value + b', "more": ' + value))
+        with pytest.raises(SetupError, match="not a saved chat panel"):
+            hs.ChatPanel.load(path)
+
+
+async def test_half_a_character_in_a_setting_does_not_spoil_the_file(panel: Make, tmp_path: Path) -> None:
+    """Neither in the system prompt, which a page may set, nor in a model's name."""
+    chat = panel(system="a\ud800")
+    chat.system = "b\ud800"
+    await chat.send("Hello")
+    assert chat.system == "b\ufffd"
+    chat.model = "c\ud800"
+    assert chat.models == ["c\ufffd"]
+    assert hs.ChatPanel.load(chat.save(tmp_path / "talk.json")).system == "b\ufffd"
+
+
+async def test_an_observer_that_raises_keeps_no_other_from_hearing(
+    panel: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another trait's is told that the answer has ended."""
+    chat, seen = panel(), []
+
+    def fails(change: object) -> None:
+        raise RuntimeError("the observer's")
+
+    chat.observe(fails, "messages")
+    chat.observe(lambda change: seen.append(change["new"]), "is_streaming")
+    await chat.send("Hello")
+    assert seen == [True, False]
+    assert capsys.readouterr().err.count("RuntimeError: the observer's") == 2
+    chat.observe(fails, "temperature")
+    with pytest.raises(RuntimeError):
+        chat.temperature = 0.5  # whoever sets it hears of it
+    assert chat._chat.settings.temperature == 0.5
 
 
 async def test_an_observer_that_raises_keeps_no_callback_from_its_reply(

@@ -354,6 +354,40 @@ async def test_a_view_that_comes_back_keeps_it_running(bench: Make) -> None:
     assert b.last().answers[0].state == "done"
 
 
+async def test_a_second_goodbye_stops_nothing_for_a_view_that_came_back(bench: Make) -> None:
+    """A page says more than once that it goes, and then shows the panel: somebody looks on."""
+    b = bench("gpt-4.1#rate=100,tokens=40")
+    b.chat.hear({"kind": "ready", "page": "p"})
+    b.chat.hear({"kind": "send", "text": "Hello"})
+    b.chat.hear({"kind": "gone", "page": "p"})
+    b.chat.hear({"kind": "gone", "page": "p"})
+    b.chat.hear({"kind": "ready", "page": "p"})
+    await until(lambda: b.last().answers)
+    assert b.last().answers[0].state == "done"
+
+
+async def test_a_defect_at_an_answer_s_end_does_not_lock_the_panel(bench: Make, monkeypatch: Any) -> None:
+    """Whoever waits is told, page and program see that nothing runs, and the next question is asked."""
+    b = bench()
+    with monkeypatch.context() as broken:
+        broken.setattr(type(b.chat.spent), "plus", lambda *_: 1 / 0)
+        running = b.chat.send("One")
+        replies = await asyncio.wait_for(asyncio.wrap_future(running.done), 10)
+    assert replies[0].finish_reason
+    assert (b.page.state["is_streaming"], b.news[-1].is_streaming) == (False, False)
+    await b.ask("Two")
+    assert b.last().answers[0].state == "done"
+
+
+async def test_the_program_knows_what_a_page_set_before_the_page_is_told(bench: Make) -> None:
+    """A cell that runs once the title has changed reads the models that the title names."""
+    b = bench()
+    known: list[int] = []
+    b.page.tell = lambda **state: known.append(len(b.news))
+    b.chat.hear_settings(Settings(("gpt-4o",)))
+    assert known == [1]
+
+
 async def test_the_program_s_answer_needs_no_view(bench: Make) -> None:
     """The program waits for it."""
     b = bench("gpt-4.1#rate=100,tokens=40", linger_s=0.0)
