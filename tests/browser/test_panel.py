@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from .conftest import Open
@@ -61,7 +62,8 @@ async def test_a_question_is_written_sent_and_edited_by_keyboard(open_notebook: 
     assert await panel.holds_focus()
 
 
-async def test_send_becomes_stop_and_stop_is_a_stop_upstream(open_notebook: Open) -> None:
+@pytest.mark.parametrize("application", ["lab", "notebook7"])
+async def test_send_becomes_stop_and_stop_is_a_stop_upstream(open_notebook: Open, application: str) -> None:
     """While tokens flow and in a silence: gone upstream within 100 ms of the click's arrival, and the text stays."""
     notebook = await open_notebook(
         chat("'gpt-4.1#numbered,rate=50,tokens=5000'") + "\npanel.on_reply(replies.append)\npanel",
@@ -69,6 +71,7 @@ async def test_send_becomes_stop_and_stop_is_a_stop_upstream(open_notebook: Open
         "panel.model = 'gpt-4.1#numbered,tokens=100,stall=60,after=30'",
         TELL,
         load=NOTE,
+        application=application,
     )
     await notebook.cell(1).run()
     panel = Panel(notebook.cell(1).root)

@@ -7,6 +7,7 @@ import re
 from itertools import islice
 from typing import Final
 
+import pytest
 from playwright.async_api import Page, expect
 
 from ..live.payloads import PAYLOADS
@@ -234,25 +235,27 @@ async def test_everything_is_done_by_keyboard_and_the_focus_is_never_lost(
     assert await panel.holds_focus()
 
 
-async def test_no_shortcut_of_jupyterlab_fires_inside(open_notebook: Open, lab: Page) -> None:
+@pytest.mark.parametrize("application", ["lab", "notebook7"])
+async def test_no_shortcut_of_jupyterlab_fires_inside(open_notebook: Open, application: str) -> None:
     """Letters that delete, add, cut or merge cells are text in a field and nothing on a button; Ctrl+S still saves."""
-    notebook = await open_notebook(chat("'gpt-4.1#numbered,tokens=9'"), "x = 1", load=IMPORT)
+    notebook = await open_notebook(chat("'gpt-4.1#numbered,tokens=9'"), "x = 1", load=IMPORT, application=application)
+    page = notebook.page
     await notebook.cell(1).run()
     panel = Panel(notebook.cell(1).root)
     letters = "ddabxzmyvjk 00"
     await panel.question.click()
-    await lab.keyboard.type(letters)
+    await page.keyboard.type(letters)
     await expect(panel.question).to_have_value(letters)
     for key in ("Control+Enter", "Escape", "d", "d", "Alt+Enter"):
-        await lab.keyboard.press(key)
+        await page.keyboard.press(key)
     await panel.shows(0)
     for part in (panel.button("settings"), panel.root.get_by_role("log"), panel.asked(0), panel.chips):
         await part.focus()
-        await lab.keyboard.type(letters.replace(" ", ""))  # which presses a button
-        await lab.keyboard.press("Escape")
+        await page.keyboard.type(letters.replace(" ", ""))  # which presses a button
+        await page.keyboard.press("Escape")
     await panel.button("settings").click()
     await panel.root.get_by_label("System prompt").fill("")
-    await lab.keyboard.type(letters)
+    await page.keyboard.type(letters)
     await expect(notebook.root.locator(".jp-Cell")).to_have_count(3)
     assert await notebook.cell(2).is_untouched()
     kinds = await notebook.root.locator(".jp-Cell").evaluate_all(
@@ -260,11 +263,11 @@ async def test_no_shortcut_of_jupyterlab_fires_inside(open_notebook: Open, lab: 
     )
     assert kinds == [True, True, True]
     assert notebook.read()["cells"][1]["outputs"] == []
-    await lab.keyboard.press("Control+s")
+    await page.keyboard.press("Control+s")
     for _ in range(200):
         if notebook.read()["cells"][1]["outputs"]:
             break
-        await lab.wait_for_timeout(50)
+        await page.wait_for_timeout(50)
     assert notebook.read()["cells"][1]["outputs"]
 
 

@@ -17,6 +17,9 @@ const BUSY_MS = 1500;
 /** How long a passing hint stays, in milliseconds. */
 const HINT_MS = 6000;
 
+/** Where it stands, Lumino looks for no shortcut. */
+const MARK = "data-lm-suppress-shortcuts";
+
 const KEYS = "Enter sends · Shift+Enter begins a line · ↑ edits the last question";
 
 /** A view of the conversation: a header, the turns, and the composer. */
@@ -52,6 +55,7 @@ export class Panel {
   #unfolding: ReturnType<typeof setTimeout> | undefined;
   #busy: ReturnType<typeof setTimeout>;
   #passing: ReturnType<typeof setTimeout> | undefined;
+  #marked: Element | null = null;
   #unwatch: () => void;
 
   constructor(
@@ -334,17 +338,24 @@ export class Panel {
     return performance.now() - this.#since >= BUSY_MS;
   }
 
-  /** JupyterLab's shortcuts stay outside, where one letter deletes a cell; saving the notebook works here too. */
+  /**
+   * JupyterLab's shortcuts stay outside, where one letter deletes a cell; saving the notebook works here too.
+   *
+   * JupyterLab hears keys when they bubble up, Notebook 7 before they come here: there the mark must be on the very
+   * element that has the focus, since a shortcut for `:focus` fits it before any mark around it is seen.
+   */
   #keepKeys(): void {
-    this.#root.dataset.lmSuppressShortcuts = "true";
     this.#root.addEventListener("keydown", (event) => saves(event) || event.stopPropagation());
     addEventListener("keydown", this.#pass, { capture: true });
   }
 
   #pass = (event: KeyboardEvent): void => {
-    if (!this.#root.contains(event.target as Node)) return;
-    if (saves(event)) delete this.#root.dataset.lmSuppressShortcuts;
-    else this.#root.dataset.lmSuppressShortcuts = "true";
+    this.#marked?.removeAttribute(MARK);
+    this.#marked = null;
+    const target = event.target as Element;
+    if (!this.#root.contains(target) || saves(event)) return;
+    this.#marked = target;
+    target.setAttribute(MARK, "true");
   };
 
   /** Our own mistakes are shown where the reader looks. */
