@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from .conftest import Open
 from .notebook import LOAD
@@ -44,17 +44,21 @@ async def test_a_call_waits_for_a_click(open_notebook: Open, button: str, ran: s
     assert await cell.output.locator("img").count() == 0
 
 
-async def test_the_keyboard_answers_too(open_notebook: Open, lab: Page) -> None:
-    """Tab reaches the buttons, and Enter presses one; JupyterLab does not take it for itself."""
-    notebook = await open_notebook(ASK, "print(ran)", load=TOOLS)
+@pytest.mark.parametrize("application", ["lab", "notebook7"])
+async def test_the_keyboard_answers_too(open_notebook: Open, application: str) -> None:
+    """Tab reaches the buttons, and Enter presses one; Jupyter takes no key for itself."""
+    notebook = await open_notebook(ASK, "print(ran)", load=TOOLS, application=application)
+    page = notebook.page
     cell = notebook.cell(1)
     await cell.start()
     allow = cell.live.get_by_role("button", name="Allow", exact=True)
     await allow.focus()
-    await lab.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
     await expect(cell.live.get_by_role("button", name="Allow always")).to_be_focused()
-    await lab.wait_for_timeout(400)  # so soon after the card appeared, a press is no answer
-    await lab.keyboard.press("Enter")
+    await page.keyboard.type("dd")
+    await expect(notebook.root.locator(".jp-Cell")).to_have_count(3)
+    await page.wait_for_timeout(400)  # so soon after the card appeared, a press is no answer
+    await page.keyboard.press("Enter")
     await cell.ended()
     await notebook.cell(2).run()
     assert (await notebook.cell(2).printed()).strip() == "['Paris']"

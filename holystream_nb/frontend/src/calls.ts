@@ -48,11 +48,11 @@ export class Card {
     this.#fold.append(this.#summary, this.#arguments, this.#result);
     this.#ask.hidden = true;
     this.#ask.setAttribute("role", "group");
-    this.#ask.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter and Space
     for (const [kind, label, title] of ANSWERS) {
       const button = make("button", "hs-button", label);
       button.type = "button";
       button.title = title;
+      button.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter and Space, Notebook 7 every letter
       button.addEventListener("click", () => {
         if (this.#isAnswered || performance.now() - this.#shown < TOO_SOON_MS) return;
         this.#isAnswered = true;
