@@ -28,6 +28,8 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ..wire.values import well_formed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -104,8 +106,7 @@ _SHOWN = (
 
 def readable(text: str) -> str:
     """*text* with one kind of line end, and without what a reader cannot see or a parser may cut at."""
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole.replace("\r\n", "\n").translate(_SHOWN)
+    return well_formed(text).replace("\r\n", "\n").translate(_SHOWN)
 
 
 def _flat(text: str) -> str:

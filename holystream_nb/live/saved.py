@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from ..tools.call import Call
+from ..wire.values import well_formed
 from .cards import card, ending
 from .figures import figures, milliseconds, money, rate, record, verdict
 from .lane import Lane, State
@@ -54,8 +55,7 @@ def printable(text: str) -> str:
 
     Lone halves of surrogate pairs, which no file can hold, become U+FFFD.
     """
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole.translate(_OBEYED)
+    return well_formed(text).translate(_OBEYED)
 
 
 _OBEYED: Final = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])

@@ -1,3 +1,4 @@
+import { button } from "./keys";
 import { make, say } from "./lane";
 import type { Answer, Call, CallState } from "./protocol";
 import { scrollable } from "./scroll";
@@ -49,17 +50,15 @@ export class Card {
     this.#ask.hidden = true;
     this.#ask.setAttribute("role", "group");
     for (const [kind, label, title] of ANSWERS) {
-      const button = make("button", "hs-button", label);
-      button.type = "button";
-      button.title = title;
-      button.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes Enter and Space, Notebook 7 every letter
-      button.addEventListener("click", () => {
+      const choice = button("hs-button", label);
+      choice.title = title;
+      choice.addEventListener("click", () => {
         if (this.#isAnswered || performance.now() - this.#shown < TOO_SOON_MS) return;
         this.#isAnswered = true;
         for (const each of this.#ask.querySelectorAll("button")) each.ariaDisabled = "true";
         answer(kind);
       });
-      this.#ask.append(button);
+      this.#ask.append(choice);
     }
     this.element.append(this.#fold, this.#error, this.#ask);
   }

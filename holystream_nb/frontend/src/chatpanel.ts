@@ -5,6 +5,7 @@ import { Picker } from "./chatpicker";
 import { Settings } from "./chatsettings";
 import { TurnView } from "./chatturn";
 import { Writing } from "./chatwriting";
+import { NO_SHORTCUTS } from "./keys";
 import { make, say } from "./lane";
 import { scrollable } from "./scroll";
 
@@ -16,9 +17,6 @@ const AT_ONCE = 3;
 const BUSY_MS = 1500;
 /** How long a passing hint stays, in milliseconds. */
 const HINT_MS = 6000;
-
-/** Where it stands, Lumino looks for no shortcut. */
-const MARK = "data-lm-suppress-shortcuts";
 
 const KEYS = "Enter sends · Shift+Enter begins a line · ↑ edits the last question";
 
@@ -350,12 +348,12 @@ export class Panel {
   }
 
   #pass = (event: KeyboardEvent): void => {
-    this.#marked?.removeAttribute(MARK);
+    this.#marked?.removeAttribute(NO_SHORTCUTS);
     this.#marked = null;
     const target = event.target as Element;
     if (!this.#root.contains(target) || saves(event)) return;
     this.#marked = target;
-    target.setAttribute(MARK, "true");
+    target.setAttribute(NO_SHORTCUTS, "true");
   };
 
   /** Our own mistakes are shown where the reader looks. */

@@ -1,4 +1,5 @@
 import { highlighted } from "./highlight";
+import { button } from "./keys";
 import { Run } from "./run";
 import { scrollable } from "./scroll";
 
@@ -84,15 +85,12 @@ export function framed(pre: HTMLElement): HTMLElement {
 }
 
 function copyButton(code: Element): HTMLButtonElement {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "hs-button hs-copy";
-  button.textContent = "Copy";
-  button.addEventListener("click", async () => {
-    button.textContent = (await copied(code)) ? "Copied" : "Press Ctrl+C";
-    setTimeout(() => (button.textContent = "Copy"), 1500);
+  const copy = button("hs-button hs-copy", "Copy");
+  copy.addEventListener("click", async () => {
+    copy.textContent = (await copied(code)) ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (copy.textContent = "Copy"), 1500);
   });
-  return button;
+  return copy;
 }
 
 /** Copies code, also where the page is not secure and has no clipboard; where nothing helps it is left selected. */

@@ -2,6 +2,7 @@ import type { Typeset } from "./answer";
 import { Card } from "./calls";
 import { type Drawing, Plain, drawing } from "./drawing";
 import type { Feed } from "./feed";
+import { button } from "./keys";
 import { type Answer, type Format, type Label, type State, running } from "./protocol";
 import { scrollable } from "./scroll";
 
@@ -28,7 +29,7 @@ export class Lane {
   #figures = make("span", "hs-figures");
   #word = make("span", "hs-word");
   #hint = make("span", "hs-hint");
-  #stop = make("button", "hs-button hs-stop");
+  #stop = button("hs-button hs-stop");
 
   /** Stretches of text, and between them the calls. */
   #parts: HTMLElement[] = [];
@@ -62,7 +63,6 @@ export class Lane {
     this.#summary.addEventListener("click", () => (this.#isTouched = true));
     scrollable(this.#thoughts, "reasoning");
     this.#fold.append(this.#summary, this.#thoughts);
-    this.#stop.type = "button";
     this.#stop.addEventListener("click", () => {
       if (this.#isStopping) return;
       this.#isStopping = true;

@@ -325,6 +325,7 @@ test("Copy writes the code, and only the code, to the clipboard.", async () => {
   widget.delta(1, "```py\nx = 1\n```\n");
   await frame();
   const button = find(".hs-copy");
+  assert.equal(button.dataset.lmSuppressShortcuts, "true");
   button.click();
   await frame();
   assert.deepEqual(written, ["x = 1\n"]);
