@@ -44,8 +44,8 @@ panel
 """
 _ASK: Final = "panel.model = 'simulator:gpt-4.1#tokens={tokens},rate={rate}'\nawait panel.send({question!r})"
 _ARE_DRAWN: Final = """([cell, turns]) => {
-  const shown = cell.querySelectorAll(".hs-turn");
-  return shown.length === turns && shown[turns - 1].querySelector(".hs-body p");
+  const last = [...cell.querySelectorAll(".hs-turn")].at(-1);
+  return last?.getAttribute("aria-label") === `question ${turns} of ${turns}` && last.querySelector(".hs-body p");
 }"""
 _WATCH: Final = "(cell) => void watchPaint(cell, '.hs-turn:last-child .hs-body', '')"
 _SETTLED: Final = "() => paint.settled(-1, 1_000)"

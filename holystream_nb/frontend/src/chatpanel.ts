@@ -11,6 +11,8 @@ import { scrollable } from "./scroll";
 
 /** So many of the last turns are shown whole; those before are a line each, until the reader asks for them. */
 export const WHOLE = 24;
+/** So many have a line; those before stand behind one button, which gives as many more theirs. */
+export const LINES = 100;
 /** So many are drawn in one go. */
 const AT_ONCE = 3;
 /** A kernel that has not answered for this long is busy, in milliseconds. */
@@ -42,6 +44,8 @@ export class Panel {
   #examples: string[] = [];
 
   #views = new Map<Turn, TurnView>();
+  #lines = LINES;
+  #earlier = wordButton("hs-folded hs-earlier", "", () => this.#guarded(() => this.#showEarlier()));
   #version = -1;
   #isPending = false;
   #isStreaming: boolean | null = null;
@@ -176,9 +180,17 @@ export class Panel {
       view.remove();
       this.#views.delete(turn);
     }
+    const lined = turns.length - WHOLE - this.#lines;
     let before: Element | null = null;
+    let hidden = 0;
     turns.forEach((turn, index) => {
       let view = this.#views.get(turn);
+      if (index < lined && !view?.isWanted && !view?.element.contains(focused)) {
+        hidden++;
+        view?.remove();
+        this.#views.delete(turn);
+        return;
+      }
       if (!view) {
         view = new TurnView(turn, this.conversation, (words) => this.#tell(words));
         this.#views.set(turn, view);
@@ -190,7 +202,20 @@ export class Panel {
       if (isOld && !view.isFolded && !view.isWanted && !view.element.contains(focused)) view.fold();
       view.place(index, turns.length);
     });
+    say(this.#earlier, hidden ? `${hidden} earlier question${hidden === 1 ? "" : "s"}` : "");
+    if (!hidden) this.#earlier.remove();
+    else if (!this.#earlier.isConnected) this.#list.before(this.#earlier);
     this.#unfold();
+  }
+
+  /** What the reader sees stays where it is. */
+  #showEarlier(): void {
+    const next = this.#list.firstElementChild as HTMLElement;
+    const { top } = next.getBoundingClientRect();
+    this.#lines += LINES;
+    this.#arrange();
+    if (!this.#earlier.isConnected) next.focus({ preventScroll: true });
+    this.#log.scrollTop += next.getBoundingClientRect().top - top;
   }
 
   /** Unfolds the last turns, the newest first, a few at a time: a long conversation does not hold up the page. */

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import chat from "../src/chat";
 import type { Model } from "../src/chatconversation";
-import { WHOLE } from "../src/chatpanel";
+import { LINES, WHOLE } from "../src/chatpanel";
 import type { FromPanel, PanelTraits, ToPanel, Turn } from "../src/chatprotocol";
 import type { Label, LaneState, State } from "../src/protocol";
 
@@ -699,23 +699,40 @@ test("Formulas are typeset in the panel.", () =>
     assert.equal(view.all("math").length, 1);
   }));
 
-test("Of a long conversation the last turns are whole, those before a line each, which shows the rest when asked.", () =>
+test("Of a long conversation the last turns are whole, those before a line each, and the earliest one button.", () =>
   panel(async (kernel, view) => {
     const turns = Array.from({ length: 500 }, (_, index) => turn(`${index}`, `question ${index}\nmore of it`));
     kernel.holds(...turns);
     for (let wait = 0; wait < 100 && view.all(".hs-body").length < WHOLE; wait++) await sleep(20);
     assert.equal(view.all(".hs-body").length, WHOLE);
-    assert.equal(view.all(".hs-folded").length, 500 - WHOLE);
-    assert.ok(view.all("*").length < 500 * 6 + WHOLE * 80, String(view.all("*").length));
-    const [first] = view.all(".hs-folded");
-    assert.equal(first!.textContent, "question 0show");
-    first!.focus();
-    first!.click();
-    assert.equal(view.answers[0], "answer to question 0\nmore of it");
+    const size = view.all("*").length;
+    assert.equal(view.all(".hs-turn .hs-folded").length, LINES);
+    const first = view.find(".hs-turn .hs-folded");
+    assert.equal(first.textContent, `question ${500 - WHOLE - LINES}show`);
+    first.focus();
+    first.click();
+    assert.match(view.answers[0]!, /^answer to question 376/);
     assert.ok(view.el.contains(document.activeElement));
     for (let index = 500; index < 510; index++) kernel.adds(turn(`${index}`, `question ${index}`));
     assert.equal(view.all(".hs-body").length, WHOLE + 1, "what the reader has asked for stays");
-    assert.equal(view.all(".hs-turn").length, 510);
+    assert.equal(view.all(".hs-turn").length, WHOLE + LINES + 1);
+    assert.ok(view.all("*").length < size + 100, "the page does not grow with the conversation");
+  }));
+
+test("The earliest questions get their lines a hundred at a time, until the last button leaves the focus to the first.", () =>
+  panel(async (kernel, view) => {
+    kernel.holds(...Array.from({ length: 300 }, (_, index) => turn(`${index}`, `question ${index}`)));
+    await frame();
+    const earlier = view.find(".hs-earlier");
+    earlier.focus();
+    for (const left of [176, 76]) {
+      assert.equal(earlier.textContent, `${left} earlier questions`);
+      earlier.click();
+    }
+    assert.equal(view.all(".hs-earlier").length, 0);
+    assert.equal(view.all(".hs-turn").length, 300);
+    assert.equal(view.find(".hs-turn").textContent, "question 0show");
+    assert.equal(document.activeElement?.textContent, "question 76show");
   }));
 
 test("With 500 turns a delta touches nothing but the turn that it belongs to.", () =>
