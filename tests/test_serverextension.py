@@ -1,0 +1,48 @@
+"""What runs in the Jupyter server: in a real one, seen from where it hands a kernel's messages to the network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+from browser.server import TOKEN, serving
+from tornado.httpclient import AsyncHTTPClient
+from tornado.websocket import websocket_connect
+
+_CONFIGURATION: Final = """
+import json, socket, sys
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+
+class Witness(ZMQChannelsWebsocketConnection):
+    def connect(self):
+        stream = self.websocket_handler.ws_connection.stream
+        seen = {{
+            "nodelay": bool(stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)),
+            "modules": sorted(name for name in sys.modules if name.partition(".")[0] == "holystream_nb"),
+        }}
+        with open({seen!r}, "w") as file:
+            json.dump(seen, file)
+        return super().connect()
+
+c.ServerApp.kernel_websocket_connection_class = Witness
+"""
+
+
+@pytest.mark.slow
+async def test_a_kernels_messages_leave_at_once(tmp_path: Path) -> None:
+    """Nagle's algorithm is off on a kernel's WebSocket, the class that was configured is kept, nothing else is there."""
+    seen, configuration = tmp_path / "seen.json", tmp_path / "config" / "jupyter_server_config.py"
+    configuration.parent.mkdir()
+    configuration.write_text(_CONFIGURATION.format(seen=str(seen)), encoding="utf-8")
+    with serving(tmp_path) as server:
+        http = AsyncHTTPClient()
+        post = {"method": "POST", "body": "{}", "headers": {"Authorization": f"token {TOKEN}"}}
+        made = await http.fetch(f"{server.url}api/kernels", **post)
+        address = f"{server.url.replace('http', 'ws', 1)}api/kernels/{json.loads(made.body)['id']}/channels"
+        socket = await asyncio.wait_for(websocket_connect(f"{address}?token={TOKEN}"), 30)
+        socket.close()
+    found = json.loads(seen.read_text(encoding="utf-8"))
+    assert found == {"nodelay": True, "modules": ["holystream_nb", "holystream_nb.serverextension"]}
