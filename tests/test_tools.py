@@ -613,6 +613,10 @@ def leaves() -> None:
     raise SystemExit(3)
 
 
+def finds_none() -> object:
+    return next(iter([]))
+
+
 async def cancels_itself() -> None:
     raise asyncio.CancelledError
 
@@ -637,6 +641,7 @@ def sleeps() -> None:
         (("fails_with_login", "{}"), "ConnectionError: https://…@example.org refused … and …"),
         (("returns_object", "{}"), "returned object, which JSON has no form of"),
         (("leaves", "{}"), "SystemExit: 3"),
+        (("finds_none", "{}"), "RuntimeError: finds_none raised StopIteration"),
         (("cancels_itself", "{}"), "was cancelled"),
         (("never", "{}"), "took longer than 0.05 s"),
         (("sleeps", "{}"), "took longer than 0.05 s"),
@@ -648,7 +653,7 @@ async def test_errors_go_back_to_the_model_in_one_short_line(
     """Unknown tools, bad arguments, exceptions, time-outs: without traceback or secrets, and the run goes on."""
     monkeypatch.setenv("SOME_SERVICE_TOKEN", "env-value-0123")
     service.script(wants(call), DONE)
-    functions = (fails, fails_with_login, returns_object, leaves, cancels_itself, never, sleeps)
+    functions = (fails, fails_with_login, returns_object, leaves, finds_none, cancels_itself, never, sleeps)
     tools = run(client, get_weather, *functions)
     reply = await tools
     assert reply.text == "It is fine."

@@ -120,6 +120,10 @@ async def _in_thread(function: Tool[..., Any], arguments: dict[str, Any]) -> Any
     def call() -> None:
         try:
             outcome.set_result(context.run(function, **arguments))
+        except StopIteration as exc:  # no future of asyncio takes one; the word that a coroutine has for it (PEP 479)
+            outcome.set_exception(
+                RuntimeError(f"{function.name} raised StopIteration").with_traceback(exc.__traceback__)
+            )
         except BaseException as exc:  # it is the caller's
             outcome.set_exception(exc)
 

@@ -52,7 +52,13 @@ _TAG = re.compile(r"</?[a-z!][^<>]*>", re.I)
 _TAG_OPENING = re.compile(r"<(?=[a-z/!?])", re.I)
 _KEYS = (
     (re.compile(r"\bBearer\s+[^\s\"',;]+", re.I), "Bearer …"),
-    (re.compile(r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf)[-_][\w*.-]{6,}|\b(?:AIza|eyJ)[\w.-]{16,}"), "…"),
+    (  # a digit, or a star for what is left out: pk_user_account is a column, hf_hub_download a function
+        re.compile(
+            r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf)[-_](?=[\w.-]*[\d*])[\w*.-]{12,}"
+            r"|\b(?:AIza|eyJ)[\w.-]{16,}"
+        ),
+        "…",
+    ),
     (re.compile(r"(api[-_ ]?key(?: provided)?[\"']?\s*[:=]\s*[\"']?)(?=\S*\d|\S{16})[^\s\"',;}]{4,}", re.I), r"\1…"),
 )
 _UNMARKED_KEY = re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}\b")

@@ -183,6 +183,7 @@ def test_the_key_itself_is_never_quoted() -> None:
         "meta-llama/Llama-3.3-70B-Instruct-Turbo is busy",
         "risk-assessment-model at https://api.example.com/v1/chat/completions",
         "request 550e8400-e29b-41d4-a716-446655440000",
+        "hf_hub_download of pk_user_account_id failed on fw_update_2",
     ],
 )
 def test_ordinary_words_stay(text: str) -> None:
