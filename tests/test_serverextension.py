@@ -33,7 +33,7 @@ c.ServerApp.kernel_websocket_connection_class = Witness
 
 @pytest.mark.slow
 async def test_a_kernels_messages_leave_at_once(tmp_path: Path) -> None:
-    """Nagle's algorithm is off on a kernel's WebSocket; the class that was configured is kept; nothing else is there."""
+    """Nagle's algorithm is off on a kernel's WebSocket; the class that was configured stays; no more is loaded."""
     seen, configuration = tmp_path / "seen.json", tmp_path / "config" / "jupyter_server_config.py"
     configuration.parent.mkdir()
     configuration.write_text(_CONFIGURATION.format(seen=str(seen)), encoding="utf-8")
