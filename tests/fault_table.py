@@ -149,10 +149,10 @@ CASES: Final = (
     Case("finish=length", both(Result("complete, `length`"))),
     Case("finish=none", both(WHOLE)),
     Case("finish=none,no-done", both(ended(kept=TOKENS), broken("Stalled", TOKENS, SILENCE))),
-    Case("close=1000|1001,after=5", socket(ended())),
+    Case("close=1000,after=5", socket(ended())),
     Case("close=1008|4401|4403,after=5", socket(ended("KeyRefused"))),
     Case("close=1009,after=5", socket(ended("BadRequest"))),
-    Case("close=1011|1012,after=5", socket(ended("ServiceUnavailable"))),
+    Case("close=1001|1011|1012,after=5", socket(ended("ServiceUnavailable"))),
     Case("close=1013|4429,after=5", socket(ended("RateLimited"))),
     Case("close=1013|4429,after=0", socket(failed("RateLimited", retries=3))),
     #

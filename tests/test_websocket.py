@@ -565,7 +565,7 @@ async def test_nothing_is_asked_again_after_the_first_output(end: str) -> None:
     ("code", "kind", "attempts"),
     [
         (1000, None, 1),
-        (1001, None, 1),
+        (1001, ServiceUnavailable, 4),
         (1008, KeyRefused, 1),
         (4401, KeyRefused, 1),
         (4403, KeyRefused, 1),

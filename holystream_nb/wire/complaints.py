@@ -40,7 +40,7 @@ _NO_SUCH_MODEL = re.compile(
     r"model\b.{0,80}\b(not (exist|found)|does not exist)|\b(unknown|no such) model", re.I | re.S
 )
 
-_STATUS_OF_CLOSE = {1008: 401, 1009: 413, 1011: 500, 1012: 503, 1013: 429, 1014: 502}
+_STATUS_OF_CLOSE = {1001: 503, 1008: 401, 1009: 413, 1011: 500, 1012: 503, 1013: 429, 1014: 502}
 """Close codes by the HTTP status that means the same; 4401, 4429 and their like carry theirs."""
 
 _READABLE_CHARACTERS = 10_000
@@ -218,9 +218,9 @@ def stream_error(complaint: Complaint, asked: str, key: str, retry_after: float 
 def close_error(code: int, reason: str, *, asked: str, key: str) -> ServiceError | None:
     """The error that a WebSocket's close code is (RFC 6455, 7.4, and services' own); None for an ordinary end.
 
-    1000, 1001 and no code at all are ordinary.
+    1000 and no code at all are ordinary; 1001 is a server that goes down.
     """
-    if code in (1000, 1001, 1005):
+    if code in (1000, 1005):
         return None
     status = _STATUS_OF_CLOSE.get(code) or (_http_status(code - 4000) if 4400 <= code <= 4599 else None)
     said = Complaint(message=reason or f"close code {code}", code=str(code), status=status)
