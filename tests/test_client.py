@@ -227,6 +227,7 @@ async def test_a_slow_reader_slows_the_service(client: Client, simulator: Simula
 # Retries
 
 
+@pytest.mark.slow
 async def test_retry_after_is_obeyed(client: Client) -> None:
     """The pause a service asks for is at least kept, and is in no latency figure but queue."""
     started = time.perf_counter()

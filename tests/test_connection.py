@@ -89,6 +89,7 @@ async def test_a_tools_result_continues_the_turn(client: Client) -> None:
     assert reply.text
 
 
+@pytest.mark.slow
 async def test_a_plain_stream_ends_with_its_calls(client: Client) -> None:
     """Nobody answers there: the same finish reason as over server-sent events, and the socket stays good."""
     for transport in ("sse", "ws"):

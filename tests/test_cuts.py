@@ -341,6 +341,7 @@ async def _read(stream: Stream) -> tuple[Reply, str]:
     return stream.reply, seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["sse", "ws"])
 def test_cuts_lose_nothing_double_nothing_hang_nowhere_and_leave_nothing(simulator: Simulator, over: Over) -> None:
     """What is kept is the text of what had come whole, for 500 cuts of each transport; the same ones in every run."""

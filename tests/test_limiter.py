@@ -202,6 +202,7 @@ async def read(client: Client, faults: str = "tokens=5", **parameters: Any) -> A
     return stream.reply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["sse", "ws"])
 async def test_a_clients_streams_share_the_limit_and_the_wait_is_queue(simulator: Simulator, transport: Any) -> None:
     """The bucket is nearly empty: the wait is told, is in `queue_ms`, and is in no latency; also on a kept socket."""
@@ -274,6 +275,7 @@ async def test_answers_settle_with_their_usage_and_failures_with_nothing(simulat
         waiting.cancel()
 
 
+@pytest.mark.slow
 async def test_a_429_pauses_all_streams_of_a_limited_client(simulator: Simulator) -> None:
     """Retry-After says that the client is too fast: nobody goes on before."""
     async with Client(

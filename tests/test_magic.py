@@ -297,6 +297,7 @@ def test_an_interrupt_ends_the_cell_in_one_line_and_leaves_the_kernel_alive(kern
     assert kernel.run("print('alive')").printed == "alive\n"
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_a_nested_magic(kernel: Any) -> None:
     """Under %%time the cell is synchronous; ■ ends it the same way."""
     msg_id = kernel.start("%%time\n%%stream -m gpt-4.1#stall=30,after=5\nHello")

@@ -18,6 +18,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.notebook
 def test_the_python_code_runs_in_order_in_one_notebook(tmp_path: Path) -> None:
     """Every block, as a user would run them."""
     assert blocks("python")

@@ -319,6 +319,7 @@ async def test_calls_of_one_answer_run_side_by_side(client: Client, service: Ser
     assert results(service) == ["1", "2"]
 
 
+@pytest.mark.slow
 async def test_rounds_are_limited(client: Client, service: Service) -> None:
     """The calls of the last round are not run, and say so; nothing is raised."""
     service.script(wants(PARIS))
@@ -339,6 +340,7 @@ async def test_a_call_that_broke_off_is_not_run(client: Client, service: Service
     assert len(service.bodies) == 1
 
 
+@pytest.mark.slow
 async def test_a_forced_call_is_forced_once(client: Client, service: Service) -> None:
     """`tool_choice: required` in every round would never end."""
     service.script(wants(PARIS), DONE)
@@ -453,6 +455,7 @@ async def test_a_call_runs_while_the_next_is_written(socket: Client, service: Se
     assert reply.text == "It is fine."
 
 
+@pytest.mark.slow
 async def test_calls_that_come_one_by_one_are_one_round(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results wait until the model is silent, so that quick tools do not make a round of each call."""
     monkeypatch.setattr("holystream_nb.tools.run._SILENCE_S", 0.7)
@@ -469,6 +472,7 @@ async def test_calls_that_come_one_by_one_are_one_round(simulator: Simulator, mo
     assert [call.round for call in tools.calls] == [1, 1]
 
 
+@pytest.mark.slow
 async def test_a_slow_tool_is_no_silence_but_a_silent_service_is(socket: Client, service: Service) -> None:
     """Inactivity is not counted while results are owed, and begins when they have gone."""
     service.script(wants(("wait", "{}")), Says(hold=True))
@@ -539,6 +543,7 @@ async def test_the_simulator_cuts_a_socket_in_a_later_round(simulator: Simulator
     assert tools.messages[-1]["content"] == tools.reply.text != ""
 
 
+@pytest.mark.slow
 async def test_calls_that_nobody_answers_end_an_answer_with_exact_tokens(simulator: Simulator) -> None:
     """A stream on a socket ends by itself a second after the last call, as over server-sent events."""
     async with Client("simulator", base_url=simulator.url) as client:
@@ -742,6 +747,7 @@ async def test_functions_that_hang_do_not_keep_others_from_running() -> None:
         released.set()
 
 
+@pytest.mark.slow
 async def test_calls_without_end_are_cut_off(client: Client, service: Service) -> None:
     """64 run; a few more are told that they did not, and of the rest nothing is kept."""
     service.script(wants(*[PARIS] * 300), DONE)

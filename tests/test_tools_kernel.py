@@ -179,6 +179,7 @@ def test_python_gives_tools_too_in_several_lanes(kernel: Any) -> None:
     assert kernel.run("print(ran)").printed == "['Paris', 'Paris']\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["sse", "ws"])
 def test_max_cost_is_for_all_requests_together(kernel: Any, transport: str) -> None:
     """Each round may use what is left, also on a socket; a prompt that it does not pay for is not sent."""
@@ -192,6 +193,7 @@ def test_max_cost_is_for_all_requests_together(kernel: Any, transport: str) -> N
     assert "does not pay for the prompt" in ran.error
 
 
+@pytest.mark.slow
 def test_in_a_terminal_the_question_is_asked_there(tmp_path: Path) -> None:
     """y runs the call, Enter refuses it; Ctrl-C while it waits keeps the session."""
     child = pexpect.spawn(

@@ -499,6 +499,7 @@ async def test_nobody_listens() -> None:
     assert reply.timing.retries == 3
 
 
+@pytest.mark.slow
 async def test_retry_after_of_a_handshake_is_obeyed() -> None:
     """As over HTTP: the pause is in `queue`."""
     busy = answer("429 Too Many Requests", Retry_After="1")
@@ -817,6 +818,7 @@ async def test_an_end_that_crosses_the_stop_does_not_leave_the_stop_s_own_to_the
         assert len(service.peers) == 2
 
 
+@pytest.mark.slow
 async def test_a_cancel_is_sent_once() -> None:
     """Also where the service does not answer the one that ends a turn of unanswered calls."""
     got: list[str] = []
@@ -984,6 +986,7 @@ def call(status: str | None = None, id: str = "c1", index: int = 0) -> dict[str,
     return message if status is None else {**message, "status": status}
 
 
+@pytest.mark.slow
 async def test_calls_end_the_answer_of_a_stream_that_cannot_answer_them() -> None:
     """A moment after the last one, with the reason that server-sent events give; the turn is cancelled."""
     got: list[str] = []

@@ -53,6 +53,7 @@ def click(b: Any, answer: str, call: object = 0) -> None:
     b.chat.hear({"kind": "turn", "turn": b.last().id, "message": message})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("transport", "requests"), [("sse", 2), ("ws", 1)])
 async def test_an_allowed_call_is_shown_kept_and_told_over_either_transport(
     bench: Make, transport: str, requests: int

@@ -13,6 +13,8 @@ from pages import KernelPage, opened
 
 from holystream_nb import Simulator
 
+pytestmark = pytest.mark.slow
+
 NEW = "import holystream_nb as hs, time, threading\npanel = hs.ChatPanel({model!r})\npanel"
 
 SUBSHELLS = pytest.mark.skipif(ipykernel.version_info < (7,), reason="this ipykernel has no subshells")

@@ -414,6 +414,7 @@ async def test_a_page_that_was_reloaded_is_stale_until_the_panel_is_displayed_th
     assert b.page.state["stale"] == []
 
 
+@pytest.mark.slow
 async def test_a_page_that_was_never_heard_of_gets_the_whole_now_and_then(bench: Make, monkeypatch: Any) -> None:
     """On a kernel that hears nothing while its cell runs, a view that is built late shows the answer all the same."""
     monkeypatch.setattr(policy, "UNASKED_S", 0.0)

@@ -689,6 +689,7 @@ HEAVY: Final = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HEAVY)
 def test_the_nastiest_repetition_is_quick(piece: str) -> None:
     """200 kB of one piece, or of a nested one, take well under two seconds (of processor time)."""
@@ -698,6 +699,7 @@ def test_the_nastiest_repetition_is_quick(piece: str) -> None:
     assert len(written) < 12 * SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opening", ["$$", r"\[", r"\begin{align}", "```", "<!--", "[a]: b '", "> $$", "- $$"])
 def test_an_end_after_many_starts_is_found_quickly(opening: str) -> None:
     """Many openings and one end for them take well under two seconds, too."""

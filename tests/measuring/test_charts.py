@@ -182,6 +182,7 @@ def test_a_run_without_any_trial_has_charts(chart: Callable[[Result], Axes], thr
     assert canvas.png(chart(result).get_figure(root=True))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_axes_have_the_words_and_units_of_the_terms(three: Make) -> None:
     """Those of docs and tables."""
     result = three()
@@ -636,6 +637,7 @@ def test_the_sheet_has_the_best_four(three: Make, trial: Callable[..., Trial], r
     assert titles == ["TTFT distribution", "TTFT over the run", "Decode tok/s distribution", "Token timeline"]
 
 
+@pytest.mark.slow
 def test_the_sheet_says_how_the_run_was(three: Make) -> None:
     """Once, above all four, and the simulator on each."""
     axes = charts.sheet(three())

@@ -426,6 +426,7 @@ async def burst(rollout: Rollout, count: int, **options: Any) -> list[RolloutStr
     return streams
 
 
+@pytest.mark.slow
 async def test_a_service_that_gets_slow_is_left(clients: tuple[Client, Client]) -> None:
     """Its first token takes 0.4 s: an alert, then the roll back, and the last requests go to the old side."""
     old, new = clients

@@ -358,6 +358,7 @@ def test_leaving_with_the_request_is_seen(open_socket: Any, simulator: Simulator
     assert simulator.requests()[0]["outcome"] != "running"
 
 
+@pytest.mark.slow
 def test_slow_reader_holds_the_turn_back(open_socket: Any, simulator: Simulator) -> None:
     """Messages that the socket does not take are not made: a reader that sleeps stops the turn, one that reads not."""
     with open_socket("tokens=10000000,rate=max,numbered") as socket:
@@ -418,6 +419,7 @@ def test_unknown_types_are_ignored(open_socket: Any) -> None:
         assert socket.turn().text == COUNTED
 
 
+@pytest.mark.slow
 def test_an_unread_close_frame_does_not_hold_the_simulator(open_socket: Any, simulator: Simulator) -> None:
     """A client that never answers a close frame is left after a moment."""
     with open_socket("end=1") as socket:

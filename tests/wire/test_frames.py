@@ -410,6 +410,7 @@ _FIELDS = (
 _KINDS = ("start", "token", "reasoning", "tool_call", "function_call", "usage", "done", "error")
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.fixed_dictionaries({"type": st.sampled_from(_KINDS)}, optional=dict.fromkeys(_FIELDS, _JSON)), max_size=4
