@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -120,10 +121,11 @@ class Scripted:
     asked: list[Asked] = field(default_factory=list)
     peers: list[Peer] = field(default_factory=list)
     open: int = 0
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.scheme}://127.0.0.1:{self.port}/v1"
 
     async def emptied(self) -> bool:
         """Whether every connection is closed, after a moment."""
@@ -140,6 +142,7 @@ async def serving(
     *,
     shake: Callable[[Asked, int], bytes | None] = lambda asked, count: None,
     post: tuple[bytes, ...] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Scripted]:
     """A running service: `script` plays on each socket, `shake` may answer a handshake otherwise.
 
@@ -186,7 +189,8 @@ async def serving(
             service.open -= 1
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    service.scheme = "https" if tls else "http"
     service.port = server.sockets[0].getsockname()[1]
     try:
         yield service
