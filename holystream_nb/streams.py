@@ -30,8 +30,10 @@ from .pricing import cost, price_card
 from .reply import Fold, Progress, Reply
 from .timing import Timing
 
+ANSWER_TOKENS: Final = 500
+"""Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
+
 _LONGEST_WAIT_S: Final = 60.0
-_ANSWER_TOKENS: Final = 500  # reserved at the limiter where max_tokens says nothing: the answers of document 001
 _AFTER_FINISH_S: Final = 5.0
 _RETRIED: Final = (RateLimited, ServiceUnavailable, ConnectionFailed, StreamInterrupted)
 
@@ -339,7 +341,7 @@ class Stream:
         self._settle(0)
         body = self._request.body
         limit = body.get(self._service.provider.max_tokens_field)
-        answer = limit if isinstance(limit, int) else _ANSWER_TOKENS
+        answer = limit if isinstance(limit, int) else ANSWER_TOKENS
         self._reservation = self._limiter.reserve(estimate_tokens(body["messages"]) + answer)
         await self._reservation.granted()
         self._out = time.perf_counter_ns()

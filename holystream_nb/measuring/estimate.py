@@ -11,12 +11,9 @@ from ..errors import SetupError
 from ..events import Usage
 from ..pricing import LOCAL, PriceCard, cost, price_card
 from ..providers import at, select
-from ..streams import estimate_tokens
+from ..streams import ANSWER_TOKENS, estimate_tokens
 from .plan import Plan
 from .words import counted
-
-OUTPUT_TOKENS: Final = 500
-"""Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
 
 _WORDS: Final = ("max_tokens", "max_completion_tokens")
 
@@ -57,7 +54,7 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
     tokens = next((int(plan.parameters[word]) for word in _WORDS if plan.parameters.get(word)), 0)
     cards = [_card(plan, model) for model in plan.models]
     prompts = [estimate_tokens(plan.messages(index, 0)) for index in range(len(plan.prompts))]
-    output = tokens or OUTPUT_TOKENS
+    output = tokens or ANSWER_TOKENS
     rows = [[_price(card, prompt, output) for prompt in prompts] for card in cards]
     requests = plan.requests if missing is None else missing
     warmups = len(plan.arms) * plan.warmup * workers if requests else 0
