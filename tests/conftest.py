@@ -24,6 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for failed in terminalreporter.getreports("rerun"):  # what passed at its second try says why it had to
+        terminalreporter.section(f"the first try of {failed.nodeid}", sep="-")
+        terminalreporter.write_line(failed.longreprtext)
     if CHROMIUM is None:
         terminalreporter.write_line(NO_CHROMIUM, red=True, bold=True)
 

@@ -67,7 +67,7 @@ async def test_the_keyboard_answers_too(open_notebook: Open, application: str) -
 async def test_a_panel_asks_on_its_card(open_notebook: Open) -> None:
     """As a cell does, while another cell computes; the saved copy under the panel has the call and its result."""
     panel = "panel = hs.ChatPanel('gpt-4.1#rate=100', tools=[get_weather])\npanel"
-    notebook = await open_notebook(panel, "time.sleep(4); print(ran)", load=TOOLS)
+    notebook = await open_notebook(panel, "time.sleep(60)", "print(ran)", load=TOOLS)
     cell = notebook.cell(1)
     await cell.run()
     composer = cell.output.get_by_role("textbox", name="your question")
@@ -79,8 +79,11 @@ async def test_a_panel_asks_on_its_card(open_notebook: Open) -> None:
     await expect(card.locator("pre").first).to_have_text('{"city":"Paris"}')
     await card.get_by_role("button", name="Allow", exact=True).click(delay=400)
     await expect(card).to_have_attribute("data-state", "done")
+    assert "[*]" in await notebook.cell(2).root.locator(".jp-InputPrompt").inner_text()
+    await notebook.interrupt()
     await notebook.cell(2).ended()
-    assert (await notebook.cell(2).printed()).strip() == "['Paris']"
+    await notebook.cell(3).run()
+    assert (await notebook.cell(3).printed()).strip() == "['Paris']"
     copy = cell.output.locator("details", has_text="Saved copy · 1 question")
     await copy.locator("summary").first.click()
     await expect(copy).to_contain_text("<img src=x onerror=alert(1)> **sunny** in Paris")

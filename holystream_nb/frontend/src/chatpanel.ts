@@ -202,7 +202,7 @@ export class Panel {
       if (isOld && !view.isFolded && !view.isWanted && !view.element.contains(focused)) view.fold();
       view.place(index, turns.length);
     });
-    say(this.#earlier, hidden ? `${hidden} earlier question${hidden === 1 ? "" : "s"}` : "");
+    say(this.#earlier, hidden ? `${hidden} earlier question${hidden === 1 ? "" : "s"} · show` : "");
     if (!hidden) this.#earlier.remove();
     else if (!this.#earlier.isConnected) this.#list.before(this.#earlier);
     this.#unfold();

@@ -726,7 +726,7 @@ test("The earliest questions get their lines a hundred at a time, until the last
     const earlier = view.find(".hs-earlier");
     earlier.focus();
     for (const left of [176, 76]) {
-      assert.equal(earlier.textContent, `${left} earlier questions`);
+      assert.equal(earlier.textContent, `${left} earlier questions · show`);
       earlier.click();
     }
     assert.equal(view.all(".hs-earlier").length, 0);
