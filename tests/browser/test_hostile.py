@@ -295,6 +295,7 @@ async def _in_the_session(page: Page, server: Server, echo: Echo, journey: Journ
         echo.hold()
         await cell.start()
         await _until(page, _IS_LIVE, cell, group)
+        await _all_there(_outputs(cell))
         await live.look(_outputs(cell))
         live.acts += witness.testify()
         echo.release()
@@ -369,6 +370,15 @@ async def _converted(file: Path, to: str) -> str:
 async def _until(page: Page, condition: str, cell: Cell, group: range) -> None:
     given = [await cell.root.element_handle(), len(group)]
     await page.wait_for_function(condition, arg=given, polling=50, timeout=_PATIENCE_MS)
+
+
+async def _all_there(outputs: Locator) -> None:
+    """Waits for the last piece of every answer. One that never comes is told by the test that looks for it."""
+    for _ in range(100):
+        looks = await outputs.evaluate_all(_LOOK)
+        if not any(_lost(CASES[int(look["number"] or 0)][1], look["text"]) for look in looks):
+            break
+        await asyncio.sleep(0.1)
 
 
 def _outputs(cell: Cell) -> Locator:

@@ -32,7 +32,7 @@ async def test_an_empty_panel_offers_three_examples(open_notebook: Open, lab: Pa
     await expect(examples).to_have_count(3)
     await expect(panel.question).to_have_attribute("placeholder", "Ask gpt-4.1#tokens=20")
     await expect(panel.root.locator(".hs-head .hs-badge")).to_have_text(re.compile("simulator"))
-    words = await examples.nth(1).inner_text()
+    words = await examples.nth(1).text_content() or "nothing"
     await examples.nth(1).click()
     await expect(panel.question).to_have_value(words)
     await expect(panel.question).to_be_focused()
