@@ -4,6 +4,7 @@ Every token carries its number. The simulator's record says when it was sent, a 
 one, was in the page; all clocks are the machine's monotonic one, and the page's is aligned by looking at it between two
 looks at ours. Each answer has a page and a kernel of its own, warmed by a short one. Tasks are the page's over 50 ms
 (https://www.w3.org/TR/longtasks-1/): what else the machine does lengthens them too, which the CPU times tell apart.
+For all of them the server's part (`serverextension`) is on.
 A token that was dropped came with the next number drawn; a lag of inf: none came (the Jupyter server drops what is over
 1,000 messages a second).
 

@@ -1,7 +1,8 @@
 """Panels: paint lag of ten chat panels that stream at once, 60 tokens/s each, against that of one panel.
 
 From a token's send to its number in the panel, as in `paint_lag`, for every token of every panel. All panels stand in
-one cell. Each run has a page and a kernel of its own, and one short answer before it.
+one cell. Each run has a page and a kernel of its own, and one short answer before it. The server's part
+(`serverextension`) is on.
 
 HOLYSTREAM_BENCH_SHORT=1: a tenth of the tokens, one round.
 """
