@@ -87,8 +87,12 @@ async def test_it_fits_wide_and_narrow(open_notebook: Open, echo: Echo, lab: Pag
     places: dict[int, list[float]] = {}
     await lab.evaluate("jupyterapp.shell.collapseLeft()")
     try:
+        shown = await panel.root.element_handle()
         for width in (1280, 700, 420):
+            before = await panel.root.evaluate("(root) => root.offsetWidth")
             await lab.set_viewport_size({"width": width, "height": 900})
+            if width < 1280:  # JupyterLab lays itself out a moment later
+                await lab.wait_for_function("([root, before]) => root.offsetWidth < before", arg=[shown, before])
             places[width] = [await panel.lane(0, lane).evaluate("(lane) => lane.offsetTop") for lane in range(2)]
             beyond = await panel.root.evaluate(_BEYOND)
             assert beyond == [], f"{width}: {beyond}"
