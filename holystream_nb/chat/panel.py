@@ -368,7 +368,10 @@ class ChatPanel(traitlets.HasTraits):
                 context.run(self._call_back, callback, reply)
 
     def notify_change(self, change: Any) -> None:
-        """Tells the observers of a trait; one that fails keeps neither the others' nor the replies from being told."""
+        """Tells the observers of a trait. One that fails is shown; other traits and replies are told all the same.
+
+        Later observers of the same trait are not: traitlets calls them one after the other and ends at the first error.
+        """
         try:
             super().notify_change(change)
         except Exception:

@@ -1,7 +1,7 @@
 /** Where it stands on the element that has the focus, the notebook looks for no shortcut (Lumino's mark). */
 export const NO_SHORTCUTS = "data-lm-suppress-shortcuts";
 
-/** A button that has its keys to itself: JupyterLab would take Enter and Space, Notebook 7 every letter (`d d`). */
+/** A button that has its keys to itself: the notebook would take them, and two d's delete the cell. */
 export function button(className: string, label = ""): HTMLButtonElement {
   const element = document.createElement("button");
   element.type = "button";
