@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ChatPanel": "chat.panel",
-    "Client": "client",
+    "Client": "client.client",
     "Guard": "migration.guard",
     "HolystreamError": "errors",
     "Reply": "reply",
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .chat.panel import ChatPanel
-    from .client import Client
+    from .client.client import Client
     from .errors import HolystreamError
     from .measuring.bench import bench
     from .measuring.calibration import calibrate

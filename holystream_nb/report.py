@@ -33,7 +33,7 @@ def report(words: Sequence[str], session: Session, model: str | None) -> None:
 
 
 def _standing(session: Session, model: str | None) -> list[list[str]]:
-    from .providers import select
+    from .providers.select import select
 
     provider, chosen = select(model or "", session.default_provider())
     totals = session.totals
@@ -54,7 +54,7 @@ def _standing(session: Session, model: str | None) -> list[list[str]]:
 
 def _models(session: Session) -> list[list[str]]:
     from .pricing import price_card
-    from .providers import provider
+    from .providers.table import provider
 
     seller = provider(session.default_provider())
     rows = [["model", "first token", "gap", "USD per 1M tokens in", "out", "source"]]

@@ -19,12 +19,12 @@ from .errors import SetupError, SeveralFailed
 from .reply import Reply, TransportChoice
 
 if TYPE_CHECKING:
-    from .client import Client, Message
+    from .client.client import Client, Message
+    from .client.stream import Stream
     from .live.lane import Lane
     from .live.questions import Questions
     from .simulator import Simulator
     from .simulator.profiles import Profile
-    from .streams import Stream
     from .tools.executor import Consent
     from .tools.run import ToolRun
 
@@ -246,7 +246,7 @@ class Session:
 
         Starts the simulator if it is asked for. Raises SetupError where a setting cannot work.
         """
-        from .providers import select
+        from .providers.select import select
 
         provider, model = select(text or "", "holysheep" if base_url else self.default_provider())
         if provider.name == "simulator" and base_url is None:
@@ -254,7 +254,7 @@ class Session:
         return self._client(provider.name, base_url), model
 
     def _client(self, provider: str, base_url: str | None) -> Client:
-        from .client import Client
+        from .client.client import Client
 
         clients = self._clients.setdefault(asyncio.get_running_loop(), {})
         key = (provider, base_url)
@@ -342,8 +342,8 @@ def _limit(client: Client, model: str, messages: Sequence[Message], parameters: 
     """
     if ask.max_cost is None:
         return None
+    from .client.stream import estimate_tokens
     from .pricing import price_card
-    from .streams import estimate_tokens
 
     card = price_card(client.provider, model.partition("#")[0])
     if card.input is None or card.output is None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from holystream_nb import Client, Simulator
-from holystream_nb.client import Stream
+from holystream_nb.client.stream import Stream
 from holystream_nb.errors import (
     ConnectionFailed,
     DeadlineExceeded,

@@ -11,7 +11,7 @@ import pytest
 from scripted_socket import answer, serving
 
 from holystream_nb import Client, Simulator
-from holystream_nb.connection import Connection
+from holystream_nb.client.connection import Connection
 from holystream_nb.errors import KeyRefused, SetupError, UnknownModel
 from holystream_nb.events import Text, ToolCallEnd
 from holystream_nb.live.lane import Lane

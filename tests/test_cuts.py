@@ -25,9 +25,9 @@ from wsproto.events import TextMessage
 from wsproto.utilities import generate_accept_token
 
 from holystream_nb import Client, Simulator
+from holystream_nb.client.stream import Stream
 from holystream_nb.errors import HolystreamError, Stalled, StreamInterrupted
 from holystream_nb.reply import Reply
-from holystream_nb.streams import Stream
 
 Over = Literal["sse", "ws"]
 

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from holystream_nb.errors import MissingKey, SetupError
-from holystream_nb.providers import Key, credentials, key_for, provider
+from holystream_nb.providers.keys import Key, credentials, key_for
+from holystream_nb.providers.table import provider
 
 SECRET = "hs_live_9fK2mQ7wZ4xT1bN8vR5c"
 NO_FILE = {"HOLYSTREAM_PROVIDERS": os.devnull}

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from virtual import run_virtually
 
 from holystream_nb import Client, Simulator
+from holystream_nb.client.limiter import Limiter
 from holystream_nb.errors import ServiceUnavailable, SetupError
-from holystream_nb.limiter import Limiter
-from holystream_nb.providers import provider
+from holystream_nb.providers.table import provider
 
 
 def now() -> float:

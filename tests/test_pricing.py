@@ -11,7 +11,9 @@ import pytest
 
 from holystream_nb.events import Usage
 from holystream_nb.pricing import LOCAL, SIMULATED, UNKNOWN, PriceCard, cost, price_card
-from holystream_nb.providers import Price, Provider, at, provider
+from holystream_nb.providers.select import at
+from holystream_nb.providers.table import provider
+from holystream_nb.providers.values import Price, Provider
 
 NO_FILE = {"HOLYSTREAM_PROVIDERS": os.devnull}
 HOLYSHEEP = provider("holysheep", NO_FILE)

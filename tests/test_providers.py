@@ -10,18 +10,10 @@ from pathlib import Path
 import pytest
 
 from holystream_nb.errors import SetupError, UnknownProvider
-from holystream_nb.providers import (
-    Price,
-    at,
-    endpoint,
-    is_loopback,
-    offered_socket,
-    provider,
-    providers,
-    same_host,
-    select,
-    socket_address,
-)
+from holystream_nb.providers.address import endpoint, is_loopback
+from holystream_nb.providers.select import at, offered_socket, same_host, select, socket_address
+from holystream_nb.providers.table import provider, providers
+from holystream_nb.providers.values import Price
 
 HOSTED = {
     "holysheep",
@@ -214,7 +206,7 @@ class TestOwnFile:
 
     def test_it_is_found_in_the_configuration_folder(self, tmp_path):
         """Without HOLYSTREAM_PROVIDERS the file in platformdirs' folder counts, and none is needed."""
-        code = "from holystream_nb.providers import provider; print(provider('groq').default_model)"
+        code = "from holystream_nb.providers.table import provider; print(provider('groq').default_model)"
         home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
 
         def default_model() -> str:
@@ -401,7 +393,7 @@ def test_importing_the_rooms_is_light():
     """Reading files and price lists is left to the functions that need it."""
     heavy = ("platformdirs", "tomllib", "genai_prices", "difflib", "pydantic", "httpx2")
     code = (
-        "import sys, holystream_nb.providers, holystream_nb.pricing;"
+        "import sys, holystream_nb.providers.table, holystream_nb.pricing;"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     root = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ from pathlib import Path
 import kernels
 import pytest
 
-from holystream_nb.providers import providers
+from holystream_nb.providers.table import providers
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 

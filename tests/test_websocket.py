@@ -15,6 +15,7 @@ import pytest
 from scripted_socket import Peer, Script, Scripted, answer, done, serving, token
 
 from holystream_nb import Client
+from holystream_nb.client.stream import Stream
 from holystream_nb.errors import (
     BadRequest,
     ConnectionFailed,
@@ -32,7 +33,6 @@ from holystream_nb.errors import (
 )
 from holystream_nb.events import Text, ToolCallEnd
 from holystream_nb.reply import Reply
-from holystream_nb.streams import Stream
 from holystream_nb.wire.transport import Transport
 from holystream_nb.wire.websocket import Sockets
 

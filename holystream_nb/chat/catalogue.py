@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 
 from ..pricing import UNKNOWN, price_card, priced_models
-from ..providers import Provider, providers
+from ..providers.table import providers
+from ..providers.values import Provider
 from ..session import Session
 
 

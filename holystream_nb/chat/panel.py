@@ -16,7 +16,7 @@ from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in
 from ..events import Usage
 from ..live.show import current_shell, is_watched
 from ..pricing import Cost
-from ..providers import select
+from ..providers.select import select
 from ..reply import Reply, TransportChoice
 from ..session import session
 from ..tools.exchange import Message

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from ..errors import HolystreamError, SetupError
 from ..live.lane import Lane
 from ..live.questions import Questions
-from ..providers import at, select
+from ..providers.select import at, select
 from ..reply import Reply
 from ..session import Session
 from ..wire.values import well_formed

@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from ..client import Message
+from ..client.client import Message
+from ..client.stream import Stream
 from ..events import Event, Usage
 from ..live.questions import Questions
 from ..pricing import UNKNOWN, Cost
 from ..reply import Progress, Reply
 from ..session import Session
-from ..streams import Stream
 from ..timing import Timing
 from ..tools.call import Call
 from ..tools.run import ToolRun, run_tools

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from ..providers import at, credentials, select
+from ..providers.keys import credentials
+from ..providers.select import at, select
 from ..session import SIMULATOR_KEY, simulator_speed
 from ..session import session as kernel
 from .worker import Address

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from .. import errors
-from ..client import Client
+from ..client.client import Client
 from ..errors import HolystreamError, SetupError
 from ..sync import run as run_here
 from .plan import Share, Slot

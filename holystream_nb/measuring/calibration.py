@@ -10,7 +10,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from ..errors import HolystreamError, SetupError
-from ..providers import is_loopback
+from ..providers.address import is_loopback
 from .plan import Plan
 from .record import Calibration, Trial
 from .results import Result

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from ..client.stream import ANSWER_TOKENS, estimate_tokens
 from ..errors import SetupError
 from ..events import Usage
 from ..pricing import LOCAL, PriceCard, cost, price_card
-from ..providers import at, select
-from ..streams import ANSWER_TOKENS, estimate_tokens
+from ..providers.select import at, select
 from .plan import Plan
 from .words import counted
 

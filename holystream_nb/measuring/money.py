@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import SetupError
 from ..pricing import LOCAL, PriceCard, price_card
-from ..providers import select
+from ..providers.select import select
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import SetupError
 from ..pricing import price_card
-from ..providers import select
+from ..providers.select import select
 from .results import Result
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from ..client import Client
+from ..client.client import Client
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
 from ..events import Finish, OtherChoice, ToolCallEnd, Usage
-from ..providers import select
+from ..providers.select import select
 from ..reply import Reply, TransportChoice
 from .budget import Budget
 from .journal import Log

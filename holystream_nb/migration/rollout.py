@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ..client import Client, Message
+from ..client.client import Client, Message
+from ..client.stream import Stream
 from ..errors import SetupError
 from ..events import Event
 from ..reply import Progress, Reply
-from ..streams import Stream
 from .guard import Figures, Finding, Guard, Watch, Window, outcome
 from .view import Screen, bundle
 

@@ -25,7 +25,7 @@ import httpcore2
 import httpx2
 
 from ..errors import ConnectionFailed, SetupError, Stalled, StreamInterrupted
-from ..providers import is_loopback
+from ..providers.address import is_loopback
 
 POOLS: Final[Mapping[str, tuple[int, int]]] = {"low": (10, 30), "medium": (50, 60), "high": (200, 120)}
 """Connections and kept-alive connections of a pool, by the names of HolySheep's document 002."""

@@ -13,8 +13,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from .answers import Answer, Request, Service, ask
-from .errors import (
+from ..errors import (
     ConnectionFailed,
     DeadlineExceeded,
     HolystreamError,
@@ -24,11 +23,13 @@ from .errors import (
     Stalled,
     StreamInterrupted,
 )
-from .events import Event, Finish, Usage
+from ..events import Event, Finish, Usage
+from ..pricing import cost, price_card
+from ..reply import Fold, Progress, Reply
+from ..timing import Timing
+from .attempt import ask
 from .limiter import Limiter, Reservation
-from .pricing import cost, price_card
-from .reply import Fold, Progress, Reply
-from .timing import Timing
+from .request import Answer, Request, Service
 
 ANSWER_TOKENS: Final = 500
 """Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""

@@ -8,16 +8,19 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from .answers import Request, Service
+from ..errors import SetupError
+from ..providers.address import endpoint
+from ..providers.keys import Key, credentials
+from ..providers.select import at
+from ..providers.table import provider as named_provider
+from ..providers.values import Provider
+from ..reply import TransportChoice, transport_choice
+from ..wire.transport import Transport
+from ..wire.websocket import Sockets
 from .connection import Connection
-from .errors import SetupError
 from .limiter import Limiter
-from .providers import Key, Provider, at, credentials, endpoint
-from .providers import provider as named_provider
-from .reply import TransportChoice, transport_choice
-from .streams import Stream
-from .wire.transport import Transport
-from .wire.websocket import Sockets
+from .request import Request, Service
+from .stream import Stream
 
 Message = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from .errors import SetupError
+from ..errors import SetupError
 
 _MINUTE_S: Final = 60.0
 _NOTHING_S: Final = 1e-9

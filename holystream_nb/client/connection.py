@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import SetupError
-from .events import Event
-from .reply import Progress, Reply
-from .streams import Stream
+from ..errors import SetupError
+from ..events import Event
+from ..reply import Progress, Reply
+from .stream import Stream
 
 
 class Connection:

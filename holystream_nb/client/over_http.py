@@ -1,0 +1,172 @@
+"""An attempt over HTTP: the request is posted, and its answer comes back as server-sent events."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, Final
+
+from ..errors import NotAStream, SetupError, StreamInterrupted
+from ..events import Event
+from ..wire.complaints import redirect_error, refuses_include_usage
+from ..wire.dialects import ChunkDecoder, stray_error
+from ..wire.sse import Decoder
+from ..wire.transport import Response
+from ..wire.values import encoded
+from .request import Answer, Request, Service, check_size, error_body, refusal
+
+_OF_SSE: Final = {
+    "Accept": "text/event-stream",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+}
+_NOT_UNDERSTOOD: Final = frozenset({400, 405, 415, 422, 426, 501})
+"""What services answer to a field or a header they do not know."""
+
+
+class SSEAnswer:
+    """The body of an HTTP answer."""
+
+    transport: Final = "sse"
+    is_stale: Final = False
+
+    def __init__(self, service: Service, request: Request, response: Response) -> None:
+        self.permit, self.sent, self.headers_at = response.permit, response.sent, response.headers_at
+        self._service, self._request, self._response = service, request, response
+        self._decoder = ChunkDecoder(asked=request.model, key=service.secret)
+
+    @property
+    def size(self) -> int:
+        return self._response.bytes
+
+    @property
+    def request_id(self) -> str | None:
+        return self._response.headers.get("x-request-id") or self._decoder.id
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self._decoder.finish_reason
+
+    @property
+    def is_whole(self) -> bool:
+        return self._decoder.done or self._decoder.finish_reason is not None
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        decoder = self._decoder
+        async with contextlib.aclosing(self._response.reads()) as reads:
+            stamp, chunk, opening = await self._head(reads)
+            if opening in (b"{", b"["):
+                stamp, chunk = await self._whole(reads, stamp, chunk)
+                yield decoder.whole(chunk, stamp)
+                if decoder.error is not None:
+                    raise decoder.error
+                return
+            lines = Decoder()
+            while True:
+                check_size(self._service, self.size)
+                events: list[Event] = []
+                for event in lines.feed(chunk):
+                    events += decoder.feed(event, stamp)
+                    if decoder.done or decoder.error is not None:
+                        break
+                if events:
+                    yield events
+                if decoder.error is not None:
+                    raise decoder.error
+                if decoder.done:
+                    return
+                try:
+                    stamp, chunk = await anext(reads)
+                except StopAsyncIteration:
+                    break
+                except StreamInterrupted:
+                    if decoder.finish_reason is None:
+                        raise
+                    return  # it broke behind the end that the service had named
+        for event in lines.close():
+            yield decoder.feed(event, stamp, cut=True)
+        asked, key = self._request.model, self._service.secret
+        error = decoder.error or stray_error(lines.ignored, empty=decoder.empty, asked=asked, key=key)
+        if error is not None:
+            raise error
+
+    async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
+        raise SetupError(
+            f"{type} needs a socket, and this answer comes over server-sent events: "
+            'connect(transport="ws") opens one where the service has it.'
+        )
+
+    def decline_calls(self) -> None:
+        """Over server-sent events tool calls end the answer anyway."""
+
+    async def finish(self) -> None:
+        await self._response.finish()
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+    async def _head(self, reads: AsyncIterator[tuple[int, bytes]]) -> tuple[int, bytes, bytes]:
+        """The body as far as its first character: the stamp, the bytes, and that character (none in an empty body)."""
+        stamp, head, opening = 0, b"", b""
+        while not opening:
+            try:
+                stamp, chunk = await anext(reads)
+            except StopAsyncIteration:
+                break
+            head += chunk
+            opening = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if opening == b"<":
+            raise NotAStream(
+                f"{self._service.base_url} answered with a web page, not with a chat completion: check the address."
+            )
+        return stamp, head, opening
+
+    async def _whole(self, reads: AsyncIterator[tuple[int, bytes]], stamp: int, head: bytes) -> tuple[int, bytes]:
+        """The last stamp and the whole body of an answer that was not streamed although that was asked for."""
+        parts = [head]
+        async for stamp, chunk in reads:  # noqa: B007  # the last read's stamp is the answer's
+            parts.append(chunk)
+            check_size(self._service, self.size)
+        return stamp, b"".join(parts)
+
+
+async def over_sse(service: Service, request: Request) -> Answer:
+    return SSEAnswer(service, request, await posted(service, request, offer=False))
+
+
+async def posted(service: Service, request: Request, *, offer: bool) -> Response:
+    """The head of an answer that is a success; `offer` asks for the offer of a socket instead of the answer (B)."""
+    offer = offer and service.asks_for_socket
+    is_refused = False
+    await service.sockets.make_room()
+    while True:
+        headers, body = {**_OF_SSE, **service.headers}, dict(request.body)
+        usage = service.asks_for_usage and "stream_options" not in body
+        if usage:
+            body["stream_options"] = {"include_usage": True}
+        if offer:
+            headers["Upgrade"] = "websocket"
+            body["agent_mode"] = True
+        elif request.session and service.provider.websocket_emulation:
+            headers |= {"X-Session-ID": request.session, "X-Streaming-Mode": "websocket-emulation"}
+            body["stream_mode"] = "websocket-compatible"
+        response = await service.connections.post(
+            f"{service.base_url}/chat/completions",
+            headers=headers,
+            body=encoded(body),
+            connect_timeout=service.connect_timeout,
+            inactivity=service.inactivity,
+        )
+        if 200 <= response.status < 300:
+            service.asks_for_socket = service.asks_for_socket and not is_refused
+            return response
+        if "location" in response.headers:
+            await response.aclose()
+            raise redirect_error(response.status, response.headers["location"], service.base_url, service.secret)
+        said = await error_body(response)
+        if usage and refuses_include_usage(response.status, said):
+            service.asks_for_usage = False
+        elif offer and response.status in _NOT_UNDERSTOOD:
+            offer, is_refused = False, True
+        else:
+            raise refusal(service, request, response, said)

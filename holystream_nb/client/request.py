@@ -1,0 +1,128 @@
+"""A service as a client reaches it, what is asked of it, and what both ways of asking have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from .. import __version__
+from ..errors import ServiceError, TooLarge
+from ..events import Event
+from ..providers.keys import Key
+from ..providers.values import Provider
+from ..reply import TransportChoice
+from ..wire.complaints import service_error
+from ..wire.transport import Response, Transport
+from ..wire.websocket import Sockets
+
+_ERROR_BODY_BYTES: Final = 64 * 1024
+
+
+@dataclass(slots=True)
+class Service:
+    """One service as a client reaches it: address, key, connections, limits (s, B), and what it was found to refuse."""
+
+    provider: Provider
+    base_url: str
+    key: Key | None
+    further_headers: Mapping[str, str] = field(repr=False)
+    connections: Transport
+    sockets: Sockets
+    connect_timeout: float
+    inactivity: float
+    max_bytes: int
+    asks_for_usage: bool
+    asks_for_socket: bool = True
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a request, with the key."""
+        headers = {"User-Agent": f"holystream_nb/{__version__}", **self.further_headers}
+        return headers if self.key is None else {**headers, "Authorization": f"Bearer {self.key.reveal()}"}
+
+    @property
+    def secret(self) -> str:
+        """The key, for whoever must keep it out of a message."""
+        return self.key.reveal() if self.key is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked, before policy: everything a retry needs.
+
+    `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
+    socket; without, a second of silence after the last call ends the answer.
+    """
+
+    body: Mapping[str, Any]
+    model: str
+    transport: TransportChoice
+    session: str = ""
+    answers_calls: bool = False
+
+
+class Answer(Protocol):
+    """An answer whose head has arrived. `permit`, `sent` and `headers_at` are stamps (ns), `size` what has come (B).
+
+    `is_whole` says that the service ended it; `is_stale` that it died on a kept socket before it began.
+    """
+
+    permit: int | None
+    sent: int | None
+    headers_at: int | None
+
+    @property
+    def transport(self) -> Literal["sse", "ws"]: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def request_id(self) -> str | None: ...
+    @property
+    def finish_reason(self) -> str | None: ...
+    @property
+    def is_whole(self) -> bool: ...
+    @property
+    def is_stale(self) -> bool: ...
+
+    def events(self) -> AsyncGenerator[list[Event], None]:
+        """The events, read by read."""
+        ...
+
+    async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
+        """Sends an event into the running answer; SetupError where it has no way in."""
+        ...
+
+    def decline_calls(self) -> None:
+        """No result of a tool call will be sent any more."""
+        ...
+
+    async def finish(self) -> None:
+        """Closes a complete answer, so that its connection can be used again."""
+        ...
+
+    async def aclose(self) -> None:
+        """Ends the answer at once, within 100 ms for the service."""
+        ...
+
+
+async def error_body(response: Response) -> bytes:
+    try:
+        return await response.body(_ERROR_BODY_BYTES)
+    finally:
+        await response.aclose()
+
+
+def refusal(service: Service, request: Request, response: Response, said: bytes) -> ServiceError:
+    return service_error(
+        response.status, response.headers, said, model=request.model, now=time.time(), key=service.secret
+    )
+
+
+def check_size(service: Service, size: int) -> None:
+    if size > service.max_bytes:
+        raise TooLarge(
+            f"The answer is larger than {service.max_bytes:,} bytes; what had arrived is kept: "
+            "ask for less with max_tokens, or raise `max_bytes`."
+        )

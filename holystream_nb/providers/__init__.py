@@ -1,0 +1,1 @@
+"""Providers: where models live, which one a name means, and the keys."""

@@ -1,0 +1,76 @@
+"""URLs: whether they can be an address of a service, and which host they lead to. Nothing is looked up."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urljoin, urlsplit
+
+from ..errors import SetupError
+
+
+def endpoint(base_url: str | None) -> str:
+    """The address in one spelling, without a slash at the end; SetupError if it cannot be one."""
+    if base_url is None:
+        raise SetupError("The simulator has no address before it runs: start it, and pass its URL as base_url.")
+    flaw = address_flaw(base_url)
+    if flaw:
+        raise SetupError(f"The base_url {flaw}.")
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine: localhost, 127.0.0.0/8 or ::1."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def as_socket(base: str, url: str) -> str | None:
+    """The address with ws for http and wss for https; None for none, and for one that is unencrypted over a network."""
+    try:
+        parts = urlsplit(urljoin(base, url))
+        has_port = parts.port != 0
+    except ValueError:
+        return None
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    address = parts._replace(scheme=scheme).geturl()
+    flawed = re.search(r"[^!-~]|\\", address) or "@" in parts.netloc or not parts.hostname or not has_port
+    if flawed or parts.fragment or scheme not in ("ws", "wss") or (scheme == "ws" and not is_loopback(address)):
+        return None
+    return address
+
+
+def host_and_port(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or {"http": 80, "ws": 80, "https": 443, "wss": 443}.get(parts.scheme)
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def address_flaw(url: str) -> str | None:
+    """What is wrong with an address, without repeating it: it may hold a key."""
+    if re.search(r"[^!-~]|\\", url):
+        return "has a character that no address has"
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port != 0
+    except ValueError:
+        return "is not an address"
+    if parts.scheme not in ("http", "https"):
+        return "must begin with https:// (or http://)"
+    if "@" in parts.netloc:
+        return "holds a user name or a key before the @: pass the key as api_key"
+    if not parts.hostname or not port_is_valid:
+        return "names no host"
+    if "?" in url or "#" in url:
+        return "must end before any ? or #"
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        return "must end before /chat/completions"
+    return None

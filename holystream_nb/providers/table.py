@@ -1,0 +1,103 @@
+"""Where models live: addresses, keys and switches, all of it data.
+
+The table is `providers.toml` beside this module, with a user's own file of the same form over it, field by field:
+`holystream_nb/providers.toml` in the user's configuration folder, or the path in HOLYSTREAM_PROVIDERS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from ..errors import SetupError, UnknownProvider
+from .address import origin
+from .fields import entries_of
+from .values import Provider
+
+
+def providers(environ: Mapping[str, str] = os.environ) -> Mapping[str, Provider]:
+    """Every known provider by name; the user's file is read again when it has changed.
+
+    Raises SetupError, naming file, entry and field, for a file that cannot be used.
+    """
+    global _latest
+    path, state = _user_file(environ)
+    if _latest is None or _latest[0] != (path, state):
+        _latest = (path, state), _table(path if state else None)
+    return _latest[1]
+
+
+def provider(name: str, environ: Mapping[str, str] = os.environ) -> Provider:
+    """The provider of that name, in any case; UnknownProvider names the known ones."""
+    table = providers(environ)
+    wanted = name.strip().lower()
+    if wanted in table:
+        return table[wanted]
+    from difflib import get_close_matches
+
+    close = get_close_matches(wanted, table, n=1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    raise UnknownProvider(f"There is no provider {name!r}{guess}: known are {', '.join(table)}.")
+
+
+_latest: tuple[tuple[Path, tuple[int, ...] | None], Mapping[str, Provider]] | None = None
+
+
+def _user_file(environ: Mapping[str, str]) -> tuple[Path, tuple[int, ...] | None]:
+    """Path and state of the user's file; the state is None where there is no file."""
+    named = environ.get("HOLYSTREAM_PROVIDERS")
+    if named:
+        path = Path(named).expanduser()
+    else:
+        from platformdirs import user_config_path
+
+        path = user_config_path("holystream_nb", appauthor=False) / "providers.toml"
+    try:
+        found = path.stat()
+    except OSError as exc:
+        if named or not isinstance(exc, FileNotFoundError | NotADirectoryError):
+            raise SetupError(f"{path} cannot be read ({exc.strerror}): mend it, or HOLYSTREAM_PROVIDERS.") from exc
+        return path, None
+    return path, (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _table(user_path: Path | None) -> Mapping[str, Provider]:
+    ours = entries_of(Path(__file__).with_name("providers.toml"))
+    theirs = entries_of(user_path) if user_path else {}
+    defaults = {**_BLANK, **ours.pop("defaults"), **theirs.pop("defaults", {})}
+    table = {}
+    for name in ours | theirs:
+        below, above = ours.get(name, {}), theirs.get(name, {})
+        if _moves_a_key(below, above):
+            raise SetupError(
+                f"{user_path}: [{name}] moves base_url to another host; name the key_variable for that host too "
+                '("" for none), or give the entry a name of its own.'
+            )
+        if not below and not above.get("base_url"):
+            raise SetupError(f"{user_path}: [{name}] needs a base_url.")
+        if "base_url" in above and below.get("base_url") and origin(below["base_url"]) != origin(above["base_url"]):
+            below = {field: value for field, value in below.items() if not field.startswith("websocket")}
+        prices = {price.model: price for price in (*below.get("prices", ()), *above.get("prices", ()))}
+        table[name] = Provider(**{**defaults, **below, **above, "name": name, "prices": tuple(prices.values())})
+    return MappingProxyType(table)
+
+
+_BLANK: Final[Mapping[str, Any]] = {
+    "base_url": None,
+    "key_variable": None,
+    "default_model": None,
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
+    "websocket": None,
+    "source": "the user's providers.toml",
+}
+
+
+def _moves_a_key(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Whether a user's entry would send a key to another host than it was given for."""
+    if not below.get("key_variable") or "base_url" not in above or "key_variable" in above:
+        return False
+    return origin(below["base_url"]) != origin(above["base_url"])
