@@ -53,7 +53,8 @@ class ServiceError(HolystreamError):
     """The service answered with an error.
 
     `status` is the HTTP status, or None for an error inside a stream; `code` and `type` are the service's own words;
-    `retry_after` is in seconds.
+    `retry_after` is in seconds; `should_retry` is the service's own word (`x-should-retry`), or ours where asking again
+    is hopeless (a quota that is used up); None where neither is known.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class ServiceError(HolystreamError):
         code: str | None = None,
         type: str | None = None,
         retry_after: float | None = None,
+        should_retry: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.type = type
         self.retry_after = retry_after
+        self.should_retry = should_retry
 
 
 class BadRequest(ServiceError):

@@ -1,0 +1,155 @@
+"""What may be said at a door: how a service is reached, the fields of a request, and what is neither.
+
+Every door that takes keywords names the client's options itself, and gives the rest to `fields_of`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, Final
+
+from ..errors import SetupError
+from ..providers.keys import Key
+from ..wire.complaints import redact_marked
+
+Secrets = tuple[tuple[str, Key], ...]
+"""Names with values that are treated as keys: those of headers and of a query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """How a service is reached; None is the provider's own value, or the default. Times are in seconds.
+
+    base_url: another address, with its path; a query goes into `query`.
+    api_key: instead of a variable's. key_variable: the variable that has it. key_header: the header that carries it,
+        bare; by default `Authorization`, with `Bearer`.
+    headers, query: further ones, whose values are treated as keys.
+    ca, cert: files of certificates: whom to trust, and who we are (`cert` or `(cert, key)`).
+    inactivity: limit on a silence without any byte. progress_timeout: limit on the time without output.
+    """
+
+    base_url: str | None = None
+    api_key: Key | None = None
+    key_variable: str | None = None
+    key_header: str | None = None
+    headers: Secrets = field(default=(), repr=False)
+    query: Secrets = field(default=(), repr=False)
+    ca: str | None = None
+    cert: str | tuple[str, str] | None = None
+    connect_timeout: float | None = None
+    inactivity: float | None = None
+    progress_timeout: float | None = None
+    retries: int | None = None
+    backoff: float | None = None
+    pool: str | None = None
+    max_bytes: int | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal options, in this process only; no key can be had from it."""
+        digest = hashlib.blake2b(key=_SALT, digest_size=16)
+        for each in fields(self):
+            digest.update(f"{each.name}={_revealed(getattr(self, each.name))!r};".encode())
+        return digest.hexdigest()
+
+
+_SALT: Final = secrets.token_bytes(32)
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, Key):
+        return value.reveal()
+    return [_revealed(each) for each in value] if isinstance(value, tuple) else value
+
+
+OPTIONS: Final = frozenset(each.name for each in fields(ClientOptions))
+
+REQUEST_FIELDS: Final = frozenset(
+    {
+        # Chat Completions, and what services that speak it add
+        *("temperature", "top_p", "top_k", "min_p", "typical_p", "max_tokens", "max_completion_tokens", "min_tokens"),
+        *("stop", "seed", "n", "logprobs", "top_logprobs", "logit_bias", "ignore_eos", "response_format"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty", "repeat_penalty", "tools", "tool_choice"),
+        *("parallel_tool_calls", "functions", "function_call", "stream_options", "user", "metadata", "store"),
+        *("service_tier", "modalities", "audio", "prediction", "web_search_options", "cache_prompt"),
+        *("reasoning", "reasoning_effort", "include_reasoning", "thinking", "enable_thinking", "verbosity"),
+        *("chat_template_kwargs", "guided_json", "grammar", "json_schema", "safe_prompt", "provider", "transforms"),
+        *("route", "models", "plugins", "prompt_cache_key", "safety_identifier"),
+        # Messages and Responses
+        *("stop_sequences", "output_config", "instructions", "max_output_tokens", "include", "text", "truncation"),
+        *("previous_response_id", "background", "cache_control"),
+    }
+)
+"""Fields that a request may have as keywords; any other goes through `parameters={…}`."""
+
+_SET_BY_THE_CALL: Final = frozenset({"model", "messages", "prompt", "stream", "input"})
+_SECRET_NAME: Final = re.compile(
+    r"(?:.*[_-])?(?:api[_-]?key|authorization|token|secret|password|bearer)", re.IGNORECASE
+)
+
+
+def fields_of(
+    door: str,
+    keywords: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    names: Iterable[str] = (),
+    options_at: str = "Client(…)",
+) -> dict[str, Any]:
+    """The fields of a request that a door was given: `keywords` that are known ones, and `parameters` of any name.
+
+    door: as the reader wrote it, for messages: "hs.bench". names: the door's own keywords, for a likely misspelling.
+    options_at: the door that takes the client's options where this one does not.
+    Raises SetupError for an unknown name, an option of the client, and whatever is or looks like a key; no value of
+    theirs is repeated.
+    """
+    for name, value in keywords.items():
+        if name in OPTIONS:
+            raise SetupError(f"{name} is an option of the client: give it to {options_at}, not to {door}.")
+        if name in _SET_BY_THE_CALL:
+            raise SetupError(f"{name} cannot be given to {door} as a field: it is set by the call itself.")
+        if _SECRET_NAME.fullmatch(name):
+            raise SetupError(f"{name} would go into the request's body: a key is given as api_key to {options_at}.")
+        if name not in REQUEST_FIELDS:
+            likely = get_close_matches(name, {*names, *REQUEST_FIELDS, *OPTIONS}, n=1)
+            guess = f"did you mean {likely[0]}?" if likely else "it is no option of ours and no common field;"
+            raise SetupError(
+                f"{door} does not know {name}: {guess} A field of the service's own goes into parameters={{…}}."
+            )
+        _refuse_keys(door, name, value)
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise SetupError(f"The parameters of {door} are a mapping of field names to values: parameters={{'seed': 7}}.")
+    further = dict(parameters or {})
+    for name, value in further.items():
+        if not isinstance(name, str):
+            raise SetupError(f"A field's name is a text: {door} got one of type {type(name).__name__} in parameters.")
+        if name in _SET_BY_THE_CALL:
+            raise SetupError(f"{name} cannot be in the parameters of {door}: it is set by the call itself.")
+        if name in OPTIONS - {"headers", "query", "pool"} or _SECRET_NAME.fullmatch(name):
+            raise SetupError(f"{name} would go into the request's body: give it as an argument of {options_at}.")
+        _refuse_keys(door, name, value)
+    if twice := sorted(keywords.keys() & further.keys()):
+        raise SetupError(f"{twice[0]} is given to {door} twice: as a keyword and in parameters.")
+    return {**keywords, **further}
+
+
+def _refuse_keys(door: str, name: str, value: Any, depth: int = 6) -> None:
+    """Raises SetupError where a text in the value has a key's shape."""
+    if isinstance(value, str):
+        if redact_marked(value) != value:
+            raise SetupError(
+                f"{name} of {door} holds what looks like a key, and would be sent in the body: take it out."
+            )
+    elif isinstance(value, Mapping) and depth:
+        for each in value.values():
+            _refuse_keys(door, name, each, depth - 1)
+    elif isinstance(value, list | tuple) and depth:
+        for each in value:
+            _refuse_keys(door, name, each, depth - 1)
