@@ -26,7 +26,7 @@ def providers(environ: Mapping[str, str] = os.environ) -> Mapping[str, Provider]
     global _latest
     path, state = _user_file(environ)
     if _latest is None or _latest[0] != (path, state):
-        _latest = (path, state), _table(path if state else None)
+        _latest = (path, state), *_table(path if state else None)
     return _latest[1]
 
 
@@ -43,7 +43,20 @@ def provider(name: str, environ: Mapping[str, str] = os.environ) -> Provider:
     raise UnknownProvider(f"There is no provider {name!r}{guess}: known are {', '.join(table)}.")
 
 
-_latest: tuple[tuple[Path, tuple[int, ...] | None], Mapping[str, Provider]] | None = None
+UNLISTED: Final = "base_url"
+"""The `source` of a provider that no table has."""
+
+
+def unlisted(name: str, base_url: str, price_list: str, environ: Mapping[str, str] = os.environ) -> Provider:
+    """A provider that no table has: what is true of everybody (`[defaults]`), without key, model or socket."""
+    providers(environ)
+    defaults = _latest[2] if _latest is not None else _BLANK
+    own = {"name": name, "base_url": base_url, "price_list": price_list, "prices": (), "source": UNLISTED}
+    limits = {"requests_per_minute": None, "tokens_per_minute": None}
+    return Provider(**{**defaults, **own, **limits, "websocket_hosts": (), "websocket_emulation": False})
+
+
+_latest: tuple[tuple[Path, tuple[int, ...] | None], Mapping[str, Provider], Mapping[str, Any]] | None = None
 
 
 def _user_file(environ: Mapping[str, str]) -> tuple[Path, tuple[int, ...] | None]:
@@ -64,7 +77,8 @@ def _user_file(environ: Mapping[str, str]) -> tuple[Path, tuple[int, ...] | None
     return path, (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def _table(user_path: Path | None) -> Mapping[str, Provider]:
+def _table(user_path: Path | None) -> tuple[Mapping[str, Provider], Mapping[str, Any]]:
+    """The providers, and what each has unless it says otherwise."""
     ours = entries_of(Path(__file__).with_name("providers.toml"))
     theirs = entries_of(user_path) if user_path else {}
     defaults = {**_BLANK, **ours.pop("defaults"), **theirs.pop("defaults", {})}
@@ -82,7 +96,7 @@ def _table(user_path: Path | None) -> Mapping[str, Provider]:
             below = {field: value for field, value in below.items() if not field.startswith("websocket")}
         prices = {price.model: price for price in (*below.get("prices", ()), *above.get("prices", ()))}
         table[name] = Provider(**{**defaults, **below, **above, "name": name, "prices": tuple(prices.values())})
-    return MappingProxyType(table)
+    return MappingProxyType(table), defaults
 
 
 _BLANK: Final[Mapping[str, Any]] = {
@@ -92,6 +106,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "requests_per_minute": None,
     "tokens_per_minute": None,
     "websocket": None,
+    "prices": (),
     "source": "the user's providers.toml",
 }
 
