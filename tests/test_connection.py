@@ -228,9 +228,7 @@ async def test_a_refusal_is_raised_and_kept_and_the_connection_goes_on(client: C
     """The reply of a failed turn has its error; the next turn works."""
     async with client.connect(model="gpt-4.1", transport=transport) as connection:
         with pytest.raises(UnknownModel):
-            await connection.send("Hello", model="gpt-17")
-            async for _ in connection:
-                pass
+            await turn(connection, "Hello", model="gpt-17")
         assert isinstance(connection.reply.error, UnknownModel)
         assert await turn(connection, "Hello")
 
