@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 from ..errors import HolystreamError, SetupError
 from ..live.lane import Lane
 from ..live.questions import Questions
-from ..providers.select import at, select
 from ..reply import Reply
 from ..session import Session
 from ..wire.values import well_formed
@@ -379,9 +378,7 @@ class Chat:
     def _place(self, model: str) -> tuple[str, str]:
         """Provider and note; of a model that cannot be, whose answer will say why, neither."""
         try:
-            base_url = self._means.base_url
-            provider, _ = select(model, "holysheep" if base_url else self._session.default_provider())
-            name = at(provider, base_url).name
+            name = self._session.located(model, self._means.options).provider.name
             return name, self._session.note(name)
         except SetupError:
             return "", ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ..client.options import ClientOptions
 from ..errors import SetupError
 from ..reply import TransportChoice, transport_choice
 from ..tools.executor import Consent, allowed
@@ -50,12 +51,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What only the program decides, for the panel's life: the address, what carries answers, and tools.
+    """What only the program decides, for the panel's life: how services are reached, what carries answers, and tools.
 
     `allow` names the tools that may run unasked.
     """
 
-    base_url: str | None = None
+    options: ClientOptions = field(default_factory=ClientOptions)
     transport: TransportChoice = "sse"
     tools: tuple[Callable[..., Any], ...] = ()
     allow: Consent = "ask"

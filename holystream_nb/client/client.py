@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from ..errors import SetupError
 from ..providers.address import endpoint
 from ..providers.secret import Key
-from ..providers.select import at
+from ..providers.select import at, max_tokens_field
 from ..providers.table import provider as named_provider
 from ..providers.values import Provider
 from ..reply import TransportChoice, transport_choice
@@ -287,8 +287,8 @@ class Client:
         model = kinds.optional_text("model", model, "model='deepseek-v3.2'") or provider.default_model
         if not model:
             raise SetupError(f"{provider.name} has no default model: name one with model=….")
-        if "max_tokens" in fields and provider.max_tokens_field != "max_tokens":
-            fields[provider.max_tokens_field] = fields.pop("max_tokens")
+        if "max_tokens" in fields:
+            fields[max_tokens_field(provider, model)] = fields.pop("max_tokens")
         body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": True}
         carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(

@@ -39,7 +39,7 @@ def select(
         table, rest = providers(environ), text.partition(":")[2].strip()
         if word not in table:
             _check_word(word, text, table, at_default)
-        elif not (looks_like_tag(rest) and _is_ones_own(at_default)):
+        elif not (looks_like_tag(rest) and is_ones_own(at_default)):
             chosen, model = table[word], rest
     only = tuple(models) if chosen is at_default else ()
     model = model or chosen.default_model or (only[0] if len(only) == 1 else "")
@@ -55,7 +55,13 @@ def _service_word(text: str) -> str:
     return word if colon and word != "ft" and "/" not in word else ""
 
 
-def _is_ones_own(provider: Provider) -> bool:
+def may_name_provider(text: str, home: Provider | None = None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a model's text has a word before its colon that could be another provider's than `home`."""
+    word = _service_word(text)
+    return bool(word) and (home is None or word != home.name)
+
+
+def is_ones_own(provider: Provider) -> bool:
     """Whether it is a server of the user's, as Ollama, whose `mistral:7b` is not Mistral's."""
     return provider.source == UNLISTED or provider.price_list == "local"
 

@@ -56,6 +56,12 @@ def unlisted(name: str, base_url: str, price_list: str, environ: Mapping[str, st
     return Provider(**{**defaults, **own, **limits, "websocket_hosts": (), "websocket_emulation": False})
 
 
+def user_file(environ: Mapping[str, str] = os.environ) -> tuple[Path, bool]:
+    """The path of the user's own file, and whether there is one."""
+    path, state = _user_file(environ)
+    return path, state is not None
+
+
 _latest: tuple[tuple[Path, tuple[int, ...] | None], Mapping[str, Provider], Mapping[str, Any]] | None = None
 
 

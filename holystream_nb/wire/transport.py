@@ -306,9 +306,17 @@ class Transport:
         """
         return await self._send("POST", url, headers, query, body, connect_timeout, inactivity)
 
-    async def get(self, url: str, *, headers: Mapping[str, str], connect_timeout: float, inactivity: float) -> Response:
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str | Key],
+        connect_timeout: float,
+        inactivity: float,
+        query: Secrets = (),
+    ) -> Response:
         """Asks for what is there. Raises as `post` does."""
-        return await self._send("GET", url, headers, b"", connect_timeout, inactivity)
+        return await self._send("GET", url, headers, query, b"", connect_timeout, inactivity)
 
     async def upgrade(
         self,
