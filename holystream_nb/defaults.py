@@ -44,11 +44,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a request goes: the provider at its address, the model's name there, and how it is reached."""
+    """Where a request goes: the provider at its address, the model's name there, and how it is reached.
+
+    `text` is what names this model again: `model`, or `provider:model`.
+    """
 
     provider: Provider
     model: str
     options: ClientOptions
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,11 @@ class DefaultService:
         models: the names that `home(given)` serves, where they are known. Raises SetupError for what cannot be.
         """
         home = self.home(given)
-        chosen, model = select(text or self.model_at(home), home, models=models)
+        text = text or self.model_at(home)
+        chosen, model = select(text, home, models=models)
         if given.base_url is not None:
             chosen = home if chosen is home else at(chosen, given.base_url)
-        return Place(chosen, model, self._options(chosen, given))
+        return Place(chosen, model, self._options(chosen, given), text or model)
 
     def place_of_home(self, given: ClientOptions) -> Place:
         """Where `home` is asked something else than an answer."""
@@ -132,7 +137,8 @@ def default_service(settings: Sequence[Settings], environ: Mapping[str, str] = o
         limits = over(without(each.options, BOUND), limits)
     if address is None:
         return DefaultService(provider("simulator", environ), limits, model, "")
-    return DefaultService(_address_of(address, environ), over(address.options, limits), model, address.source)
+    bound = {name: getattr(address.options, name) for name in BOUND}
+    return DefaultService(_address_of(address, environ), replace(limits, **bound), model, address.source)
 
 
 def changed(before: Settings, given: Mapping[str, Any]) -> Settings:

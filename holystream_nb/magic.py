@@ -25,7 +25,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
-from traitlets import Float, Int, Unicode, observe, validate
+from traitlets import Float, Int, TraitError, Unicode, observe, validate
 
 from .ask import Ask, Format
 from .client import kinds
@@ -140,10 +140,13 @@ class StreamMagics(Magics):
         "base_url", "key_variable", "key_header", "timeout", "max_cost", "inactivity", "progress_timeout", "retries"
     )
     def _can_be(self, proposal: Any) -> Any:
-        """What is set; SetupError, without a text that may be a key, for what cannot be."""
+        """What is set; TraitError, without a text that may be a key, for what cannot be: what was set before stays."""
         name, value = proposal["trait"].name, proposal["value"]
         if value not in (None, ""):
-            _CHECKS[name](name, value)
+            try:
+                _CHECKS[name](name, value)
+            except SetupError as exc:
+                raise TraitError(str(exc)) from None
         return value
 
     @no_var_expand

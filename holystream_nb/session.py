@@ -273,7 +273,7 @@ class Session:
                         source,
                         label=text or model,
                         provider=source.provider,
-                        note=self._first_note(text, ask.options, place),
+                        note=self.first_note(text, ask.options, place),
                         format=ask.format,
                         limit="--max-cost reached" if is_limited else "",
                         questions=questions,
@@ -347,6 +347,7 @@ class Session:
         return list(PROFILES.values())
 
     def _check(self, ask: Ask) -> None:
+        kinds.messages(ask.prompt)
         if ask.chat is not None and len(ask.models) > 1:
             raise SetupError("--chat continues a conversation with one model: give one -m.")
         if len(set(ask.models)) < len(ask.models):
@@ -475,7 +476,7 @@ class Session:
         speed = simulator_speed()
         return "simulator" if speed == 1 else f"simulator ×{speed:g}" if speed else "simulator, unpaced"
 
-    def _first_note(self, text: str | None, options: ClientOptions | None, place: Place) -> str:
+    def first_note(self, text: str | None, options: ClientOptions | None, place: Place) -> str:
         """The note of a lane, which says once of each default service who chose it.
 
         Where nobody looks on, the simulator's own word is enough: a notebook that is run again stays as it was.

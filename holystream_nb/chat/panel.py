@@ -177,7 +177,7 @@ class ChatPanel(traitlets.HasTraits):
         means = Means(options, transport, functions(tools), consent(allow)).checked()
         named = None if models is None else Settings(tuple(models)).checked().models
         places = _places([model_name(model, "give models=[…]")] if named is None else list(named), options)
-        settings = Settings(named or (model or places[0].model,), system, temperature, max_tokens).checked()
+        settings = Settings(named or (model or places[0].text,), system, temperature, max_tokens).checked()
         self._begin(settings, Conversation(), Spent(), means)
 
     def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, means: Means) -> None:
@@ -353,7 +353,7 @@ class ChatPanel(traitlets.HasTraits):
         turns = panels.call(lambda: self._chat.conversation.turns)
         try:
             return turns[index]
-        except IndexError:
+        except (IndexError, TypeError):
             raise SetupError(f"There is no question {index}: {len(turns)} were asked.") from None
 
     def _standing(self) -> Conversation:
