@@ -120,7 +120,9 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes every connection, also those of running streams."""
+        """Closes every connection; running streams are stopped. Nothing can be asked afterwards."""
+        for stream in list(self._service.streams):
+            await stream.aclose()
         await self._service.sockets.aclose()
         await self._service.connections.aclose()
 

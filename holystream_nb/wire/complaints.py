@@ -265,3 +265,17 @@ def seconds(text: str) -> float | None:
 def refuses_include_usage(status: int, body: bytes) -> bool:
     """Whether a refusal complains about `stream_options.include_usage`: the request is worth sending without it."""
     return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
+
+
+def refuses_streaming(status: int, body: bytes) -> bool:
+    """Whether a refusal says that this model is not streamed: the whole answer is worth asking for."""
+    return (
+        status in (400, 403, 422)
+        and re.search(rb"(verified|support\w*|allowed)[^.]{0,40}\bstream", body, re.I) is not None
+    )
+
+
+def names_tokens_field(status: int, body: bytes) -> str | None:
+    """The field that a refusal wants the limit on the answer to go by."""
+    found = re.search(rb"[Uu]se ['\"`]?(max_completion_tokens|max_tokens)\b", body) if status in (400, 422) else None
+    return found[1].decode() if found else None
