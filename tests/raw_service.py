@@ -91,7 +91,7 @@ class Service:
         """Waits until no connection is open."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while self.open:
+                while self.open:  # noqa: ASYNC110  # it goes down in several tasks
                     await asyncio.sleep(0.005)
                 return True
         return False

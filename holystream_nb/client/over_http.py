@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..errors import NotAStream, SetupError
 from ..events import Event
+from ..providers.secret import Key
 from ..wire.complaints import names_tokens_field, redirect_error, refuses_include_usage, refuses_streaming
 from ..wire.dialects import ChunkDecoder, stray_error
 from ..wire.sse import Decoder
@@ -149,7 +150,8 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
     is_refused = False
     await service.sockets.make_room()
     while True:
-        headers, body = {**_OF_SSE, **service.headers}, _body(service, request)
+        headers: dict[str, str | Key] = {**_OF_SSE, **service.headers}
+        body = _body(service, request)
         usage = "stream_options" in body and "stream_options" not in request.body
         if offer:
             headers["Upgrade"] = "websocket"
@@ -164,6 +166,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
             connect_timeout=service.connect_timeout,
             inactivity=service.inactivity,
             on_permit=ears.on_permit,
+            query=service.query,
         )
         if 200 <= response.status < 300:
             service.asks_for_socket = service.asks_for_socket and not is_refused

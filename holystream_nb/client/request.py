@@ -11,7 +11,8 @@ from weakref import WeakSet
 from .. import __version__
 from ..errors import ServiceError, TooLarge
 from ..events import Event
-from ..providers.keys import Key
+from ..providers.address import host_and_port
+from ..providers.secret import Key, Secrets
 from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
@@ -24,22 +25,27 @@ _ERROR_BODY_BYTES: Final = 64 * 1024
 
 @dataclass(slots=True)
 class Service:
-    """One service as a client reaches it: address, key, connections, limits (s, B), and what it was found to refuse."""
+    """One service as a client reaches it: address, key, connections, limits (s, B), and what it was found to refuse.
+
+    `inactivity` is the limit on a silence, `websocket_inactivity` the one on a socket, `progress_timeout` the limit on
+    the time without output.
+    """
 
     provider: Provider
     base_url: str
     key: Key | None
-    further_headers: Mapping[str, str] = field(repr=False)
+    key_header: str | None
+    further_headers: Secrets
+    query: Secrets
     connections: Transport
     sockets: Sockets
     connect_timeout: float
     inactivity: float
+    websocket_inactivity: float
+    progress_timeout: float
     max_bytes: int
     asks_for_usage: bool
-    progress_timeout: float = 900.0
     asks_for_socket: bool = True
-    own_socket_inactivity: float | None = None
-    """The limit on a silence of its own sockets, where that is another."""
     unstreamed: set[str] = field(default_factory=set)
     """Models that the service has refused to stream."""
     tokens_fields: dict[str, str] = field(default_factory=dict)
@@ -48,19 +54,35 @@ class Service:
     """Those that run."""
 
     @property
-    def socket_inactivity(self) -> float:
-        return self.inactivity if self.own_socket_inactivity is None else self.own_socket_inactivity
+    def headers(self) -> dict[str, str | Key]:
+        """The headers of a request to base_url, with the key; what is secret is revealed where it is sent."""
+        return {**self._headers_with_key, **{name.lower(): value for name, value in self.further_headers}}
+
+    def headers_at(self, url: str) -> dict[str, str | Key]:
+        """The same for a socket, which on another host than base_url's gets the key alone."""
+        return self.headers if self._is_own(url) else self._headers_with_key
+
+    def query_at(self, url: str) -> Secrets:
+        """The query for a socket: none on another host than base_url's."""
+        return self.query if self._is_own(url) else ()
+
+    def _is_own(self, url: str) -> bool:
+        return host_and_port(url) == host_and_port(self.base_url)
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The headers of a request, with the key."""
-        headers = {"User-Agent": f"holystream_nb/{__version__}", **self.further_headers}
-        return headers if self.key is None else {**headers, "Authorization": f"Bearer {self.key.reveal()}"}
+    def _headers_with_key(self) -> dict[str, str | Key]:
+        headers: dict[str, str | Key] = {"user-agent": f"holystream_nb/{__version__}"}
+        if self.key is not None and self.key_header is not None:
+            headers[self.key_header.lower()] = self.key
+        elif self.key is not None:
+            headers["authorization"] = Key(f"Bearer {self.key.reveal()}")
+        return headers
 
     @property
-    def secret(self) -> str:
-        """The key, for whoever must keep it out of a message."""
-        return self.key.reveal() if self.key is not None else ""
+    def secret(self) -> tuple[Key, ...]:
+        """All that is secret, for whoever must keep it out of a message."""
+        own = () if self.key is None else (self.key,)
+        return (*own, *(value for _, value in (*self.further_headers, *self.query)))
 
 
 @dataclass(frozen=True, slots=True)

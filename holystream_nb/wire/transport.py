@@ -16,9 +16,11 @@ import asyncio
 import contextlib
 import ssl
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -27,6 +29,7 @@ import httpx2
 
 from ..errors import ConnectionFailed, SetupError, Stalled, StreamInterrupted
 from ..providers.address import is_loopback
+from ..providers.secret import Key, Secrets
 
 POOLS: Final[Mapping[str, tuple[int, int]]] = {"low": (10, 30), "medium": (50, 60), "high": (200, 120)}
 """Connections and kept-alive connections of a pool, by the names of HolySheep's document 002."""
@@ -39,9 +42,10 @@ _RESEND_S: Final = 1.0
 class _Exchange:
     """What happens on the wire until the head of an answer is there; stamps in ns."""
 
-    __slots__ = ("bytes", "is_reused", "permit", "sent")
+    __slots__ = ("bytes", "is_reused", "on_permit", "permit", "sent")
 
-    def __init__(self) -> None:
+    def __init__(self, on_permit: Callable[[], None] | None = None) -> None:
+        self.on_permit = on_permit
         self.permit: int | None = None
         self.sent: int | None = None
         self.is_reused = True
@@ -53,6 +57,19 @@ class _Exchange:
         sent = self.sent
         is_soon = sent is not None and time.perf_counter_ns() - sent < _RESEND_S * 1e9
         return self.is_reused and self.bytes == 0 and is_soon
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request; what is secret of it is revealed where it is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str | Key]
+    query: Secrets
+    body: bytes
+    connect_timeout: float
+    inactivity: float
 
 
 _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
@@ -119,22 +136,12 @@ class _Pool(httpx2.AsyncBaseTransport):
         self._pools: dict[tuple[str, str | None], httpcore2.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = httpcore2.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
         pool = self._pool(request.url.scheme, _proxy_for(request.url))
-        response = await pool.handle_async_request(
-            httpcore2.Request(
-                method=request.method,
-                url=url,
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
+        try:
+            response = await pool.handle_async_request(_revealed(request))
+        except BaseException as exc:  # a cancellation too
+            _without_frames(exc)
+            raise
         return httpx2.Response(
             response.status, headers=response.headers, stream=_Body(response.stream), extensions=response.extensions
         )
@@ -173,6 +180,48 @@ class _Pool(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         for pool in self._pools.values():
             await pool.aclose()
+
+
+def _revealed(request: httpx2.Request) -> httpcore2.Request:
+    """The request as it goes out. Keys are first seen here: no frame of a traceback has them, and no log of httpx2."""
+    secrets: _Sealed = request.extensions.get("secrets", _Sealed())
+    target = request.url.raw_path
+    names = {name.lower().encode("ascii") for name, _ in secrets.headers}
+    if secrets.query:
+        query = urllib.parse.urlencode([(name, value.reveal()) for name, value in secrets.query])
+        target += (b"&" if b"?" in target else b"?") + query.encode("ascii")
+    return httpcore2.Request(
+        method=request.method,
+        url=httpcore2.URL(
+            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=target
+        ),
+        headers=[
+            *(pair for pair in request.headers.raw if pair[0].lower() not in names),
+            *((name.encode("ascii"), value.reveal().encode("ascii")) for name, value in secrets.headers),
+        ],
+        content=request.stream,
+        extensions={name: value for name, value in request.extensions.items() if name != "secrets"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """What is secret of a request, on its way to where it is sent."""
+
+    headers: Secrets = ()
+    query: Secrets = ()
+
+
+def _without_frames(exc: BaseException) -> None:
+    """Takes the frames below here from the error and from what caused it: their variables hold the request as sent."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [exc]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            waiting += [each.__cause__, each.__context__]
 
 
 @cache
@@ -291,7 +340,9 @@ class Transport:
     Used in one event loop at a time: in another one, when the first has ended, it begins anew.
     """
 
-    def __init__(self, *, pool: str = "medium") -> None:
+    def __init__(
+        self, *, pool: str = "medium", ca: str | None = None, cert: str | tuple[str, str] | None = None
+    ) -> None:
         if pool not in POOLS:
             raise SetupError(f"There is no connection pool {pool!r}: choose one of {', '.join(POOLS)}.")
         self._profile = pool
@@ -322,10 +373,11 @@ class Transport:
         self,
         url: str,
         *,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | Key],
         body: bytes,
         connect_timeout: float,
         inactivity: float,
+        query: Secrets = (),
         on_permit: Callable[[], None] | None = None,
     ) -> Response:
         """Sends a request and returns when the head of its answer has arrived.
@@ -336,24 +388,25 @@ class Transport:
         StreamInterrupted, or SetupError for a transport that is closed.
         """
         self._enter()
+        asked = _Asked("POST", url, headers, query, body, connect_timeout, inactivity)
         with mapped(httpx2.URL(url).netloc.decode("ascii")):
-            exchange = _Exchange()
+            exchange = _Exchange(on_permit)
             try:
-                return await self._send("POST", url, headers, body, connect_timeout, inactivity, on_permit, exchange)
+                return await self._send(asked, exchange)
             except BROKEN:
                 if not exchange.met_a_dead_connection:
                     raise
             await self._pool.drop_idle()
-            exchange = _Exchange()
-            return await self._send("POST", url, headers, body, connect_timeout, inactivity, on_permit, exchange, 1)
+            return await self._send(asked, _Exchange(on_permit), resent=1)
 
     async def upgrade(
         self,
         url: str,
         *,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | Key],
         connect_timeout: float,
         inactivity: float,
+        query: Secrets = (),
         on_permit: Callable[[], None] | None = None,
     ) -> Response:
         """Asks for another protocol on a new connection (`url` is http or https); 101 says that it is granted.
@@ -361,8 +414,9 @@ class Transport:
         Raises as `post` does.
         """
         self._enter()
+        asked = _Asked("GET", url, headers, query, b"", connect_timeout, inactivity)
         with mapped(httpx2.URL(url).netloc.decode("ascii")):
-            return await self._send("GET", url, headers, b"", connect_timeout, inactivity, on_permit, _Exchange())
+            return await self._send(asked, _Exchange(on_permit))
 
     def _enter(self) -> None:
         """Begins anew where the event loop of before has ended; SetupError where it runs elsewhere, or is closed."""
@@ -375,35 +429,25 @@ class Transport:
             self._renew()
         self._loop = loop
 
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        connect_timeout: float,
-        inactivity: float,
-        on_permit: Callable[[], None] | None,
-        exchange: _Exchange,
-        resent: int = 0,
-    ) -> Response:
+    async def _send(self, asked: _Asked, exchange: _Exchange, resent: int = 0) -> Response:
         async def trace(name: str, _info: object) -> None:
             if exchange.permit is None:
                 exchange.permit = time.perf_counter_ns()
-                if on_permit is not None:
-                    on_permit()
+                if exchange.on_permit is not None:
+                    exchange.on_permit()
             if name.endswith("connect_tcp.started"):
                 exchange.is_reused = False
             elif name == "http11.send_request_headers.started":
                 exchange.sent = time.perf_counter_ns()
 
+        secrets = tuple((name, value) for name, value in asked.headers.items() if isinstance(value, Key))
         request = self._client.build_request(
-            method,
-            url,
-            headers=dict(headers),
-            content=body,
-            timeout=httpx2.Timeout(inactivity, connect=connect_timeout, pool=None),
-            extensions={"trace": trace},
+            asked.method,
+            asked.url,
+            headers={name: value for name, value in asked.headers.items() if isinstance(value, str)},
+            content=asked.body,
+            timeout=httpx2.Timeout(asked.inactivity, connect=asked.connect_timeout, pool=None),
+            extensions={"trace": trace, "secrets": _Sealed(secrets, asked.query)},
         )
         before = _exchange.set(exchange)
         try:

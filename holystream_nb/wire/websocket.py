@@ -32,6 +32,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.utilities import LocalProtocolError
 
 from ..errors import HolystreamError, NotAStream, Stalled, StreamInterrupted
+from ..providers.secret import Key, Secrets
 from .transport import Response, Transport, mapped
 
 PING_S: Final = 30.0
@@ -317,9 +318,10 @@ class Sockets:
         self,
         url: str,
         *,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | Key],
         connect_timeout: float,
         inactivity: float,
+        query: Secrets = (),
         on_permit: Callable[[], None] | None = None,
     ) -> Socket | Response:
         """A new socket at `url` (ws or wss), or the answer that refused it, which is the caller's to close.
@@ -340,6 +342,7 @@ class Sockets:
             connect_timeout=connect_timeout,
             inactivity=inactivity,
             on_permit=on_permit,
+            query=query,
         )
         digest = hashlib.sha1(nonce.encode("ascii") + _GUID, usedforsecurity=False).digest()
         accepted = response.headers.get("sec-websocket-accept") == base64.b64encode(digest).decode("ascii")
