@@ -267,12 +267,15 @@ class Session:
         return clients[key]
 
     def simulator_url(self) -> str:
-        from .simulator import Simulator
+        from .simulator import Simulator, SimulatorError
 
         with self._simulator_lock:
             if self._simulator is None:
                 simulator = Simulator(speed=simulator_speed(), key=SIMULATOR_KEY)
-                simulator.start()
+                try:
+                    simulator.start()
+                except SimulatorError as exc:
+                    raise SetupError(str(exc)) from exc
                 self._simulator = simulator
             return self._simulator.url
 
