@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -87,6 +87,7 @@ class Session:
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], Client]] = (
             WeakKeyDictionary()
         )
+        self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
         self._simulator: Simulator | None = None
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
@@ -251,7 +252,23 @@ class Session:
         provider, model = select(text or "", "holysheep" if base_url else self.default_provider())
         if provider.name == "simulator" and base_url is None:
             base_url = await asyncio.to_thread(self.simulator_url)
+        await self._close_with_loop()
         return self._client(provider.name, base_url), model
+
+    async def _close_with_loop(self) -> None:
+        """Closes this loop's clients when the loop shuts its generators down, as `asyncio.run` and `hs.run` do."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._keepers:
+            self._keepers[loop] = keeper = self._kept(loop)
+            await anext(keeper)
+
+    async def _kept(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._keepers.pop(loop, None)
+            for client in self._clients.pop(loop, {}).values():
+                await client.aclose()
 
     def _client(self, provider: str, base_url: str | None) -> Client:
         from .client.client import Client

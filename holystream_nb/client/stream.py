@@ -30,6 +30,7 @@ from ..timing import Timing
 from .attempt import ask
 from .limiter import Limiter, Reservation
 from .request import Answer, Request, Service
+from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
 """Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
@@ -155,6 +156,10 @@ class Stream:
                 raise StopAsyncIteration
             await self._advance()
         return self._ready.popleft()
+
+    def texts(self) -> Texts:
+        """The pieces of the answer alone, without its reasoning: `async for text in stream.texts()`."""
+        return Texts(self)
 
     async def begin(self) -> None:
         """Sends the request and returns when its answer begins; iterating does this too. Raises as iterating does."""
