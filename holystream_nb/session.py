@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 from .errors import SetupError, SeveralFailed
+from .pricing import SIMULATED
 from .reply import Reply, TransportChoice
 
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ _PROMPT_MARGIN: Final = Decimal("1.25")
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown."""
+    """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown.
+
+    `simulated_usd` is the simulator's part of `usd`; None where it answered nothing.
+    """
 
     requests: int = 0
     tokens: int = 0
     usd: Decimal = Decimal(0)
+    simulated_usd: Decimal | None = None
     unpriced: int = 0
     exact: bool = True
 
@@ -54,6 +59,8 @@ class Totals:
             self.unpriced += 1
         else:
             self.usd += reply.cost.usd
+            if reply.cost.note == SIMULATED:
+                self.simulated_usd = (self.simulated_usd or Decimal(0)) + reply.cost.usd
 
 
 @dataclass(frozen=True, slots=True)
