@@ -33,6 +33,7 @@ from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .limiter import Limiter, Reservation
 from .request import Answer, Ears, Request, Service
+from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
 """Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
@@ -210,6 +211,10 @@ class Stream:
                 raise StopAsyncIteration
             await self._advance()
         return self._ready.popleft()
+
+    def texts(self) -> Texts:
+        """The pieces of the answer alone, without its reasoning: `async for text in stream.texts()`."""
+        return Texts(self)
 
     async def begin(self) -> None:
         """Sends the request and returns when its answer begins; iterating does this too. Raises as iterating does."""

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol, runtime_checkable
 
 from ..client.ending import NOTHING, OURS, Cause, Said, ending
+from ..client.texts import Texts
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
 from ..reply import Progress, Reply, ToolCall, TransportChoice
@@ -260,6 +261,10 @@ class ToolRun:
             return await anext(self._source)
         finally:
             self._is_read = False
+
+    def texts(self) -> Texts:
+        """The pieces of the answers alone, without its reasoning: `async for text in run.texts()`."""
+        return Texts(self)
 
     # The exchange
 
