@@ -596,6 +596,34 @@ async def test_close_codes(code: int, kind: type[HolystreamError] | None, attemp
 # Life
 
 
+@pytest.mark.parametrize("how", ["at once", "late", "after a message"])
+async def test_a_kept_socket_that_dies_is_asked_again_only_at_once_and_unread(how: str) -> None:
+    """The service had closed it, and the close was on its way: a new socket, at once, once; else it is a failure."""
+    opened: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        opened.append(peer)
+        await peer.receive()
+        await peer.send(token("Hello"), done())
+        await peer.receive()
+        if len(opened) > 1:
+            return
+        if how == "late":
+            await asyncio.sleep(1.1)
+        elif how == "after a message":
+            await peer.send({"type": "start", "id": "req_2"})
+        peer.writer.transport.abort()
+
+    async with serving(script) as service, client_of(service, retries=0) as client:
+        first, second = await ask(client), await ask(client)
+    assert (first.text, first.timing.resent) == ("Hello", 0)
+    if how == "at once":
+        assert (second.text, second.error, second.timing.resent, second.timing.retries) == ("Hello", None, 1, 0)
+    else:
+        assert isinstance(second.error, StreamInterrupted)
+        assert (second.timing.resent, len(opened)) == (0, 1)
+
+
 async def test_a_service_that_answers_no_ping_is_dead() -> None:
     """Before the first output it is asked again elsewhere, after it the answer is interrupted."""
 
