@@ -122,7 +122,10 @@ async def test_a_server_that_closes_on_plain_http_may_speak_tls(tmp_path: Path) 
 async def test_nothing_listens_there(port: int, said: str) -> None:
     """The program that usually does is named."""
     refusal = httpcore_refusal()
-    error = failure(refusal, Route(f"http://localhost:{port}", f"localhost:{port}", 5, connections.chosen(None, None)))
+    error = failure(
+        refusal,
+        Route(f"http://localhost:{port}/v1/chat/completions", f"localhost:{port}", 5, connections.chosen(None, None)),
+    )
     assert error is not None
     assert f"Nothing listens at localhost:{port}: " in str(error)
     assert said in str(error)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpcore2
 
@@ -25,8 +27,9 @@ _ASKS_FOR_TLS: Final = (
     b"HTTP request to an HTTPS server",
     b"speaking plain HTTP to an SSL-enabled",
 )
-_MISMATCH: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-_OUT_OF_DATE: Final = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+# In the words of OpenSSL, macOS and Windows, whose numbers differ.
+_MISMATCH: Final = re.compile(r"mismatch|not match", re.IGNORECASE)
+_OUT_OF_DATE: Final = re.compile(r"expired|not yet valid|validity period", re.IGNORECASE)
 _NO_WAY: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
 _UNKNOWN_NAME: Final = tuple(getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name))
 
@@ -90,19 +93,17 @@ def says_that_it_speaks_tls(status: int, body: bytes) -> bool:
 
 def unanswered(url: str, host: str) -> str:
     """The sentence for a connection that ended before a byte of an answer."""
-    advice = (
-        "try again" if url.startswith("https:") else "if it speaks TLS, write https:// in the base_url; else try again"
-    )
-    return f"{host} closed the connection before it answered: {advice}."
+    advice = "" if url.startswith("https:") else ", or write https:// in the base_url if it speaks TLS"
+    return f"{host} closed the connection before it answered: try again{advice}."
 
 
 def _of_tls(exc: ssl.SSLError, route: Route) -> ConnectionFailed:
     host, reason = route.far_end, exc.reason or ""
     if isinstance(exc, ssl.SSLCertVerificationError):
-        why = exc.verify_message.rstrip(".") or "its authority is unknown"
-        if exc.verify_code in _MISMATCH:
+        why = str(getattr(exc, "verify_message", "")).rstrip(".") or "its authority is unknown"
+        if _MISMATCH.search(why):
             said = f"is for another name ({why}): use the name it was made for, or one made for this name"
-        elif exc.verify_code in _OUT_OF_DATE:
+        elif _OUT_OF_DATE.search(why):
             said = f"is out of date ({why}): check this machine's clock, or have it renewed by who runs the service"
         else:
             asked = "in SSL_CERT_FILE, or as ca" if route.files.ca is None else f"in {route.files.source}, now another,"
@@ -185,8 +186,7 @@ def _unconnected(causes: list[BaseException], route: Route) -> ConnectionFailed:
 
 
 def _server(url: str) -> str:
-    port = int(url.rpartition(":")[2]) if url.rpartition(":")[2].isdigit() else 0
-    return _LOCAL.get(port, "the server (llama-server, ollama, vLLM …)")
+    return _LOCAL.get(urlsplit(url).port or 80, "the server (llama-server, ollama, vLLM …)")
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
