@@ -22,6 +22,8 @@ ORDER: list[set[str]] = [
     {"wire.dialects", "wire.frames", "timing"},
     {"pricing"},
     {"reply"},
+    {"wire.certificates", "wire.proxies"},
+    {"wire.unreachable"},
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},

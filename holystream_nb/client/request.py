@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Protocol
 from weakref import WeakSet
 
 from .. import __version__
-from ..errors import ServiceError, TooLarge
+from ..errors import HolystreamError, TooLarge
 from ..events import Event
 from ..providers.address import host_and_port
 from ..providers.secret import Key, Secrets
@@ -17,6 +17,7 @@ from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
 from ..wire.transport import Response, Transport
+from ..wire.unreachable import says_that_it_speaks_tls, speaks_tls
 from ..wire.websocket import Sockets
 from .ending import Said
 
@@ -174,7 +175,9 @@ async def error_body(response: Response) -> bytes:
         await response.aclose()
 
 
-def refusal(service: Service, request: Request, response: Response, said: bytes) -> ServiceError:
+def refusal(service: Service, request: Request, response: Response, said: bytes) -> HolystreamError:
+    if says_that_it_speaks_tls(response.status, said):
+        return speaks_tls(response.host)
     return service_error(
         response.status, response.headers, said, model=request.model, now=time.time(), key=service.secret
     )

@@ -14,25 +14,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
+import os
 import time
 import urllib.parse
-import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpcore2
 import httpx2
 
-from ..errors import ConnectionFailed, SetupError, Stalled, StreamInterrupted
-from ..providers.address import is_loopback
+from ..errors import HolystreamError, SetupError, Stalled, StreamInterrupted
 from ..providers.secret import Key, Secrets
+from .certificates import Certificates, chosen, context, trusted
+from .proxies import Proxies, Proxy
+from .unreachable import Route, failure, of_proxy, unanswered
 
 POOLS: Final[Mapping[str, tuple[int, int]]] = {"low": (10, 30), "medium": (50, 60), "high": (200, 120)}
 """Connections and kept-alive connections of a pool, by the names of HolySheep's document 002."""
+
+KEEPALIVE_S: Final = 1.5
+"""A connection is kept so long, which is shorter than the shortest time known that a server keeps an idle one.
+
+gunicorn 2 s, also with uvicorn's worker (LiteLLM's --run_gunicorn); uvicorn (vLLM, SGLang), cpp-httplib (llama.cpp),
+Node (LM Studio) and Apache 5 s; AWS's balancer 60 s, nginx 75 s; Go (Ollama) and hyper (TGI) do not end. People pause
+longer between two prompts than any of the short ones, and programs that ask again at once find it open.
+"""
 
 _DRAIN_S: Final = 0.1
 _RESEND_S: Final = 1.0
@@ -70,6 +78,10 @@ class _Asked:
     body: bytes
     connect_timeout: float
     inactivity: float
+
+    @property
+    def host(self) -> str:
+        return urllib.parse.urlsplit(self.url).netloc
 
 
 _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
@@ -129,14 +141,14 @@ class _Body(httpx2.AsyncByteStream):
 
 
 class _Pool(httpx2.AsyncBaseTransport):
-    """httpcore2's pools behind httpx2's client: one direct, one for each proxy the environment names."""
+    """httpcore2's pools behind httpx2's client: one direct, one for each proxy and each choice of certificates."""
 
     def __init__(self, profile: str) -> None:
         self._connections, self._keepalive = POOLS[profile]
-        self._pools: dict[tuple[str, str | None], httpcore2.AsyncConnectionPool] = {}
+        self._pools: dict[tuple[str, Proxy | None, Certificates], httpcore2.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        pool = self._pool(request.url.scheme, _proxy_for(request.url))
+        pool = await self._pool(request.url.scheme, request.extensions["route"])
         try:
             response = await pool.handle_async_request(_revealed(request))
         except BaseException as exc:  # a cancellation too
@@ -165,17 +177,24 @@ class _Pool(httpx2.AsyncBaseTransport):
                 if connection.is_idle():
                     await connection.aclose()
 
-    def _pool(self, scheme: str, proxy: str | None) -> httpcore2.AsyncConnectionPool:
-        if (scheme, proxy) not in self._pools:
-            self._pools[scheme, proxy] = httpcore2.AsyncConnectionPool(
-                ssl_context=_certificates() if scheme == "https" else None,
-                proxy=None if proxy is None else _proxy(proxy),
-                max_connections=self._connections,
-                max_keepalive_connections=self._keepalive,
-                keepalive_expiry=60.0,
-                network_backend=_StampingBackend(),
+    async def _pool(self, scheme: str, route: Route) -> httpcore2.AsyncConnectionPool:
+        place = (scheme, route.proxy, route.files)
+        if place not in self._pools:
+            # Reading certificates takes some 20 ms, in which other streams go on.
+            ours = await asyncio.to_thread(context, route.files) if scheme == "https" else None
+            proxy = None if route.proxy is None else await asyncio.to_thread(_proxy, route.proxy, route.files)
+            self._pools.setdefault(
+                place,
+                httpcore2.AsyncConnectionPool(
+                    ssl_context=ours,
+                    proxy=proxy,
+                    max_connections=self._connections,
+                    max_keepalive_connections=self._keepalive,
+                    keepalive_expiry=KEEPALIVE_S,
+                    network_backend=_StampingBackend(),
+                ),
             )
-        return self._pools[scheme, proxy]
+        return self._pools[place]
 
     async def aclose(self) -> None:
         for pool in self._pools.values():
@@ -224,31 +243,11 @@ def _without_frames(exc: BaseException) -> None:
             waiting += [each.__cause__, each.__context__]
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Reading them takes some 20 ms, in which no stream is read: only where they are used, and once a process."""
-    return httpx2.create_ssl_context()
-
-
-def _proxy_for(url: httpx2.URL) -> str | None:
-    """The proxy the environment names for `url`; loopback never has one."""
-    if is_loopback(str(url)) or urllib.request.proxy_bypass(url.host):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
-
-
-def _proxy(address: str) -> httpcore2.Proxy:
-    url = httpx2.URL(address if "://" in address else f"http://{address}")
-    if url.scheme.startswith("socks"):
-        raise SetupError(
-            f"The proxy {url.scheme}://{url.host} of your environment is a SOCKS proxy, which is not supported: "
-            "name an HTTP proxy in HTTPS_PROXY, or add the service's host to NO_PROXY."
-        )
-    return httpcore2.Proxy(
-        httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/"),
-        auth=(url.username, url.password) if url.username else None,
-    )
+def _proxy(proxy: Proxy, files: Certificates) -> httpcore2.Proxy:
+    """httpcore2's words for it; whom we are is the service's to know, not the proxy's."""
+    url = httpcore2.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/")
+    tls = context(replace(files, cert=None, key=None)) if proxy.scheme == "https" else None
+    return httpcore2.Proxy(url, auth=proxy.auth, ssl_context=tls)
 
 
 class Response:
@@ -338,14 +337,23 @@ class Transport:
     """A pool of connections. `pool` names one of `POOLS`; times are in seconds.
 
     Used in one event loop at a time: in another one, when the first has ended, it begins anew.
+
+    ca: a file or a folder of whom to trust, instead of the environment's choice and the system's.
+    cert: a PEM file with a certificate of ours and its key, or `(certificate, key)`.
     """
 
     def __init__(
-        self, *, pool: str = "medium", ca: str | None = None, cert: str | tuple[str, str] | None = None
+        self,
+        *,
+        pool: str = "medium",
+        ca: str | os.PathLike[str] | None = None,
+        cert: str | os.PathLike[str] | tuple[str, str] | None = None,
     ) -> None:
         if pool not in POOLS:
             raise SetupError(f"There is no connection pool {pool!r}: choose one of {', '.join(POOLS)}.")
         self._profile = pool
+        self._files = chosen(ca, cert)
+        self._proxies = Proxies()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
         self._renew()
@@ -389,7 +397,7 @@ class Transport:
         """
         self._enter()
         asked = _Asked("POST", url, headers, query, body, connect_timeout, inactivity)
-        with mapped(httpx2.URL(url).netloc.decode("ascii")):
+        with mapped(asked.host, unanswered(url, asked.host)):
             exchange = _Exchange(on_permit)
             try:
                 return await self._send(asked, exchange)
@@ -415,7 +423,7 @@ class Transport:
         """
         self._enter()
         asked = _Asked("GET", url, headers, query, b"", connect_timeout, inactivity)
-        with mapped(httpx2.URL(url).netloc.decode("ascii")):
+        with mapped(asked.host, unanswered(url, asked.host)):
             return await self._send(asked, _Exchange(on_permit))
 
     def _enter(self) -> None:
@@ -430,15 +438,23 @@ class Transport:
         self._loop = loop
 
     async def _send(self, asked: _Asked, exchange: _Exchange, resent: int = 0) -> Response:
-        async def trace(name: str, _info: object) -> None:
+        route = Route(asked.url, asked.host, asked.connect_timeout, trusted(self._files, os.environ))
+        loop = asyncio.get_running_loop()
+
+        async def trace(name: str, info: Mapping[str, Any]) -> None:
             if exchange.permit is None:
                 exchange.permit = time.perf_counter_ns()
                 if exchange.on_permit is not None:
                     exchange.on_permit()
-            if name.endswith("connect_tcp.started"):
+            if not name.endswith(".started"):
+                return
+            route.step = name.removesuffix(".started")
+            if route.step.endswith(".connect_tcp"):
                 exchange.is_reused = False
-            elif name == "http11.send_request_headers.started":
+                limit.reschedule(loop.time() + asked.connect_timeout)
+            elif route.step == "http11.send_request_headers" and info["request"].method != b"CONNECT":
                 exchange.sent = time.perf_counter_ns()
+                limit.reschedule(None)
 
         secrets = tuple((name, value) for name, value in asked.headers.items() if isinstance(value, Key))
         request = self._client.build_request(
@@ -447,17 +463,38 @@ class Transport:
             headers={name: value for name, value in asked.headers.items() if isinstance(value, str)},
             content=asked.body,
             timeout=httpx2.Timeout(asked.inactivity, connect=asked.connect_timeout, pool=None),
-            extensions={"trace": trace, "secrets": _Sealed(secrets, asked.query)},
+            extensions={"trace": trace, "route": route, "secrets": _Sealed(secrets, asked.query)},
         )
         before = _exchange.set(exchange)
         try:
-            return Response(await self._client.send(request, stream=True), exchange, resent)
+            with self._told(route):
+                route.proxy = await self._proxies.find(asked.url)
+                async with asyncio.timeout(None) as limit:  # the whole way: a proxy's part has no other
+                    response = Response(await self._client.send(request, stream=True), exchange, resent)
         except RuntimeError as exc:  # httpx2's word for a client that was closed meanwhile
             if self._is_closed:
                 raise SetupError("The client was closed while it asked.") from exc
             raise
         finally:
             _exchange.reset(before)
+        if response.status == 407 and route.proxy is not None:
+            await response.aclose()
+            raise of_proxy("407", route)
+        return response
+
+    @contextlib.contextmanager
+    def _told(self, route: Route) -> Iterator[None]:
+        """What kept the request from being sent, as ConnectionFailed."""
+        try:
+            yield
+        except (HolystreamError, asyncio.CancelledError):
+            raise
+        except Exception as exc:
+            error = failure(exc, route)
+            if error is None:
+                raise
+            self._proxies.forget()
+            raise error from exc
 
     async def aclose(self) -> None:
         """Closes every connection, also of running answers; in another event loop there is nothing to close."""
@@ -467,26 +504,14 @@ class Transport:
 
 
 @contextlib.contextmanager
-def mapped(host: str) -> Iterator[None]:
-    """httpx2's and httpcore2's errors -> ours."""
+def mapped(host: str, unanswered: str = "") -> Iterator[None]:
+    """httpx2's and httpcore2's errors -> ours. `unanswered` is the sentence for what ended before any byte."""
     try:
         yield
     except (httpcore2.ReadTimeout, httpcore2.WriteTimeout) as exc:
         raise Stalled(
             f"Nothing arrived from {host} for the inactivity limit: raise `inactivity` or try again."
         ) from exc
-    except (httpcore2.ConnectTimeout, httpcore2.PoolTimeout) as exc:
-        raise ConnectionFailed(
-            f"{host} did not answer in time: check the address, your network and your proxy."
-        ) from exc
-    except httpcore2.ConnectError as exc:
-        raise ConnectionFailed(f"No connection to {host} ({_cause(exc)}): check the address and your network.") from exc
-    except (httpcore2.ProxyError, httpcore2.UnsupportedProtocol) as exc:
-        raise ConnectionFailed(f"No connection to {host} ({_cause(exc)}): check your proxy settings.") from exc
     except BROKEN as exc:
-        raise StreamInterrupted(f"The connection to {host} broke; what had arrived is kept: try again.") from exc
-
-
-def _cause(exc: BaseException) -> str:
-    seen: Iterable[BaseException] = (exc, exc.__cause__ or exc)
-    return next((text for text in (str(e).splitlines()[0] if str(e) else "" for e in seen) if text), type(exc).__name__)
+        said = unanswered or f"The connection to {host} broke; what had arrived is kept: try again."
+        raise StreamInterrupted(said) from exc
