@@ -31,7 +31,7 @@ ORDER: list[set[str]] = [
     {"live"},
     {"session", "sync"},
     {"report", "measuring"},
-    {"chat", "magic"},
+    {"chat", "magic", "lab"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "__main__", "__init__"}
