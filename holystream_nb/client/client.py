@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any, Final
 
 from ..errors import SetupError
-from ..providers.address import endpoint
 from ..providers.keys import Key, credentials
-from ..providers.select import at
+from ..providers.select import address_of, at
 from ..providers.table import provider as named_provider
-from ..providers.values import Provider
+from ..providers.values import Provider, tokens_field
 from ..reply import TransportChoice, transport_choice
 from ..wire.transport import Transport
 from ..wire.websocket import Sockets
@@ -78,7 +77,7 @@ class Client:
         self.transport = transport_choice(transport)
         self.retries = retries
         self.backoff = backoff
-        address = endpoint(found.base_url)
+        address = address_of(found)
         self.limiter = Limiter(
             requests_per_minute=_limit(requests_per_minute, found.requests_per_minute),
             tokens_per_minute=_limit(tokens_per_minute, found.tokens_per_minute),
@@ -195,8 +194,8 @@ class Client:
             raise SetupError(f"{provider.name} has no default model: name one with model=….")
         if taken := _OURS & parameters.keys():
             raise SetupError(f"{', '.join(sorted(taken))} cannot be a parameter: it is set by the call itself.")
-        if "max_tokens" in parameters and provider.max_tokens_field != "max_tokens":
-            parameters[provider.max_tokens_field] = parameters.pop("max_tokens")
+        if "max_tokens" in parameters:
+            parameters[tokens_field(provider, model)] = parameters.pop("max_tokens")
         body = {"model": model, "messages": _messages(prompt), **parameters, "stream": True}
         carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
 from ..errors import (
@@ -25,6 +24,7 @@ from ..errors import (
 )
 from ..events import Event, Finish, Usage
 from ..pricing import cost, price_card
+from ..providers.values import hides_reasoning, tokens_field
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from .attempt import ask
@@ -341,7 +341,7 @@ class Stream:
         """Waits until the limiter lets one more request go."""
         self._settle(0)
         body = self._request.body
-        limit = body.get(self._service.provider.max_tokens_field)
+        limit = body.get(tokens_field(self._service.provider, self._request.model))
         answer = limit if isinstance(limit, int) else ANSWER_TOKENS
         self._reservation = self._limiter.reserve(estimate_tokens(body["messages"]) + answer)
         await self._reservation.granted()
@@ -370,7 +370,7 @@ class Stream:
             finish_reason=finish_reason,
             whole=whole,
             prompt_estimate=estimate_tokens(request.body["messages"]) if has_begun else 0,
-            hides_reasoning=any(fnmatchcase(request.model, glob) for glob in service.provider.reasoning_models),
+            hides_reasoning=hides_reasoning(service.provider, request.model),
             cost=lambda usage: cost(usage, card),
             model=request.model,
             provider=service.provider.name,

@@ -77,6 +77,8 @@ def key_for(
     else:
         api_key = Key(environ.get(variable, ""))
         place = f"The variable {variable}"
+        if not api_key.reveal() and provider.key_optional:
+            return None
         if not api_key.reveal():
             raise MissingKey(f"No key for {provider.name}: set {variable} (or pass api_key), or {_WITHOUT_KEY}.")
     flaw = _key_flaw(api_key.reveal())
