@@ -17,9 +17,9 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "wire.sse"},
-    {"wire.values", "wire.calls"},
+    {"wire.values", "wire.calls", "wire.redaction", "wire.wording"},
     {"wire.complaints"},
-    {"wire.dialects", "wire.frames", "timing", "providers"},
+    {"wire.dialects", "wire.refusals", "wire.frames", "timing", "providers"},
     {"pricing"},
     {"reply"},
     {"wire.transport"},

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ..errors import SetupError
 from ..providers.keys import Key
-from ..wire.complaints import redact_marked
+from ..wire.redaction import redact_marked
 
 Secrets = tuple[tuple[str, Key], ...]
 """Names with values that are treated as keys: those of headers and of a query."""

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from ..errors import NotAStream, SetupError, StreamInterrupted
 from ..events import Event
-from ..wire.complaints import redirect_error, refuses_include_usage
+from ..wire.complaints import redirect_error
 from ..wire.dialects import ChunkDecoder, stray_error
+from ..wire.refusals import refuses_include_usage
 from ..wire.sse import Decoder
 from ..wire.transport import Response
 from ..wire.values import encoded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from ..wire.transport import Response, Transport
 from ..wire.websocket import Sockets
 
 _ERROR_BODY_BYTES: Final = 64 * 1024
+_CARRIES_A_KEY: Final = re.compile(r"auth|key|token|cookie", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -116,7 +118,14 @@ async def error_body(response: Response) -> bytes:
 
 def refusal(service: Service, request: Request, response: Response, said: bytes) -> ServiceError:
     return service_error(
-        response.status, response.headers, said, model=request.model, now=time.time(), key=service.secret
+        response.status,
+        response.headers,
+        said,
+        model=request.model,
+        now=time.time(),
+        key=service.secret,
+        sent_key=service.key is not None or any(_CARRIES_A_KEY.search(name) for name in service.further_headers),
+        variable=service.provider.key_variable,
     )
 
 
