@@ -231,6 +231,13 @@ class TestTable:
         """OpenAI's reasoning models refuse max_tokens behind any gateway, with a vendor before the name or without."""
         assert tokens_field(provider(name, NONE), model) == field
 
+    def test_headers_and_silences_are_the_documented_ones(self):
+        """Azure and Portkey have headers of their own for the key; who sends comments meanwhile is given up sooner."""
+        headers = {row.name: row.key_header for row in providers(NONE).values() if row.key_header}
+        assert headers == {"azure": "api-key", "portkey": "x-portkey-api-key"}
+        waits = {row.name: row.inactivity for row in providers(NONE).values() if row.inactivity != 600}
+        assert waits == {"openrouter": 180, "deepseek": 180, "xai": 900}
+
     def test_a_reasoning_model_is_known_by_its_name_behind_a_gateway(self):
         """What reasons in silence does so under a vendor's prefix too."""
         assert hides_reasoning(provider("portkey", NONE), "@prod/gpt-5.1")
@@ -546,6 +553,16 @@ class TestAddresses:
         assert same_host(url, provider(name, NONE)) is expected
         assert (found.name == name) is expected
         assert (found.key_variable == provider(name, NONE).key_variable) is (expected or name == "vertex")
+
+    def test_extras_of_ones_own_stay_at_the_origin_they_were_given_for(self, own):
+        """A header or a query is for the entry's address, not for the service's other ones; its key is for both."""
+        environ = own('[moonshot.headers]\nx-team = "blue"\n[azure.query]\napi-version = "2025-01-01"\n')
+        moonshot = provider("moonshot", environ)
+        assert [name for name, _ in at(moonshot, "https://api.moonshot.ai/v2").headers] == ["x-team"]
+        elsewhere = at(moonshot, "https://api.moonshot.cn/v1")
+        assert (elsewhere.headers, elsewhere.key_variable) == ((), "MOONSHOT_API_KEY")
+        azure = at(provider("azure", environ), "https://mine.openai.azure.com/openai/v1")
+        assert [name for name, _ in azure.query] == ["api-version"]
 
     def test_at_another_host_nothing_is_left_of_the_provider(self):
         """Elsewhere there is no name, key or price of the provider, but the request's form stays."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..errors import NotAStream, SetupError, StreamInterrupted
 from ..events import Event
+from ..providers.secret import Key
 from ..wire.complaints import redirect_error
 from ..wire.dialects import ChunkDecoder, stray_error
 from ..wire.refusals import refuses_include_usage
@@ -141,7 +142,8 @@ async def posted(service: Service, request: Request, *, offer: bool) -> Response
     is_refused = False
     await service.sockets.make_room()
     while True:
-        headers, body = {**_OF_SSE, **service.headers}, dict(request.body)
+        headers: dict[str, str | Key] = {**_OF_SSE, **service.headers}
+        body = dict(request.body)
         usage = service.asks_for_usage and "stream_options" not in body
         if usage:
             body["stream_options"] = {"include_usage": True}
@@ -157,6 +159,7 @@ async def posted(service: Service, request: Request, *, offer: bool) -> Response
             body=encoded(body),
             connect_timeout=service.connect_timeout,
             inactivity=service.inactivity,
+            query=service.query,
         )
         if 200 <= response.status < 300:
             service.asks_for_socket = service.asks_for_socket and not is_refused

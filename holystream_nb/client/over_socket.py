@@ -64,7 +64,7 @@ class SocketAnswer:
 
     async def begin(self) -> None:
         """Asks for the turn."""
-        self.sent = await self._socket.send(init_message(self._request.body), self._service.inactivity)
+        self.sent = await self._socket.send(init_message(self._request.body), self._service.websocket_inactivity)
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         decoder, stamp = self._decoder, 0
@@ -109,13 +109,15 @@ class SocketAnswer:
 
     def _patience(self) -> float:
         """How long a silence may last from now, in seconds: a result that was sent since the last read begins it."""
-        whole = self._service.inactivity
+        whole = self._service.websocket_inactivity
         return whole if self._result_at is None else max(0.0, whole - (time.perf_counter() - self._result_at))
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         if self._is_closed or self._decoder.done:
             raise SetupError(f"{type} comes too late: this turn has ended.")
-        await self._socket.send(event_message(type, payload, int(time.time() * 1e3)), self._service.inactivity)
+        await self._socket.send(
+            event_message(type, payload, int(time.time() * 1e3)), self._service.websocket_inactivity
+        )
         if type == "tool_result":
             self._results += 1
             self._result_at = time.perf_counter()
@@ -186,7 +188,11 @@ async def _begun(answer: SocketAnswer) -> Answer:
 async def opened(service: Service, request: Request, url: str) -> Socket:
     """A new socket; what refuses it is an error."""
     socket = await service.sockets.open(
-        url, headers=service.headers, connect_timeout=service.connect_timeout, inactivity=service.inactivity
+        url,
+        headers=service.headers_at(url),
+        query=service.query_at(url),
+        connect_timeout=service.connect_timeout,
+        inactivity=service.inactivity,
     )
     if isinstance(socket, Socket):
         return socket

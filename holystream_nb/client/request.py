@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from .. import __version__
 from ..errors import ServiceError, TooLarge
 from ..events import Event
-from ..providers.keys import Key
+from ..providers.address import host_and_port
+from ..providers.secret import Key, Secrets
 from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
@@ -24,30 +25,58 @@ _CARRIES_A_KEY: Final = re.compile(r"auth|key|token|cookie", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Service:
-    """One service as a client reaches it: address, key, connections, limits (s, B), and what it was found to refuse."""
+    """One service as a client reaches it: address, key, connections, limits (s, B), and what it was found to refuse.
+
+    `inactivity` is the limit on a silence, `websocket_inactivity` the one on a socket, `progress_timeout` the limit on
+    the time without output.
+    """
 
     provider: Provider
     base_url: str
     key: Key | None
-    further_headers: Mapping[str, str] = field(repr=False)
+    key_header: str | None
+    further_headers: Secrets
+    query: Secrets
     connections: Transport
     sockets: Sockets
     connect_timeout: float
     inactivity: float
+    websocket_inactivity: float
+    progress_timeout: float
     max_bytes: int
     asks_for_usage: bool
     asks_for_socket: bool = True
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The headers of a request, with the key."""
-        headers = {"User-Agent": f"holystream_nb/{__version__}", **self.further_headers}
-        return headers if self.key is None else {**headers, "Authorization": f"Bearer {self.key.reveal()}"}
+    def headers(self) -> dict[str, str | Key]:
+        """The headers of a request to base_url, with the key; what is secret is revealed where it is sent."""
+        return {**self._headers_with_key, **{name.lower(): value for name, value in self.further_headers}}
+
+    def headers_at(self, url: str) -> dict[str, str | Key]:
+        """The same for a socket, which on another host than base_url's gets the key alone."""
+        return self.headers if self._is_own(url) else self._headers_with_key
+
+    def query_at(self, url: str) -> Secrets:
+        """The query for a socket: none on another host than base_url's."""
+        return self.query if self._is_own(url) else ()
+
+    def _is_own(self, url: str) -> bool:
+        return host_and_port(url) == host_and_port(self.base_url)
 
     @property
-    def secret(self) -> str:
-        """The key, for whoever must keep it out of a message."""
-        return self.key.reveal() if self.key is not None else ""
+    def _headers_with_key(self) -> dict[str, str | Key]:
+        headers: dict[str, str | Key] = {"user-agent": f"holystream_nb/{__version__}"}
+        if self.key is not None and self.key_header is not None:
+            headers[self.key_header.lower()] = self.key
+        elif self.key is not None:
+            headers["authorization"] = Key(f"Bearer {self.key.reveal()}")
+        return headers
+
+    @property
+    def secret(self) -> tuple[Key, ...]:
+        """All that is secret, for whoever must keep it out of a message."""
+        own = () if self.key is None else (self.key,)
+        return (*own, *(value for _, value in (*self.further_headers, *self.query)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +146,7 @@ async def error_body(response: Response) -> bytes:
 
 
 def refusal(service: Service, request: Request, response: Response, said: bytes) -> ServiceError:
+    lets_in = (*service.further_headers, *service.query)
     return service_error(
         response.status,
         response.headers,
@@ -124,7 +154,7 @@ def refusal(service: Service, request: Request, response: Response, said: bytes)
         model=request.model,
         now=time.time(),
         key=service.secret,
-        sent_key=service.key is not None or any(_CARRIES_A_KEY.search(name) for name in service.further_headers),
+        sent_key=service.key is not None or any(_CARRIES_A_KEY.search(name) for name, _ in lets_in),
         variable=service.provider.key_variable,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ..errors import SetupError
-from .address import as_socket, endpoint, fits, host_and_port, is_loopback
+from .address import as_socket, endpoint, fits, host_and_port, is_loopback, origin
 from .table import provider, providers
 from .values import Provider
 
@@ -58,19 +58,29 @@ def at(provider: Provider, base_url: str | None) -> Provider:
     if base_url is None:
         return provider
     base_url = endpoint(base_url)
-    if (provider.base_url is None and not provider.addresses) or same_host(base_url, provider):
+    if provider.base_url is None and (not provider.addresses or same_host(base_url, provider)):
         return replace(provider, base_url=base_url)
+    if provider.base_url is not None and origin(base_url) == origin(provider.base_url):
+        return replace(provider, base_url=base_url)
+    if same_host(
+        base_url, provider
+    ):  # the service's key goes to each of its addresses, a user's extras to theirs alone
+        return replace(provider, base_url=base_url, headers=(), query=())
     return replace(
         provider,
         name=urlsplit(base_url).netloc,
         base_url=base_url,
         addresses=(),
         key_variable=None,
+        key_header=None,
+        headers=(),
+        query=(),
         price_list="local" if is_loopback(base_url) else "own",
         prices=(),
         requests_per_minute=None,
         tokens_per_minute=None,
         websocket=None,
+        websocket_inactivity=None,
         websocket_hosts=(),
         websocket_emulation=False,
         tried="not tried live",

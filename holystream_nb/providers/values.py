@@ -7,6 +7,8 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from .secret import Secrets
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -28,6 +30,9 @@ class Provider:
     addresses: further addresses of the same service; {word} in one stands for what is yours (a resource, a region).
     key_variable: the environment variable with the key; None where no key is needed.
     key_optional: whether requests go out without a key where the variable is not set.
+    key_header: the header that carries the key, bare; None is `Authorization`, with `Bearer`.
+    headers, query: further ones of every request, whose values are treated as keys.
+    http_key_hosts: hosts (`host:port`) that a key may go to over http; from a user's own file only.
     default_model: used where no model is named.
     include_usage: whether to ask for usage with `stream_options`.
     max_tokens_field: what the request calls the limit on the answer.
@@ -39,6 +44,8 @@ class Provider:
     reasoning_models: glob patterns of models that reason without showing it.
     completion_tokens_models: of models whose limit is called max_completion_tokens, whatever max_tokens_field says.
     requests_per_minute, tokens_per_minute: what a client sends at most; None is no limit.
+    inactivity: seconds without any byte after which a service is given up; progress_timeout: without output.
+    websocket_inactivity: the first on its own sockets; None is the same.
     websocket: the address of its WebSocket (`wss://…`, or a path on the base_url's own host); None where it has none.
     websocket_hosts: hosts, besides base_url's, that a socket it offers may be on (`host` or `host:port`).
     websocket_emulation: whether a connection over SSE says so in its requests (document 003).
@@ -51,6 +58,10 @@ class Provider:
     addresses: tuple[str, ...]
     key_variable: str | None
     key_optional: bool
+    key_header: str | None
+    headers: Secrets
+    query: Secrets
+    http_key_hosts: tuple[str, ...]
     default_model: str | None
     include_usage: bool
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"]
@@ -62,6 +73,9 @@ class Provider:
     completion_tokens_models: tuple[str, ...]
     requests_per_minute: Decimal | None
     tokens_per_minute: Decimal | None
+    inactivity: float
+    progress_timeout: float
+    websocket_inactivity: float | None
     websocket: str | None
     websocket_hosts: tuple[str, ...]
     websocket_emulation: bool

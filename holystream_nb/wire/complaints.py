@@ -22,7 +22,7 @@ from holystream_nb.errors import (
     ServiceUnavailable,
     UnknownModel,
 )
-from holystream_nb.wire.redaction import redact
+from holystream_nb.wire.redaction import Hidden, redact
 from holystream_nb.wire.values import parse
 from holystream_nb.wire.wording import is_spent, is_too_long, lengths, wait_in
 
@@ -152,7 +152,7 @@ def _http_status(value: Any) -> int | None:
     return value if type(value) is int and 400 <= value <= 599 else None
 
 
-def redirect_error(status: int, location: str, base_url: str, key: str = "") -> ServiceError:
+def redirect_error(status: int, location: str, base_url: str, key: Hidden = ()) -> ServiceError:
     """The error for a redirect: it names the other scheme and host alone, as anything else in it may hold the key."""
     try:
         parts = urlsplit(urljoin(base_url, redact(location, key)))
@@ -168,7 +168,7 @@ def redirect_error(status: int, location: str, base_url: str, key: str = "") -> 
     )
 
 
-def _excerpt(text: str, limit: int, key: str) -> str:
+def _excerpt(text: str, limit: int, key: Hidden) -> str:
     """The readable beginning of a text: one line, no keys, no tags, no control characters, an HTML page's title."""
     text = text[:_READABLE_CHARACTERS]
     title = _TITLE.search(text)
@@ -186,7 +186,7 @@ def _service_error(
     *,
     model: str,
     retry_after: float | None,
-    key: str,
+    key: Hidden,
     should_retry: bool | None = None,
     without_key: str | None = None,
 ) -> ServiceError:
@@ -279,12 +279,12 @@ def _kind(status: int | None, complaint: Complaint) -> int:
     return status or 0
 
 
-def stream_error(complaint: Complaint, asked: str, key: str, retry_after: float | None = None) -> ServiceError:
+def stream_error(complaint: Complaint, asked: str, key: Hidden, retry_after: float | None = None) -> ServiceError:
     """An error inside a stream; its status is the one it names itself, None if none."""
     return _service_error(complaint.status, complaint, model=asked, retry_after=retry_after, key=key)
 
 
-def close_error(code: int, reason: str, *, asked: str, key: str) -> ServiceError | None:
+def close_error(code: int, reason: str, *, asked: str, key: Hidden) -> ServiceError | None:
     """The error that a WebSocket's close code is (RFC 6455, 7.4, and services' own); None for an ordinary end.
 
     1000 and no code at all are ordinary; 1001 is a server that goes down.
@@ -296,7 +296,7 @@ def close_error(code: int, reason: str, *, asked: str, key: str) -> ServiceError
     return stream_error(said, asked, key)
 
 
-def not_a_stream(text: str, key: str) -> NotAStream:
+def not_a_stream(text: str, key: Hidden) -> NotAStream:
     excerpt = _excerpt(text, 80, key)
     begins = f'it begins with "{excerpt}"' if excerpt else "it is empty"
     return NotAStream(f"What arrived is not a chat completion, {begins}: check the base URL, or try again.")
@@ -309,7 +309,7 @@ def service_error(
     *,
     model: str,
     now: float,
-    key: str = "",
+    key: Hidden = (),
     sent_key: bool = True,
     variable: str | None = None,
 ) -> ServiceError:

@@ -23,6 +23,7 @@ from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
+from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
 from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
 
@@ -128,7 +129,7 @@ class ChunkDecoder:
         "model",
     )
 
-    def __init__(self, *, asked: str = "", key: str = "") -> None:
+    def __init__(self, *, asked: str = "", key: Hidden = ()) -> None:
         self.id: str | None = None
         self.model: str | None = None
         self.done = False
@@ -341,7 +342,7 @@ def _bare_error(data: str) -> Any:
 
 
 def stray_error(
-    ignored: Sequence[tuple[str, str]], *, empty: bool = False, asked: str = "", key: str = ""
+    ignored: Sequence[tuple[str, str]], *, empty: bool = False, asked: str = "", key: Hidden = ()
 ) -> HolystreamError | None:
     """The error in the lines of a stream that were no fields (`Decoder.ignored`), to be asked for at its end.
 

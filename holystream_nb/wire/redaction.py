@@ -12,7 +12,14 @@ too; and a UUID, as any request's id is one (Ark, SambaNova): it goes only where
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from holystream_nb.providers.secret import Key
+
+Hidden = str | Sequence[Key]
+"""Keys that a message must not contain."""
+
+_SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey) +", re.I)
 _KEYS = (
     (re.compile(r"\bBearer\s+[^\s\"',;]+", re.I), "Bearer …"),
     (re.compile(r"\bBasic\s+(?=[A-Za-z]*[\d+/=])[\w+/=]{12,}"), "Basic …"),
@@ -37,10 +44,12 @@ _KEYS = (
 _UNMARKED_KEY = re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}\b")
 
 
-def redact(text: str, key: str = "") -> str:
-    """The text without the key, and without anything else that looks like one: services echo keys."""
-    if len(key) >= 6:  # shorter ones are placeholders of local services, and everyday words
-        text = text.replace(key, "…")
+def redact(text: str, key: Hidden = ()) -> str:
+    """The text without these keys, and without anything else that looks like one: services echo keys."""
+    for value in (key,) if isinstance(key, str) else (each.reveal() for each in key):
+        for part in (value, _SCHEME.sub("", value)):
+            if len(part) >= 6:  # shorter ones are placeholders of local services, and everyday words
+                text = text.replace(part, "…")
     return _UNMARKED_KEY.sub("…", redact_marked(text))
 
 

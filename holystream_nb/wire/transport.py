@@ -16,8 +16,10 @@ import asyncio
 import contextlib
 import ssl
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -26,6 +28,7 @@ import httpx2
 
 from ..errors import ConnectionFailed, SetupError, Stalled, StreamInterrupted
 from ..providers.address import is_loopback
+from ..providers.secret import Key, Secrets
 
 POOLS: Final[Mapping[str, tuple[int, int]]] = {"low": (10, 30), "medium": (50, 60), "high": (200, 120)}
 """Connections and kept-alive connections of a pool, by the names of HolySheep's document 002."""
@@ -92,22 +95,12 @@ class _Pool(httpx2.AsyncBaseTransport):
         self._pools: dict[tuple[str, str | None], httpcore2.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = httpcore2.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
         pool = self._pool(request.url.scheme, _proxy_for(request.url))
-        response = await pool.handle_async_request(
-            httpcore2.Request(
-                method=request.method,
-                url=url,
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
+        try:
+            response = await pool.handle_async_request(_revealed(request))
+        except BaseException as exc:  # a cancellation too
+            _without_frames(exc)
+            raise
         return httpx2.Response(
             response.status, headers=response.headers, stream=_Body(response.stream), extensions=response.extensions
         )
@@ -131,6 +124,48 @@ class _Pool(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         for pool in self._pools.values():
             await pool.aclose()
+
+
+def _revealed(request: httpx2.Request) -> httpcore2.Request:
+    """The request as it goes out. Keys are first seen here: no frame of a traceback has them, and no log of httpx2."""
+    secrets: _Sealed = request.extensions.get("secrets", _Sealed())
+    target = request.url.raw_path
+    names = {name.lower().encode("ascii") for name, _ in secrets.headers}
+    if secrets.query:
+        query = urllib.parse.urlencode([(name, value.reveal()) for name, value in secrets.query])
+        target += (b"&" if b"?" in target else b"?") + query.encode("ascii")
+    return httpcore2.Request(
+        method=request.method,
+        url=httpcore2.URL(
+            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=target
+        ),
+        headers=[
+            *(pair for pair in request.headers.raw if pair[0].lower() not in names),
+            *((name.encode("ascii"), value.reveal().encode("ascii")) for name, value in secrets.headers),
+        ],
+        content=request.stream,
+        extensions={name: value for name, value in request.extensions.items() if name != "secrets"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """What is secret of a request, on its way to where it is sent."""
+
+    headers: Secrets = ()
+    query: Secrets = ()
+
+
+def _without_frames(exc: BaseException) -> None:
+    """Takes the frames below here from the error and from what caused it: their variables hold the request as sent."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [exc]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            waiting += [each.__cause__, each.__context__]
 
 
 @cache
@@ -241,7 +276,9 @@ BROKEN: Final[tuple[type[Exception], ...]] = (
 class Transport:
     """A pool of connections. `pool` names one of `POOLS`; times are in seconds."""
 
-    def __init__(self, *, pool: str = "medium") -> None:
+    def __init__(
+        self, *, pool: str = "medium", ca: str | None = None, cert: str | tuple[str, str] | None = None
+    ) -> None:
         if pool not in POOLS:
             raise SetupError(f"There is no connection pool {pool!r}: choose one of {', '.join(POOLS)}.")
         self._pool = _Pool(pool)
@@ -256,31 +293,39 @@ class Transport:
         self,
         url: str,
         *,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | Key],
         body: bytes,
         connect_timeout: float,
         inactivity: float,
+        query: Secrets = (),
     ) -> Response:
         """Sends a request and returns when the head of its answer has arrived.
 
         Raises ConnectionFailed, Stalled or StreamInterrupted.
         """
-        return await self._send("POST", url, headers, body, connect_timeout, inactivity)
+        return await self._send("POST", url, headers, query, body, connect_timeout, inactivity)
 
     async def upgrade(
-        self, url: str, *, headers: Mapping[str, str], connect_timeout: float, inactivity: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str | Key],
+        connect_timeout: float,
+        inactivity: float,
+        query: Secrets = (),
     ) -> Response:
         """Asks for another protocol on a new connection (`url` is http or https); 101 says that it is granted.
 
         Raises as `post` does.
         """
-        return await self._send("GET", url, headers, b"", connect_timeout, inactivity)
+        return await self._send("GET", url, headers, query, b"", connect_timeout, inactivity)
 
     async def _send(
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | Key],
+        query: Secrets,
         body: bytes,
         connect_timeout: float,
         inactivity: float,
@@ -292,13 +337,14 @@ class Transport:
             if name == "http11.send_request_headers.started":
                 stamps["sent"] = time.perf_counter_ns()
 
+        secrets = tuple((name, value) for name, value in headers.items() if isinstance(value, Key))
         request = self._client.build_request(
             method,
             url,
-            headers=dict(headers),
+            headers={name: value for name, value in headers.items() if isinstance(value, str)},
             content=body,
             timeout=httpx2.Timeout(inactivity, connect=connect_timeout, pool=None),
-            extensions={"trace": trace},
+            extensions={"trace": trace, "secrets": _Sealed(secrets, query)},
         )
         with mapped(request.url.netloc.decode("ascii")):
             return Response(await self._client.send(request, stream=True), stamps)

@@ -32,6 +32,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.utilities import LocalProtocolError
 
 from ..errors import HolystreamError, NotAStream, Stalled, StreamInterrupted
+from ..providers.secret import Key, Secrets
 from .transport import Response, Transport, mapped
 
 PING_S: Final = 30.0
@@ -301,7 +302,13 @@ class Sockets:
         self._resting: dict[str, list[Socket]] = {}
 
     async def open(
-        self, url: str, *, headers: Mapping[str, str], connect_timeout: float, inactivity: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str | Key],
+        connect_timeout: float,
+        inactivity: float,
+        query: Secrets = (),
     ) -> Socket | Response:
         """A new socket at `url` (ws or wss), or the answer that refused it, which is the caller's to close.
 
@@ -320,6 +327,7 @@ class Sockets:
             },
             connect_timeout=connect_timeout,
             inactivity=inactivity,
+            query=query,
         )
         digest = hashlib.sha1(nonce.encode("ascii") + _GUID, usedforsecurity=False).digest()
         accepted = response.headers.get("sec-websocket-accept") == base64.b64encode(digest).decode("ascii")
