@@ -29,7 +29,8 @@ class Timing:
 
     `reads` holds the distinct reads that brought output events, in order. `output_tokens` is what the service counted
     (reasoning included), else the number of output events; `visible_tokens` is the same without reasoning that was
-    hidden, and None where a reasoning model hid an unknown amount.
+    hidden, and None where a reasoning model hid an unknown amount. `retries` counts earlier attempts that failed,
+    `resent` those that met a kept connection which the service had closed.
     """
 
     submitted: int
@@ -41,6 +42,7 @@ class Timing:
     reads: array[int] = field(default_factory=lambda: array("q"), repr=False)
     bytes: int = 0
     retries: int = 0
+    resent: int = 0
     output_tokens: int | None = None
     visible_tokens: int | None = None
     first_chunk_tokens: int = 1

@@ -18,7 +18,8 @@ import ssl
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -34,6 +35,44 @@ POOLS: Final[Mapping[str, tuple[int, int]]] = {"low": (10, 30), "medium": (50, 6
 """Connections and kept-alive connections of a pool, by the names of HolySheep's document 002."""
 
 _DRAIN_S: Final = 0.1
+_RESEND_S: Final = 1.0
+"""How soon after a request the end of a kept connection says that the service had closed it, and not looked at it."""
+
+
+class _Exchange:
+    """What happens on the wire until the head of an answer is there; stamps in ns."""
+
+    __slots__ = ("bytes", "is_reused", "on_permit", "permit", "sent")
+
+    def __init__(self, on_permit: Callable[[], None] | None = None) -> None:
+        self.on_permit = on_permit
+        self.permit: int | None = None
+        self.sent: int | None = None
+        self.is_reused = True
+        self.bytes = 0
+
+    @property
+    def met_a_dead_connection(self) -> bool:
+        """Whether a kept connection ended at once and without a byte: the request goes out again."""
+        sent = self.sent
+        is_soon = sent is not None and time.perf_counter_ns() - sent < _RESEND_S * 1e9
+        return self.is_reused and self.bytes == 0 and is_soon
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request; what is secret of it is revealed where it is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str | Key]
+    query: Secrets
+    body: bytes
+    connect_timeout: float
+    inactivity: float
+
+
+_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
 
 
 class _StampedStream(httpcore2.AsyncNetworkStream):
@@ -46,6 +85,8 @@ class _StampedStream(httpcore2.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = await self._inner.read(max_bytes, timeout)
         self.last_read = time.perf_counter_ns()
+        if (exchange := _exchange.get()) is not None:
+            exchange.bytes += len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -108,6 +149,21 @@ class _Pool(httpx2.AsyncBaseTransport):
     @property
     def is_full(self) -> bool:
         return any(len(pool.connections) >= self._connections for pool in self._pools.values())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether every connection there may be is in use: another request waits."""
+        return any(
+            len(pool.connections) >= self._connections and not any(each.is_idle() for each in pool.connections)
+            for pool in self._pools.values()
+        )
+
+    async def drop_idle(self) -> None:
+        """Closes what is kept and unused: the next request opens a connection of its own."""
+        for pool in self._pools.values():
+            for connection in pool.connections:
+                if connection.is_idle():
+                    await connection.aclose()
 
     def _pool(self, scheme: str, proxy: str | None) -> httpcore2.AsyncConnectionPool:
         if (scheme, proxy) not in self._pools:
@@ -198,18 +254,18 @@ def _proxy(address: str) -> httpcore2.Proxy:
 class Response:
     """An answer whose head has arrived.
 
-    `permit`, `sent` and `headers_at` are stamps (ns); `bytes` counts what has come of the body (B).
+    `permit`, `sent` and `headers_at` are stamps (ns); `bytes` counts what has come of the body (B); `resent` how often
+    the request met a kept connection that the service had closed, and went out again (0 or 1).
     """
 
-    def __init__(self, response: httpx2.Response, stamps: Mapping[str, int]) -> None:
+    def __init__(self, response: httpx2.Response, exchange: _Exchange, resent: int) -> None:
         self._response = response
         self._stream: _StampedStream = response.extensions["network_stream"].get_extra_info("stamped_stream")
         self._iterator: AsyncGenerator[bytes, None] | None = None
         self.host = response.request.url.netloc.decode("ascii")
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.permit = stamps.get("permit")
-        self.sent = stamps.get("sent")
+        self.permit, self.sent, self.resent = exchange.permit, exchange.sent, resent
         self.headers_at = self._stream.last_read
         self.bytes = 0
 
@@ -223,6 +279,11 @@ class Response:
     def last_read(self) -> int:
         """When the connection's last read returned (ns)."""
         return self._stream.last_read
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether more has come than was read."""
+        return bool(self._response.extensions["network_stream"].get_extra_info("is_readable"))
 
     async def reads(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """The body as it arrives: (stamp of the network read in ns, bytes).
@@ -274,20 +335,39 @@ BROKEN: Final[tuple[type[Exception], ...]] = (
 
 
 class Transport:
-    """A pool of connections. `pool` names one of `POOLS`; times are in seconds."""
+    """A pool of connections. `pool` names one of `POOLS`; times are in seconds.
+
+    Used in one event loop at a time: in another one, when the first has ended, it begins anew.
+    """
 
     def __init__(
         self, *, pool: str = "medium", ca: str | None = None, cert: str | tuple[str, str] | None = None
     ) -> None:
         if pool not in POOLS:
             raise SetupError(f"There is no connection pool {pool!r}: choose one of {', '.join(POOLS)}.")
-        self._pool = _Pool(pool)
+        self._profile = pool
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
+        self._renew()
+
+    def _renew(self) -> None:
+        self._pool = _Pool(self._profile)
         self._client = httpx2.AsyncClient(transport=self._pool, follow_redirects=False, trust_env=False)
 
     @property
     def is_full(self) -> bool:
         """Whether another connection would have to wait for one that is open."""
         return self._pool.is_full
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another request would have to wait for one that runs."""
+        return self._pool.is_busy
+
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return POOLS[self._profile][0]
 
     async def post(
         self,
@@ -298,12 +378,26 @@ class Transport:
         connect_timeout: float,
         inactivity: float,
         query: Secrets = (),
+        on_permit: Callable[[], None] | None = None,
     ) -> Response:
         """Sends a request and returns when the head of its answer has arrived.
 
-        Raises ConnectionFailed, Stalled or StreamInterrupted.
+        on_permit: called when the pool has given a connection, or room for a new one.
+        A kept connection that the service has closed is nobody's failure: where it ends before any byte of an answer
+        and at once, the request goes out again on a new one, once. Raises ConnectionFailed, Stalled,
+        StreamInterrupted, or SetupError for a transport that is closed.
         """
-        return await self._send("POST", url, headers, query, body, connect_timeout, inactivity)
+        self._enter()
+        asked = _Asked("POST", url, headers, query, body, connect_timeout, inactivity)
+        with mapped(httpx2.URL(url).netloc.decode("ascii")):
+            exchange = _Exchange(on_permit)
+            try:
+                return await self._send(asked, exchange)
+            except BROKEN:
+                if not exchange.met_a_dead_connection:
+                    raise
+            await self._pool.drop_idle()
+            return await self._send(asked, _Exchange(on_permit), resent=1)
 
     async def upgrade(
         self,
@@ -313,44 +407,63 @@ class Transport:
         connect_timeout: float,
         inactivity: float,
         query: Secrets = (),
+        on_permit: Callable[[], None] | None = None,
     ) -> Response:
         """Asks for another protocol on a new connection (`url` is http or https); 101 says that it is granted.
 
         Raises as `post` does.
         """
-        return await self._send("GET", url, headers, query, b"", connect_timeout, inactivity)
+        self._enter()
+        asked = _Asked("GET", url, headers, query, b"", connect_timeout, inactivity)
+        with mapped(httpx2.URL(url).netloc.decode("ascii")):
+            return await self._send(asked, _Exchange(on_permit))
 
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str | Key],
-        query: Secrets,
-        body: bytes,
-        connect_timeout: float,
-        inactivity: float,
-    ) -> Response:
-        stamps: dict[str, int] = {}
+    def _enter(self) -> None:
+        """Begins anew where the event loop of before has ended; SetupError where it runs elsewhere, or is closed."""
+        if self._is_closed:
+            raise SetupError("This client is closed: make a new one, or ask before its `async with` ends.")
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            if not self._loop.is_closed():
+                raise SetupError("This client is in use in another event loop: make one client for each loop.")
+            self._renew()
+        self._loop = loop
 
+    async def _send(self, asked: _Asked, exchange: _Exchange, resent: int = 0) -> Response:
         async def trace(name: str, _info: object) -> None:
-            stamps.setdefault("permit", time.perf_counter_ns())
-            if name == "http11.send_request_headers.started":
-                stamps["sent"] = time.perf_counter_ns()
+            if exchange.permit is None:
+                exchange.permit = time.perf_counter_ns()
+                if exchange.on_permit is not None:
+                    exchange.on_permit()
+            if name.endswith("connect_tcp.started"):
+                exchange.is_reused = False
+            elif name == "http11.send_request_headers.started":
+                exchange.sent = time.perf_counter_ns()
 
-        secrets = tuple((name, value) for name, value in headers.items() if isinstance(value, Key))
+        secrets = tuple((name, value) for name, value in asked.headers.items() if isinstance(value, Key))
         request = self._client.build_request(
-            method,
-            url,
-            headers={name: value for name, value in headers.items() if isinstance(value, str)},
-            content=body,
-            timeout=httpx2.Timeout(inactivity, connect=connect_timeout, pool=None),
-            extensions={"trace": trace, "secrets": _Sealed(secrets, query)},
+            asked.method,
+            asked.url,
+            headers={name: value for name, value in asked.headers.items() if isinstance(value, str)},
+            content=asked.body,
+            timeout=httpx2.Timeout(asked.inactivity, connect=asked.connect_timeout, pool=None),
+            extensions={"trace": trace, "secrets": _Sealed(secrets, asked.query)},
         )
-        with mapped(request.url.netloc.decode("ascii")):
-            return Response(await self._client.send(request, stream=True), stamps)
+        before = _exchange.set(exchange)
+        try:
+            return Response(await self._client.send(request, stream=True), exchange, resent)
+        except RuntimeError as exc:  # httpx2's word for a client that was closed meanwhile
+            if self._is_closed:
+                raise SetupError("The client was closed while it asked.") from exc
+            raise
+        finally:
+            _exchange.reset(before)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        """Closes every connection, also of running answers; in another event loop there is nothing to close."""
+        self._is_closed = True
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            await self._client.aclose()
 
 
 @contextlib.contextmanager
