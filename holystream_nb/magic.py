@@ -376,7 +376,7 @@ def code(answer: str) -> str:
 
 def _refuse_keys(words: list[str]) -> None:
     """Raises SetupError for a text of a key's shape: the line is saved with the notebook."""
-    from .wire.complaints import redact_marked
+    from .wire.redaction import redact_marked
 
     if any(redact_marked(word) != word for word in words):
         raise SetupError(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .errors import SetupError
-from .live.figures import approximate, dollars
+from .live.figures import approximate, total
 from .live.saved import printable
 from .session import Session
 
@@ -45,11 +45,9 @@ def _standing(session: Session) -> list[list[str]]:
     except SetupError:
         provider, chosen = service.provider.name, service.model or "none is set"
     totals = session.totals
-    cost = f"{approximate(totals.exact)}${dollars(totals.usd)}"
+    cost = total(totals.usd, totals.simulated_usd, exact=totals.exact)
     if totals.unpriced:
         cost += f", and {totals.unpriced} of unknown cost"
-    if provider == "simulator":
-        cost += " (simulated)"
     return [
         ["provider", f"{provider} ({service.source or 'no key set'})"],
         ["model", chosen],

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .client import kinds
 from .errors import HolystreamError, SetupError, SeveralFailed
+from .pricing import SIMULATED
 from .providers.secret import Key
 from .reply import Reply, TransportChoice, transport_choice
 
@@ -63,11 +64,15 @@ _PROMPT_MARGIN: Final = Decimal("1.25")
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown."""
+    """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown.
+
+    `simulated_usd` is the simulator's part of `usd`; None where it answered nothing.
+    """
 
     requests: int = 0
     tokens: int = 0
     usd: Decimal = Decimal(0)
+    simulated_usd: Decimal | None = None
     unpriced: int = 0
     exact: bool = True
 
@@ -79,6 +84,8 @@ class Totals:
             self.unpriced += 1
         else:
             self.usd += reply.cost.usd
+            if reply.cost.note == SIMULATED:
+                self.simulated_usd = (self.simulated_usd or Decimal(0)) + reply.cost.usd
 
 
 @dataclass(slots=True)
@@ -107,6 +114,7 @@ class Session:
         )
         self._lists: dict[tuple[Provider, str], tuple[float, tuple[str, ...]]] = {}
         self._told: tuple[str, str] | None = None
+        self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
         self._simulator: Simulator | None = None
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
@@ -430,6 +438,21 @@ class Session:
         finally:
             kept.uses -= 1
 
+    async def _close_with_loop(self) -> None:
+        """Closes this loop's clients when the loop shuts its generators down, as `asyncio.run` and `hs.run` do."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._keepers:
+            self._keepers[loop] = keeper = self._keeper(loop)
+            await anext(keeper)
+
+    async def _keeper(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._keepers.pop(loop, None)
+            for kept in self._clients.pop(loop, {}).values():
+                await kept.client.aclose()
+
     async def _kept(self, place: Place) -> _Kept:
         from .client.client import Client
 
@@ -441,6 +464,7 @@ class Session:
             place = replace(place, options=replace(place.options, base_url=url, api_key=None))
         if self._simulator is not None and place.options.base_url == self._simulator.url:
             place = replace(place, options=replace(place.options, api_key=Key(SIMULATOR_KEY)))
+        await self._close_with_loop()
         clients = self._clients.setdefault(asyncio.get_running_loop(), OrderedDict())
         key = self._key(place)
         if key not in clients:
@@ -461,12 +485,15 @@ class Session:
         return provider, options.fingerprint
 
     def simulator_url(self) -> str:
-        from .simulator import Simulator
+        from .simulator import Simulator, SimulatorError
 
         with self._simulator_lock:
             if self._simulator is None:
                 simulator = Simulator(speed=simulator_speed(), key=SIMULATOR_KEY)
-                simulator.start()
+                try:
+                    simulator.start()
+                except SimulatorError as exc:
+                    raise SetupError(str(exc)) from exc
                 self._simulator = simulator
             return self._simulator.url
 

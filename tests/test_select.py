@@ -5,9 +5,9 @@ import os
 import pytest
 
 from holystream_nb.errors import SetupError, UnknownProvider
-from holystream_nb.providers.select import at, found_at, max_tokens_field, select
+from holystream_nb.providers.select import at, found_at, select
 from holystream_nb.providers.spellings import SERVICES, SPELLINGS
-from holystream_nb.providers.table import provider
+from holystream_nb.providers.table import provider, providers, unavailable
 
 NONE = {"HOLYSTREAM_PROVIDERS": os.devnull}
 
@@ -88,7 +88,7 @@ def test_what_a_user_says_of_everybody_holds_at_an_unknown_host(own):
     ("text", "said"),
     [
         ("replicate:llama", "no entry here"),
-        ("GitHub: gpt-4o", "no entry here"),
+        ("sglang: gpt-4o", "no entry here"),
         ("google:gemini-3", "did you mean gemini:"),
         ("lmstudio:qwen", "did you mean lm-studio:"),
         ("opnai:gpt-4o", "did you mean openai:"),
@@ -103,6 +103,25 @@ def test_a_word_that_means_a_service_without_an_entry_is_refused(text, said):
         select(text, "holysheep", NONE)
     assert f"holysheep:{text}" in str(caught.value)
     assert select(f"holysheep:{text}", "openai", NONE) == (provider("holysheep", NONE), text)
+
+
+def test_every_spelling_is_of_an_entry():
+    """And no service without an entry has one."""
+    assert set(SPELLINGS.values()) <= set(providers(NONE))
+    assert not {*SPELLINGS, *SERVICES} & {*providers(NONE), *unavailable()}
+
+
+def test_a_service_that_none_can_speak_to_says_why():
+    """Its sentence is the whole refusal."""
+    with pytest.raises(UnknownProvider, match="GitHub Models was retired"):
+        select("github:gpt-4o", "holysheep", NONE)
+
+
+def test_a_providers_further_addresses_are_its_own():
+    """Another region, and a host of one's own at a cloud."""
+    assert found_at("https://api.moonshot.cn/v1", NONE).name == "moonshot"
+    azure = found_at("https://mine.openai.azure.com/openai/v1", NONE)
+    assert (azure.name, azure.key_variable) == ("azure", "AZURE_OPENAI_API_KEY")
 
 
 @pytest.mark.parametrize("word", sorted({*SERVICES, *SPELLINGS}))
@@ -160,24 +179,3 @@ def test_the_only_model_of_a_server_is_taken_and_of_several_none():
         select("", here, NONE, [f"m{index}" for index in range(25)])
     with pytest.raises(SetupError, match=r"does not say which it serves"):
         select("", here, NONE)
-
-
-# Fields
-
-
-@pytest.mark.parametrize(
-    ("name", "model", "field"),
-    [
-        ("openai", "gpt-4o", "max_completion_tokens"),
-        ("openrouter", "openai/o3-mini", "max_completion_tokens"),
-        ("openrouter", "openai/gpt-5.2", "max_completion_tokens"),
-        ("openrouter", "anthropic/claude", "max_tokens"),
-        ("vllm", "o1", "max_completion_tokens"),
-        ("vllm", "openai/gpt-oss-20b", "max_tokens"),
-        ("holysheep", "gpt-4.1", "max_tokens"),
-        ("mistral", "o3/mistral-large", "max_tokens"),
-    ],
-)
-def test_reasoning_models_get_the_field_they_accept_wherever_they_are(name, model, field):
-    """They refuse max_tokens, whoever serves them."""
-    assert max_tokens_field(provider(name, NONE), model) == field

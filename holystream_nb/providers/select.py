@@ -6,14 +6,13 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import SetupError, UnknownProvider
-from .address import as_socket, endpoint, host_and_port, is_loopback, origin
+from .address import as_socket, endpoint, fits, host_and_port, is_loopback, origin
 from .spellings import SERVICES, SPELLINGS
-from .table import UNLISTED, provider, providers, unlisted
+from .table import UNLISTED, provider, providers, unavailable, unlisted
 from .values import Provider
 
 
@@ -76,6 +75,8 @@ _TAG: Final = re.compile(r"(?:e?\d+(?:x\d+)?(?:\.\d+)?[bmk]|latest|cloud|free)(?
 
 def _check_word(word: str, text: str, table: Mapping[str, Provider], default: Provider) -> None:
     """Raises UnknownProvider for a known service's word, and for one that is nearly a provider's name."""
+    if word in unavailable():
+        raise UnknownProvider(unavailable()[word])
     meant = SPELLINGS.get(word, "")
     if not (meant or word in SERVICES):
         if re.search(r"\d", word) or looks_like_tag(text.partition(":")[2]):
@@ -107,21 +108,23 @@ def _no_model(chosen: Provider, models: Collection[str]) -> str:
 MODELS_SHOWN: Final = 20
 """Of a server's models, in an error's sentence."""
 
-COMPLETION_TOKENS_MODELS: Final = ("o1*", "o3*", "o4*", "gpt-5*")
-"""Models that refuse `max_tokens` wherever they are served (platform.openai.com, guides/reasoning)."""
-
-
-def max_tokens_field(provider: Provider, model: str) -> str:
-    """What a request for this model calls the limit on its answer; `openai/o3` and `o3` are one model."""
-    name = model.rpartition("/")[2].lower()
-    if any(fnmatchcase(name, pattern) for pattern in COMPLETION_TOKENS_MODELS):
-        return "max_completion_tokens"
-    return provider.max_tokens_field
-
 
 def same_host(base_url: str, provider: Provider) -> bool:
-    """Whether an address has the provider's own scheme, host and port."""
-    return provider.base_url is not None and origin(endpoint(base_url)) == origin(provider.base_url)
+    """Whether an address has the scheme, host and port of one of the provider's own."""
+    return any(fits(endpoint(base_url), address) for address in _addresses(provider))
+
+
+def address_of(provider: Provider) -> str:
+    """The address that requests go to; SetupError, with the form it has, where it is for the user to say."""
+    if provider.base_url is None and provider.addresses:
+        form = provider.addresses[0]
+        yours = " and your ".join(dict.fromkeys(re.findall(r"\{([a-z]+)\}", form)))
+        example = re.sub(r"\{([a-z]+)\}", lambda word: word[1].upper(), form)
+        raise SetupError(
+            f'The address of {provider.name} depends on your {yours}: give it as base_url="{example}", '
+            f"or under [{provider.name}] in providers.toml."
+        )
+    return endpoint(provider.base_url)
 
 
 def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os.environ) -> Provider:
@@ -129,8 +132,14 @@ def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os
     if base_url is None:
         return provider
     base_url = endpoint(base_url)
-    if provider.base_url is None or same_host(base_url, provider):
+    if provider.base_url is None and (not provider.addresses or same_host(base_url, provider)):
         return replace(provider, base_url=base_url)
+    if provider.base_url is not None and origin(base_url) == origin(provider.base_url):
+        return replace(provider, base_url=base_url)
+    if same_host(
+        base_url, provider
+    ):  # the service's key goes to each of its addresses, a user's extras to theirs alone
+        return replace(provider, base_url=base_url, headers=(), query=())
     return found_at(base_url, environ)
 
 
@@ -140,17 +149,21 @@ def found_at(base_url: str, environ: Mapping[str, str] = os.environ) -> Provider
     Any other host is a provider of its own, named by host and port: it has no key, and no prices.
     """
     base_url = endpoint(base_url)
-    here = [row for row in providers(environ).values() if row.base_url and same_host(base_url, row)]
+    here = [row for row in providers(environ).values() if same_host(base_url, row)]
     if not here:
         return unlisted(urlsplit(base_url).netloc, base_url, "local" if is_loopback(base_url) else "own", environ)
-    nearest = max(here, key=lambda row: _shared_path(row.base_url or "", base_url))
-    return replace(nearest, base_url=base_url)
+    return at(max(here, key=lambda row: _shared_path(row, base_url)), base_url, environ)
 
 
-def _shared_path(base: str, url: str) -> int:
-    """The length of the base's path where the URL's path continues it, else -1."""
-    own, given = (urlsplit(text).path.rstrip("/") + "/" for text in (base, url))
-    return len(own) if given.startswith(own) else -1
+def _shared_path(provider: Provider, url: str) -> int:
+    """The length of the path of its address on this host that the URL's path continues, else -1."""
+    given = urlsplit(url).path.rstrip("/") + "/"
+    paths = [urlsplit(own).path.partition("{")[0].rstrip("/") + "/" for own in _addresses(provider) if fits(url, own)]
+    return max((len(path) for path in paths if given.startswith(path)), default=-1)
+
+
+def _addresses(provider: Provider) -> tuple[str, ...]:
+    return (provider.base_url, *provider.addresses) if provider.base_url else provider.addresses
 
 
 def socket_address(provider: Provider) -> str | None:

@@ -8,12 +8,11 @@ SPELLINGS: Final = {
     "alibaba": "qwen",
     "amazon": "bedrock",
     "amazon-bedrock": "bedrock",
-    "anthropic_text": "anthropic",
     "aws": "bedrock",
     "azure-openai": "azure",
     "azure_ai": "azure",
     "azure_openai": "azure",
-    "bigmodel": "z.ai",
+    "bigmodel": "zhipuai",
     "bytedance": "ark",
     "claude": "anthropic",
     "dashscope": "qwen",
@@ -48,20 +47,17 @@ SPELLINGS: Final = {
     "volcengine": "ark",
     "x-ai": "xai",
     "x.ai": "xai",
-    "zai": "z.ai",
-    "zhipu": "z.ai",
-    "zhipuai": "z.ai",
+    "z.ai": "zai",
+    "zhipu": "zhipuai",
 }
 """A service's word as other libraries or its makers write it, and the entry that has it."""
 
 SERVICES: Final = frozenset(
     {
-        *("ai21", "anthropic", "anyscale", "ark", "azure", "baseten", "bedrock", "chutes", "cloudflare", "cohere"),
-        *("copilot", "databricks", "deepinfra", "featherless", "friendli", "github", "github-models", "github_models"),
-        *("huggingface", "hyperbolic", "koboldcpp", "lepton", "litellm", "llamafile", "lmdeploy", "localai", "minimax"),
-        *("moonshot", "nebius", "novita", "nvidia", "oobabooga", "oci", "openai-compatible", "perplexity", "portkey"),
-        *("predibase", "qwen", "ramalama", "replicate", "sagemaker", "sambanova", "sglang", "siliconflow", "snowflake"),
-        *("tgi", "upstage", "vercel", "vertex", "watsonx", "workers-ai", "xinference", "z.ai"),
+        *("ai21", "anyscale", "baseten", "chutes", "cloudflare", "copilot", "databricks", "featherless", "friendli"),
+        *("koboldcpp", "lepton", "llamafile", "lmdeploy", "localai", "oci", "oobabooga", "openai-compatible"),
+        *("predibase", "ramalama", "replicate", "sagemaker", "sglang", "snowflake", "tgi", "upstage", "vercel"),
+        *("watsonx", "workers-ai", "xinference"),
     }
 )
-"""Services whose word is no model's name, whether or not the table has them."""
+"""Services without an entry (`unavailable.toml` has those that none can have): their words are no models' names."""
