@@ -166,7 +166,7 @@ async def posted(service: Service, request: Request, *, offer: bool) -> Response
         if "location" in response.headers:
             await response.aclose()
             raise redirect_error(response.status, response.headers["location"], service.base_url, service.secret)
-        said = await error_body(response)
+        said = await error_body(service, response)
         if usage and refuses_include_usage(response.status, said):
             service.asks_for_usage = False
         elif offer and response.status in _NOT_UNDERSTOOD:

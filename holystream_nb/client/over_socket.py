@@ -198,7 +198,7 @@ async def opened(service: Service, request: Request, url: str) -> Socket:
         return socket
     if 200 <= socket.status < 300 and "json" in socket.headers.get("content-type", ""):
         decoder = ChunkDecoder(asked=request.model, key=service.secret)
-        decoder.whole(await error_body(socket), socket.headers_at)
+        decoder.whole(await error_body(service, socket), socket.headers_at)
         if isinstance(decoder.error, ServiceError):
             raise decoder.error
     if socket.status == 404 or socket.status < 400:
@@ -208,4 +208,4 @@ async def opened(service: Service, request: Request, url: str) -> Socket:
             'or use transport="sse".',
             status=socket.status,
         )
-    raise refusal(service, request, socket, await error_body(socket))
+    raise refusal(service, request, socket, await error_body(service, socket))

@@ -14,7 +14,7 @@ from ..providers.address import host_and_port
 from ..providers.secret import Key, Secrets
 from ..providers.values import Provider
 from ..reply import TransportChoice
-from ..wire.complaints import service_error
+from ..wire.complaints import concealed, service_error
 from ..wire.transport import Response, Transport
 from ..wire.websocket import Sockets
 
@@ -136,9 +136,10 @@ class Answer(Protocol):
         ...
 
 
-async def error_body(response: Response) -> bytes:
+async def error_body(service: Service, response: Response) -> bytes:
+    """What a refusal says, without our keys: some services repeat them."""
     try:
-        return await response.body(_ERROR_BODY_BYTES)
+        return concealed(await response.body(_ERROR_BODY_BYTES), service.secret)
     finally:
         await response.aclose()
 
