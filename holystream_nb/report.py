@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .errors import SetupError
-from .live.figures import approximate, dollars
+from .live.figures import approximate, total
 from .live.saved import printable
 from .session import Session
 
@@ -37,11 +37,9 @@ def _standing(session: Session, model: str | None) -> list[list[str]]:
 
     provider, chosen = select(model or "", session.default_provider())
     totals = session.totals
-    cost = f"{approximate(totals.exact)}${dollars(totals.usd)}"
+    cost = total(totals.usd, totals.simulated_usd, exact=totals.exact)
     if totals.unpriced:
         cost += f", and {totals.unpriced} of unknown cost"
-    if provider.name == "simulator":
-        cost += " (simulated)"
     return [
         ["provider", provider.name],
         ["model", chosen],

@@ -17,11 +17,14 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "wire.sse"},
-    {"wire.values", "wire.calls", "providers"},
+    {"wire.values", "wire.calls", "wire.wording", "providers"},
+    {"wire.redaction"},
     {"wire.complaints"},
-    {"wire.dialects", "wire.frames", "timing"},
+    {"wire.dialects", "wire.refusals", "wire.frames", "timing"},
     {"pricing"},
     {"reply"},
+    {"wire.certificates", "wire.proxies"},
+    {"wire.unreachable"},
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},
@@ -29,7 +32,7 @@ ORDER: list[set[str]] = [
     {"live"},
     {"session", "sync"},
     {"report", "measuring"},
-    {"chat", "magic"},
+    {"chat", "magic", "lab"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "__main__", "__init__"}

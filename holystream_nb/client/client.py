@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ..errors import SetupError
-from ..providers.address import endpoint
 from ..providers.secret import Key
-from ..providers.select import at
+from ..providers.select import address_of, at
 from ..providers.table import provider as named_provider
-from ..providers.values import Provider
+from ..providers.values import Provider, tokens_field
 from ..reply import TransportChoice, transport_choice
 from ..wire.transport import Transport
 from ..wire.websocket import Sockets
@@ -135,7 +134,7 @@ class Client:
         self.transport = transport_choice(transport)
         self.retries = _or(options.retries, RETRIES)
         self.backoff = _or(options.backoff, BACKOFF_S)
-        address = endpoint(found.base_url)
+        address = address_of(found)
         self.limiter = Limiter(
             requests_per_minute=_limit(options.requests_per_minute, found.requests_per_minute),
             tokens_per_minute=_limit(options.tokens_per_minute, found.tokens_per_minute),
@@ -183,7 +182,9 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes every connection, also those of running streams."""
+        """Closes every connection; running streams are stopped. Nothing can be asked afterwards."""
+        for stream in list(self._service.streams):
+            await stream.aclose()
         await self._service.sockets.aclose()
         await self._service.connections.aclose()
 
@@ -197,6 +198,8 @@ class Client:
         stop_after: int | None = None,
         scheduled: int | None = None,
         answers_calls: bool = False,
+        strict: bool = False,
+        stream: bool = True,
         parameters: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Stream:
@@ -204,12 +207,15 @@ class Client:
 
         prompt: a text, or a list of messages `{"role": …, "content": …}`.
         transport: instead of the client's.
-        timeout: limit on the whole answer in seconds; none by default.
+        timeout: limit on the whole answer in seconds, from the beginning of the iteration; none by default.
         stop_after: output events after which it is ended from here (`length`), for services that do not keep
             max_tokens.
         scheduled: the intended start (ns of `time.perf_counter_ns`), for open-loop measurements.
         answers_calls: on a socket, the results of tool calls come from you, by the stream's `send_event`; without it
             the answer ends a second after the last call, as it does over `sse`.
+        strict: whether an answer that ends without its end marker (`truncated`) raises StreamInterrupted: it may be
+            cut, and behind some proxies nothing else on the wire says so.
+        stream: False asks for the whole answer at once, for models that their service does not stream.
         fields: further fields of the request's body: temperature, max_tokens, tools, … (`options.REQUEST_FIELDS`).
         parameters: fields of any name, for what only this service knows.
         """
@@ -222,6 +228,8 @@ class Client:
             timeout=timeout,
             stop_after=stop_after,
             scheduled=scheduled,
+            strict=strict,
+            is_streamed=stream,
             fields=fields_of("Client.stream", fields, parameters, names=_STREAM),
         )
 
@@ -276,15 +284,17 @@ class Client:
         timeout: float | None = None,
         stop_after: int | None = None,
         scheduled: int | None = None,
+        strict: bool = False,
+        is_streamed: bool = True,
         fields: dict[str, Any],
     ) -> Stream:
         provider = self.provider
         model = kinds.optional_text("model", model, "model='deepseek-v3.2'") or provider.default_model
         if not model:
             raise SetupError(f"{provider.name} has no default model: name one with model=….")
-        if "max_tokens" in fields and provider.max_tokens_field != "max_tokens":
-            fields[provider.max_tokens_field] = fields.pop("max_tokens")
-        body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": True}
+        if "max_tokens" in fields:
+            fields[tokens_field(provider, model)] = fields.pop("max_tokens")
+        body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": bool(is_streamed)}
         carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(
             self._service,
@@ -295,10 +305,14 @@ class Client:
             timeout=kinds.optional_seconds("timeout", timeout),
             stop_after=kinds.optional_count("stop_after", stop_after, least=1),
             scheduled=scheduled,
+            strict=strict,
         )
 
 
-_STREAM: Final = ("prompt", "model", "transport", "timeout", "stop_after", "scheduled", "answers_calls", "parameters")
+_STREAM: Final = (
+    *("prompt", "model", "transport", "timeout", "stop_after", "scheduled", "answers_calls", "strict", "stream"),
+    "parameters",
+)
 """Keywords of `stream`, for a likely misspelling."""
 
 

@@ -88,6 +88,19 @@ class Socket:
         """Whether a message can be sent: nobody has closed it, and nothing has broken."""
         return self._is_open and self._failure is None and self.closed is None
 
+    @property
+    def last_read(self) -> int:
+        """When the network last brought something (ns)."""
+        return self._last_read
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether more has come than was read."""
+        return bool(self._waiting) or (self.is_open and self._has_unread())
+
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self._loop is loop
+
     async def send(self, text: str, timeout: float) -> int:
         """Sends a message and returns the stamp right before it was written (ns).
 
@@ -309,6 +322,7 @@ class Sockets:
         connect_timeout: float,
         inactivity: float,
         query: Secrets = (),
+        on_permit: Callable[[], None] | None = None,
     ) -> Socket | Response:
         """A new socket at `url` (ws or wss), or the answer that refused it, which is the caller's to close.
 
@@ -327,6 +341,7 @@ class Sockets:
             },
             connect_timeout=connect_timeout,
             inactivity=inactivity,
+            on_permit=on_permit,
             query=query,
         )
         digest = hashlib.sha1(nonce.encode("ascii") + _GUID, usedforsecurity=False).digest()
@@ -342,6 +357,8 @@ class Sockets:
         resting = self._resting.get(place, [])
         while resting:
             socket = resting.pop()
+            if not socket.is_of(asyncio.get_running_loop()):
+                continue  # its event loop has ended, and with it the socket
             wakes = False
             try:
                 wakes = await socket.wakes()
@@ -365,10 +382,12 @@ class Sockets:
         if self._connections.is_full:
             while self._resting:
                 for socket in self._resting.popitem()[1]:
-                    await socket.aclose()
+                    if socket.is_of(asyncio.get_running_loop()):
+                        await socket.aclose()
 
     async def aclose(self) -> None:
         """Closes every socket, also those of running turns."""
         self._resting.clear()
         for socket in list(self._open):
-            await socket.aclose()
+            if socket.is_of(asyncio.get_running_loop()):
+                await socket.aclose()
