@@ -30,6 +30,7 @@ _HOMES = {
     "bench": "measuring.bench",
     "calibrate": "measuring.calibration",
     "claims_table": "measuring.claims",
+    "configure": "session",
     "history": "session",
     "load": "measuring.results",
     "preset": "measuring.presets",
@@ -61,6 +62,7 @@ __all__ = [
     "bench",
     "calibrate",
     "claims_table",
+    "configure",
     "history",
     "load",
     "preset",
@@ -91,7 +93,7 @@ if TYPE_CHECKING:
     from .migration.guard import Guard
     from .migration.rollout import Rollout
     from .reply import Reply
-    from .session import history, stream
+    from .session import configure, history, stream
     from .simulator import Simulator
     from .sync import run
     from .tools.function import tool

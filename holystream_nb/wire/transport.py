@@ -6,8 +6,9 @@ network read returns (`_StampedStream`), because one read may hold many HTTP chu
 
 A WebSocket begins here as a request like any other (`upgrade`); what follows on its stream is `websocket`'s.
 
-Every error that leaves this room is one of `errors`. To fake it: an object with `post()`, `upgrade()`, `is_full` and
-`aclose()` whose `post()` returns something with a `Response`'s attributes, `reads()`, `body()` and `aclose()`.
+Every error that leaves this room is one of `errors`. To fake it: an object with `post()`, `get()`, `upgrade()`,
+`is_full` and `aclose()` whose `post()` returns something with a `Response`'s attributes, `reads()`, `body()` and
+`aclose()`.
 """
 
 from __future__ import annotations
@@ -405,9 +406,23 @@ class Transport:
         and at once, the request goes out again on a new one, once. Raises ConnectionFailed, Stalled,
         StreamInterrupted, or SetupError for a transport that is closed.
         """
+        return await self._answered(_Asked("POST", url, headers, query, body, connect_timeout, inactivity), on_permit)
+
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str | Key],
+        connect_timeout: float,
+        inactivity: float,
+        query: Secrets = (),
+    ) -> Response:
+        """Asks for what is there, as `post` does."""
+        return await self._answered(_Asked("GET", url, headers, query, b"", connect_timeout, inactivity), None)
+
+    async def _answered(self, asked: _Asked, on_permit: Callable[[], None] | None) -> Response:
         self._enter()
-        asked = _Asked("POST", url, headers, query, body, connect_timeout, inactivity)
-        with mapped(asked.host, unanswered(url, asked.host)):
+        with mapped(asked.host, unanswered(asked.url, asked.host)):
             exchange = _Exchange(on_permit)
             try:
                 return await self._send(asked, exchange)
