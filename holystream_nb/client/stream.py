@@ -26,13 +26,13 @@ from ..errors import (
 )
 from ..events import Event, Usage
 from ..pricing import cost, price_card
-from ..providers.values import hides_reasoning, tokens_field
+from ..providers.values import hides_reasoning
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .limiter import Limiter, Reservation
-from .request import Answer, Ears, Request, Service
+from .request import LIMITS, Answer, Ears, Request, Service
 from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
@@ -462,9 +462,8 @@ class Stream:
     def _estimate(self) -> int:
         """Tokens of prompt and answer, as far as they can be foreseen."""
         body = self._request.body
-        limit = body.get(tokens_field(self._service.provider, self._request.model))
-        answer = limit if isinstance(limit, int) else ANSWER_TOKENS
-        return estimate_tokens(body["messages"]) + answer
+        limits = [body[name] for name in LIMITS if isinstance(body.get(name), int)]
+        return estimate_tokens(body["messages"]) + (limits[0] if limits else ANSWER_TOKENS)
 
     async def _permit(self) -> None:
         """Waits until the limiter lets one more request go."""
