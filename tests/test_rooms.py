@@ -17,11 +17,14 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "wire.sse"},
-    {"wire.values", "wire.calls"},
+    {"wire.values", "wire.calls", "wire.wording", "providers"},
+    {"wire.redaction"},
     {"wire.complaints"},
-    {"wire.dialects", "wire.frames", "timing", "providers"},
+    {"wire.dialects", "wire.refusals", "wire.frames", "timing"},
     {"pricing"},
     {"reply"},
+    {"wire.certificates", "wire.proxies"},
+    {"wire.unreachable"},
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},

@@ -265,7 +265,7 @@ def test_a_dropped_iterator_closes_its_stream_from_any_thread(client: Client, si
     thread.start()
     thread.join()
     run(asyncio.sleep(0.1))
-    run(stream.settled())
+    run(stream.aclose())
     assert stream.reply.finish_reason == "stopped"
     assert is_idle(simulator)
 

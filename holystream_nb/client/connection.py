@@ -32,8 +32,7 @@ class Connection:
     async def aclose(self) -> None:
         """Ends the running turn, which is `stopped`."""
         if self._turn is not None:
-            self._turn.stop()
-            await self._turn.settled()
+            await self._turn.aclose()
 
     @property
     def reply(self) -> Reply:
