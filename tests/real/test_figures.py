@@ -13,12 +13,12 @@ import pytest
 import holystream_nb as hs
 
 from .conftest import Way
-from .programs import Engine
+from .programs import NIGHTLY, Engine
 
 pytestmark = pytest.mark.real
 
 PROMPTS = ["Tell me about trees.", "Tell me about the sea.", "Tell me about bread.", "Tell me about cities."]
-REPEATS = 5
+REPEATS = 25 if NIGHTLY else 5
 TOKENS = 40
 
 
@@ -83,6 +83,6 @@ async def test_bench_measures_what_the_engine_says(
     assert min(later) > 0
     assert median(later) < ADDS_MS[way.name]
     if way.buffers:
-        assert median(later) > 30
+        assert max(later) > 30
     else:
         assert median(ratio) == pytest.approx(1, abs=0.05)
