@@ -106,6 +106,11 @@ class Client:
         return self._service.base_url
 
     @property
+    def service(self) -> Service:
+        """The service as this client reaches it, for whoever in this room asks it something else than an answer."""
+        return self._service
+
+    @property
     def asks_for_usage(self) -> bool:
         """Whether requests ask for usage; not any more once the service has refused that."""
         return self._service.asks_for_usage

@@ -6,8 +6,9 @@ network read returns (`_StampedStream`), because one read may hold many HTTP chu
 
 A WebSocket begins here as a request like any other (`upgrade`); what follows on its stream is `websocket`'s.
 
-Every error that leaves this room is one of `errors`. To fake it: an object with `post()`, `upgrade()`, `is_full` and
-`aclose()` whose `post()` returns something with a `Response`'s attributes, `reads()`, `body()` and `aclose()`.
+Every error that leaves this room is one of `errors`. To fake it: an object with `post()`, `get()`, `upgrade()`,
+`is_full` and `aclose()` whose `post()` returns something with a `Response`'s attributes, `reads()`, `body()` and
+`aclose()`.
 """
 
 from __future__ import annotations
@@ -266,6 +267,10 @@ class Transport:
         Raises ConnectionFailed, Stalled or StreamInterrupted.
         """
         return await self._send("POST", url, headers, body, connect_timeout, inactivity)
+
+    async def get(self, url: str, *, headers: Mapping[str, str], connect_timeout: float, inactivity: float) -> Response:
+        """Asks for what is there. Raises as `post` does."""
+        return await self._send("GET", url, headers, b"", connect_timeout, inactivity)
 
     async def upgrade(
         self, url: str, *, headers: Mapping[str, str], connect_timeout: float, inactivity: float
