@@ -96,7 +96,7 @@ class _Call:
 class Fold:
     """Takes a stream's events one by one; `reply` makes the Reply of what has come so far.
 
-    Memory is the text, plus eight bytes for every read that brought output.
+    Memory is the text, plus twelve bytes for every read that brought output.
     """
 
     def __init__(self) -> None:
@@ -106,6 +106,7 @@ class Fold:
         self._others: dict[int, StringIO] = {}
         self._usage: Usage | None = None
         self._reads: array[int] = array("q")
+        self._events: array[int] = array("I")
         self._last_read = -1
         self._first_answer: int | None = None
         self._first_chunk_tokens = 1
@@ -135,6 +136,9 @@ class Fold:
         if read != self._last_read:
             self._last_read = read
             self._reads.append(read)
+            self._events.append(1)
+        else:
+            self._events[-1] += 1
         if self._first_answer is None and kind is not Reasoning:
             self._first_answer = read
 
@@ -214,6 +218,7 @@ class Fold:
             timing=replace(
                 stamps,
                 reads=self._reads[:],
+                events=self._events[:],
                 first_answer=self._first_answer,
                 output_tokens=usage.completion_tokens,
                 visible_tokens=self._visible_tokens(usage, hides_reasoning),

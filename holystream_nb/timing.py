@@ -9,6 +9,7 @@ All stamps are nanoseconds of one monotonic clock, `time.perf_counter_ns`. The t
 * TPOT   (E2E − TTFT) / (output tokens − tokens of the first chunk) (ms)
 * decode tok/s   the same tokens / (E2E − TTFT);  e2e tok/s   output tokens / E2E
 * lag, queue, connect   submitted − scheduled; permit − submitted; sent − permit (ms): never inside TTFT
+* burst   output events of the median read, where they are many and the next is long in coming
 
 An output event is a delta with non-empty text, reasoning, refusal, or a tool call's name or arguments.
 """
@@ -17,6 +18,21 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+BURST_EVENTS: Final = 8
+"""Output events in one read that are a burst: services that put several into one write put two to five there, and the
+smallest buffer of a proxy (4 KiB) holds eight of the largest chunks in use (500 bytes)."""
+
+BURST_GAP_MS: Final = 100.0
+"""Between bursts. An engine that makes more than a thousand events a second fills reads too, but they come at once one
+after the other: what a reader cannot see is nobody's fault."""
+
+WHOLE_EVENTS: Final = 32
+WHOLE_MS: Final = 250.0
+"""An answer that came in a single read: so many events, after so long a wait. A short answer of a fast engine, and one
+out of a cache, come in one read by right."""
 
 
 def _ms(start: int | None, end: int | None) -> float | None:
@@ -27,9 +43,10 @@ def _ms(start: int | None, end: int | None) -> float | None:
 class Timing:
     """The stamps of one request, and the figures that follow from them; a figure is None where it cannot be known.
 
-    `reads` holds the distinct reads that brought output events, in order. `output_tokens` is what the service counted
-    (reasoning included), else the number of output events; `visible_tokens` is the same without reasoning that was
-    hidden, and None where a reasoning model hid an unknown amount.
+    `reads` holds the distinct reads that brought output events, in order, and `events` how many each brought (empty
+    where that is not known). `output_tokens` is what the service counted (reasoning included), else the number of
+    output events; `visible_tokens` is the same without reasoning that was hidden, and None where a reasoning model hid
+    an unknown amount.
     """
 
     submitted: int
@@ -39,6 +56,7 @@ class Timing:
     headers: int | None = None
     first_answer: int | None = None
     reads: array[int] = field(default_factory=lambda: array("q"), repr=False)
+    events: array[int] = field(default_factory=lambda: array("I"), repr=False)
     bytes: int = 0
     retries: int = 0
     output_tokens: int | None = None
@@ -104,3 +122,24 @@ class Timing:
     def connect_ms(self) -> float | None:
         """Opening the connection: sent − permit."""
         return _ms(self.permit, self.sent)
+
+    @property
+    def events_per_read(self) -> float | None:
+        """Output events / distinct reads that brought them."""
+        return sum(self.events) / len(self.events) if self.events else None
+
+    @property
+    def burst(self) -> int | None:
+        """About how many output events came at once, where the answer came in bursts; None where it did not.
+
+        In bursts: the median read brought at least BURST_EVENTS, and the median gap is at least BURST_GAP_MS, so that
+        one stall, or a full first read, makes no burst. The last read is what was left and does not count. An answer of
+        a single read must be of WHOLE_EVENTS and WHOLE_MS.
+        """
+        if not self.events:
+            return None
+        if len(self.events) == 1:
+            is_held = self.events[0] >= WHOLE_EVENTS and (self.ttft_ms or 0) >= WHOLE_MS
+            return self.events[0] if is_held else None
+        size = median(self.events[:-1])
+        return round(size) if size >= BURST_EVENTS and median(self.gaps_ms) >= BURST_GAP_MS else None

@@ -109,3 +109,10 @@ def test_tokens_of_the_first_chunk_are_known_from_a_running_usage() -> None:
 def test_the_representation_is_one_short_line_without_the_text() -> None:
     """A reply at the end of a cell does not dump the answer."""
     assert repr(folded(Text("secret text", 1))) == "<Reply p:m stop ≈1 tokens>"
+
+
+def test_events_are_counted_by_the_read_that_brought_them() -> None:
+    """Text, reasoning and calls; not what is no output."""
+    events = [Reasoning("a", 1), Text("b", 1), Text("c", 4), ToolCallPart(0, "x", "f", "", 4), Finish("stop", 9)]
+    timing = folded(*events, Usage(5, 4, 9, read=9)).timing
+    assert (timing.reads.tolist(), timing.events.tolist()) == ([1, 4], [2, 2])

@@ -79,3 +79,69 @@ def test_nothing_received_has_no_latency() -> None:
     """Without an output event TTFT, TTFA and E2E are unknown, not zero."""
     t = timing(reads=array("q"), first_answer=None)
     assert (t.ttft_ms, t.ttfa_ms, t.e2e_s, t.gaps_ms) == (None, None, None, [])
+
+
+def bursts(counts: list[int], every_ms: float, ttft_ms: float = 300) -> Timing:
+    """Reads with so many events each, at equal distances."""
+    reads = array("q", [round((ttft_ms + every_ms * index) * MS) for index in range(len(counts))])
+    return timing(sent=0, reads=reads, events=array("I", counts))
+
+
+@pytest.mark.parametrize(
+    ("counts", "every_ms", "said"),
+    [
+        ([37, 36, 37, 12], 280, 37),
+        ([37, 3], 280, 37),
+        ([1, 37, 37, 37, 5], 280, 37),
+        ([8, 8, 8], 100, 8),
+    ],
+    ids=["nginx, 8 KiB", "the rest of a short answer", "the first event passes", "just so"],
+)
+def test_an_answer_in_bursts_says_how_large_they_are(counts: list[int], every_ms: float, said: int) -> None:
+    """The median read brought many events, and the next one was long in coming."""
+    assert bursts(counts, every_ms).burst == said
+
+
+@pytest.mark.parametrize(
+    ("counts", "every_ms"),
+    [
+        ([40, 41, 39, 40], 30),
+        ([300, 300, 300], 90),
+        ([1] * 50, 250),
+        ([5] * 50, 250),
+        ([1, 40], 900),
+        ([1] * 20 + [60] + [1] * 20, 120),
+        ([60, 1, 1, 1, 1], 120),
+        ([], 0),
+    ],
+    ids=[
+        "an engine of 1,300 events/s",
+        "a busy kernel",
+        "a slow engine",
+        "five events a write",
+        "a stall in a short answer",
+        "a stall in a long one",
+        "a full first read",
+        "nothing",
+    ],
+)
+def test_what_is_fast_or_stalls_once_is_no_burst(counts: list[int], every_ms: float) -> None:
+    """Events that come together because there are many, or once, accuse no proxy."""
+    assert bursts(counts, every_ms).burst is None
+
+
+@pytest.mark.parametrize(
+    ("events", "ttft_ms", "said"), [(60, 900, 60), (32, 250, 32), (31, 900, None), (200, 40, None)]
+)
+def test_an_answer_in_one_read_is_a_burst_if_it_is_long_and_was_long_in_coming(
+    events: int, ttft_ms: float, said: int | None
+) -> None:
+    """A short answer of a fast engine, or one out of a cache, comes in one read by right."""
+    assert bursts([events], 0, ttft_ms).burst == said
+
+
+def test_events_per_read_is_a_mean_and_unknown_without_counts() -> None:
+    """Stamps alone do not say how many events each brought."""
+    assert bursts([3, 1], 20).events_per_read == 2
+    assert timing().events_per_read is None
+    assert timing().burst is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from ..pricing import Cost
 from ..reply import Reply
@@ -30,6 +30,16 @@ def figures(reply: Reply) -> list[str]:
     if timing.retries:
         parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
     return parts
+
+
+def bursts(reply: Reply) -> list[str]:
+    """That it came in bursts, with the line that mends it; nothing where it did not, or came over a socket."""
+    count = reply.timing.burst if reply.transport == "sse" else None
+    return [] if count is None else [f"arrived in bursts of about {count:,} events: a proxy may be buffering ({MEND})"]
+
+
+MEND: Final = "nginx: proxy_buffering off; elsewhere: the answer's header X-Accel-Buffering: no"
+"""What a proxy's owner, or the service's, writes so that each event passes at once."""
 
 
 def verdict(replies: Mapping[str, Reply]) -> str:

@@ -12,7 +12,7 @@ from ..events import Event
 from ..reply import Progress, Reply
 from ..tools.call import Call
 from .cards import browser_length, card
-from .figures import approximate, figures, milliseconds, rate
+from .figures import approximate, bursts, figures, milliseconds, rate
 from .questions import Questions
 
 State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
@@ -111,7 +111,7 @@ class Lane:
         progress = self.source.progress
         return {
             "state": self.state,
-            "figures": [*figures(self.source.reply), *self.remarks()] if self.is_final else _running(progress),
+            "figures": self._summed() if self.is_final else _running(progress),
             "error": "" if self.error is None else str(self.error),
             "elapsed_ms": progress.elapsed_ms,
             "units": progress.tokens,
@@ -139,6 +139,10 @@ class Lane:
         self._sent.update({card["number"]: card for card in changed})
         self.cards_drawn += sum(len(card["arguments"]) + len(card["result"]) for card in changed)
         return changed
+
+    def _summed(self) -> list[str]:
+        reply = self.source.reply
+        return [*figures(reply), *self.remarks(), *bursts(reply)]
 
     def remarks(self) -> list[str]:
         """What the figures do not say: a limit that was reached."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..tools.call import Call
 from ..wire.values import well_formed
 from .cards import card, ending
-from .figures import figures, milliseconds, money, rate, record, verdict
+from .figures import bursts, figures, milliseconds, money, rate, record, verdict
 from .lane import Lane, State
 
 WORDS: Final[dict[State, str]] = {
@@ -47,7 +47,7 @@ def status_line(lane: Lane) -> str:
     parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply)]
     if lane.state in WORDS:
         parts.append(WORDS[lane.state])
-    return " · ".join([*parts, *lane.remarks()])
+    return " · ".join([*parts, *lane.remarks(), *bursts(lane.reply)])
 
 
 def printable(text: str) -> str:
@@ -118,7 +118,8 @@ def _markdown(lanes: Sequence[Lane]) -> str:
         parts += [f"### {plain_line(lane.label)}", *_section(lane)]
         if lane.error is not None:  # alone, its error is the cell's
             parts.append(f"**{plain_line(str(lane.error))}**")
-    return "\n\n".join([*parts, "---", _table(lanes), f"*{plain_line(_verdict(lanes))}*"])
+    held = [f"*{plain_line(f'{lane.label} {said}')}*" for lane in lanes for said in bursts(lane.reply)]
+    return "\n\n".join([*parts, "---", _table(lanes), *held, f"*{plain_line(_verdict(lanes))}*"])
 
 
 def _section(lane: Lane) -> list[str]:

@@ -119,6 +119,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
             headers=self.headers,
             first_answer=self.first_answer,
             reads=array("q", self.read_stamps()),
+            events=array("I", self.events or [1] * len(self.reads)),
             bytes=self.bytes,
             retries=self.retries,
             output_tokens=self.output_tokens,

@@ -29,7 +29,8 @@ def reply_of(
 
     `request_id` and `model` are the last request's. `timing` is the first request's, so that TTFT is what the user
     waited for, with the reads of all: E2E runs from the first request to the last output, tools and waiting for consent
-    included. A decode speed over such pauses would be false: it is None; each request over `sse` has its own.
+    included. A decode speed, or bursts, over such pauses would be false: there are none; each request over `sse` has
+    its own.
     """
     last = replace(
         replies[-1],
@@ -50,6 +51,7 @@ def reply_of(
         timing=replace(
             timings[0],
             reads=array("q", (read for timing in timings for read in timing.reads)),
+            events=array("I"),
             first_answer=next((t.first_answer for t in timings if t.first_answer is not None), None),
             bytes=sum(timing.bytes for timing in timings),
             retries=sum(timing.retries for timing in timings),
