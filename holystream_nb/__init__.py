@@ -21,6 +21,7 @@ _HOMES = {
     "Simulator": "simulator",
     "bench": "measuring.bench",
     "calibrate": "measuring.calibration",
+    "check": "checking",
     "claims_table": "measuring.claims",
     "history": "session",
     "load": "measuring.results",
@@ -44,6 +45,7 @@ __all__ = [
     "Simulator",
     "bench",
     "calibrate",
+    "check",
     "claims_table",
     "history",
     "load",
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .chat.panel import ChatPanel
+    from .checking import check
     from .client.client import Client
     from .errors import HolystreamError
     from .measuring.bench import bench

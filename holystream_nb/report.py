@@ -1,24 +1,31 @@
-"""%stream without a cell: the session's totals, the models, an answer again, the end of a conversation."""
+"""%stream without a cell: totals, models, a service tried, an answer again, the end of a conversation."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import Any
 
-from .errors import SetupError
+from .errors import HolystreamError, SetupError
 from .live.figures import approximate, dollars
 from .live.saved import printable
+from .live.table import bundle as table
+from .live.table import present
 from .session import Session
+from .sync import run
 
 
 def report(words: Sequence[str], session: Session, model: str | None) -> None:
     """Shows what the words of the line ask for. Raises SetupError for words it does not know."""
     match words:
         case []:
-            _show([["", ""], *_standing(session, model)])
+            present(table([["", ""], *_standing(session, model)]))
         case ["models"]:
-            _show(_models(session))
+            present(table(run(_models(session, ""))))
+        case ["models", name]:
+            present(table(run(_models(session, name))))
+        case ["check", *names]:
+            from .checking import show_check  # late, with all that tries
+
+            run(show_check(tuple(names), session, model))
         case ["last"]:
             print(_answer(session, 1))
         case ["last", number] if number.isdecimal() and int(number) > 0:
@@ -29,7 +36,10 @@ def report(words: Sequence[str], session: Session, model: str | None) -> None:
                 raise SetupError(f"There is no conversation {name!r} (there are: {known}).")
             print(f"The conversation {name} is forgotten.")
         case _:
-            raise SetupError(f"%stream {' '.join(words)}: write %stream, %stream models, last [n], or forget NAME.")
+            raise SetupError(
+                f"%stream {' '.join(words)}: write %stream, %stream models [PROVIDER], check [PROVIDER[:MODEL] …], "
+                "last [n], or forget NAME."
+            )
 
 
 def _standing(session: Session, model: str | None) -> list[list[str]]:
@@ -52,16 +62,35 @@ def _standing(session: Session, model: str | None) -> list[list[str]]:
     ]
 
 
-def _models(session: Session) -> list[list[str]]:
+async def _models(session: Session, name: str) -> list[list[str]]:
+    """The models of a provider, the session's by default: those that its service lists, and those that are known.
+
+    Raises what kept the service of a provider that was named from listing them, where none is known.
+    """
+    from .models import known_models, listed_models
     from .pricing import price_card
     from .providers.table import provider
 
-    seller = provider(session.default_provider())
+    error: HolystreamError | None = None
+    try:
+        listed = await listed_models(session, name)
+        seller, names, error = listed.provider, listed.models, listed.error
+    except HolystreamError as exc:
+        seller, names, error = provider(name or session.default_provider()), (), exc
+    paces = {profile.model: profile for profile in session.profiles()}
+    known = known_models(seller, session)
+    if name and error is not None and not known:
+        raise error
     rows = [["model", "first token", "gap", "USD per 1M tokens in", "out", "source"]]
-    for profile in session.profiles():
-        card = price_card(seller, profile.model)
+    for model in dict.fromkeys([*known, *names] if seller.price_list in ("card", "simulated") else names or known):
+        card = price_card(seller, model)
         prices = ["unknown" if price is None else f"{price:f}" for price in (card.input, card.output)]
-        rows.append([profile.model, f"{profile.first_ms:,.0f} ms", f"{profile.gap_ms:g} ms", *prices, profile.source])
+        pace = paces.get(model) if seller.price_list in ("card", "simulated") else None
+        if pace is not None:
+            rows.append([model, f"{pace.first_ms:,.0f} ms", f"{pace.gap_ms:g} ms", *prices, pace.source])
+        else:
+            source = f"{seller.name} lists it" if model in names else card.source
+            rows.append([model, "unknown", "unknown", *prices, source])
     return rows
 
 
@@ -70,23 +99,3 @@ def _answer(session: Session, number: int) -> str:
         raise SetupError(f"This kernel has {len(session.history)} answers; there is no {number}. last one.")
     reply = session.history[-number]
     return printable(f"{reply.text}\n\n{reply!r}")
-
-
-def _show(rows: Sequence[Sequence[str]]) -> None:
-    """A table: Markdown where it is drawn, aligned text elsewhere."""
-    from .live.harmless import plain_line
-
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    plain = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-        if any(row)
-    )
-    lines = [f"| {' | '.join(plain_line(cell).replace('|', '&#124;') for cell in row)} |" for row in rows]
-    markdown = "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
-    ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if getattr(shell, "kernel", None) is None:
-        print(plain)
-    else:
-        ipython.display.display({"text/plain": plain, "text/markdown": markdown}, raw=True)

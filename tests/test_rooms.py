@@ -28,6 +28,7 @@ ORDER: list[set[str]] = [
     {"tools", "migration"},
     {"live"},
     {"session", "sync"},
+    {"checking", "models"},
     {"report", "measuring"},
     {"chat", "magic"},
     {"__main__"},

@@ -62,6 +62,7 @@ _TOOL: Final[Mapping[str, Any]] = {
 }
 _LEAST_S: Final = 15.0
 _TIMES: Final = 4.0
+_SOME: Final = 5
 _NO_MODEL: Final = "holystream-check-no-such-model"
 
 
@@ -91,7 +92,7 @@ class Check:
     shape: Shape = field(default=(), repr=False)
     requests: int = 0
     tokens: int = 0
-    usd: Decimal | None = None
+    usd: Decimal | None = Decimal(0)
     exact: bool = True
 
     def __getitem__(self, name: str) -> Finding:
@@ -109,6 +110,8 @@ async def check(
 ) -> Check:
     """Tries a model with a few requests of a few tokens each; a row that fails leaves the others standing.
 
+    model: by default the provider's default model, or the only one that the service lists; where there is neither,
+        only what needs no model is looked at.
     timeout: limit on each request (s). tell: is told what is being tried.
     """
     probe = _Probe(client, model or client.provider.default_model or "", timeout, tell)
@@ -195,6 +198,8 @@ class _Probe:
             self._listed = await models_of(self._client)
         except HolystreamError as exc:
             self._listed = exc
+        if not self._model and not self._only_model():
+            return
         self._tell("an answer")
         began = time.perf_counter()
         answer = await self._ask(_COUNT, max_tokens=TOKENS)
@@ -217,7 +222,7 @@ class _Probe:
         costs = [reply.cost.usd for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens]
         known = [usd for usd in costs if usd is not None]
         return Check(
-            label or f"{self._client.provider.name}:{self._model}",
+            label or f"{self._client.provider.name}:{self._model}".rstrip(":"),
             self._client.provider.name,
             self._model,
             self._client.base_url,
@@ -249,6 +254,25 @@ class _Probe:
         self._rows[name] = Finding(name, verdict, seen, advice)
 
     # Key, address, model
+
+    def _only_model(self) -> bool:
+        """Whether the service has one model alone, which is then meant; where it has more, what is known is said."""
+        listed = self._listed
+        if isinstance(listed, tuple) and len(listed) == 1:
+            self._model = listed[0]
+            return True
+        self._why_not = ": no model was named"
+        if isinstance(listed, tuple | ServiceError):
+            self._found("address", "ok", f"{self._client.base_url} answers{self._openness()}")
+        else:
+            self._found("address", "fail", str(listed))
+        if isinstance(listed, KeyRefused):
+            self._judge_key(listed, is_taken=False)
+        some = listed[:_SOME] if isinstance(listed, tuple) else ()
+        seen = f"none was named; it lists {len(listed):,}" if isinstance(listed, tuple) else "none was named"
+        names = f", as {', '.join(short(name) for name in some)}" if some else ""
+        self._found("model", "unknown", seen, f"name one{names}")
+        return False
 
     def _judge_place(self, answer: _Tried) -> None:
         error, listed = answer.error, self._listed
