@@ -14,11 +14,19 @@ __version__ = "0.1.0"
 _HOMES = {
     "ChatPanel": "chat.panel",
     "Client": "client.client",
+    "Event": "events",
+    "Finish": "events",
     "Guard": "migration.guard",
     "HolystreamError": "errors",
+    "OtherChoice": "events",
+    "Reasoning": "events",
     "Reply": "reply",
     "Rollout": "migration.rollout",
     "Simulator": "simulator",
+    "Text": "events",
+    "ToolCallEnd": "events",
+    "ToolCallPart": "events",
+    "Usage": "events",
     "bench": "measuring.bench",
     "calibrate": "measuring.calibration",
     "check": "checking",
@@ -38,11 +46,19 @@ _HOMES = {
 __all__ = [
     "ChatPanel",
     "Client",
+    "Event",
+    "Finish",
     "Guard",
     "HolystreamError",
+    "OtherChoice",
+    "Reasoning",
     "Reply",
     "Rollout",
     "Simulator",
+    "Text",
+    "ToolCallEnd",
+    "ToolCallPart",
+    "Usage",
     "bench",
     "calibrate",
     "check",
@@ -66,6 +82,7 @@ if TYPE_CHECKING:
     from .checking import check
     from .client.client import Client
     from .errors import HolystreamError
+    from .events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallEnd, ToolCallPart, Usage
     from .measuring.bench import bench
     from .measuring.calibration import calibrate
     from .measuring.claims import claims_table

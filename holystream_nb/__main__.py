@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from . import __version__
-from .errors import HolystreamError
+from .errors import HolystreamError, SetupError
 from .simulator.__main__ import speed_factor
 
 QUICKSTART: Final = "01_quickstart.ipynb"
@@ -86,7 +86,10 @@ def _demo(port: int, *, browser: bool) -> int:
 def _serve(port: int, speed: float | None, seed: int, key: str | None) -> int:
     from .simulator import run
 
-    run(port=port, speed=speed, seed=seed, key=key, on_ready=_announce)
+    try:
+        run(port=port, speed=speed, seed=seed, key=key, on_ready=_announce)
+    except (ValueError, OSError) as exc:
+        raise SetupError(f"The simulator cannot be served: {exc}") from exc
     return 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import MissingKey, SetupError
-from .live.figures import approximate, dollars
+from .live.figures import approximate, total
 from .live.harmless import plain_line
 from .live.table import aligned, marked
 from .live.waiting import WaitingLine
@@ -166,7 +166,7 @@ def _cell(check: Check, name: str) -> str:
 
 
 def _cost(check: Check) -> str:
-    usd = "cost unknown" if check.usd is None else f"{approximate(check.exact)}${dollars(check.usd)}"
-    note = " (simulated)" if check.provider == "simulator" else ""
+    simulated = check.usd if check.provider == "simulator" else None
+    usd = "cost unknown" if check.usd is None else total(check.usd, simulated, exact=check.exact)
     requests = f"{check.requests} request{'' if check.requests == 1 else 's'}"
-    return f"{check.label}: {requests}, {approximate(check.exact)}{check.tokens:,} tokens, {usd}{note}"
+    return f"{check.label}: {requests}, {approximate(check.exact)}{check.tokens:,} tokens, {usd}"

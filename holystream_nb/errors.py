@@ -96,7 +96,14 @@ class ServiceUnavailable(ServiceError):
 
 
 class ConnectionFailed(HolystreamError):
-    """No connection could be made: name, address, TLS or proxy."""
+    """No connection could be made: name, address, TLS or proxy.
+
+    `should_retry` is False where asking again cannot help: a certificate that is not trusted, a name that is unknown.
+    """
+
+    def __init__(self, message: str, *, should_retry: bool | None = None) -> None:
+        super().__init__(message)
+        self.should_retry = should_retry
 
 
 class StreamInterrupted(HolystreamError):

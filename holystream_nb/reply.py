@@ -113,6 +113,7 @@ class Fold:
         self._first_reasoning = self._last_reasoning = 0
         self.output_events = 0
         self.reasoning_events = 0
+        self.other_events = 0
 
     def add(self, event: Event) -> None:
         kind = type(event)
@@ -128,6 +129,7 @@ class Fold:
             return
         elif isinstance(event, OtherChoice):
             self._others.setdefault(event.choice, StringIO()).write(event.text)
+            self.other_events += 1
             return
         else:
             return
@@ -162,6 +164,11 @@ class Fold:
     @property
     def first_read(self) -> int | None:
         return self._reads[0] if self._reads else None
+
+    @property
+    def last_read(self) -> int:
+        """The last read that brought output (ns); -1 before the first."""
+        return self._last_read
 
     @property
     def events_per_s(self) -> float | None:

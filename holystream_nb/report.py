@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import HolystreamError, SetupError
-from .live.figures import approximate, dollars
+from .live.figures import approximate, total
 from .live.saved import printable
 from .live.table import bundle as table
 from .live.table import present
@@ -47,11 +47,9 @@ def _standing(session: Session, model: str | None) -> list[list[str]]:
 
     provider, chosen = select(model or "", session.default_provider())
     totals = session.totals
-    cost = f"{approximate(totals.exact)}${dollars(totals.usd)}"
+    cost = total(totals.usd, totals.simulated_usd, exact=totals.exact)
     if totals.unpriced:
         cost += f", and {totals.unpriced} of unknown cost"
-    if provider.name == "simulator":
-        cost += " (simulated)"
     return [
         ["provider", provider.name],
         ["model", chosen],

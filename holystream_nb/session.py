@@ -9,13 +9,14 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 from .errors import SetupError, SeveralFailed
+from .pricing import SIMULATED
 from .reply import Reply, TransportChoice
 
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ _PROMPT_MARGIN: Final = Decimal("1.25")
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown."""
+    """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown.
+
+    `simulated_usd` is the simulator's part of `usd`; None where it answered nothing.
+    """
 
     requests: int = 0
     tokens: int = 0
     usd: Decimal = Decimal(0)
+    simulated_usd: Decimal | None = None
     unpriced: int = 0
     exact: bool = True
 
@@ -54,6 +59,8 @@ class Totals:
             self.unpriced += 1
         else:
             self.usd += reply.cost.usd
+            if reply.cost.note == SIMULATED:
+                self.simulated_usd = (self.simulated_usd or Decimal(0)) + reply.cost.usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class Session:
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], Client]] = (
             WeakKeyDictionary()
         )
+        self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
         self._simulator: Simulator | None = None
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
@@ -251,7 +259,23 @@ class Session:
         provider, model = select(text or "", "holysheep" if base_url else self.default_provider())
         if provider.name == "simulator" and base_url is None:
             base_url = await asyncio.to_thread(self.simulator_url)
+        await self._close_with_loop()
         return self._client(provider.name, base_url), model
+
+    async def _close_with_loop(self) -> None:
+        """Closes this loop's clients when the loop shuts its generators down, as `asyncio.run` and `hs.run` do."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._keepers:
+            self._keepers[loop] = keeper = self._kept(loop)
+            await anext(keeper)
+
+    async def _kept(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._keepers.pop(loop, None)
+            for client in self._clients.pop(loop, {}).values():
+                await client.aclose()
 
     def _client(self, provider: str, base_url: str | None) -> Client:
         from .client.client import Client
@@ -267,12 +291,15 @@ class Session:
         return clients[key]
 
     def simulator_url(self) -> str:
-        from .simulator import Simulator
+        from .simulator import Simulator, SimulatorError
 
         with self._simulator_lock:
             if self._simulator is None:
                 simulator = Simulator(speed=simulator_speed(), key=SIMULATOR_KEY)
-                simulator.start()
+                try:
+                    simulator.start()
+                except SimulatorError as exc:
+                    raise SetupError(str(exc)) from exc
                 self._simulator = simulator
             return self._simulator.url
 

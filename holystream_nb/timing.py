@@ -46,7 +46,8 @@ class Timing:
     `reads` holds the distinct reads that brought output events, in order, and `events` how many each brought (empty
     where that is not known). `output_tokens` is what the service counted (reasoning included), else the number of
     output events; `visible_tokens` is the same without reasoning that was hidden, and None where a reasoning model hid
-    an unknown amount.
+    an unknown amount. `retries` counts earlier attempts that failed, `resent` those that met a kept connection which
+    the service had closed.
     """
 
     submitted: int
@@ -59,6 +60,7 @@ class Timing:
     events: array[int] = field(default_factory=lambda: array("I"), repr=False)
     bytes: int = 0
     retries: int = 0
+    resent: int = 0
     output_tokens: int | None = None
     visible_tokens: int | None = None
     first_chunk_tokens: int = 1

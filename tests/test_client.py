@@ -304,9 +304,9 @@ async def test_a_message_list_and_further_parameters_arrive(client: Client) -> N
     assert (reply.finish_reason, reply.usage.completion_tokens) == ("length", 5)
 
 
-@pytest.mark.parametrize("parameters", [{"stream": False}, {"messages": []}])
+@pytest.mark.parametrize("parameters", [{"input": "Hello"}, {"messages": []}])
 async def test_parameters_the_call_sets_itself_are_refused(client: Client, parameters: dict[str, Any]) -> None:
-    """`stream` and `messages` cannot be smuggled in."""
+    """What the call sets itself cannot be smuggled in."""
     with pytest.raises(SetupError, match=next(iter(parameters))):
         client.stream("Hello", model="gpt-4.1", **parameters)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -40,6 +41,18 @@ def test_serve_prints_the_address_of_a_simulator_that_answers() -> None:
             assert b"deepseek-v3.2" in OPENER.open(f"{found[0]}/models", timeout=5).read()
         finally:
             serving.terminate()
+
+
+def test_serve_says_in_one_line_what_it_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that is taken, or that there is not: one sentence, and no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for port in (str(taken.getsockname()[1]), "99999"):
+            assert main(["serve", "--port", port]) == 1
+            said = capsys.readouterr().err
+            assert said.startswith("holystream-nb: The simulator cannot be served: ")
+            assert said.count("\n") == 1
 
 
 @pytest.mark.slow

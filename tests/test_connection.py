@@ -227,11 +227,9 @@ async def test_what_has_no_turn_says_so(client: Client) -> None:
 async def test_a_refusal_is_raised_and_kept_and_the_connection_goes_on(client: Client, transport: Any) -> None:
     """The reply of a failed turn has its error; the next turn works."""
     async with client.connect(model="gpt-4.1", transport=transport) as connection:
-        connection._start.keywords["model"] = "gpt-17"  # type: ignore[attr-defined]
         with pytest.raises(UnknownModel):
-            await turn(connection, "Hello")
+            await turn(connection, "Hello", model="gpt-17")
         assert isinstance(connection.reply.error, UnknownModel)
-        connection._start.keywords["model"] = "gpt-4.1"  # type: ignore[attr-defined]
         assert await turn(connection, "Hello")
 
 

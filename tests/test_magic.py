@@ -152,7 +152,7 @@ def test_a_cell_streams_and_ends_as_plain_markdown(kernel: Any) -> None:
     assert "application/vnd.jupyter.widget-view+json" in first["data"]
     assert first["transient"]["display_id"] == last["transient"]["display_id"]
     assert set(last["data"]) == {"text/markdown", "text/plain"}
-    for figure in ("gpt-4.1", "simulator", "TTFT", "tok/s", "tokens", "$"):
+    for figure in ("gpt-4.1", "simulator", "TTFT", "tok/s", "tokens", "$", " (simulated)"):
         assert figure in last["data"]["text/plain"]
     assert last["metadata"]["holystream"]["simulated"] is True
     assert ran.all("comm_close")

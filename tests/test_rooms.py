@@ -17,11 +17,13 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "wire.sse"},
-    {"wire.values", "wire.calls"},
+    {"wire.values", "wire.calls", "providers"},
     {"wire.complaints"},
-    {"wire.dialects", "wire.frames", "timing", "providers"},
+    {"wire.dialects", "wire.frames", "timing"},
     {"pricing"},
     {"reply"},
+    {"wire.certificates", "wire.proxies"},
+    {"wire.unreachable"},
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},

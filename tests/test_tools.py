@@ -20,7 +20,7 @@ from scripted import Says, Service, scripted
 import holystream_nb as hs
 from holystream_nb import Client, Reply, Simulator
 from holystream_nb.errors import DeadlineExceeded, SetupError, Stalled, StreamInterrupted
-from holystream_nb.events import Text
+from holystream_nb.events import Finish, Text
 from holystream_nb.tools.call import RESULT_BYTES, Answer, Call, as_text, perform
 from holystream_nb.tools.run import ToolRun
 
@@ -777,7 +777,7 @@ async def test_a_request_that_fails_ends_the_run_and_keeps_what_came(simulator: 
         ({"max_rounds": 0}, "max_rounds"),
         ({"consent": "get_wether"}, "get_wether cannot be allowed"),
         ({"consent": ["get_time", "rm"]}, "rm cannot be allowed"),
-        ({"stream": False}, "stream cannot be a parameter"),
+        ({"input": "Hello"}, "input cannot be"),
     ],
 )
 async def test_settings_that_cannot_work_are_refused_at_once(client: Client, more: dict[str, Any], said: str) -> None:
@@ -802,6 +802,50 @@ async def test_nothing_runs_without_consent(client: Client, service: Service) ->
     tools = hs.run_tools(client, "Hello", tools=[get_weather], model="scripted")
     await tools
     assert tools.calls[0].state == "refused"
+
+
+async def test_a_run_whose_last_answer_has_come_is_whole_whoever_ends_it(client: Client, service: Service) -> None:
+    """The rule of a single answer: a stop, a deadline or leaving early does not undo what the service has said."""
+    for way in ("stop", "leave", "deadline"):
+        service.script(wants(PARIS), DONE)
+        tools = run(client, timeout=0.5 if way == "deadline" else None)
+        async with tools:
+            async for event in tools:
+                if isinstance(event, Finish) and event.reason == "stop":
+                    if way == "stop":
+                        tools.stop()
+                    if way == "deadline":
+                        await asyncio.sleep(0.6)
+                    if way == "leave":
+                        break
+        reply = tools.reply
+        assert (way, reply.text, reply.finish_reason, reply.error) == (way, "It is fine.", "stop", None)
+        assert reply.usage.exact
+
+
+async def test_a_run_that_is_stopped_before_its_last_answer_is_not_whole(client: Client, service: Service) -> None:
+    """A call that was asked for is no end, although its request has one."""
+    service.script(wants(PARIS), DONE)
+    waiting = asyncio.Event()
+
+    async def never(call: Call) -> str:
+        waiting.set()
+        await asyncio.sleep(60)
+        return "refuse"
+
+    tools = run(client, consent="ask", ask=never)
+    task = asyncio.ensure_future(tools._drained())
+    await waiting.wait()
+    tools.stop()
+    assert (await task).finish_reason == "stopped"
+
+
+async def test_the_time_of_a_run_begins_with_its_iteration(client: Client, service: Service) -> None:
+    """A run that is made early and awaited late has all of its time."""
+    service.script(DONE)
+    tools = run(client, timeout=0.4)
+    await asyncio.sleep(0.5)
+    assert (await tools).finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ async def test_resting_sockets_make_room_for_others() -> None:
 
 
 async def test_closing_the_client_closes_running_turns() -> None:
-    """A reader gets an error, not a hang."""
+    """A reader comes to the end, and does not hang: what had arrived is kept."""
 
     async def script(peer: Peer) -> None:
         await peer.receive()
@@ -289,10 +289,9 @@ async def test_closing_the_client_closes_running_turns() -> None:
         async with client.stream("Hello", model="m") as stream:
             await anext(stream)
             asyncio.get_running_loop().call_later(0.05, lambda: asyncio.ensure_future(client.aclose()))
-            with pytest.raises(StreamInterrupted):
-                await anext(stream)
+            assert [event async for event in stream] == []
         assert await service.emptied()
-    assert stream.reply.text == "Hello"
+    assert (stream.reply.finish_reason, stream.reply.text) == ("stopped", "Hello")
 
 
 async def test_a_forgotten_stream_takes_its_socket_along() -> None:
@@ -597,6 +596,34 @@ async def test_close_codes(code: int, kind: type[HolystreamError] | None, attemp
 # Life
 
 
+@pytest.mark.parametrize("how", ["at once", "late", "after a message"])
+async def test_a_kept_socket_that_dies_is_asked_again_only_at_once_and_unread(how: str) -> None:
+    """The service had closed it, and the close was on its way: a new socket, at once, once; else it is a failure."""
+    opened: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        opened.append(peer)
+        await peer.receive()
+        await peer.send(token("Hello"), done())
+        await peer.receive()
+        if len(opened) > 1:
+            return
+        if how == "late":
+            await asyncio.sleep(1.1)
+        elif how == "after a message":
+            await peer.send({"type": "start", "id": "req_2"})
+        peer.writer.transport.abort()
+
+    async with serving(script) as service, client_of(service, retries=0) as client:
+        first, second = await ask(client), await ask(client)
+    assert (first.text, first.timing.resent) == ("Hello", 0)
+    if how == "at once":
+        assert (second.text, second.error, second.timing.resent, second.timing.retries) == ("Hello", None, 1, 0)
+    else:
+        assert isinstance(second.error, StreamInterrupted)
+        assert (second.timing.resent, len(opened)) == (0, 1)
+
+
 async def test_a_service_that_answers_no_ping_is_dead() -> None:
     """Before the first output it is asked again elsewhere, after it the answer is interrupted."""
 
@@ -812,7 +839,7 @@ async def test_an_end_that_crosses_the_stop_does_not_leave_the_stop_s_own_to_the
         async with client.stream("Hello", model="m") as stream:
             await anext(stream)
             stream.stop()
-            await stream.settled()
+            await stream.aclose()
         reply = await ask(client)
         assert (reply.text, reply.finish_reason) == ("one", "stop")
         assert len(service.peers) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -57,7 +57,10 @@ def load(path: Path) -> Saved:
     if not _is_sum(saved.spent):
         raise SetupError(f"{path} is not a saved chat panel (what it says was spent cannot be).")
     saved.settings.checked()
-    return msgspec.structs.replace(saved, turns=Conversation(saved.turns).ended().turns)
+    spent = saved.spent
+    if spent.simulated and not spent.simulated_usd:  # a file from before there was this field
+        spent = replace(spent, simulated_usd=spent.usd)
+    return msgspec.structs.replace(saved, spent=spent, turns=Conversation(saved.turns).ended().turns)
 
 
 def _is_whole(turn: Turn) -> bool:

@@ -11,7 +11,7 @@ EMPTY: Final = "No question was asked yet."
 
 
 def status_line(answer: Answer, *, is_chosen: bool = False) -> str:
-    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 · stopped`"""
+    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`"""
     parts = [answer.label, *([answer.note] if answer.note else []), *answer.figures]
     if answer.state in WORDS:
         parts.append(WORDS[answer.state])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ..events import Usage
-from ..live.figures import approximate, money
+from ..live.figures import approximate, money, total
 from ..pricing import LOCAL, SIMULATED, UNKNOWN, Cost
 from ..reply import Reply
 
@@ -17,7 +17,8 @@ class Spent:
 
     The rest ran on the user's own machine, for nothing.
 
-    `exact` is False where tokens were counted here and not reported.
+    `exact` is False where tokens were counted here and not reported. `simulated_usd` is the part of `usd` that is the
+    simulator's: nobody is paid that.
     """
 
     requests: int = 0
@@ -31,6 +32,7 @@ class Spent:
     unpriced: int = 0
     exact: bool = True
     simulated: bool = False
+    simulated_usd: Decimal = Decimal(0)
 
     def plus(self, reply: Reply) -> Spent:
         usage, cost = reply.usage, reply.cost
@@ -47,6 +49,7 @@ class Spent:
             unpriced=self.unpriced + (cost.note == UNKNOWN),
             exact=self.exact and usage.exact,
             simulated=self.simulated or cost.note == SIMULATED,
+            simulated_usd=self.simulated_usd + ((cost.usd or 0) if cost.note == SIMULATED else 0),
         )
 
     @property
@@ -75,7 +78,7 @@ class Spent:
         parts = [f"{self.requests:,} request{'' if self.requests == 1 else 's'}"]
         parts.append(f"{approximate(self.exact)}{self.completion_tokens:,} tokens")
         if self.priced:
-            parts.append(f"{money(self.cost)}{' (simulated)' if self.simulated else ''}")
+            parts.append(total(self.usd, self.simulated_usd if self.simulated else None, exact=self.cost.exact))
             parts += [f"{self.unpriced:,} of unknown cost"] if self.unpriced else []
         else:
             parts.append(money(self.cost))

@@ -5,50 +5,52 @@ Retries, stop and limits on the whole are `stream`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..errors import HolystreamError
+from ..errors import HolystreamError, SetupError
 from ..providers.select import offered_socket, socket_address
 from .over_http import SSEAnswer, over_sse, posted
 from .over_socket import SocketAnswer, on_kept_socket, opened, turn
-from .request import Answer, Request, Service
+from .request import Answer, Ears, Request, Service
 
 
-async def ask(service: Service, request: Request, notify: Callable[[str], None]) -> Answer:
-    """Sends a request; `notify` takes a word on why it did not go as asked.
+async def ask(service: Service, request: Request, ears: Ears) -> Answer:
+    """Sends a request; `ears` hear why it does not go as asked, and when it goes.
 
     Raises the errors of the wire, and ServiceError for a refusal.
     """
     if request.transport == "sse":
-        return await over_sse(service, request)
+        return await over_sse(service, request, ears)
     own = socket_address(service.provider) if request.transport == "ws" else None
     place = own or service.base_url
-    kept = await on_kept_socket(service, request, place)
+    if not request.body["stream"]:
+        raise SetupError(
+            'stream=False asks for the whole answer at once, which no socket carries: use transport="sse".'
+        )
+    kept, resent = (None, 0) if request.is_again else await on_kept_socket(service, request, place, ears)
     if kept is not None:
         return kept
     if own is not None:
-        socket = await opened(service, request, own)
-        return await turn(service, request, socket, place)
-    return await _negotiated(service, request, place, notify)
+        socket = await opened(service, request, own, ears)
+        return await turn(service, request, socket, place, resent)
+    return await _negotiated(service, request, place, ears)
 
 
-async def _negotiated(service: Service, request: Request, place: str, notify: Callable[[str], None]) -> Answer:
+async def _negotiated(service: Service, request: Request, place: str, ears: Ears) -> Answer:
     """The turn on the socket that the service offers; where it offers none, the ordinary answer."""
-    response = await posted(service, request, offer=True)
+    response = await posted(service, request, ears, offer=True)
     offered = response.headers.get("sec-websocket-url") or response.headers.get("upgrade-url")
     if not offered:
         if request.transport == "ws":
-            notify("no socket is offered: over SSE")
+            ears.notify("no socket is offered: over SSE")
         return SSEAnswer(service, request, response)
     await response.finish()
     url = offered_socket(service.provider, offered)
     if url is None:
-        notify("the offered socket is on a host that is not the provider's: over SSE")
-        return await over_sse(service, request)
+        ears.notify("the offered socket is on a host that is not the provider's: over SSE")
+        return await over_sse(service, request, ears)
     try:
-        socket = await opened(service, request, url)
+        socket = await opened(service, request, url, ears)
     except HolystreamError:
-        notify("the offered socket could not be opened: over SSE")
-        return await over_sse(service, request)
+        ears.notify("the offered socket could not be opened: over SSE")
+        return await over_sse(service, request, ears)
     # The turn that the POST asked for begins when its socket is opened.
     return SocketAnswer(service, request, socket, place, permit=response.permit, is_first=True)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from ..errors import ConnectionFailed, ServiceError, TooLarge
-from ..wire.complaints import redirect_error
+from ..wire.complaints import Hidden, redirect_error
 from ..wire.values import parse, well_formed
 from .client import Client
 from .request import Request, Service, error_body, refusal
@@ -46,7 +46,7 @@ async def models_of(client: Client) -> tuple[str, ...]:
     return names
 
 
-def names_in(tree: Any, secret: str = "") -> tuple[str, ...] | None:
+def names_in(tree: Any, secret: Hidden = ()) -> tuple[str, ...] | None:
     """The names in a list of models of any of the shapes in use; None where there is no list.
 
     Shapes: {"data": [{"id"}]}, {"models": [{"name", "model", "id"}]}, both beside each other (llama.cpp), a bare list,
@@ -57,21 +57,22 @@ def names_in(tree: Any, secret: str = "") -> tuple[str, ...] | None:
         lists = [tree[field] for field in ("data", "models") if isinstance(tree.get(field), list)]
     if not lists:
         return None
+    hidden = (secret,) if isinstance(secret, str) else tuple(each.reveal() for each in secret)
     for entries in lists:
-        found = dict.fromkeys(name for entry in entries[:MOST_MODELS] if (name := _name(entry, secret)))
+        found = dict.fromkeys(name for entry in entries[:MOST_MODELS] if (name := _name(entry, hidden)))
         if found:
             return tuple(found)
     return ()
 
 
-def _name(entry: Any, secret: str) -> str:
+def _name(entry: Any, hidden: tuple[str, ...]) -> str:
     """The name of one model, "" where it has none that could be shown and asked for."""
     fields = [entry.get(field) for field in ("id", "model", "name")] if isinstance(entry, dict) else [entry]
     for text in fields:
         if not isinstance(text, str) or not 0 < len(text) <= LONGEST_NAME:
             continue
         if well_formed(text) == text and text.isprintable() and text == text.strip():
-            return "" if len(secret) >= 6 and secret in text else text
+            return "" if any(len(value) >= 6 and value in text for value in hidden) else text
     return ""
 
 
@@ -81,6 +82,7 @@ async def _listed(service: Service) -> bytes:
         headers={"Accept": "application/json", "Accept-Encoding": "identity", **service.headers},
         connect_timeout=min(service.connect_timeout, LISTING_S),
         inactivity=LISTING_S,
+        query=service.query,
     )
     if "location" in response.headers:
         await response.aclose()

@@ -26,8 +26,10 @@ from ..errors import (
     StreamInterrupted,
     UnknownModel,
 )
+from ..providers.secret import Key
 from ..providers.values import Provider
 from ..reply import Reply
+from ..wire.complaints import refuses_include_usage
 from ..wire.transport import Transport
 from ..wire.values import parse
 from .catalogue import LISTING_S, models_of
@@ -189,7 +191,7 @@ class _Probe:
         self._why_not = ""
 
     @property
-    def _secret(self) -> str:
+    def _secret(self) -> tuple[Key, ...]:
         return self._client.service.secret
 
     async def run(self) -> None:
@@ -312,10 +314,8 @@ class _Probe:
         elif service.key is None:
             self._found("key", "ok", "none is sent" + (", and none is needed" if is_taken else ""))
         elif is_taken:
-            origin = (
-                f", the one in {variable}" if variable and os.environ.get(variable, "").strip() == self._secret else ""
-            )
-            self._found("key", "ok", f"taken{origin}")
+            is_its = variable is not None and os.environ.get(variable, "").strip() == service.key.reveal()
+            self._found("key", "ok", f"taken, the one in {variable}" if is_its else "taken")
 
     def _openness(self) -> str:
         parts = urlsplit(self._client.base_url)
@@ -392,7 +392,7 @@ class _Probe:
 
     def _judge_usage(self, answer: _Tried) -> None:
         usage = answer.reply.usage
-        refused = len(answer.exchanges) > 1 and "stream_options" in answer.exchanges[0].fields
+        refused = any(refuses_include_usage(each.status, each.body) for each in answer.exchanges)
         word = " (asking for it is refused)" if refused else ""
         if usage.exact:
             prompt, output = (

@@ -7,33 +7,34 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from ..errors import SetupError
 from ..providers.address import endpoint
-from ..providers.keys import Key, credentials
+from ..providers.secret import Key
 from ..providers.select import at
 from ..providers.table import provider as named_provider
 from ..providers.values import Provider
 from ..reply import TransportChoice, transport_choice
 from ..wire.transport import Transport
 from ..wire.websocket import Sockets
+from . import kinds
+from .access import access_of
 from .connection import Connection
 from .limiter import Limiter
+from .options import ClientOptions, client_options, fields_of
 from .request import Request, Service
 from .stream import Stream
 
 Message = Mapping[str, Any]
+T = TypeVar("T")
 
 CONNECT_S: Final = 10.0
-INACTIVITY_S: Final = 60.0
 RETRIES: Final = 3
 BACKOFF_S: Final = 1.0
 MAX_BYTES: Final = 1 << 30
 """The largest body taken (1 GiB): about four million tokens as the documents' chunks carry them."""
-
-_OURS: Final = frozenset({"model", "messages", "stream"})
 
 
 class Client:
@@ -42,16 +43,21 @@ class Client:
     Used as `async with Client(...) as client:`, in one event loop. Times are in seconds.
 
     provider: a name from the table (`providers.providers()`).
-    base_url: another address; a provider's key is never sent to another host than the provider's.
-    api_key: instead of the provider's variable.
+    base_url: another address, which may have a path and a query; a provider's key is never sent to another host than
+        the provider's.
+    api_key: instead of the provider's variable; key_variable: the name of another variable that has it.
+    key_header: the header that carries the key, bare (`api-key`, `x-api-key`), instead of `Authorization`.
+    headers, query: further ones. Their values are treated as keys: never shown, and sent to base_url's host alone.
+    ca, cert: files: whom to trust besides the usual, and a certificate of one's own, `cert` or `(cert, key)`.
     transport: `sse`; `ws`, the provider's WebSocket, or where it has no address the one it offers in its answer;
         `auto`, the one it offers. Where none is offered, the answer comes over `sse`.
-    connect_timeout, inactivity: limits on opening a connection, and on a silence (reset by every byte; on a socket by
-        everything but the answers to our own pings).
+    connect_timeout: limit on opening a connection.
+    inactivity, progress_timeout: limits on a silence (reset by every byte; on a socket by everything but the answers to
+        our own pings), and on the time without output (reset by every output event; keep-alives do not count). By
+        default what the table says of the provider; an inactivity above the progress_timeout raises that too.
     retries, backoff: attempts after the first, before the first output event only; delay doubling, with jitter.
     pool: low, medium or high (`wire.transport.POOLS`).
     max_bytes: the largest answer taken.
-    headers: further request headers.
     requests_per_minute, tokens_per_minute: sent at most by all streams together; by default what the table says of the
         provider, which is no limit unless a user has set one. Each attempt counts. Waiting is `timing.queue_ms`.
     connections, sockets: what opens connections and keeps sockets; to be replaced in tests.
@@ -59,43 +65,100 @@ class Client:
 
     def __init__(
         self,
-        provider: str = "holysheep",
+        provider: str | Provider = "holysheep",
         *,
         base_url: str | None = None,
         api_key: str | Key | None = None,
-        transport: TransportChoice = "sse",
-        connect_timeout: float = CONNECT_S,
-        inactivity: float = INACTIVITY_S,
-        retries: int = RETRIES,
-        backoff: float = BACKOFF_S,
-        pool: str = "medium",
-        max_bytes: int = MAX_BYTES,
+        key_variable: str | None = None,
+        key_header: str | None = None,
         headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        ca: str | Path | None = None,
+        cert: str | Path | tuple[str | Path, str | Path] | None = None,
+        transport: TransportChoice = "sse",
+        connect_timeout: float | None = None,
+        inactivity: float | None = None,
+        progress_timeout: float | None = None,
+        retries: int | None = None,
+        backoff: float | None = None,
+        pool: str | None = None,
+        max_bytes: int | None = None,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         connections: Transport | None = None,
         sockets: Sockets | None = None,
     ) -> None:
-        found = at(named_provider(provider), base_url)
+        options = client_options(
+            base_url=base_url,
+            api_key=api_key,
+            key_variable=key_variable,
+            key_header=key_header,
+            headers=headers,
+            query=query,
+            ca=ca,
+            cert=cert,
+            connect_timeout=connect_timeout,
+            inactivity=inactivity,
+            progress_timeout=progress_timeout,
+            retries=retries,
+            backoff=backoff,
+            pool=pool,
+            max_bytes=max_bytes,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+        )
+        self._set_up(provider, options, transport, connections, sockets)
+
+    @classmethod
+    def of(
+        cls,
+        provider: str | Provider,
+        options: ClientOptions,
+        *,
+        transport: TransportChoice = "sse",
+        connections: Transport | None = None,
+        sockets: Sockets | None = None,
+    ) -> Client:
+        """The same from options as a value, as doors keep them (`options.client_options`)."""
+        client = cls.__new__(cls)
+        client._set_up(provider, options, transport, connections, sockets)
+        return client
+
+    def _set_up(
+        self,
+        provider: str | Provider,
+        options: ClientOptions,
+        transport: TransportChoice,
+        connections: Transport | None,
+        sockets: Sockets | None,
+    ) -> None:
+        named = provider if isinstance(provider, Provider) else named_provider(kinds.text("provider", provider))
+        found = at(named, options.base_url)
         self.transport = transport_choice(transport)
-        self.retries = retries
-        self.backoff = backoff
+        self.retries = _or(options.retries, RETRIES)
+        self.backoff = _or(options.backoff, BACKOFF_S)
         address = endpoint(found.base_url)
         self.limiter = Limiter(
-            requests_per_minute=_limit(requests_per_minute, found.requests_per_minute),
-            tokens_per_minute=_limit(tokens_per_minute, found.tokens_per_minute),
+            requests_per_minute=_limit(options.requests_per_minute, found.requests_per_minute),
+            tokens_per_minute=_limit(options.tokens_per_minute, found.tokens_per_minute),
         )
-        connections = connections or Transport(pool=pool)
+        connections = connections or Transport(pool=options.pool or "medium", ca=options.ca, cert=options.cert)
+        access = access_of(found, options)
+        silence = _or(options.inactivity, found.inactivity)
         self._service = Service(
             provider=found,
             base_url=address,
-            key=credentials(found, address, api_key),
-            further_headers=dict(headers or {}),
+            key=access.key,
+            key_header=access.key_header,
+            further_headers=access.headers,
+            query=access.query,
             connections=connections,
             sockets=sockets or Sockets(connections),
-            connect_timeout=connect_timeout,
-            inactivity=inactivity,
-            max_bytes=max_bytes,
+            connect_timeout=_or(options.connect_timeout, CONNECT_S),
+            inactivity=silence,
+            websocket_inactivity=_or(options.inactivity, found.websocket_inactivity or silence),
+            progress_timeout=_or(options.progress_timeout, max(found.progress_timeout, silence)),
+            max_bytes=_or(options.max_bytes, MAX_BYTES),
             asks_for_usage=found.include_usage,
         )
 
@@ -134,7 +197,9 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes every connection, also those of running streams."""
+        """Closes every connection; running streams are stopped. Nothing can be asked afterwards."""
+        for stream in list(self._service.streams):
+            await stream.aclose()
         await self._service.sockets.aclose()
         await self._service.connections.aclose()
 
@@ -148,19 +213,26 @@ class Client:
         stop_after: int | None = None,
         scheduled: int | None = None,
         answers_calls: bool = False,
-        **parameters: Any,
+        strict: bool = False,
+        stream: bool = True,
+        parameters: Mapping[str, Any] | None = None,
+        **fields: Any,
     ) -> Stream:
         """Asks for an answer; nothing is sent before the stream is iterated.
 
         prompt: a text, or a list of messages `{"role": …, "content": …}`.
         transport: instead of the client's.
-        timeout: limit on the whole answer in seconds; none by default.
+        timeout: limit on the whole answer in seconds, from the beginning of the iteration; none by default.
         stop_after: output events after which it is ended from here (`length`), for services that do not keep
             max_tokens.
         scheduled: the intended start (ns of `time.perf_counter_ns`), for open-loop measurements.
         answers_calls: on a socket, the results of tool calls come from you, by the stream's `send_event`; without it
             the answer ends a second after the last call, as it does over `sse`.
-        parameters: further fields of the request's body: temperature, max_tokens, tools, …
+        strict: whether an answer that ends without its end marker (`truncated`) raises StreamInterrupted: it may be
+            cut, and behind some proxies nothing else on the wire says so.
+        stream: False asks for the whole answer at once, for models that their service does not stream.
+        fields: further fields of the request's body: temperature, max_tokens, tools, … (`options.REQUEST_FIELDS`).
+        parameters: fields of any name, for what only this service knows.
         """
         return self._stream(
             prompt,
@@ -171,7 +243,9 @@ class Client:
             timeout=timeout,
             stop_after=stop_after,
             scheduled=scheduled,
-            **parameters,
+            strict=strict,
+            is_streamed=stream,
+            fields=fields_of("Client.stream", fields, parameters, names=_STREAM),
         )
 
     def connect(
@@ -180,15 +254,39 @@ class Client:
         model: str | None = None,
         transport: TransportChoice | None = None,
         timeout: float | None = None,
-        **parameters: Any,
+        parameters: Mapping[str, Any] | None = None,
+        **fields: Any,
     ) -> Connection:
         """A connection in both directions, for several turns; nothing is sent before its first `send`.
 
         timeout: limit on each whole turn in seconds. The rest is as for `stream`.
         """
         session = str(uuid.uuid4())
-        start = partial(self._stream, model=model, transport=transport, session=session, answers_calls=True)
-        return Connection(partial(start, timeout=timeout, **parameters))
+        of_all = fields_of("Client.connect", fields, parameters, names=_STREAM)
+
+        def start(
+            prompt: str | Sequence[Message],
+            *,
+            model: str | None = model,
+            transport: TransportChoice | None = transport,
+            timeout: float | None = timeout,
+            stop_after: int | None = None,
+            parameters: Mapping[str, Any] | None = None,
+            **fields: Any,
+        ) -> Stream:
+            own = fields_of("Connection.send", fields, parameters, names=_STREAM)
+            return self._stream(
+                prompt,
+                model,
+                transport,
+                session,
+                answers_calls=True,
+                timeout=timeout,
+                stop_after=stop_after,
+                fields={**of_all, **own},
+            )
+
+        return Connection(start)
 
     def _stream(
         self,
@@ -201,17 +299,17 @@ class Client:
         timeout: float | None = None,
         stop_after: int | None = None,
         scheduled: int | None = None,
-        **parameters: Any,
+        strict: bool = False,
+        is_streamed: bool = True,
+        fields: dict[str, Any],
     ) -> Stream:
         provider = self.provider
-        model = model or provider.default_model
+        model = kinds.optional_text("model", model, "model='deepseek-v3.2'") or provider.default_model
         if not model:
             raise SetupError(f"{provider.name} has no default model: name one with model=….")
-        if taken := _OURS & parameters.keys():
-            raise SetupError(f"{', '.join(sorted(taken))} cannot be a parameter: it is set by the call itself.")
-        if "max_tokens" in parameters and provider.max_tokens_field != "max_tokens":
-            parameters[provider.max_tokens_field] = parameters.pop("max_tokens")
-        body = {"model": model, "messages": _messages(prompt), **parameters, "stream": True}
+        if "max_tokens" in fields and provider.max_tokens_field != "max_tokens":
+            fields[provider.max_tokens_field] = fields.pop("max_tokens")
+        body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": bool(is_streamed)}
         carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(
             self._service,
@@ -219,20 +317,23 @@ class Client:
             retries=self.retries,
             backoff=self.backoff,
             limiter=self.limiter,
-            timeout=timeout,
-            stop_after=stop_after,
+            timeout=kinds.optional_seconds("timeout", timeout),
+            stop_after=kinds.optional_count("stop_after", stop_after, least=1),
             scheduled=scheduled,
+            strict=strict,
         )
+
+
+_STREAM: Final = (
+    *("prompt", "model", "transport", "timeout", "stop_after", "scheduled", "answers_calls", "strict", "stream"),
+    "parameters",
+)
+"""Keywords of `stream`, for a likely misspelling."""
+
+
+def _or(given: T | None, default: T) -> T:
+    return default if given is None else given
 
 
 def _limit(own: float | None, providers: Decimal | None) -> float | None:
     return float(providers) if own is None and providers is not None else own
-
-
-def _messages(prompt: str | Sequence[Message]) -> list[dict[str, Any]]:
-    if isinstance(prompt, str):
-        return [{"role": "user", "content": prompt}]
-    messages = [dict(message) for message in prompt]
-    if not messages or any("role" not in message for message in messages):
-        raise SetupError('A prompt is a text or a list of messages like {"role": "user", "content": "Hello"}.')
-    return messages

@@ -9,6 +9,7 @@ from ..errors import SetupError
 from ..events import Event
 from ..reply import Progress, Reply
 from .stream import Stream
+from .texts import Texts
 
 
 class Connection:
@@ -31,8 +32,7 @@ class Connection:
     async def aclose(self) -> None:
         """Ends the running turn, which is `stopped`."""
         if self._turn is not None:
-            self._turn.stop()
-            await self._turn.settled()
+            await self._turn.aclose()
 
     @property
     def reply(self) -> Reply:
@@ -84,6 +84,10 @@ class Connection:
 
     async def __anext__(self) -> Event:
         return await anext(self._last)
+
+    def texts(self) -> Texts:
+        """The pieces of the turn alone, without its reasoning: `async for text in connection.texts()`."""
+        return Texts(self)
 
     @property
     def _last(self) -> Stream:

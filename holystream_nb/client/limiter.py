@@ -87,6 +87,11 @@ class Limiter:
             return
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
+    def charge(self, tokens: int) -> None:
+        """Counts a request that went out without asking: it met a dead connection, and may have reached the service."""
+        _take(self._requests, 1, self._clock())
+        _take(self._tokens, tokens, self._clock())
+
     async def _grant(self, reservation: Reservation) -> None:
         self._queue.append(reservation)
         try:

@@ -8,17 +8,26 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final
 
 from ..errors import SetupError
-from ..providers.keys import Key
+from ..providers.address import parts_of
+from ..providers.extras import (
+    header_name_flaw,
+    header_value_flaw,
+    query_name_flaw,
+    query_value_flaw,
+    secrets_of,
+    variable_flaw,
+)
+from ..providers.secret import Key, Secrets
 from ..wire.complaints import redact_marked
-
-Secrets = tuple[tuple[str, Key], ...]
-"""Names with values that are treated as keys: those of headers and of a query."""
+from ..wire.transport import POOLS
+from . import kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,121 @@ def _revealed(value: Any) -> Any:
 
 
 OPTIONS: Final = frozenset(each.name for each in fields(ClientOptions))
+
+
+def client_options(**given: Any) -> ClientOptions:
+    """The options as a reader gives them (a key is a text, headers and a query are mappings), each checked.
+
+    Raises SetupError in one sentence, which repeats no value that may be a key. A query in base_url goes into `query`.
+    """
+    found = {name: value for name, value in given.items() if value is not None}
+    for name, value in found.items():
+        if name not in _READ:
+            likely = get_close_matches(name, OPTIONS, n=1)
+            raise SetupError(f"There is no option {name}{f': did you mean {likely[0]}?' if likely else '.'}")
+        try:
+            found[name] = _READ[name](name, value)
+        except ValueError as exc:
+            raise SetupError(f"The {name} {exc}.") from None  # its cause may hold the value
+    if isinstance(found.get("base_url"), tuple):
+        found["base_url"], query = found["base_url"]
+        query = _query("query of the base_url", query) if query else ()
+        if twice := sorted({name for name, _ in query} & {name for name, _ in found.get("query", ())}):
+            raise SetupError(f"{twice[0]} is in the query of the base_url and in query: give it once.")
+        found["query"] = (*query, *found.get("query", ()))
+    silence, progress = found.get("inactivity"), found.get("progress_timeout")
+    if silence is not None and progress is not None and silence > progress:
+        raise SetupError(
+            f"inactivity={silence:g} is above progress_timeout={progress:g}, which would end the answer before it: "
+            "raise progress_timeout, or leave it out."
+        )
+    return ClientOptions(**found)
+
+
+def _url(_name: str, value: object) -> tuple[str, dict[str, str]]:
+    return parts_of(kinds.text("base_url", value, "https://api.example.com/v1"))
+
+
+def _key(name: str, value: object) -> Key:
+    if not isinstance(value, str | Key):
+        raise SetupError(f"{name} is {kinds.kind(value)}: give the key as a text.")
+    return Key(value)
+
+
+def _variable(_name: str, value: object) -> str:
+    if value != "" and (flaw := variable_flaw(value)):
+        raise ValueError(flaw)
+    return str(value)
+
+
+def _key_header(_name: str, value: object) -> str:
+    if flaw := header_name_flaw(value):
+        raise ValueError(flaw)
+    return str(value)
+
+
+def _headers(_name: str, value: object) -> Secrets:
+    return _pairs(value) if isinstance(value, tuple) else secrets_of(value, header_name_flaw, header_value_flaw)
+
+
+def _query(_name: str, value: object) -> Secrets:
+    return _pairs(value) if isinstance(value, tuple) else secrets_of(value, query_name_flaw, query_value_flaw)
+
+
+def _pairs(value: tuple[Any, ...]) -> Secrets:
+    """Those of other options, which have been checked."""
+    if not all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], Key) for pair in value):
+        raise ValueError("must be names with their values, like {'x-title': 'notebook'}")
+    return value
+
+
+def _file(name: str, value: object) -> str:
+    if not isinstance(value, str | Path) or not str(value):
+        raise SetupError(f"{name} is {kinds.kind(value)}: give the path of a file.")
+    return str(value)
+
+
+def _files(name: str, value: object) -> str | tuple[str, str]:
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return _file(name, value[0]), _file(name, value[1])
+    return _file(name, value)
+
+
+def _not_negative(name: str, value: object) -> float:
+    return kinds.number(name, value, unit="seconds")
+
+
+def _per_minute(name: str, value: object) -> float:
+    return kinds.number(name, value, above=0)
+
+
+def _bytes(name: str, value: object) -> int:
+    return kinds.count(name, value, least=1)
+
+
+def _pool(name: str, value: object) -> str:
+    return kinds.choice(name, value, tuple(POOLS))
+
+
+_READ: Final[Mapping[str, Callable[[str, object], Any]]] = {
+    "base_url": _url,
+    "api_key": _key,
+    "key_variable": _variable,
+    "key_header": _key_header,
+    "headers": _headers,
+    "query": _query,
+    "ca": _file,
+    "cert": _files,
+    "connect_timeout": kinds.seconds,
+    "inactivity": kinds.seconds,
+    "progress_timeout": kinds.seconds,
+    "retries": kinds.count,
+    "backoff": _not_negative,
+    "pool": _pool,
+    "max_bytes": _bytes,
+    "requests_per_minute": _per_minute,
+    "tokens_per_minute": _per_minute,
+}
 
 REQUEST_FIELDS: Final = frozenset(
     {

@@ -6,20 +6,23 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final
 
-from ..errors import NotAStream, SetupError, StreamInterrupted
+from ..errors import NotAStream, SetupError
 from ..events import Event
-from ..wire.complaints import redirect_error, refuses_include_usage
+from ..providers.secret import Key
+from ..wire.complaints import names_tokens_field, redirect_error, refuses_include_usage, refuses_streaming
 from ..wire.dialects import ChunkDecoder, stray_error
 from ..wire.sse import Decoder
 from ..wire.transport import Response
 from ..wire.values import encoded
-from .request import Answer, Request, Service, check_size, error_body, refusal
+from .ending import Said
+from .request import Answer, Ears, Request, Service, check_size, error_body, refusal
 
 _OF_SSE: Final = {
     "Accept": "text/event-stream",
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
 }
+_LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _NOT_UNDERSTOOD: Final = frozenset({400, 405, 415, 422, 426, 501})
 """What services answer to a field or a header they do not know."""
 
@@ -29,11 +32,13 @@ class SSEAnswer:
 
     transport: Final = "sse"
     is_stale: Final = False
+    waits_for_us: Final = False
 
     def __init__(self, service: Service, request: Request, response: Response) -> None:
         self.permit, self.sent, self.headers_at = response.permit, response.sent, response.headers_at
+        self.resent = response.resent
         self._service, self._request, self._response = service, request, response
-        self._decoder = ChunkDecoder(asked=request.model, key=service.secret)
+        self._decoder = ChunkDecoder(asked=request.model, key=service.secret, choices=request.choices)
 
     @property
     def size(self) -> int:
@@ -44,12 +49,16 @@ class SSEAnswer:
         return self._response.headers.get("x-request-id") or self._decoder.id
 
     @property
-    def finish_reason(self) -> str | None:
-        return self._decoder.finish_reason
+    def said(self) -> Said:
+        return Said(self._decoder.finish_reason or "", self._decoder.is_complete)
 
     @property
-    def is_whole(self) -> bool:
-        return self._decoder.done or self._decoder.finish_reason is not None
+    def last_read(self) -> int:
+        return self._response.last_read
+
+    @property
+    def is_readable(self) -> bool:
+        return self._response.is_readable
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         decoder = self._decoder
@@ -79,10 +88,6 @@ class SSEAnswer:
                     stamp, chunk = await anext(reads)
                 except StopAsyncIteration:
                     break
-                except StreamInterrupted:
-                    if decoder.finish_reason is None:
-                        raise
-                    return  # it broke behind the end that the service had named
         for event in lines.close():
             yield decoder.feed(event, stamp, cut=True)
         asked, key = self._request.model, self._service.secret
@@ -107,19 +112,20 @@ class SSEAnswer:
 
     async def _head(self, reads: AsyncIterator[tuple[int, bytes]]) -> tuple[int, bytes, bytes]:
         """The body as far as its first character: the stamp, the bytes, and that character (none in an empty body)."""
-        stamp, head, opening = 0, b"", b""
+        stamp, parts, opening = 0, [b""], b""
         while not opening:
             try:
                 stamp, chunk = await anext(reads)
             except StopAsyncIteration:
                 break
-            head += chunk
-            opening = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            check_size(self._service, self.size)
+            opening = chunk.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            parts.append(chunk)
         if opening == b"<":
             raise NotAStream(
                 f"{self._service.base_url} answered with a web page, not with a chat completion: check the address."
             )
-        return stamp, head, opening
+        return stamp, b"".join(parts), opening
 
     async def _whole(self, reads: AsyncIterator[tuple[int, bytes]], stamp: int, head: bytes) -> tuple[int, bytes]:
         """The last stamp and the whole body of an answer that was not streamed although that was asked for."""
@@ -130,20 +136,23 @@ class SSEAnswer:
         return stamp, b"".join(parts)
 
 
-async def over_sse(service: Service, request: Request) -> Answer:
-    return SSEAnswer(service, request, await posted(service, request, offer=False))
+async def over_sse(service: Service, request: Request, ears: Ears) -> Answer:
+    return SSEAnswer(service, request, await posted(service, request, ears, offer=False))
 
 
-async def posted(service: Service, request: Request, *, offer: bool) -> Response:
-    """The head of an answer that is a success; `offer` asks for the offer of a socket instead of the answer (B)."""
+async def posted(service: Service, request: Request, ears: Ears, *, offer: bool) -> Response:
+    """The head of an answer that is a success; `offer` asks for the offer of a socket instead of the answer (B).
+
+    What a service refuses by name is left out, or called as it wants it, and asked once more: the report of usage, the
+    limit's field, streaming itself.
+    """
     offer = offer and service.asks_for_socket
     is_refused = False
     await service.sockets.make_room()
     while True:
-        headers, body = {**_OF_SSE, **service.headers}, dict(request.body)
-        usage = service.asks_for_usage and "stream_options" not in body
-        if usage:
-            body["stream_options"] = {"include_usage": True}
+        headers: dict[str, str | Key] = {**_OF_SSE, **service.headers}
+        body = _body(service, request)
+        usage = "stream_options" in body and "stream_options" not in request.body
         if offer:
             headers["Upgrade"] = "websocket"
             body["agent_mode"] = True
@@ -156,6 +165,8 @@ async def posted(service: Service, request: Request, *, offer: bool) -> Response
             body=encoded(body),
             connect_timeout=service.connect_timeout,
             inactivity=service.inactivity,
+            on_permit=ears.on_permit,
+            query=service.query,
         )
         if 200 <= response.status < 300:
             service.asks_for_socket = service.asks_for_socket and not is_refused
@@ -166,7 +177,37 @@ async def posted(service: Service, request: Request, *, offer: bool) -> Response
         said = await error_body(response)
         if usage and refuses_include_usage(response.status, said):
             service.asks_for_usage = False
+        elif _renames_limit(service, request, body, response.status, said):
+            pass
+        elif body["stream"] and refuses_streaming(response.status, said):
+            service.unstreamed.add(request.model)
+            ears.notify("the service does not stream this model: its whole answer was asked for")
         elif offer and response.status in _NOT_UNDERSTOOD:
             offer, is_refused = False, True
         else:
             raise refusal(service, request, response, said)
+
+
+def _body(service: Service, request: Request) -> dict[str, Any]:
+    """The request's body as this service is known to take it."""
+    body = dict(request.body)
+    if request.model in service.unstreamed:
+        body["stream"] = False
+    if not body["stream"]:
+        body.pop("stream_options", None)
+    elif service.asks_for_usage and "stream_options" not in body:
+        body["stream_options"] = {"include_usage": True}
+    wanted = service.tokens_fields.get(request.model)
+    for name in _LIMITS:
+        if wanted and name != wanted and name in body:
+            body[wanted] = body.pop(name)
+    return body
+
+
+def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], status: int, said: bytes) -> bool:
+    """Whether a refusal names the field that the limit on the answer should go by: once a model."""
+    wanted = names_tokens_field(status, said)
+    if wanted is None or wanted in body or request.model in service.tokens_fields:
+        return False
+    service.tokens_fields[request.model] = wanted
+    return any(name in body for name in _LIMITS)

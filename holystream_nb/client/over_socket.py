@@ -14,9 +14,13 @@ from ..wire.complaints import close_error
 from ..wire.dialects import ChunkDecoder
 from ..wire.frames import CANCEL, MessageDecoder, event_message, init_message
 from ..wire.websocket import Socket
-from .request import Answer, Request, Service, check_size, error_body, refusal
+from .ending import Said
+from .request import Answer, Ears, Request, Service, check_size, error_body, refusal
 
 _CANCEL_S: Final = 0.05
+_DEAD_S: Final = 1.0
+"""How soon after a turn was asked for the end of a kept socket says that the service had closed it."""
+
 _AFTER_CALLS_S: Final = 1.0
 _CANCELLED: Final = frozenset({"cancelled", "canceled"})
 
@@ -32,6 +36,7 @@ class SocketAnswer:
     ) -> None:
         self.permit = permit
         self.sent = socket.asked
+        self.resent = 0
         self._service, self._request, self._socket, self._place = service, request, socket, place
         self._decoder = MessageDecoder(asked=request.model, key=service.secret, awaits_start=socket.names_turns)
         self._is_first = is_first
@@ -51,20 +56,33 @@ class SocketAnswer:
         return self._decoder.id or self._socket.headers.get("x-request-id")
 
     @property
-    def finish_reason(self) -> str | None:
-        return self._decoder.finish_reason
+    def said(self) -> Said:
+        decoder = self._decoder
+        return Said(decoder.finish_reason or "", decoder.done or decoder.finish_reason is not None)
 
     @property
-    def is_whole(self) -> bool:
-        return self._decoder.done or self._decoder.finish_reason is not None
+    def last_read(self) -> int:
+        return self._socket.last_read
+
+    @property
+    def is_readable(self) -> bool:
+        return self._socket.has_unread
+
+    @property
+    def waits_for_us(self) -> bool:
+        """Whether it waits for the results of calls."""
+        has_spoken = not self._decoder.open_calls
+        return self._answers_calls and has_spoken and self._decoder.ended_calls > self._results
 
     @property
     def is_stale(self) -> bool:
-        return not self._is_first and self._decoder.empty and not self._socket.is_open
+        if self._is_first or not self._decoder.empty or self._socket.is_open:
+            return False
+        return self.sent is not None and self._socket.last_read - self.sent < _DEAD_S * 1e9
 
     async def begin(self) -> None:
         """Asks for the turn."""
-        self.sent = await self._socket.send(init_message(self._request.body), self._service.inactivity)
+        self.sent = await self._socket.send(init_message(self._request.body), self._service.websocket_inactivity)
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         decoder, stamp = self._decoder, 0
@@ -79,7 +97,7 @@ class SocketAnswer:
                     decoder.finish_reason = "tool_calls"
                     yield [*usage, Finish("tool_calls", stamp)]
                     return
-                if self._owes_results or (self._result_at is not None and self._patience() > 0):
+                if self.waits_for_us or (self._result_at is not None and self._patience() > 0):
                     continue
                 raise
             if came is None:
@@ -101,21 +119,17 @@ class SocketAnswer:
         if error is not None:
             raise error
 
-    @property
-    def _owes_results(self) -> bool:
-        """Whether the service waits for us, so that its silence is not limited."""
-        has_spoken = not self._decoder.open_calls
-        return self._answers_calls and has_spoken and self._decoder.ended_calls > self._results
-
     def _patience(self) -> float:
         """How long a silence may last from now, in seconds: a result that was sent since the last read begins it."""
-        whole = self._service.inactivity
+        whole = self._service.websocket_inactivity
         return whole if self._result_at is None else max(0.0, whole - (time.perf_counter() - self._result_at))
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         if self._is_closed or self._decoder.done:
             raise SetupError(f"{type} comes too late: this turn has ended.")
-        await self._socket.send(event_message(type, payload, int(time.time() * 1e3)), self._service.inactivity)
+        await self._socket.send(
+            event_message(type, payload, int(time.time() * 1e3)), self._service.websocket_inactivity
+        )
         if type == "tool_result":
             self._results += 1
             self._result_at = time.perf_counter()
@@ -161,17 +175,26 @@ class SocketAnswer:
         return self._decoder.done or isinstance(self._decoder.error, ServiceError)
 
 
-async def on_kept_socket(service: Service, request: Request, place: str) -> Answer | None:
-    """The turn on a socket that an earlier one left open; None where there is none that works."""
-    while (socket := await service.sockets.take(place)) is not None:
-        answer = SocketAnswer(service, request, socket, place, permit=time.perf_counter_ns(), is_first=False)
-        with contextlib.suppress(StreamInterrupted):
-            return await _begun(answer)
-    return None
+async def on_kept_socket(service: Service, request: Request, place: str, ears: Ears) -> tuple[Answer | None, int]:
+    """The turn on a socket that an earlier one left open, and how often it went out in vain.
+
+    None where there is no socket, or where it took nothing: a new one is for the next try.
+    """
+    socket = await service.sockets.take(place)
+    if socket is None:
+        return None, 0
+    ears.on_permit()
+    answer = SocketAnswer(service, request, socket, place, permit=time.perf_counter_ns(), is_first=False)
+    try:
+        return await _begun(answer), 0
+    except StreamInterrupted:
+        return None, 1
 
 
-async def turn(service: Service, request: Request, socket: Socket, place: str) -> Answer:
-    return await _begun(SocketAnswer(service, request, socket, place, permit=socket.permit, is_first=True))
+async def turn(service: Service, request: Request, socket: Socket, place: str, resent: int) -> Answer:
+    answer = SocketAnswer(service, request, socket, place, permit=socket.permit, is_first=True)
+    answer.resent = resent
+    return await _begun(answer)
 
 
 async def _begun(answer: SocketAnswer) -> Answer:
@@ -183,10 +206,15 @@ async def _begun(answer: SocketAnswer) -> Answer:
     return answer
 
 
-async def opened(service: Service, request: Request, url: str) -> Socket:
+async def opened(service: Service, request: Request, url: str, ears: Ears) -> Socket:
     """A new socket; what refuses it is an error."""
     socket = await service.sockets.open(
-        url, headers=service.headers, connect_timeout=service.connect_timeout, inactivity=service.inactivity
+        url,
+        headers=service.headers_at(url),
+        query=service.query_at(url),
+        connect_timeout=service.connect_timeout,
+        inactivity=service.websocket_inactivity,
+        on_permit=ears.on_permit,
     )
     if isinstance(socket, Socket):
         return socket

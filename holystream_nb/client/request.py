@@ -3,49 +3,87 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
+from weakref import WeakSet
 
 from .. import __version__
-from ..errors import ServiceError, TooLarge
+from ..errors import HolystreamError, TooLarge
 from ..events import Event
-from ..providers.keys import Key
+from ..providers.address import host_and_port
+from ..providers.secret import Key, Secrets
 from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
 from ..wire.transport import Response, Transport
+from ..wire.unreachable import says_that_it_speaks_tls, speaks_tls
 from ..wire.websocket import Sockets
+from .ending import Said
 
 _ERROR_BODY_BYTES: Final = 64 * 1024
 
 
 @dataclass(slots=True)
 class Service:
-    """One service as a client reaches it: address, key, connections, limits (s, B), and what it was found to refuse."""
+    """One service as a client reaches it: address, key, connections, limits (s, B), and what it was found to refuse.
+
+    `inactivity` is the limit on a silence, `websocket_inactivity` the one on a socket, `progress_timeout` the limit on
+    the time without output.
+    """
 
     provider: Provider
     base_url: str
     key: Key | None
-    further_headers: Mapping[str, str] = field(repr=False)
+    key_header: str | None
+    further_headers: Secrets
+    query: Secrets
     connections: Transport
     sockets: Sockets
     connect_timeout: float
     inactivity: float
+    websocket_inactivity: float
+    progress_timeout: float
     max_bytes: int
     asks_for_usage: bool
     asks_for_socket: bool = True
+    unstreamed: set[str] = field(default_factory=set)
+    """Models that the service has refused to stream."""
+    tokens_fields: dict[str, str] = field(default_factory=dict)
+    """What the service has said a model's limit on its answer is called."""
+    streams: WeakSet[Any] = field(default_factory=WeakSet, repr=False)
+    """Those that run."""
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The headers of a request, with the key."""
-        headers = {"User-Agent": f"holystream_nb/{__version__}", **self.further_headers}
-        return headers if self.key is None else {**headers, "Authorization": f"Bearer {self.key.reveal()}"}
+    def headers(self) -> dict[str, str | Key]:
+        """The headers of a request to base_url, with the key; what is secret is revealed where it is sent."""
+        return {**self._headers_with_key, **{name.lower(): value for name, value in self.further_headers}}
+
+    def headers_at(self, url: str) -> dict[str, str | Key]:
+        """The same for a socket, which on another host than base_url's gets the key alone."""
+        return self.headers if self._is_own(url) else self._headers_with_key
+
+    def query_at(self, url: str) -> Secrets:
+        """The query for a socket: none on another host than base_url's."""
+        return self.query if self._is_own(url) else ()
+
+    def _is_own(self, url: str) -> bool:
+        return host_and_port(url) == host_and_port(self.base_url)
 
     @property
-    def secret(self) -> str:
-        """The key, for whoever must keep it out of a message."""
-        return self.key.reveal() if self.key is not None else ""
+    def _headers_with_key(self) -> dict[str, str | Key]:
+        headers: dict[str, str | Key] = {"user-agent": f"holystream_nb/{__version__}"}
+        if self.key is not None and self.key_header is not None:
+            headers[self.key_header.lower()] = self.key
+        elif self.key is not None:
+            headers["authorization"] = Key(f"Bearer {self.key.reveal()}")
+        return headers
+
+    @property
+    def secret(self) -> tuple[Key, ...]:
+        """All that is secret, for whoever must keep it out of a message."""
+        own = () if self.key is None else (self.key,)
+        return (*own, *(value for _, value in (*self.further_headers, *self.query)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +91,8 @@ class Request:
     """What is asked, before policy: everything a retry needs.
 
     `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
-    socket; without, a second of silence after the last call ends the answer.
+    socket; without, a second of silence after the last call ends the answer. `is_again`: it went out before, and met a
+    kept socket that was dead: it takes no kept one now.
     """
 
     body: Mapping[str, Any]
@@ -61,17 +100,35 @@ class Request:
     transport: TransportChoice
     session: str = ""
     answers_calls: bool = False
+    is_again: bool = False
+
+    @property
+    def choices(self) -> int:
+        """How many choices were asked for (`n`)."""
+        wanted = self.body.get("n")
+        return wanted if type(wanted) is int and wanted > 0 else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Who hears of an attempt on its way: `notify` takes a word for the reader, `on_permit` that the pool has room."""
+
+    notify: Callable[[str], None]
+    on_permit: Callable[[], None]
 
 
 class Answer(Protocol):
     """An answer whose head has arrived. `permit`, `sent` and `headers_at` are stamps (ns), `size` what has come (B).
 
-    `is_whole` says that the service ended it; `is_stale` that it died on a kept socket before it began.
+    `resent` counts requests that met a dead kept connection and went out again; `is_stale` says that this one did, on a
+    kept socket. `last_read` is when the network last brought something (ns), `is_readable` whether more has come.
+    `waits_for_us` says that the service owes nothing now: its silence is not limited.
     """
 
     permit: int | None
     sent: int | None
     headers_at: int | None
+    resent: int
 
     @property
     def transport(self) -> Literal["sse", "ws"]: ...
@@ -80,9 +137,13 @@ class Answer(Protocol):
     @property
     def request_id(self) -> str | None: ...
     @property
-    def finish_reason(self) -> str | None: ...
+    def said(self) -> Said: ...
     @property
-    def is_whole(self) -> bool: ...
+    def last_read(self) -> int: ...
+    @property
+    def is_readable(self) -> bool: ...
+    @property
+    def waits_for_us(self) -> bool: ...
     @property
     def is_stale(self) -> bool: ...
 
@@ -114,7 +175,9 @@ async def error_body(response: Response) -> bytes:
         await response.aclose()
 
 
-def refusal(service: Service, request: Request, response: Response, said: bytes) -> ServiceError:
+def refusal(service: Service, request: Request, response: Response, said: bytes) -> HolystreamError:
+    if says_that_it_speaks_tls(response.status, said):
+        return speaks_tls(response.host)
     return service_error(
         response.status, response.headers, said, model=request.model, now=time.time(), key=service.secret
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import TooLarge
+from ..wire.complaints import Hidden, hide
 from ..wire.sse import Decoder
 from ..wire.values import parse, well_formed
 
@@ -20,7 +21,7 @@ Shape = tuple[tuple[str, str], ...]
 """Fields with what was seen of each, in words."""
 
 
-def shape_of(body: bytes, headers: Mapping[str, str], *, asked: str, secret: str = "") -> Shape:
+def shape_of(body: bytes, headers: Mapping[str, str], *, asked: str, secret: Hidden = ()) -> Shape:
     """The shape of a streamed answer: `body` is all its bytes, `asked` the model; `secret` is in no word of it."""
     say = _Saying(secret)
     data, types = _data_of(body)
@@ -55,7 +56,7 @@ def missing_in(shape: Shape) -> list[str]:
     return [name for name in FIELDS if seen.get(name) in ("missing", "none")]
 
 
-def error_shape(status: int, body: bytes, secret: str = "") -> str:
+def error_shape(status: int, body: bytes, secret: Hidden = ()) -> str:
     """How a service writes an error: its status, and where the words are."""
     tree = _parsed(body.decode("utf-8-sig", "replace"))
     say = _Saying(secret)
@@ -79,11 +80,11 @@ def short(text: str, longest: int = _LONGEST) -> str:
 class _Saying:
     """Words for what a service sent, without the key that it may echo."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret if len(secret) >= 6 else ""
+    def __init__(self, secret: Hidden) -> None:
+        self._secret = secret
 
     def text(self, text: str) -> str:
-        return short(text.replace(self._secret, "…") if self._secret else text) or "empty"
+        return short(hide(text[:1_000], self._secret)) or "empty"
 
     def texts(self, values: Iterable[Any]) -> str:
         return self._listed(dict.fromkeys(value for value in values if isinstance(value, str)), "missing")

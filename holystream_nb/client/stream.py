@@ -6,43 +6,51 @@ import asyncio
 import math
 import random
 import time
+import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from ..errors import (
     ConnectionFailed,
     DeadlineExceeded,
     HolystreamError,
     RateLimited,
+    ServiceError,
     ServiceUnavailable,
     SetupError,
     Stalled,
     StreamInterrupted,
 )
-from ..events import Event, Finish, Usage
+from ..events import Event, Usage
 from ..pricing import cost, price_card
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from .attempt import ask
+from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .limiter import Limiter, Reservation
-from .request import Answer, Request, Service
+from .request import Answer, Ears, Request, Service
+from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
 """Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
 
 _LONGEST_WAIT_S: Final = 60.0
-_AFTER_FINISH_S: Final = 5.0
-_RETRIED: Final = (RateLimited, ServiceUnavailable, ConnectionFailed, StreamInterrupted)
+_LOOK_S: Final = 1.0
+_SILENT_S: Final = 20.0
+_DRAIN_S: Final = 0.03
+_ARRIVED_S: Final = 0.01
+_FAILURES: Final = (ServiceError, ConnectionFailed, StreamInterrupted)
 
 
 class Stream:
     """One answer as it arrives: `async with client.stream(…) as stream: async for event in stream: …`.
 
-    `reply` is what has arrived, at any time, also after a stop or a failure. `stop()` ends it from anywhere.
+    `reply` is what has arrived, at any time, also after a stop or a failure. `stop()` ends it from anywhere. It is read
+    by one task at a time; how it ends is said in `ending`.
     """
 
     def __init__(
@@ -56,32 +64,49 @@ class Stream:
         timeout: float | None,
         stop_after: int | None,
         scheduled: int | None,
+        strict: bool = False,
     ) -> None:
         self._service = service
         self._request = request
         self._most_retries = retries
         self._backoff = backoff
         self._limiter = limiter
-        self._reservation: Reservation | None = None
-        self._out: int | None = None
         self._timeout = timeout
         self._stop_after = stop_after
         self._scheduled = scheduled
+        self._strict = strict
         self._submitted = time.perf_counter_ns()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._reservation: Reservation | None = None
         self._source: AsyncGenerator[list[Event], None] | None = None
         self._ready: deque[Event] = deque()
         self._fold = Fold()
         self._answer: Answer | None = None
-        self._retries = 0
+        self._retries = self._resent = 0
         self._has_pauses = False
+        self._notice = ""
+        self._is_asking = False
+        self._out: int | None = None
+        # Who waits for the service, since when, and for how long before without an event, or without output (ns).
         self._reading: asyncio.Task[Any] | None = None
-        self._abort: Literal["", "stopped", "length", "deadline", "finished"] = ""
-        self._timers: list[asyncio.TimerHandle] = []
+        self._waits_since = 0
+        self._without_event = self._without_output = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        # The end: what we did, who lets the connection go, and how it ended.
+        self._cause: Cause = ""
         self._closing: asyncio.Task[None] | None = None
         self._letting_go = asyncio.Lock()
         self._reply: Reply | None = None
-        self._notice = ""
+        self._ended_at: int | None = None
+        self._unraised: HolystreamError | None = None
+
+    def __del__(self) -> None:
+        # Abandoned in the middle: what it holds is let go in order, in its own loop, and quietly.
+        loop, answer = getattr(self, "_loop", None), getattr(self, "_answer", None)
+        if answer is not None and loop is not None and loop.is_running():
+            with suppress(RuntimeError):  # the loop ends just now
+                loop.call_soon_threadsafe(_let_go, loop, answer, self._source)
 
     @property
     def model(self) -> str:
@@ -98,37 +123,55 @@ class Stream:
     @property
     def is_running(self) -> bool:
         """Whether it has been neither stopped nor finished."""
-        return self._reply is None and not self._abort
+        return self._reply is None and not self._cause
 
     @property
     def reply(self) -> Reply:
-        return self._reply or self._make_reply("", whole=False, error=None)
+        return self._reply or self._make_reply(Ending("", is_whole=False))
 
     @property
     def progress(self) -> Progress:
-        """How it stands, without the text: for a display."""
-        sent = self._answer.sent if self._answer is not None else None
-        first, now = self._fold.first_read, time.perf_counter_ns()
+        """How it stands, without the text: for a display. After the end it stands still."""
+        now = time.perf_counter_ns() if self._ended_at is None else self._ended_at
+        first = self._fold.first_read
+        if self._reply is not None:
+            ttft_ms = self._reply.timing.ttft_ms
+        else:
+            sent = self._answer.sent if self._answer is not None else None
+            ttft_ms = None if first is None or sent is None else (first - sent) / 1e6
         return Progress(
             elapsed_ms=(now - self._submitted) / 1e6,
-            ttft_ms=None if first is None or sent is None else (first - sent) / 1e6,
+            ttft_ms=ttft_ms,
             tokens=self._fold.output_events,
             tokens_per_s=None if self._has_pauses else self._fold.events_per_s,
             reasoning_tokens=self._fold.reasoning_events,
             thinking_ms=self._fold.thinking_ms,
-            notice=self._notice or self._waiting(),
+            notice="" if self._reply is not None else self._notice or self._waiting(now),
             unanswered_ms=None if self._out is None or first is not None else (now - self._out) / 1e6,
         )
 
-    def _waiting(self) -> str:
+    def _waiting(self, now: int) -> str:
+        """What it waits for, in words; "" where it does not, or not for long."""
         wait = 0.0 if self._reservation is None else self._reservation.wait_s
-        return f"waiting for the rate limit, {math.ceil(wait)} s" if wait else ""
+        if wait:
+            return f"waiting for the rate limit, {math.ceil(wait)} s"
+        if self._is_asking and self._service.connections.is_busy:
+            return f"waiting for a connection: all {self._service.connections.size} of the pool are in use"
+        answer, since = self._answer, self._out
+        if self._reading is None or since is None or (answer is not None and answer.waits_for_us):
+            return ""
+        sign = since if answer is None else max(since, answer.last_read)
+        without_byte = (now - sign) / 1e9
+        without_output = (now - max(since, self._fold.last_read)) / 1e9
+        if without_byte >= _SILENT_S:
+            return f"no sign of life for {_long(without_byte)}"
+        return f"alive, no output for {_long(without_output)}" if without_output >= _SILENT_S else ""
 
     def stop(self) -> None:
         """Ends the stream and closes its connection at once; what arrived stays. From any thread; again is harmless."""
         loop = self._loop
         if loop is None:
-            self._abort = self._abort or "stopped"
+            self._cause = self._cause or "stopped"
         elif loop is _running_loop():
             self._end("stopped")
         elif not loop.is_closed():
@@ -141,9 +184,19 @@ class Stream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connection; an answer that was still running is `stopped`."""
-        if self._reply is None:
-            self._finish("stopped", whole=False, error=None)
+        """Closes the connection; an answer that was still running is `stopped`, also where another task reads it.
+
+        Returns when the connection is closed, or free for another answer. Raises nothing of the answer's.
+        """
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            self._abandon()  # its loop has ended, and the connection with it
+            return
+        self._end("stopped")
+        while self._reading is not None:  # noqa: ASYNC110  # a cancelled read ends within a few turns of the loop
+            await asyncio.sleep(0)
+        if self._reply is None and self._closing is None:
+            self._finish(self._ended(None))
+        self._unraised = None
         await self._close()
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -151,22 +204,34 @@ class Stream:
 
     async def __anext__(self) -> Event:
         while not self._ready:
+            if self._unraised is not None:
+                error, self._unraised = self._unraised, None
+                raise error
             if self._reply is not None:
                 raise StopAsyncIteration
             await self._advance()
         return self._ready.popleft()
 
+    def texts(self) -> Texts:
+        """The pieces of the answer alone, without its reasoning: `async for text in stream.texts()`."""
+        return Texts(self)
+
     async def begin(self) -> None:
         """Sends the request and returns when its answer begins; iterating does this too. Raises as iterating does."""
         if self._reply is None and self._answer is None:
             await self._advance()
+            if self._unraised is not None:
+                error, self._unraised = self._unraised, None
+                raise error
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         """Sends an event into the running answer: only a socket takes one. Raises SetupError, or the wire's errors."""
-        if self._answer is None or self._reply is not None or self._abort:
+        if self._answer is None or not self.is_running:
             raise SetupError(f"{type} needs a running answer: send it while one is arriving.")
         await self._answer.send_event(type, payload)
         self._has_pauses = self._has_pauses or type == "tool_result"
+        if type == "tool_result":
+            self._waits_since, self._without_output = time.perf_counter_ns(), 0
 
     @property
     def answers_calls(self) -> bool:
@@ -179,106 +244,162 @@ class Stream:
         if self._answer is not None:
             self._answer.decline_calls()
 
-    async def settled(self) -> None:
-        """After `stop()`: returns when the connection is closed, or free for another answer."""
-        while self._reading is not None:  # noqa: ASYNC110  # a cancelled read ends within a few turns of the loop
-            await asyncio.sleep(0)
-        await self.aclose()
-
     # The stream's life
 
     async def _advance(self) -> None:
-        """The next read's events become ready, or the stream ends: `_reply` says how. Raises what it fails with."""
+        """The next read's events become ready, or the stream ends: `_reply` says how, `_unraised` with what error."""
         if self._loop is None:
             self._begin()
+        elif self._loop is not asyncio.get_running_loop():
+            raise SetupError("This answer belongs to another event loop: ask again in this one.")
+        if self._reading is not None:
+            raise SetupError("This answer is being read by another task: read it in one.")
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # inside a coroutine
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+            return
         cancelled_before = task.cancelling()
+        failure: HolystreamError | None = None
         try:
-            if not self._abort:
-                self._reading = task
-                self._ready.extend(await self._batch())
+            if not self._cause:
+                self._reading, self._waits_since = task, time.perf_counter_ns()
+                before = self._fold.output_events + self._fold.other_events
+                batch = await self._batch()
+                self._ready.extend(batch)
+                waited = time.perf_counter_ns() - self._waits_since
+                spoke = self._fold.output_events + self._fold.other_events > before
+                self._without_event = 0 if batch else self._without_event + waited
+                self._without_output = 0 if spoke else self._without_output + waited
                 return
         except StopAsyncIteration:
             pass
         except asyncio.CancelledError:
             # Ours (stop, deadline) is taken back as asyncio.timeout does it; anybody else's goes on.
-            self._reading = None
-            if not self._abort or task.uncancel() > cancelled_before:
-                self._finish("stopped", whole=False, error=None)
+            if not self._cause or task.uncancel() > cancelled_before:
+                self._cause = self._cause or "stopped"
+                self._finish(self._ended(None))
                 raise
         except HolystreamError as exc:
-            self._reading = None
-            await self._fail(exc)
-            raise
+            failure = exc
         except BaseException:
-            self._finish("interrupted", whole=False, error=None)
+            self._finish(Ending("interrupted", is_whole=False))
             await self._close()
             raise
         finally:
             self._reading = None
-        await self._conclude()
+        self._finish(self._ended(failure))
+        await self._close()
 
     def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._service.streams.add(self)
         if self._timeout is not None:
-            elapsed = (time.perf_counter_ns() - self._submitted) / 1e9
-            self._timers.append(self._loop.call_later(max(0.0, self._timeout - elapsed), self._end, "deadline"))
+            self._deadline = self._loop.call_later(self._timeout, _weak(self._end), "deadline")
+        self._watch = self._loop.call_later(_LOOK_S, _weak(self._look))
 
-    def _end(self, reason: Literal["stopped", "deadline", "finished"]) -> None:
-        if self._abort or self._reply is not None:
+    def _look(self) -> None:
+        """Whether it has been quiet for too long. Only waiting counts, never the reader's own pauses."""
+        if not self.is_running:
             return
-        self._abort = reason
+        waited = 0
+        if self._reading is not None and self._out is not None:
+            waited = time.perf_counter_ns() - self._waits_since
+        answer = self._answer
+        if answer is not None and answer.said.is_complete:
+            left = AFTER_FINISH_S - (self._without_event + waited) / 1e9
+            cause: Cause = "quiet"
+        else:
+            left = self._service.progress_timeout - (self._without_output + waited) / 1e9
+            cause = "stalled"
+            if answer is not None and answer.waits_for_us:
+                left = _LOOK_S
+        if left <= 0:
+            self._end(cause)
+        elif self._loop is not None:
+            self._watch = self._loop.call_later(min(left, _LOOK_S), _weak(self._look))
+
+    def _end(self, cause: Cause) -> None:
+        """Ends it from here, unless it has ended; what has come already is taken first."""
+        if not self.is_running:
+            return
+        self._cause = cause
         if self._reading is not None:
             self._reading.cancel()
-        elif self._answer is not None:
-            assert self._loop is not None  # noqa: S101  # there is an answer, so the loop is known
-            self._closing = self._loop.create_task(self._answer.aclose())
+        elif self._answer is not None and self._loop is not None:
+            self._closing = self._loop.create_task(self._wind_up())
 
-    async def _conclude(self) -> None:
-        """The end that is no failure on the wire: complete, truncated, stopped, or past its deadline."""
-        if self._abort == "deadline":
-            error = DeadlineExceeded(
-                f"{self._request.model} did not finish within {self._timeout:g} s; what had arrived is kept."
+    async def _wind_up(self) -> None:
+        """Nobody reads: takes what has come, concludes, and closes."""
+        failure: HolystreamError | None = None
+        source, answer = self._source, self._answer
+        until = time.perf_counter() + _DRAIN_S
+        with suppress(TimeoutError, StopAsyncIteration):
+            while source is not None and answer is not None and time.perf_counter() < until:
+                async with asyncio.timeout(_ARRIVED_S if answer.is_readable else 0):
+                    try:
+                        self._ready.extend(await anext(source))
+                    except HolystreamError as exc:
+                        failure = exc
+                        break
+        self._finish(self._ended(failure))
+        await self._let_go()
+
+    def _said(self) -> Said:
+        return self._answer.said if self._answer is not None else NOTHING
+
+    def _ended(self, failure: HolystreamError | None) -> Ending:
+        model = self._request.model
+        if self._cause == "deadline":
+            failure = failure or DeadlineExceeded(
+                f"{model} did not finish within {self._timeout:g} s; what had arrived is kept."
             )
-            await self._fail(error)
-            raise error
-        answer = self._answer
-        if self._abort in ("stopped", "length"):
-            self._finish(self._abort, whole=False, error=None)
-        elif answer is not None and answer.finish_reason:
-            self._finish(answer.finish_reason, whole=True, error=None)
-        elif answer is not None and answer.is_whole and self._fold.output_events:
-            self._finish("stop", whole=True, error=None)
-        else:
-            self._finish("truncated", whole=False, error=None)
-        await self._close()
+        elif self._cause == "stalled":
+            limit = _long(self._service.progress_timeout)
+            failure = Stalled(
+                f"{model} is alive, but brought no output for {limit}; what had arrived is kept: "
+                "raise `progress_timeout` if it may take longer."
+            )
+        end = ending(self._said(), self._cause, has_output=self._fold.output_events > 0, failure=failure)
+        if self._strict and end.finish_reason == "truncated" and end.error is None:
+            cut = f"The answer of {model} ended without its end marker, so it may be cut off; what had arrived is kept."
+            return replace(end, error=StreamInterrupted(cut))
+        return end
 
-    async def _fail(self, error: HolystreamError) -> None:
-        reason = "interrupted" if isinstance(error, StreamInterrupted) else "truncated"
-        self._finish(reason if self._fold.output_events else "", whole=False, error=error)
-        await self._close()
-
-    def _finish(self, finish_reason: str, *, whole: bool, error: HolystreamError | None) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._reply = self._reply or self._make_reply(finish_reason, whole=whole, error=error)
+    def _finish(self, end: Ending) -> None:
+        if self._reply is not None:
+            return
+        for timer in (self._deadline, self._watch):
+            if timer is not None:
+                timer.cancel()
+        self._ended_at = time.perf_counter_ns()
+        self._reply = self._make_reply(end)
+        self._unraised = end.error
+        self._service.streams.discard(self)
         # What failed before any output, or was never sent, used no tokens.
-        used = self._fold.output_events or (self._answer is not None and error is None)
+        used = self._fold.output_events or (self._answer is not None and end.error is None)
         self._settle(_tokens(self._reply.usage) if used else 0)
 
     def _settle(self, tokens: int) -> None:
         if self._reservation is not None:
             self._reservation.settle(tokens)
 
+    def _abandon(self) -> None:
+        self._cause = self._cause or "stopped"
+        self._finish(self._ended(None))
+        self._source = self._answer = None
+
     async def _close(self) -> None:
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         async with self._letting_go:
             source, answer = self._source, self._answer
             self._source = self._answer = None
-            if self._closing is not None:
-                await self._closing
-            elif answer is not None:
-                await (answer.finish() if answer.is_whole and not self._abort else answer.aclose())
+            if answer is not None:
+                await (answer.finish() if answer.said.is_complete else answer.aclose())
             if source is not None:
                 await source.aclose()
 
@@ -291,10 +412,10 @@ class Stream:
         """
         while True:
             if self._source is None:
-                self._source = self._attempt()
+                self._source = _attempt(weakref.ref(self))
             try:
                 return await anext(self._source)
-            except _RETRIED as exc:
+            except _FAILURES as exc:
                 self._source = None
                 await self._again_or_raise(exc)
 
@@ -302,7 +423,7 @@ class Stream:
         asked = getattr(error, "retry_after", None)
         if isinstance(error, RateLimited) and asked is not None and asked <= _LONGEST_WAIT_S:
             self._limiter.pause(asked)
-        if isinstance(error, Stalled) or self._fold.output_events or self._retries >= self._most_retries:
+        if not _is_worth_another(error) or self._fold.output_events or self._retries >= self._most_retries:
             raise error
         # Jitter (half to whole) keeps streams that failed together from coming back together.
         delay = self._backoff * 2**self._retries * random.uniform(0.5, 1.0)  # noqa: S311  # not cryptography
@@ -310,7 +431,7 @@ class Stream:
             raise error
         delay = max(delay, asked) if asked is not None else delay
         self._retries += 1
-        self._out = None
+        self._out, self._is_asking = None, False
         self._settle(0)
         status = getattr(error, "status", None)
         self._notice = f"{status or 'no connection'}, again in {delay:.0f} s" if delay >= 1 else ""
@@ -320,55 +441,64 @@ class Stream:
         await asyncio.sleep(delay)
         self._notice = ""
 
-    async def _attempt(self) -> AsyncGenerator[list[Event], None]:
-        """One request, and the events of its answer, read by read; the first batch, empty, says that it has begun."""
-        while True:
-            await self._permit()
-            answer = self._answer = await ask(self._service, self._request, self._notify)
-            yield []
-            try:
-                async with aclosing(answer.events()) as batches:
-                    async for events in batches:
-                        yield self._take(events)
-            except StreamInterrupted:
-                if not answer.is_stale:
-                    raise
-            if not answer.is_stale:
-                return
-            await answer.aclose()  # a kept socket had died: a new one takes its place
+    async def _asked(self) -> Answer:
+        """One request, whose answer begins."""
+        await self._permit()
+        answer = self._answer = await ask(
+            self._service, self._request, Ears(_weak(self._notify), _weak(self._permitted))
+        )
+        self._is_asking = False
+        if answer.resent:
+            self._resent += answer.resent
+            self._limiter.charge(self._estimate)
+        return answer
+
+    def _again(self) -> None:
+        """A kept socket had died: a new one takes its place."""
+        self._resent += 1
+        self._request = replace(self._request, is_again=True)
+
+    @property
+    def _estimate(self) -> int:
+        """Tokens of prompt and answer, as far as they can be foreseen."""
+        body = self._request.body
+        limit = body.get(self._service.provider.max_tokens_field)
+        answer = limit if isinstance(limit, int) else ANSWER_TOKENS
+        return estimate_tokens(body["messages"]) + answer
 
     async def _permit(self) -> None:
         """Waits until the limiter lets one more request go."""
         self._settle(0)
-        body = self._request.body
-        limit = body.get(self._service.provider.max_tokens_field)
-        answer = limit if isinstance(limit, int) else ANSWER_TOKENS
-        self._reservation = self._limiter.reserve(estimate_tokens(body["messages"]) + answer)
+        self._out = None
+        self._reservation = self._limiter.reserve(self._estimate)
         await self._reservation.granted()
-        self._out = time.perf_counter_ns()
+        self._is_asking = True
+
+    def _permitted(self) -> None:
+        """The pool has room: from here on it is the service that lets wait."""
+        self._is_asking = False
+        self._out = self._waits_since = time.perf_counter_ns()
+        self._without_event = self._without_output = 0
 
     def _take(self, events: list[Event]) -> list[Event]:
         add = self._fold.add
         for event in events:
             add(event)
-            if type(event) is Finish and self._loop is not None:
-                # A service may name the reason and then neither say [DONE] nor close.
-                self._timers.append(self._loop.call_later(_AFTER_FINISH_S, self._end, "finished"))
         if self._stop_after is not None and self._fold.output_events >= self._stop_after:
-            self._abort = self._abort or "length"
+            self._cause = self._cause or ("" if self._said().is_complete else "length")
         return events
 
     def _notify(self, notice: str) -> None:
         self._notice = notice
 
-    def _make_reply(self, finish_reason: str, *, whole: bool, error: HolystreamError | None) -> Reply:
+    def _make_reply(self, end: Ending) -> Reply:
         service, request, answer = self._service, self._request, self._answer
         # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
         card = price_card(service.provider, request.model.partition("#")[0])
         has_begun = answer is not None or self._fold.output_events  # what was refused, or never sent, cost nothing
         reply = self._fold.reply(
-            finish_reason=finish_reason,
-            whole=whole,
+            finish_reason=end.finish_reason,
+            whole=end.is_whole,
             prompt_estimate=estimate_tokens(request.body["messages"]) if has_begun else 0,
             hides_reasoning=any(fnmatchcase(request.model, glob) for glob in service.provider.reasoning_models),
             cost=lambda usage: cost(usage, card),
@@ -382,14 +512,82 @@ class Stream:
                 headers=answer.headers_at if answer else None,
                 bytes=answer.size if answer else 0,
                 retries=self._retries,
+                resent=self._resent,
             ),
             request_id=answer.request_id if answer else None,
             transport=answer.transport if answer else "ws" if request.transport == "ws" else "sse",
-            error=error,
+            error=end.error,
         )
         if self._has_pauses:  # a decode speed over the time in which tools ran would be false
             reply = replace(reply, timing=replace(reply.timing, visible_tokens=None))
         return reply
+
+
+async def _attempt(stream: weakref.ref[Stream]) -> AsyncGenerator[list[Event], None]:
+    """One request, and the events of its answer, read by read; the first batch, empty, says that it has begun.
+
+    Weakly: whoever reads holds the stream, and one that nobody holds goes at once, with its connection.
+    """
+    while True:
+        answer = await _held(stream)._asked()
+        yield []
+        try:
+            async with aclosing(answer.events()) as batches:
+                async for events in batches:
+                    yield _held(stream)._take(events)
+        except StreamInterrupted:
+            if not answer.is_stale:
+                raise
+        if not answer.is_stale:
+            return
+        await answer.aclose()
+        _held(stream)._again()
+
+
+def _held(stream: weakref.ref[Stream]) -> Stream:
+    held = stream()
+    assert held is not None  # noqa: S101  # the reader holds it
+    return held
+
+
+def _weak(method: Callable[..., None]) -> Callable[..., None]:
+    """The method of a stream, which does not keep the stream."""
+    weak = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> None:
+        if (bound := weak()) is not None:
+            bound(*arguments)
+
+    return call
+
+
+def _is_worth_another(error: HolystreamError) -> bool:
+    """Whether asking again may help: the service's own word, else what the error is."""
+    told = getattr(error, "should_retry", None)
+    if told is not None:
+        return bool(told)
+    if isinstance(error, Stalled):
+        return False  # the service may be at work on it still, and every try is paid for
+    return isinstance(error, RateLimited | ServiceUnavailable | ConnectionFailed | StreamInterrupted)
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, answer: Answer, source: AsyncGenerator[list[Event], None] | None) -> None:
+    async def let_go() -> None:
+        with suppress(Exception):
+            await answer.aclose()
+            if source is not None:
+                await source.aclose()
+
+    task = loop.create_task(let_go())
+    _leaving.add(task)
+    task.add_done_callback(_leaving.discard)
+
+
+_leaving: Final[set[asyncio.Task[None]]] = set()
+
+
+def _long(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _tokens(usage: Usage) -> int:

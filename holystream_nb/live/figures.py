@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from ..pricing import Cost
+from ..pricing import SIMULATED, UNKNOWN, Cost
 from ..reply import Reply
 
 
@@ -57,7 +57,7 @@ def verdict(replies: Mapping[str, Reply]) -> str:
     if fastest is not None:
         parts.append(f"fastest: {fastest} ({rate(replies[fastest].timing.decode_tokens_per_s or 0)})")
     if cheapest is not None:
-        parts.append(f"cheapest: {cheapest} ({money(replies[cheapest].cost)})")
+        parts.append(f"cheapest: {cheapest} at {money(replies[cheapest].cost)}")
     return " · ".join(parts)
 
 
@@ -87,10 +87,22 @@ def rate(tokens_per_s: float) -> str:
 
 
 def money(cost: Cost) -> str:
-    """US dollars with two significant digits below a cent; the word for it where there is no price."""
+    """US dollars with two significant digits below a cent, and whether they are paid; else the word for it."""
     if cost.usd is None:
-        return "cost unknown" if cost.note == "unknown" else cost.note
-    return f"{approximate(cost.exact)}${dollars(cost.usd)}"
+        return "cost unknown" if cost.note == UNKNOWN else cost.note
+    return total(cost.usd, cost.usd if cost.note == SIMULATED else None, exact=cost.exact)
+
+
+def total(usd: Decimal, simulated: Decimal | None, *, exact: bool) -> str:
+    """A sum, and the part of it that the simulator's answers would have cost: `$0.01`, `$0.01 and $0.0002 (simulated)`.
+
+    simulated: None where the simulator has no part in it.
+    """
+    parts = [] if simulated is not None and usd == simulated else [usd - (simulated or 0)]
+    said = [f"{approximate(exact)}${dollars(part)}" for part in parts]
+    if simulated is not None:
+        said.append(f"{approximate(exact)}${dollars(simulated)} ({SIMULATED})")
+    return " and ".join(said)
 
 
 def dollars(usd: Decimal) -> str:

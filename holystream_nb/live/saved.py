@@ -43,7 +43,7 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def status_line(lane: Lane) -> str:
-    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 · stopped`"""
+    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`"""
     parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply)]
     if lane.state in WORDS:
         parts.append(WORDS[lane.state])

@@ -95,7 +95,9 @@ def line(tally: Tally) -> str:
     if tally.usd is None:
         parts.append("cost unknown")
     elif tally.usd:
-        parts.append(f"${tally.usd:.4f}{' (simulated)' if tally.simulated else ''}")
+        simulated = tally.simulated_usd or 0
+        real = [f"${tally.usd - simulated:.4f}"] if tally.usd != simulated else []
+        parts.append(" and ".join([*real, *([f"${simulated:.4f} (simulated)"] if simulated else [])]))
     left = tally.left_s
     running = tally.state in ("running", "warming up")
     rest = f", about {left:.0f} s left" if left is not None and running else ""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ..live.harmless import plain_line
+from ..pricing import SIMULATED
 from .plan import connections
 from .record import Trial
 from .results import good
@@ -73,6 +74,8 @@ def to_markdown(result: Result) -> str:
     lines = [_line(head), _line(["---", *("---:" for _ in frame.index)])]
     for column, words in WORDS.items():
         cells = [_text(value) for value in frame[column]]
+        if column.startswith("usd_"):
+            cells = [_labelled(cell, price) for cell, price in zip(cells, frame["price_source"], strict=True)]
         if any(cell != "–" for cell in cells):
             lines.append(_line([words, *(_cell(cell) for cell in cells)]))
     plan = result.plan
@@ -156,6 +159,11 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return digits(value)
     return str(value)
+
+
+def _labelled(cell: str, price: str) -> str:
+    """An amount that nobody is paid says so itself: a line of a table is read alone."""
+    return f"{cell} ({SIMULATED})" if price.startswith(SIMULATED) and cell != "–" else cell
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import median
 
+from ..pricing import SIMULATED
 from .plan import Plan
 from .record import Trial, Warmup
 
@@ -43,7 +44,7 @@ class Tally:
         self._arm = plan.arm
         self.planned = plan.requests
         self.usd: Decimal | None = Decimal(0)
-        self.simulated = True
+        self.simulated_usd: Decimal | None = None
         self.warmups = 0
         self.state = "warming up"
         self._clock = clock
@@ -52,12 +53,12 @@ class Tally:
         self._before = 0
 
     def add(self, record: Trial | Warmup) -> None:
-        if record.price_note != "simulated":
-            self.simulated = False
         if record.usd is None and record.price_note == "unknown" and not record.error:
             self.usd = None
         elif record.usd is not None and self.usd is not None:
             self.usd += record.usd
+            if record.price_note == SIMULATED:
+                self.simulated_usd = (self.simulated_usd or Decimal(0)) + record.usd
         if isinstance(record, Warmup):
             self.warmups += 1
             return

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ..client.client import Client, Message
 from ..client.stream import Stream
+from ..client.texts import Texts
 from ..errors import SetupError
 from ..events import Event
 from ..reply import Progress, Reply
@@ -370,6 +371,10 @@ class RolloutStream:
             self._state = "speaking"
             self._rollout._spoke(self)
         return event
+
+    def texts(self) -> Texts:
+        """The pieces of the answer alone, without its reasoning: `async for text in stream.texts()`."""
+        return Texts(self)
 
     def _end(self) -> None:
         if self._state in ("waiting", "speaking"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from ..errors import SetupError
 
@@ -18,6 +18,18 @@ def endpoint(base_url: str | None) -> str:
         raise SetupError(f"The base_url {flaw}.")
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def parts_of(base_url: str) -> tuple[str, dict[str, str]]:
+    """An address and its query, which may hold keys: the address in one spelling, the query by its names.
+
+    Raises SetupError, without repeating anything of it, for what cannot be an address.
+    """
+    head, _, tail = base_url.strip().partition("?")
+    address = endpoint(head)
+    if "#" in tail or re.search(r"[^!-~]|\\", tail):
+        raise SetupError("The base_url has a # or another character in its query that no address has.")
+    return address, dict(parse_qsl(tail, keep_blank_values=True))
 
 
 def is_loopback(url: str) -> bool:

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from ..errors import SetupError
 from .address import address_flaw, as_socket, endpoint
+from .extras import header_name_flaw, header_value_flaw, query_name_flaw, query_value_flaw, secrets_of, variable_flaw
+from .secret import Secrets
 from .values import Price
 
 
-def entries_of(path: Path) -> dict[str, dict[str, Any]]:
-    """The entries of a file, every field checked and converted."""
+def entries_of(path: Path, *, is_users: bool = False) -> dict[str, dict[str, Any]]:
+    """The entries of a file, every field checked and converted. Where a key may go unencrypted only a user can say."""
     import tomllib
 
     try:
@@ -35,6 +37,8 @@ def entries_of(path: Path) -> dict[str, dict[str, Any]]:
         if "cny_per_usd" in fields:
             fields.setdefault("rate_source", str(path))
         fields["prices"] = _prices(path, name, prices)
+        if "http_key_hosts" in fields and not is_users:
+            raise SetupError(f"{place} http_key_hosts may stand in a user's own file only.")
         entries[name] = fields
     return entries
 
@@ -108,9 +112,9 @@ def _globs(value: object) -> tuple[str, ...]:
 def _variable(value: object) -> str | None:
     if value == "":
         return None
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
-        raise ValueError("must be the name of an environment variable in capitals (never the key itself)")
-    return value
+    if flaw := variable_flaw(value):
+        raise ValueError(flaw)
+    return str(value)
 
 
 def _websocket(value: object) -> str:
@@ -126,6 +130,32 @@ def _hosts(value: object) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]{1,5})?", host):
             raise ValueError('must be a list of hosts, like "stream.example.com" or "example.com:8443"')
     return hosts
+
+
+def _http_hosts(value: object) -> tuple[str, ...]:
+    hosts = _globs(value)
+    for host in hosts:
+        if not re.fullmatch(r"(?:[a-z0-9.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}", host):
+            raise ValueError('must be a list of hosts with their ports, like "10.0.0.5:8000"')
+    return hosts
+
+
+def _seconds(value: object) -> float:
+    return float(_rate(value))
+
+
+def _header_name(value: object) -> str:
+    if flaw := header_name_flaw(value):
+        raise ValueError(flaw)
+    return str(value)
+
+
+def _headers(value: object) -> Secrets:
+    return secrets_of(value, header_name_flaw, header_value_flaw)
+
+
+def _query(value: object) -> Secrets:
+    return secrets_of(value, query_name_flaw, query_value_flaw)
 
 
 def _tokens_field(value: object) -> str:
@@ -150,6 +180,9 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "reasoning_models": _globs,
     "requests_per_minute": _rate,
     "tokens_per_minute": _rate,
+    "http_key_hosts": _http_hosts,
+    "inactivity": _seconds,
+    "progress_timeout": _seconds,
     "websocket_hosts": _hosts,
     "websocket_emulation": _switch,
     "tried": _text,
@@ -157,8 +190,12 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
 _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "base_url": _address,
     "key_variable": _variable,
+    "key_header": _header_name,
+    "headers": _headers,
+    "query": _query,
     "default_model": _text,
     "websocket": _websocket,
+    "websocket_inactivity": _seconds,
     **_DEFAULT_FIELDS,
     "source": _text,
 }

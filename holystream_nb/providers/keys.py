@@ -1,45 +1,19 @@
-"""What a key is, where it comes from, and where it may go."""
+"""Where a key comes from, and where it may go."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from dataclasses import replace
+from typing import Final
 from urllib.parse import urlsplit
 
 from ..errors import MissingKey, SetupError
-from .address import is_loopback
+from .address import host_and_port, is_loopback
+from .secret import Key as Key
 from .select import at
 from .values import Provider
-
-
-class Key:
-    """A key that never prints: not in text, tracebacks, pickles or JSON. `reveal()` gives it.
-
-    White space around it is dropped. Keys are compared by identity.
-    """
-
-    __slots__ = ("__value",)
-
-    def __init__(self, value: str | Key) -> None:
-        self.__value: str = value.reveal() if isinstance(value, Key) else value.strip()
-
-    def reveal(self) -> str:
-        """The key itself: for the request's header only."""
-        return self.__value
-
-    def __repr__(self) -> str:
-        return "Key(…)"
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
-
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("A key is never copied or pickled.")
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("A key is never copied or pickled.")
 
 
 def credentials(
@@ -47,26 +21,52 @@ def credentials(
     base_url: str | None = None,
     api_key: str | Key | None = None,
     environ: Mapping[str, str] = os.environ,
+    *,
+    key_variable: str | None = None,
+    is_required: bool = True,
 ) -> Key | None:
     """The key to send to an address, or None to send none.
 
-    An address on another host than the provider's gets `api_key` only, never the provider's own key. Raises MissingKey,
-    and SetupError rather than send a key unencrypted over a network.
+    An address on another host than the provider's gets `api_key`, or what is in `key_variable`, never the provider's
+    own key. Raises MissingKey where one is required, and SetupError rather than send a key unencrypted over a network.
     """
     place = at(provider, base_url)
-    key = key_for(place, api_key=api_key, environ=environ)
-    url = place.base_url or ""
-    if key is not None and url.startswith("http:") and not is_loopback(url):
-        raise SetupError(f"A key is never sent unencrypted: use https:// for {urlsplit(url).netloc}, or no key.")
+    if key_variable is not None:
+        place = replace(place, key_variable=key_variable or None)
+    key = key_for(place, api_key=api_key, environ=environ, is_required=is_required)
+    if key is not None:
+        refuse_unencrypted(place, "A key")
     return key
 
 
+def refuse_unencrypted(place: Provider, what: str) -> None:
+    """Raises SetupError where `what` would go to this address in clear over a network.
+
+    It may where the user's own providers.toml names exactly this host and port in http_key_hosts.
+    """
+    url = place.base_url or ""
+    if not url.startswith("http:") or is_loopback(url):
+        return
+    host, port = host_and_port(url)
+    exact = f"[{host}]:{port}" if ":" in (host or "") else f"{host}:{port}"
+    if exact not in place.http_key_hosts:
+        raise SetupError(
+            f"{what} is never sent unencrypted: use https:// for {urlsplit(url).netloc}, or none there; if you trust "
+            f'the network between, put http_key_hosts = ["{exact}"] under [defaults] of your own providers.toml.'
+        )
+
+
 def key_for(
-    provider: Provider, *, api_key: str | Key | None = None, environ: Mapping[str, str] = os.environ
+    provider: Provider,
+    *,
+    api_key: str | Key | None = None,
+    environ: Mapping[str, str] = os.environ,
+    is_required: bool = True,
 ) -> Key | None:
     """The key given, else the one in the provider's variable; None where the provider needs none.
 
-    Raises MissingKey, without repeating it, for what cannot be a key: nothing, a placeholder, a stray character.
+    Raises MissingKey, without repeating it, for what cannot be a key: nothing, a placeholder, a stray character. A
+    service that needs no key takes any word for one: `none`, `x`, `EMPTY`.
     """
     variable = provider.key_variable
     if api_key is not None:
@@ -77,9 +77,14 @@ def key_for(
     else:
         api_key = Key(environ.get(variable, ""))
         place = f"The variable {variable}"
+        if not api_key.reveal() and not is_required:
+            return None
         if not api_key.reveal():
-            raise MissingKey(f"No key for {provider.name}: set {variable} (or pass api_key), or {_WITHOUT_KEY}.")
-    flaw = _key_flaw(api_key.reveal())
+            raise MissingKey(
+                f"No key for {provider.name}: set {variable} (or name another variable, as key_variable of "
+                f"[{provider.name}] in your providers.toml), or {_WITHOUT_KEY}."
+            )
+    flaw = _key_flaw(api_key.reveal(), takes_any_word=variable is None)
     if flaw:
         raise MissingKey(f"{place} {flaw}: put the real key for {provider.name} there, or {_WITHOUT_KEY}.")
     return api_key
@@ -87,24 +92,26 @@ def key_for(
 
 _WITHOUT_KEY: Final = "choose the built-in simulator, which needs none, with simulator:MODEL"
 
-_PLACEHOLDER: Final = re.compile(
+_TEMPLATE: Final = re.compile(
     r"""
     <.*> | \[.*\] | \{.*\} | \$.* | %.*%             # <key>, ${KEY}, %KEY%
-    | (?:[a-z]{2,6}[-_])* [x.…*•]*                   # xxx, sk-..., hs_live_…, a prefix alone
     | (?:[a-z]+[-_])* api[-_\ ]?key                  # the name of the variable
     | .* your[a-z_\ -]* (?:key|token|secret) .*
     | .* (?:key|token)[-_\ ]?here .*
     | .* change[-_\ ]?me .* | .* replace[-_\ ](?:me|this|with) .* | .* insert[-_\ ] .* | .* place[-_\ ]?holder .*
-    | none | null | undefined | todo
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+_NO_KEY: Final = re.compile(
+    r"(?:[a-z]{2,6}[-_])*[x.…*•]*|none|null|undefined|todo|empty",  # xxx, sk-..., hs_live_…, a prefix alone
+    re.IGNORECASE,
+)
 
 
-def _key_flaw(value: str) -> str | None:
+def _key_flaw(value: str, *, takes_any_word: bool) -> str | None:
     if not value:
         return "is empty"
-    if len(value) < 200 and _PLACEHOLDER.fullmatch(value):
+    if len(value) < 200 and (_TEMPLATE.fullmatch(value) or (not takes_any_word and _NO_KEY.fullmatch(value))):
         return "is a placeholder"
     if re.search(r"[^!-~]", value):
         return "has a space, a line break or another character that no key has"

@@ -66,7 +66,7 @@ def _user_file(environ: Mapping[str, str]) -> tuple[Path, tuple[int, ...] | None
 
 def _table(user_path: Path | None) -> Mapping[str, Provider]:
     ours = entries_of(Path(__file__).with_name("providers.toml"))
-    theirs = entries_of(user_path) if user_path else {}
+    theirs = entries_of(user_path, is_users=True) if user_path else {}
     defaults = {**_BLANK, **ours.pop("defaults"), **theirs.pop("defaults", {})}
     table = {}
     for name in ours | theirs:
@@ -88,10 +88,15 @@ def _table(user_path: Path | None) -> Mapping[str, Provider]:
 _BLANK: Final[Mapping[str, Any]] = {
     "base_url": None,
     "key_variable": None,
+    "key_header": None,
+    "headers": (),
+    "query": (),
+    "http_key_hosts": (),
     "default_model": None,
     "requests_per_minute": None,
     "tokens_per_minute": None,
     "websocket": None,
+    "websocket_inactivity": None,
     "source": "the user's providers.toml",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from itertools import chain
+from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +24,9 @@ from .refusals import Refusal
 from .request import ChatRequest, read
 from .script import Begin, script
 from .sockets import Sockets
+
+_UNBUFFERED: Final = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+"""What engines send with a stream: a cache must not keep it, nginx must not collect it."""
 
 
 class Chat:
@@ -76,7 +80,7 @@ class Chat:
         pace = schedule(request.profile, speed, faults, f"pace {seed} {request.digest}")
         if request.stream and not faults.whole:
             charset = faults.charset or "utf-8"
-            await exchange.head(200, f"text/event-stream; charset={charset}", [("cache-control", "no-cache")])
+            await exchange.head(200, f"text/event-stream; charset={charset}", _UNBUFFERED)
             steps = script(faults, chain([Begin(pace)], chunks(request, answers)), EventFraming(faults))
             await play(exchange, steps, start)
         else:

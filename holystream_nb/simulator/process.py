@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import tempfile
 import threading
 import weakref
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
+
+from .options import key_of, port_of, seed_of, speed_of
 
 _READY_TIMEOUT_S = 30
 _END_TIMEOUT_S = 0.5
@@ -27,17 +28,20 @@ class SimulatorError(RuntimeError):
 class Simulator:
     """A HolySheep on this machine: `with Simulator() as simulator: … simulator.url …`, or `start()` and `stop()`.
 
-    `speed` 1 keeps the documents' latencies, 20 is twenty times as fast, None or inf as fast as possible. With the same
-    `seed`, the same request gets the same stream. With a `key`, only that key is accepted. Once started, it ends with
-    `stop()`, with the last reference to it, and with this process, even a killed one.
+    `speed` 1 keeps the documents' latencies, 20 is twenty times as fast, "max" (or None, or inf) as fast as possible.
+    With the same `seed`, the same request gets the same stream. With a `key`, only that key is accepted. Once started,
+    it ends with `stop()`, with the last reference to it, and with this process, even a killed one.
+
+    Raises ValueError for what is none of these.
     """
 
-    def __init__(self, *, speed: float | None = 1.0, seed: int = 0, port: int = 0, key: str | None = None) -> None:
-        if speed is not None and not speed > 0:
-            raise ValueError(f"The speed of a simulator is a number above 0, or None, not {speed}.")
-        self._options = ["--port", str(port), "--seed", str(seed)]
-        self._options += ["--speed", "max" if speed is None or math.isinf(speed) else str(speed)]
-        self._options += [] if key is None else [f"--key={key}"]
+    def __init__(
+        self, *, speed: float | Literal["max"] | None = 1.0, seed: int = 0, port: int = 0, key: str | None = None
+    ) -> None:
+        factor = speed_of(speed)
+        self._options = [f"--port={port_of(port)}", f"--seed={seed_of(seed)}"]
+        self._options += ["--speed=max" if factor is None else f"--speed={factor}"]
+        self._options += [] if key is None else [f"--key={key_of(key)}"]
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
         self._end: weakref.finalize[..., Simulator] | None = None

@@ -7,12 +7,14 @@ import math
 import socket
 import sys
 from collections.abc import Callable
+from typing import Literal
 
 import uvicorn
 
 from .app import App
 from .connection import Connection
 from .gate import Settings
+from .options import key_of, port_of, seed_of, speed_of
 
 _HOST = "127.0.0.1"
 
@@ -34,14 +36,20 @@ class _Server(uvicorn.Server):
 
 
 def run(
-    *, port: int = 0, speed: float | None = 1.0, seed: int = 0, key: str | None = None, on_ready: Callable[[str], None]
+    *,
+    port: int = 0,
+    speed: float | Literal["max"] | None = 1.0,
+    seed: int = 0,
+    key: str | None = None,
+    on_ready: Callable[[str], None],
 ) -> None:
     """Serve in the foreground until Ctrl-C, which ends it silently.
 
-    `on_ready` gets the URL once connections are accepted; `speed` None is as fast as possible; port 0 is any free one.
-    Raises OSError if the port is taken.
+    `on_ready` gets the URL once connections are accepted; `speed` "max" is as fast as possible; port 0 is any free one.
+    Raises ValueError for settings that cannot be, and OSError if the port is taken.
     """
-    settings = Settings(math.inf if speed is None else speed, seed, key)
+    factor, port = speed_of(speed), port_of(port)
+    settings = Settings(math.inf if factor is None else factor, seed_of(seed), None if key is None else key_of(key))
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         if sys.platform != "win32":  # there the option would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,8 +14,10 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
+from ..client.ending import NOTHING, OURS, Cause, Said, ending
+from ..client.texts import Texts
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
 from ..reply import Progress, Reply, ToolCall, TransportChoice
@@ -31,7 +33,7 @@ _SILENCE_S: Final = 0.1
 """Several times the pause between two tokens, also of the slower models of the documents; a model that has results to
 read thinks longer before it goes on."""
 
-_BROKEN_OFF: Final = ("length", "content_filter", "stopped", "interrupted", "truncated", "")
+_BROKEN_OFF: Final = ("length", "content_filter", *OURS)
 _CALLED: Final = ("tool_calls", "function_call")
 
 
@@ -177,7 +179,7 @@ class ToolRun:
         self._timer: asyncio.TimerHandle | None = None
         self._source: AsyncGenerator[Event | Call, None] | None = None
         self._is_read = False
-        self._abort: Literal["", "stopped", "deadline"] = ""
+        self._cause: Cause = ""
         self._error: HolystreamError | None = None
         self._reply: Reply | None = None
         self._stream: Request | None = None
@@ -252,14 +254,17 @@ class ToolRun:
         if self._source is None:
             self._loop = asyncio.get_running_loop()
             if self._timeout is not None:
-                left = self._timeout - (time.perf_counter_ns() - self._submitted) / 1e9
-                self._timer = self._loop.call_later(max(0.0, left), self._end, "deadline")
+                self._timer = self._loop.call_later(self._timeout, self._end, "deadline")
             self._source = self._exchange()
         self._is_read = True
         try:
             return await anext(self._source)
         finally:
             self._is_read = False
+
+    def texts(self) -> Texts:
+        """The pieces of the answers alone, without its reasoning: `async for text in run.texts()`."""
+        return Texts(self)
 
     # The exchange
 
@@ -269,18 +274,18 @@ class ToolRun:
                 async with contextlib.aclosing(self._arriving()) as events:
                     async for event in events:
                         yield event
-                hindrance = "" if self._abort else self._hindrance()
+                hindrance = "" if self._cause else self._hindrance()
                 if hindrance:
                     for call in self._calls.refuse_written(hindrance):
                         yield call
                     self._calls.stop()
-                elif not self._abort:
+                elif not self._cause:
                     self._calls.start_written()
                 async for call in self._calls.changes():
                     yield call
-                if self._abort or hindrance or not self._goes_on():
+                if self._cause or hindrance or not self._goes_on():
                     break
-            if self._abort == "deadline":
+            if self._cause == "deadline" and not self._last_said().is_complete:
                 raise DeadlineExceeded(
                     f"{self.model} and its tools did not finish within {self._timeout:g} s; what had arrived is kept."
                 )
@@ -288,7 +293,7 @@ class ToolRun:
             self._error = exc
             raise
         except BaseException:
-            self._abort = self._abort or "stopped"
+            self._cause = self._cause or "stopped"
             raise
         finally:
             try:
@@ -364,7 +369,7 @@ class ToolRun:
         if not self._calls.keeps(end.index):
             stream.decline_calls()  # a turn that waits for its result would never end
         number = self._calls.number_of(end.index)
-        if number is None or self._abort:
+        if number is None or self._cause:
             return []
         if limit := self._limit():
             stream.decline_calls()
@@ -374,7 +379,7 @@ class ToolRun:
 
     def _until_silent(self, stream: Request) -> float | None:
         """Seconds until the results go back if nothing arrives; None where they do not."""
-        if self._abort or not (stream.answers_calls and self._calls.has_results):
+        if self._cause or not (stream.answers_calls and self._calls.has_results):
             return None
         return max(0.0, self._is_silent_at - time.perf_counter())
 
@@ -388,7 +393,7 @@ class ToolRun:
             stream.decline_calls()  # the turn has ended meanwhile: the next request carries them
             return
         except HolystreamError:
-            if self._abort:
+            if self._cause:
                 return
             raise
         self._hand_back()
@@ -419,10 +424,10 @@ class ToolRun:
 
     # The end
 
-    def _end(self, reason: Literal["stopped", "deadline"]) -> None:
-        if self._abort or self._reply is not None:
+    def _end(self, reason: Cause) -> None:
+        if self._cause or self._reply is not None:
             return
-        self._abort = reason
+        self._cause = reason
         if self._stream is not None:
             self._stream.stop()
         self._calls.stop()
@@ -431,11 +436,20 @@ class ToolRun:
         if self._timer is not None:
             self._timer.cancel()
         self._said.conclude()
-        ours = {"stopped": "stopped", "deadline": "truncated", "": ""}[self._abort]
-        last = self.replies[-1].finish_reason if self.replies else ""
-        if self._error is not None and last == "stopped":
-            last = "interrupted"  # a result could not be sent, which the stream did not notice itself
-        self._reply = self._make_reply(ours or last)
+        last = self._last_said()
+        if self._error is not None and last.finish_reason == "stopped":
+            last = Said("interrupted")  # a result could not be sent, which the stream did not notice itself
+        end = ending(last, self._cause, has_output=bool(self.replies and last.finish_reason), failure=self._error)
+        self._error = end.error
+        self._reply = self._make_reply(end.finish_reason)
+
+    def _last_said(self) -> Said:
+        """What the service has said of the end: all has come with an answer that is whole, and calls nothing."""
+        if not self.replies:
+            return NOTHING
+        last = self.replies[-1]
+        is_whole = last.finish_reason not in OURS and last.error is None
+        return Said(last.finish_reason, is_whole and not self._calls.of_round and not self._is_unread)
 
     def _make_reply(self, finish_reason: str) -> Reply:
         now = [] if self._stream is None else [self._stream.reply]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,6 +21,7 @@ from holystream_nb.errors import (
     ServiceUnavailable,
     UnknownModel,
 )
+from holystream_nb.providers.secret import Key
 from holystream_nb.wire.values import parse
 
 _STATUS_OF_WORDS = (
@@ -43,6 +44,10 @@ _NO_SUCH_MODEL = re.compile(
 _STATUS_OF_CLOSE = {1001: 503, 1008: 401, 1009: 413, 1011: 500, 1012: 503, 1013: 429, 1014: 502}
 """Close codes by the HTTP status that means the same; 4401, 4429 and their like carry theirs."""
 
+Hidden = str | Sequence[Key]
+"""Keys that a message must not contain."""
+
+_SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey) +", re.I)
 _READABLE_CHARACTERS = 10_000
 _SAID_CHARACTERS = 300
 
@@ -127,11 +132,18 @@ def _http_status(value: Any) -> int | None:
     return value if type(value) is int and 400 <= value <= 599 else None
 
 
-def redact(text: str, key: str = "") -> str:
-    """The text without the key, and without anything else that looks like one: services echo keys."""
-    if len(key) >= 6:  # shorter ones are placeholders of local services, and everyday words
-        text = text.replace(key, "…")
-    return _UNMARKED_KEY.sub("…", redact_marked(text))
+def redact(text: str, key: Hidden = ()) -> str:
+    """The text without these keys, and without anything else that looks like one: services echo keys."""
+    return _UNMARKED_KEY.sub("…", redact_marked(hide(text, key)))
+
+
+def hide(text: str, key: Hidden) -> str:
+    """The text without these keys."""
+    for value in (key,) if isinstance(key, str) else (each.reveal() for each in key):
+        for part in (value, _SCHEME.sub("", value)):
+            if len(part) >= 6:  # shorter ones are placeholders of local services, and everyday words
+                text = text.replace(part, "…")
+    return text
 
 
 def redact_marked(text: str) -> str:
@@ -141,7 +153,7 @@ def redact_marked(text: str) -> str:
     return text
 
 
-def redirect_error(status: int, location: str, base_url: str, key: str = "") -> ServiceError:
+def redirect_error(status: int, location: str, base_url: str, key: Hidden = ()) -> ServiceError:
     """The error for a redirect: it names the other scheme and host alone, as anything else in it may hold the key."""
     try:
         parts = urlsplit(urljoin(base_url, redact(location, key)))
@@ -157,7 +169,7 @@ def redirect_error(status: int, location: str, base_url: str, key: str = "") -> 
     )
 
 
-def _excerpt(text: str, limit: int, key: str) -> str:
+def _excerpt(text: str, limit: int, key: Hidden) -> str:
     """The readable beginning of a text: one line, no keys, no tags, no control characters, an HTML page's title."""
     text = text[:_READABLE_CHARACTERS]
     title = _TITLE.search(text)
@@ -170,7 +182,7 @@ def _excerpt(text: str, limit: int, key: str) -> str:
 
 
 def _service_error(
-    status: int | None, complaint: Complaint, *, model: str, retry_after: float | None, key: str
+    status: int | None, complaint: Complaint, *, model: str, retry_after: float | None, key: Hidden
 ) -> ServiceError:
     kind = _kind(status, complaint)
     wait = f"wait {math.ceil(retry_after)} s and" if retry_after is not None else "wait a little and"
@@ -210,12 +222,12 @@ def _kind(status: int | None, complaint: Complaint) -> int:
     return status or 0
 
 
-def stream_error(complaint: Complaint, asked: str, key: str, retry_after: float | None = None) -> ServiceError:
+def stream_error(complaint: Complaint, asked: str, key: Hidden, retry_after: float | None = None) -> ServiceError:
     """An error inside a stream; its status is the one it names itself, None if none."""
     return _service_error(complaint.status, complaint, model=asked, retry_after=retry_after, key=key)
 
 
-def close_error(code: int, reason: str, *, asked: str, key: str) -> ServiceError | None:
+def close_error(code: int, reason: str, *, asked: str, key: Hidden) -> ServiceError | None:
     """The error that a WebSocket's close code is (RFC 6455, 7.4, and services' own); None for an ordinary end.
 
     1000 and no code at all are ordinary; 1001 is a server that goes down.
@@ -227,14 +239,14 @@ def close_error(code: int, reason: str, *, asked: str, key: str) -> ServiceError
     return stream_error(said, asked, key)
 
 
-def not_a_stream(text: str, key: str) -> NotAStream:
+def not_a_stream(text: str, key: Hidden) -> NotAStream:
     excerpt = _excerpt(text, 80, key)
     begins = f'it begins with "{excerpt}"' if excerpt else "it is empty"
     return NotAStream(f"What arrived is not a chat completion, {begins}: check the base URL, or try again.")
 
 
 def service_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, model: str, now: float, key: str = ""
+    status: int, headers: Mapping[str, str], body: bytes, *, model: str, now: float, key: Hidden = ()
 ) -> ServiceError:
     """The error that an HTTP answer is: its class by the status, its message one sentence that says what to do.
 
@@ -265,3 +277,17 @@ def seconds(text: str) -> float | None:
 def refuses_include_usage(status: int, body: bytes) -> bool:
     """Whether a refusal complains about `stream_options.include_usage`: the request is worth sending without it."""
     return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
+
+
+def refuses_streaming(status: int, body: bytes) -> bool:
+    """Whether a refusal says that this model is not streamed: the whole answer is worth asking for."""
+    return (
+        status in (400, 403, 422)
+        and re.search(rb"(verified|support\w*|allowed)[^.]{0,40}\bstream", body, re.I) is not None
+    )
+
+
+def names_tokens_field(status: int, body: bytes) -> str | None:
+    """The field that a refusal wants the limit on the answer to go by."""
+    found = re.search(rb"[Uu]se ['\"`]?(max_completion_tokens|max_tokens)\b", body) if status in (400, 422) else None
+    return found[1].decode() if found else None

@@ -22,7 +22,7 @@ import msgspec
 from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
 from holystream_nb.wire.calls import Calls
-from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
+from holystream_nb.wire.complaints import Complaint, Hidden, complaint_in, complaint_of, not_a_stream, stream_error
 from holystream_nb.wire.sse import ServerSentEvent
 from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
 
@@ -105,9 +105,10 @@ class ChunkDecoder:
     """The state of one response: call `feed` with each server-sent event, or `whole` once with an unstreamed body.
 
     `id` and `model` are the chunks' own; `done` says that the service ended the stream itself (`[DONE]`, or a whole
-    body); `finish_reason` is the first choice's, in the service's word. `error` is set when the stream carried an error
-    or something that is no chunk: the events before it have been returned, and none comes after it. `empty` says that
-    no chunk with choices has come.
+    body); `finish_reason` is the first choice's, in the service's word; `is_complete` says that all has come: it is
+    done, or every choice that was asked for (`choices`) or seen has finished. `error` is set when the stream carried an
+    error or something that is no chunk: the events before it have been returned, and none comes after it. `empty` says
+    that no chunk with choices has come.
 
     `asked` is the model that was asked for, named in messages; `key` is what they must never contain.
     """
@@ -115,9 +116,11 @@ class ChunkDecoder:
     __slots__ = (
         "_asked",
         "_calls",
+        "_choices",
         "_decode",
         "_halves",
         "_key",
+        "_others",
         "_said",
         "_spoken",
         "done",
@@ -128,7 +131,7 @@ class ChunkDecoder:
         "model",
     )
 
-    def __init__(self, *, asked: str = "", key: str = "") -> None:
+    def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1) -> None:
         self.id: str | None = None
         self.model: str | None = None
         self.done = False
@@ -142,6 +145,15 @@ class ChunkDecoder:
         self._said: dict[type[Text | Reasoning], str] = {}  # what `message` brought where there are no deltas
         self._halves = Halves()
         self._calls = Calls()
+        self._choices = choices
+        self._others: dict[int, bool] = {}  # further choices that were seen, and whether each has finished
+
+    @property
+    def is_complete(self) -> bool:
+        if self.done:
+            return True
+        others = self._others
+        return self.finish_reason is not None and len(others) >= self._choices - 1 and all(others.values())
 
     def feed(self, event: ServerSentEvent, read: int, *, cut: bool = False) -> list[Event]:
         """The events of one server-sent event, stamped `read`.
@@ -205,6 +217,7 @@ class ChunkDecoder:
                     text = _channels(choice.delta or choice.message or _Delta())[1]
                     if text:
                         events.append(OtherChoice(index, text, read))
+                    self._others[index] = self._others.get(index, False) or bool(choice.finish_reason)
                 usage = usage or choice.usage
                 error = error or choice.error
         elif choices is None and not usage and not error:
@@ -341,7 +354,7 @@ def _bare_error(data: str) -> Any:
 
 
 def stray_error(
-    ignored: Sequence[tuple[str, str]], *, empty: bool = False, asked: str = "", key: str = ""
+    ignored: Sequence[tuple[str, str]], *, empty: bool = False, asked: str = "", key: Hidden = ()
 ) -> HolystreamError | None:
     """The error in the lines of a stream that were no fields (`Decoder.ignored`), to be asked for at its end.
 

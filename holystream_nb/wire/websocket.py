@@ -32,6 +32,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.utilities import LocalProtocolError
 
 from ..errors import HolystreamError, NotAStream, Stalled, StreamInterrupted
+from ..providers.secret import Key, Secrets
 from .transport import Response, Transport, mapped
 
 PING_S: Final = 30.0
@@ -86,6 +87,19 @@ class Socket:
     def is_open(self) -> bool:
         """Whether a message can be sent: nobody has closed it, and nothing has broken."""
         return self._is_open and self._failure is None and self.closed is None
+
+    @property
+    def last_read(self) -> int:
+        """When the network last brought something (ns)."""
+        return self._last_read
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether more has come than was read."""
+        return bool(self._waiting) or (self.is_open and self._has_unread())
+
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self._loop is loop
 
     async def send(self, text: str, timeout: float) -> int:
         """Sends a message and returns the stamp right before it was written (ns).
@@ -301,7 +315,14 @@ class Sockets:
         self._resting: dict[str, list[Socket]] = {}
 
     async def open(
-        self, url: str, *, headers: Mapping[str, str], connect_timeout: float, inactivity: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str | Key],
+        connect_timeout: float,
+        inactivity: float,
+        query: Secrets = (),
+        on_permit: Callable[[], None] | None = None,
     ) -> Socket | Response:
         """A new socket at `url` (ws or wss), or the answer that refused it, which is the caller's to close.
 
@@ -320,6 +341,8 @@ class Sockets:
             },
             connect_timeout=connect_timeout,
             inactivity=inactivity,
+            on_permit=on_permit,
+            query=query,
         )
         digest = hashlib.sha1(nonce.encode("ascii") + _GUID, usedforsecurity=False).digest()
         accepted = response.headers.get("sec-websocket-accept") == base64.b64encode(digest).decode("ascii")
@@ -334,6 +357,8 @@ class Sockets:
         resting = self._resting.get(place, [])
         while resting:
             socket = resting.pop()
+            if not socket.is_of(asyncio.get_running_loop()):
+                continue  # its event loop has ended, and with it the socket
             wakes = False
             try:
                 wakes = await socket.wakes()
@@ -357,10 +382,12 @@ class Sockets:
         if self._connections.is_full:
             while self._resting:
                 for socket in self._resting.popitem()[1]:
-                    await socket.aclose()
+                    if socket.is_of(asyncio.get_running_loop()):
+                        await socket.aclose()
 
     async def aclose(self) -> None:
         """Closes every socket, also those of running turns."""
         self._resting.clear()
         for socket in list(self._open):
-            await socket.aclose()
+            if socket.is_of(asyncio.get_running_loop()):
+                await socket.aclose()

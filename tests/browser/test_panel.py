@@ -243,7 +243,7 @@ async def test_figures_stand_under_each_answer_and_the_total_in_the_header(open_
     await expect(status).to_have_text(re.compile(r"≈[\d.,]+ tok/s.*≈\d+ tokens"), timeout=PATIENCE_MS)
     await panel.shows(0)
     line = await status.inner_text()
-    parts = (*always, r"(?<!≈)[\d.,]+ tok/s", r"(?<!≈)60 tokens", r"(?<!≈)\$0\.0*\d\d")
+    parts = (*always, r"(?<!≈)[\d.,]+ tok/s", r"(?<!≈)60 tokens", r"(?<!≈)\$0\.0*\d\d \(simulated\)")
     assert all(re.search(part, line) for part in parts), line
     await expect(panel.total).to_have_text(re.compile(r"^1 request · 60 tokens · \$0\.\d+ \(simulated\)$"))
     await panel.ask("Count again.")

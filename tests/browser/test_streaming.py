@@ -57,7 +57,7 @@ async def test_the_figures_stand_below_a_finished_answer(open_notebook: Open) ->
 
     always = (r"gpt-4\.1", "simulator", r"TTFT [\d.,]+ ms")
     running = (*always, r"≈[\d.,]+ tok/s", r"≈\d+ tokens", "Stop")
-    saved = (*always, r"(?<!≈)[\d.,]+ tok/s", r"(?<!≈)60 tokens", r"(?<!≈)\$0\.0*\d\d")
+    saved = (*always, r"(?<!≈)[\d.,]+ tok/s", r"(?<!≈)60 tokens", r"(?<!≈)\$0\.0*\d\d \(simulated\)")
     lines = [look.status for look in await recording.looks()]
     assert any(all(re.search(part, line) for part in running) for line in lines), lines
     line = await notebook.cell(1).output.locator("em").last.inner_text()

@@ -132,6 +132,10 @@ def priced(usd: str, note: str = "") -> Cost:
         ([priced("0.01"), priced("0.02")], "2 requests · 10 tokens · $0.03"),
         ([priced("0.00048", SIMULATED)], "1 request · 5 tokens · $0.00048 (simulated)"),
         (
+            [priced("0.01"), priced("0.00048", SIMULATED)],
+            "2 requests · 10 tokens · $0.01 and $0.00048 (simulated)",
+        ),
+        (
             [priced("0.01"), Cost(None, None, True, "", "", UNKNOWN)],
             "2 requests · 10 tokens · ≈$0.01 · 1 of unknown cost",
         ),

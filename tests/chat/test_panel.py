@@ -406,6 +406,17 @@ async def test_sums_that_cannot_be_are_refused(panel: Make, tmp_path: Path, fiel
         hs.ChatPanel.load(path)
 
 
+async def test_a_sum_of_before_there_were_two_stays_the_simulators(panel: Make, tmp_path: Path) -> None:
+    """A file of an earlier version says only that the simulator had a part in it."""
+    path = tmp_path / "talk.json"
+    panel().save(path)
+    saved = json.loads(path.read_text("utf-8"))
+    del saved["spent"]["simulated_usd"]
+    saved["spent"] |= {"requests": 1, "priced": 1, "usd": "0.01", "cny": "0.07", "simulated": True}
+    path.write_text(json.dumps(saved), "utf-8")
+    assert str(files.load(path).spent) == "1 request · 0 tokens · $0.01 (simulated)"
+
+
 async def test_half_a_character_in_a_question_does_not_spoil_the_file(panel: Make, tmp_path: Path) -> None:
     """It becomes U+FFFD, is asked, and can be saved."""
     chat = panel()

@@ -306,6 +306,18 @@ def test_a_model_stands_at_its_cost_and_its_median_with_its_interval(
         assert hollow == (model == "simulator:slow")
 
 
+def test_a_point_says_whether_its_cost_is_paid(trial: Callable[..., Trial], result: Make) -> None:
+    """The simulator's dollars are called so beside each point, a service's are not."""
+    notes = {"x:a": "", "simulator:a": "simulated", "simulator:b": "simulated"}
+    trials = [
+        trial(model, repeat=repeat, sent=1000 * repeat, ttft=100 + repeat, gaps=(10, 10), price_note=note)
+        for model, note in notes.items()
+        for repeat in range(20)
+    ]
+    ax = charts.ttft_against_cost(result(*trials, repeats=20))
+    assert [text.get_text().count(" (simulated)") for text in ax.texts if "USD" in text.get_text()].count(1) == 2
+
+
 def test_the_front_is_a_staircase_over_the_best(three: Make) -> None:
     """From the cheapest to the right edge, down at each better one."""
     result = three()

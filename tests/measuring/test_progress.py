@@ -50,6 +50,15 @@ def test_the_line_has_state_cost_and_time_left(trial: Make) -> None:
     assert line(tally) == "running · 2 of 8 · $0.0300 · 12 s, about 60 s left"
 
 
+def test_the_line_keeps_what_is_paid_apart_from_what_is_not(trial: Make) -> None:
+    """A run of a service and the simulator has two sums; a run of the simulator one, which says so."""
+    tally = Tally(plan())
+    tally.add(trial(usd=Decimal("0.0002"), price_note="simulated"))
+    assert " · $0.0002 (simulated) · " in line(tally)
+    tally.add(trial("simulator:b", usd=Decimal("0.02"), price_note=""))
+    assert " · $0.0200 and $0.0002 (simulated) · " in line(tally)
+
+
 def test_what_an_earlier_session_made_does_not_set_the_pace(trial: Make) -> None:
     """A resumed run counts what is there, and judges the time left by what comes now."""
     clock = Clock()

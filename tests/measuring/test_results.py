@@ -154,6 +154,14 @@ def test_the_table_is_markdown_in_which_names_are_only_text(trial: Make, result:
     assert "| n | 1 |" in table
 
 
+def test_every_amount_of_the_table_says_whether_it_is_paid(trial: Make, result: Results) -> None:
+    """A row is read alone: the simulator's dollars are called so in each of them, and a service's are not."""
+    paid, played = trial("x:a", price_note=""), trial("simulator:a", price_note="simulated")
+    rows = [line.split(" | ") for line in result(paid, played).to_markdown().splitlines() if line.startswith("| USD")]
+    assert len(rows) == 3
+    assert all(paid.isprintable() and "simulated" not in paid and "(simulated)" in played for _, paid, played in rows)
+
+
 def calibration(ttft: float) -> Calibration:
     return Calibration(
         concurrency=4,

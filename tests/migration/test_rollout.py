@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kernels import kernel
+from raw_service import Asked, Writer, serving
 
 from holystream_nb import Client, Guard, HolystreamError, Rollout, Simulator
 from holystream_nb.errors import BadRequest, ServiceUnavailable, SetupError
@@ -526,3 +527,28 @@ def test_in_a_notebook_it_is_kept_up_to_date_in_place(simulator: Simulator) -> N
     assert "Rolled back: quality: complaints" in updates[-1]["data"]["text/plain"]
     assert set(updates[-1]["data"]) == {"text/plain", "text/html"}
     assert "complaints" in shown[0]["data"]["text/html"]
+
+
+async def test_what_waits_for_a_connection_of_our_own_pool_is_not_the_service_s_slowness() -> None:
+    """Eighty requests at once over a pool of ten: the last ones wait for seconds, and a healthy service stays."""
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await asyncio.sleep(0.1)
+        await out.whole()
+
+    guard = Guard(p95_ttft_ms=400, alert_ms=300, for_s=0.2, min_requests=5)
+    async with serving(answer) as service, Client("ollama", base_url=service.url, pool="low") as client:
+        rollout = Rollout([(client, 0), (client, 100)], guard=guard)
+
+        async def ask() -> None:
+            async with rollout.stream("Hello", model="m") as stream:
+                async for _ in stream:
+                    pass
+
+        asking = [asyncio.create_task(ask()) for _ in range(80)]
+        while not all(task.done() for task in asking):
+            await asyncio.sleep(0.05)
+            assert rollout.state.stage == "complete", rollout.state.reason
+        await asyncio.gather(*asking)
+    assert rollout.state.alerts == ()
+    assert (rollout.state.new.p95_ttft_ms or 0) < 300

@@ -11,11 +11,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from holystream_nb.simulator import Simulator
+from holystream_nb.simulator import Simulator, run
 from holystream_nb.simulator.process import SimulatorError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,11 +107,37 @@ def test_port_that_is_taken() -> None:
             Simulator(port=taken.getsockname()[1]).start()
 
 
-@pytest.mark.parametrize("speed", [0, -1, float("nan")])
-def test_speeds_that_cannot_be(speed: float) -> None:
-    """A speed must be above 0."""
-    with pytest.raises(ValueError, match="above 0"):
+@pytest.mark.parametrize("speed", [0, -1, float("nan"), "fast", "2", True, [1]])
+def test_speeds_that_cannot_be(speed: Any) -> None:
+    """A speed must be above 0, or max."""
+    with pytest.raises(ValueError, match=r'a number above 0, or "max"'):
         Simulator(speed=speed)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"port": -1}, {"port": 65536}, {"port": "80"}, {"seed": "x"}, {"seed": 1.5}, {"key": ""}, {"key": "schlüssel"}],
+)
+def test_options_that_cannot_be(options: dict[str, Any]) -> None:
+    """What no simulator can be given is refused before one starts, in the foreground too; a key is not repeated."""
+    for door in (Simulator, run):
+        with pytest.raises(ValueError, match=rf"^The {next(iter(options))} of a simulator is .*\.$") as refused:
+            door(**options, **({"on_ready": print} if door is run else {}))
+        assert "schl" not in str(refused.value)
+
+
+def test_max_is_a_speed() -> None:
+    """The word of the command line is understood by the constructor: nothing is paced."""
+    with Simulator(speed="max") as simulator:
+        request = urllib.request.Request(
+            simulator.url + "/chat/completions",
+            b'{"model": "gpt-4.1", "stream": true, "messages": [{"role": "user", "content": "count to 3"}]}',
+            {"authorization": "Bearer key"},
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
+            answer.read()
+            record = simulator.record(answer.headers["x-request-id"])
+    assert record["sent_ns"][0] - record["received_ns"] < 0.3e9  # gpt-4.1's first token comes after 1.2 s at speed 1
 
 
 def test_speed_divides_the_latency() -> None:

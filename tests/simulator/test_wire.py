@@ -27,6 +27,13 @@ def test_stream_as_it_should_be(ask: Any) -> None:
     assert answer.ended
 
 
+def test_nobody_on_the_way_collects_a_stream(ask: Any) -> None:
+    """As engines do: `X-Accel-Buffering: no` for nginx, and no cache; an answer in one piece has neither."""
+    headers = ask(PLAIN).headers
+    assert (headers["x-accel-buffering"], headers["cache-control"]) == ("no", "no-cache")
+    assert "x-accel-buffering" not in ask(PLAIN, stream=False).headers
+
+
 def test_same_seed_same_bytes(ask: Any) -> None:
     """Two streams of one seed are equal byte for byte; another seed, other bytes; unstreamed, the same text."""
     one, again, other = ask(), ask(), ask(seed=8)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ...pricing import LOCAL
+from ...pricing import LOCAL, SIMULATED
 from ..statistics import Quantile
 from ..words import digits
 from .canvas import clean, context, frame, name, note, prepared, scale
@@ -64,6 +64,7 @@ class Point:
     high: float
     n: int
     failed: int
+    simulated: bool
 
 
 def front(points: Sequence[tuple[float, float]], *, more_is_better: bool) -> list[int]:
@@ -105,7 +106,7 @@ def _draw(
         )
         failed = f", {point.failed} failed" if point.failed else ""
         text = f"{mark.sign} {name(result, point.model)} · n = {point.n}{failed}"
-        text += f"\n{digits(point.value)} {unit} · USD {digits(point.cost)}"
+        text += f"\n{digits(point.value)} {unit} · USD {digits(point.cost)}{' (simulated)' if point.simulated else ''}"
         labels.append(Label(text, mark.text, [(point.cost, point.value)]))
     ax.margins(x=0.18, y=0.22)
     if points:
@@ -143,7 +144,8 @@ def _points(result: Result, summary: DataFrame, column: str) -> tuple[list[Point
             notes.append(f"{called} is not shown: {LOCAL if free else 'its price is unknown'}.")
         else:
             n, failed = int(row["n"]), int(row["errors"])
-            points.append(Point(str(model), float(usd), figure.value, figure.low, figure.high, n, failed))
+            simulated = row["price_source"].startswith(SIMULATED)
+            points.append(Point(str(model), float(usd), figure.value, figure.low, figure.high, n, failed, simulated))
     return points, notes
 
 
