@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from . import __version__
+from . import __version__, lab
 from .errors import HolystreamError, SetupError
 from .simulator.__main__ import speed_factor
 
@@ -74,13 +73,13 @@ def quickstart(folder: Path) -> Path:
 
 def _demo(port: int, *, browser: bool) -> int:
     notebook = quickstart(Path.cwd())
-    command = [sys.executable, "-m", "jupyter", "lab", f"--port={port}", f"--ServerApp.root_dir={notebook.parent}"]
-    command.append(f"--LabApp.default_url=/lab/tree/{notebook.name}")  # also in the address that is printed
+    arguments = [f"--port={port}", f"--ServerApp.root_dir={notebook.parent}"]
+    arguments.append(f"--LabApp.default_url=/lab/tree/{notebook.name}")  # also in the address that is printed
     if not browser:
-        command.append("--no-browser")
+        arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # in a container; Jupyter refuses to start otherwise
-    return subprocess.run(command, check=False).returncode  # noqa: S603  # a fixed command
+        arguments.append("--allow-root")  # in a container; Jupyter refuses to start otherwise
+    return lab.run(arguments)
 
 
 def _serve(port: int, speed: float | None, seed: int, key: str | None) -> int:

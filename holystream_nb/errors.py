@@ -6,10 +6,11 @@
         * UnknownProvider    a provider name that is in no table
     * ServiceError           the service answered, and the answer is an error
         * BadRequest         400, 413, 422: the request is refused as it stands
+            * PromptTooLong  the prompt, with the answer it asks for, does not fit into the model's context
         * KeyRefused         401, 403: never retried
         * UnknownModel       404: the model (or the address) does not exist there
         * RateLimited        429: too many requests; `retry_after` says how long to wait
-        * ServiceUnavailable 5xx: the service is overloaded or broken
+        * ServiceUnavailable 408, 409, 5xx: the service is held up, overloaded or broken
     * ConnectionFailed       no connection could be made: name, address, TLS or proxy
     * StreamInterrupted      the connection broke in the middle of an answer
         * Stalled            no byte arrived for the inactivity limit
@@ -79,6 +80,10 @@ class BadRequest(ServiceError):
     """400, 413 or 422: the request is refused as it stands."""
 
 
+class PromptTooLong(BadRequest):
+    """The prompt, with the answer it asks for, does not fit into the model's context."""
+
+
 class KeyRefused(ServiceError):
     """401 or 403: the key is not accepted; never retried."""
 
@@ -92,7 +97,7 @@ class RateLimited(ServiceError):
 
 
 class ServiceUnavailable(ServiceError):
-    """5xx: the service is overloaded or broken."""
+    """408, 409 or 5xx: the service is held up, overloaded or broken."""
 
 
 class ConnectionFailed(HolystreamError):

@@ -62,7 +62,8 @@ class PriceCard:
 
     `input` is for tokens that were not cached; without a price of their own, cached tokens cost as much. `note` is ""
     for a real price, else `unknown`, `local, no price` or `simulated`. Where `list_id` names a provider of
-    genai-prices, `cost` uses that list's own sum for the time `at`: the prices here are then its first tier's.
+    genai-prices, `cost` uses that list's own sum for the time `at` and the model `listed`: the prices here are then its
+    first tier's.
     """
 
     model: str
@@ -75,6 +76,7 @@ class PriceCard:
     note: str = ""
     list_id: str | None = None
     at: datetime | None = None
+    listed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def price_card(seller: Seller, model: str, at: datetime | None = None) -> PriceC
     """The card of a model at a seller, for a request made at a time (now).
 
     A seller's own prices come first, then its price list: `card`, `simulated`, `own`, `local`, or a provider's id in
-    genai-prices.
+    genai-prices, which may depend on the model (`providers.Provider`).
     """
     note = SIMULATED if seller.price_list == "simulated" else ""
     for row in seller.prices:
@@ -159,7 +161,7 @@ def _list_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Dec
         return None
     from genai_prices import Usage as Reported
 
-    _, model = _snapshot().find_provider_model(card.model, None, card.list_id, None)
+    _, model = _snapshot().find_provider_model(card.listed or card.model, None, card.list_id, None)
     usage = Reported(input_tokens=prompt, cache_read_tokens=cached, output_tokens=completion)
     return model.get_prices(card.at or datetime.now(UTC)).calc_price(usage)["total_price"]
 
@@ -168,10 +170,12 @@ def _listed(seller: Seller, model: str, at: datetime) -> PriceCard:
     from genai_prices import __version__
 
     as_of = f"genai-prices {__version__}"
+    list_id, name = _on_the_list(seller.price_list, model)
     try:
-        lister, listed = _snapshot().find_provider_model(model, None, seller.price_list, None)
+        lister, listed = _snapshot().find_provider_model(name, None, list_id, None)
     except LookupError:
-        return _without(seller, model, f"no price of {model!r} at {seller.price_list!r} is listed", as_of=as_of)
+        place = repr(list_id) if list_id else seller.name
+        return _without(seller, model, f"no price of {model!r} at {place} is listed", as_of=as_of)
     prices = listed.get_prices(at)
     input_, output = _first_tier(prices.input_mtok), _first_tier(prices.output_mtok)
     if input_ is None and output is None:
@@ -184,9 +188,21 @@ def _listed(seller: Seller, model: str, at: datetime) -> PriceCard:
         seller.cny_per_usd,
         source=f"list price of {listed.id} at {lister.name}",
         as_of=as_of,
-        list_id=seller.price_list,
+        list_id=list_id,
         at=at,
+        listed=name,
     )
+
+
+def _on_the_list(price_list: str, model: str) -> tuple[str, str]:
+    """Which list a model's price is on, "" for none, and its name there: {prefix} and {suffix} are in the model."""
+    prefix, slash, after = model.partition("/")
+    before, colon, suffix = model.rpartition(":")
+    if "{prefix}" in price_list:
+        return (price_list.replace("{prefix}", prefix), after) if slash else ("", model)
+    if "{suffix}" in price_list:
+        return (price_list.replace("{suffix}", suffix), before) if colon else ("", model)
+    return price_list, after if prefix == price_list else model  # Vertex's names have "google/" before them
 
 
 def _first_tier(price: Any) -> Decimal | None:

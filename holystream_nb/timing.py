@@ -21,18 +21,22 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-BURST_EVENTS: Final = 8
-"""Output events in one read that are a burst: services that put several into one write put two to five there, and the
-smallest buffer of a proxy (4 KiB) holds eight of the largest chunks in use (500 bytes)."""
+BURST_EVENTS: Final = 5
+"""Output events in one read that are a burst. Services that put several into one write put two to four there; nginx's
+smallest buffer (4 KiB) holds eight to thirty chunks, and HAProxy's 200 ms are five of a model of 25 tokens a second."""
 
-BURST_GAP_MS: Final = 100.0
-"""Between bursts. An engine that makes more than a thousand events a second fills reads too, but they come at once one
-after the other: what a reader cannot see is nobody's fault."""
+BURST_GAP_MS: Final = 50.0
+"""Between bursts. The events of an engine that makes a thousand a second fill reads too, but these come every few
+milliseconds: what no reader can see is nobody's fault."""
 
 WHOLE_EVENTS: Final = 32
 WHOLE_MS: Final = 250.0
 """An answer that came in a single read: so many events, after so long a wait. A short answer of a fast engine, and one
 out of a cache, come in one read by right."""
+
+
+MEND: Final = "nginx: proxy_buffering off; or the answer's header X-Accel-Buffering: no; HAProxy: option http-no-delay"
+"""What lets each event pass at once: tried with both proxies in `tests/real`."""
 
 
 def _ms(start: int | None, end: int | None) -> float | None:

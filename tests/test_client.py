@@ -228,6 +228,29 @@ async def test_a_slow_reader_slows_the_service(client: Client, simulator: Simula
 
 
 @pytest.mark.slow
+async def test_a_refusal_where_no_key_was_sent_says_so(simulator: Simulator) -> None:
+    """Whoever sent none is told where to put one; whoever sent one, or a header that lets in, is told to check it."""
+    for sent in ({}, {"api_key": KEY}, {"headers": {"x-api-key": KEY}}):
+        async with Client("simulator", base_url=simulator.url, **sent) as client:
+            with pytest.raises(KeyRefused) as caught:
+                await read(client.stream("Hello", model="gpt-4.1#fail=401"))
+        assert ("none was sent: pass api_key, or name" in str(caught.value)) is (not sent)
+        assert KEY not in str(caught.value)
+
+
+async def test_a_cloud_needs_the_users_address() -> None:
+    """Nothing is sent, and no key is looked for, before it is known where to."""
+    with pytest.raises(SetupError, match="The address of azure depends on your resource"):
+        Client("azure")
+
+
+@pytest.mark.parametrize(("model", "field"), [("o3-mini", "max_completion_tokens"), ("gpt-4.1", "max_tokens")])
+async def test_a_limit_is_called_what_the_model_takes(client: Client, model: str, field: str) -> None:
+    """OpenAI's reasoning models refuse max_tokens wherever they are served."""
+    body = client.stream("Hello", model=model, max_tokens=9)._request.body
+    assert {name: value for name, value in body.items() if "tokens" in name} == {field: 9}
+
+
 async def test_retry_after_is_obeyed(client: Client) -> None:
     """The pause a service asks for is at least kept, and is in no latency figure but queue."""
     started = time.perf_counter()

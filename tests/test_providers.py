@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -10,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from holystream_nb.errors import SetupError, UnknownProvider
+from holystream_nb.events import Usage
+from holystream_nb.pricing import cost, price_card
+from holystream_nb.providers import table
 from holystream_nb.providers.address import endpoint, is_loopback
-from holystream_nb.providers.select import at, offered_socket, same_host, select, socket_address
-from holystream_nb.providers.table import provider, providers
-from holystream_nb.providers.values import Price
+from holystream_nb.providers.keys import credentials
+from holystream_nb.providers.select import address_of, at, offered_socket, same_host, select, socket_address
+from holystream_nb.providers.table import provider, providers, unavailable
+from holystream_nb.providers.values import Price, hides_reasoning, tokens_field
 
 HOSTED = {
     "holysheep",
@@ -27,7 +32,26 @@ HOSTED = {
     "cerebras",
     "xai",
     "gemini",
+    "anthropic",
+    "cohere",
+    "minimax",
+    "moonshot",
+    "qwen",
+    "zai",
+    "zhipuai",
+    "ark",
+    "deepinfra",
+    "huggingface",
+    "hyperbolic",
+    "nebius",
+    "novita",
+    "nvidia",
+    "sambanova",
+    "siliconflow",
+    "portkey",
 }
+CLOUDS = {"azure", "bedrock", "vertex"}  # whose address depends on the user
+PROXY = "litellm"
 OWN_MACHINE = {"ollama", "vllm", "lm-studio", "llama.cpp"}
 
 
@@ -49,7 +73,7 @@ NONE = {"HOLYSTREAM_PROVIDERS": os.devnull}
 class TestTable:
     def test_it_holds_exactly_the_promised_providers(self):
         """The built-in table has every provider the project names, and no other."""
-        assert set(providers(NONE)) == HOSTED | OWN_MACHINE | {"simulator"}
+        assert set(providers(NONE)) == HOSTED | CLOUDS | {PROXY} | OWN_MACHINE | {"simulator"}
 
     @pytest.mark.parametrize("name", sorted(HOSTED))
     def test_a_hosted_provider_has_https_and_a_key_variable(self, name):
@@ -58,12 +82,13 @@ class TestTable:
         assert row.base_url is not None
         assert row.base_url.startswith("https://")
         assert row.key_variable is not None
-        assert row.key_variable.endswith("_API_KEY")
+        assert row.key_variable.endswith("_API_KEY") or name == "huggingface"
+        assert not row.key_optional
 
     def test_no_two_providers_share_a_key_variable(self):
         """A variable belongs to one provider."""
         variables = [row.key_variable for row in providers(NONE).values() if row.key_variable]
-        assert len(variables) == len(set(variables)) == len(HOSTED)
+        assert len(variables) == len(set(variables)) == len(HOSTED) + len(CLOUDS - {"vertex"}) + 1
 
     @pytest.mark.parametrize("name", sorted(OWN_MACHINE))
     def test_a_local_provider_is_on_loopback_without_key_and_price(self, name):
@@ -73,7 +98,37 @@ class TestTable:
         assert is_loopback(row.base_url)
         assert (row.key_variable, row.price_list) == (None, "local")
 
-    @pytest.mark.parametrize("name", sorted(HOSTED | OWN_MACHINE))
+    @pytest.mark.parametrize(
+        ("name", "yours", "example"),
+        [
+            ("azure", "your resource", "https://RESOURCE.openai.azure.com/openai/v1"),
+            ("bedrock", "your region", "https://bedrock-runtime.REGION.amazonaws.com/openai/v1"),
+            ("vertex", "your location and your project", "https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJ"),
+        ],
+    )
+    def test_a_cloud_has_no_address_before_the_user_names_it(self, name, yours, example):
+        """The refusal says what the address depends on, and shows its form."""
+        with pytest.raises(SetupError) as caught:
+            address_of(provider(name, NONE))
+        assert str(caught.value).startswith(f'The address of {name} depends on {yours}: give it as base_url="{example}')
+        assert str(caught.value).endswith(f"or under [{name}] in providers.toml.")
+
+    def test_a_proxy_of_ones_own_is_paid_for(self):
+        """LiteLLM is on this machine, and still no `local, no price`; it is asked without a key where none is set."""
+        row = provider(PROXY, NONE)
+        assert is_loopback(row.base_url)
+        assert row.price_list != "local"
+        assert credentials(row, environ={}) is None
+        assert credentials(row, environ={"LITELLM_API_KEY": "sk-1234567890"}).reveal() == "sk-1234567890"
+
+    def test_new_groups_are_in_order(self):
+        """Within a group of the file (`## …`) the entries stand in alphabetical order."""
+        text = Path(table.__file__).with_name("providers.toml").read_text("utf-8")
+        for group in text.split("\n## ")[1:-1]:
+            names = re.findall(r"^\[([a-z.-]+)\]", group, re.MULTILINE)
+            assert names == sorted(names)
+
+    @pytest.mark.parametrize("name", sorted(HOSTED | CLOUDS | {PROXY} | OWN_MACHINE))
     def test_no_row_claims_more_than_is_known(self, name):
         """Every row names the documentation it is from, and says that nobody has called the service."""
         row = provider(name, NONE)
@@ -84,6 +139,9 @@ class TestTable:
     def test_every_row_is_in_one_spelling(self):
         """Addresses in the table are already what `endpoint` makes of them."""
         addresses = [row.base_url for row in providers(NONE).values() if row.base_url]
+        addresses += [
+            re.sub(r"{[a-z]+}", "x", address) for row in providers(NONE).values() for address in row.addresses
+        ]
         assert addresses == [endpoint(address) for address in addresses]
 
     def test_holysheep_is_as_its_documents_describe_it(self):
@@ -101,8 +159,9 @@ class TestTable:
         assert row.default_model == provider("holysheep", NONE).default_model == "deepseek-v3.2"
 
     def test_switches_the_documentation_makes_necessary_are_set(self):
-        """Mistral refuses stream_options, and reasoning models at OpenAI refuse max_tokens."""
+        """Mistral and Cohere refuse stream_options, and reasoning models at OpenAI refuse max_tokens."""
         assert not provider("mistral", NONE).include_usage
+        assert not provider("cohere", NONE).include_usage
         assert provider("mistral", NONE).max_tokens_field == "max_tokens"
         assert provider("openai", NONE).max_tokens_field == "max_completion_tokens"
 
@@ -111,7 +170,79 @@ class TestTable:
         from genai_prices.data import providers as listed
 
         lists = {row.price_list for row in providers(NONE).values()}
-        assert lists - {"card", "simulated", "local"} <= {lister.id for lister in listed}
+        assert "huggingface_{suffix}" in lists
+        lists |= {"huggingface_groq"}
+        ours = {"card", "simulated", "local", "own", "{prefix}", "huggingface_{suffix}"}
+        assert lists - ours <= {lister.id for lister in listed}
+
+    def test_every_listed_price_can_be_found(self):
+        """One model of each list gets its price under the name that the service has for it."""
+        models = {
+            "anthropic": "claude-sonnet-4-5-20250929",
+            "azure": "gpt-4o",
+            "bedrock": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "cohere": "command-a-03-2025",
+            "huggingface": "Qwen/Qwen3-32B:groq",
+            "litellm": "openai/gpt-4o",
+            "minimax": "MiniMax-M2",
+            "moonshot": "kimi-k2.5",
+            "novita": "deepseek/deepseek-r1",
+            "vertex": "google/gemini-2.5-flash",
+            "zai": "glm-4.6",
+            "zhipuai": "glm-4.7",
+        }
+        for name, model in models.items():
+            card = price_card(provider(name, NONE), model)
+            paid = cost(Usage(1000, 1000, 2000, None, None, True), card)
+            assert (paid.note, paid.usd) > ("", 0), name
+
+    @pytest.mark.parametrize(
+        ("name", "model"),
+        [
+            ("nvidia", "meta/llama-3.1-8b"),
+            ("huggingface", "Qwen/Qwen3-32B"),
+            ("huggingface", "Qwen/Qwen3-32B:nowhere"),
+            ("litellm", "gpt-4o"),
+            ("litellm", "mine/gpt-4o"),
+            ("portkey", "@openai/gpt-4o"),
+        ],
+    )
+    def test_a_price_nobody_lists_is_unknown(self, name, model):
+        """A service without a list, a gateway's alias and a route without one have no price, and are not free."""
+        card = price_card(provider(name, NONE), model)
+        assert (card.input, card.output, card.note) == (None, None, "unknown")
+
+    @pytest.mark.parametrize(
+        ("name", "model", "field"),
+        [
+            ("openrouter", "openai/o3-mini", "max_completion_tokens"),
+            ("openrouter", "openai/gpt-4o", "max_tokens"),
+            ("portkey", "@prod/GPT-5.1", "max_completion_tokens"),
+            ("litellm", "o4-mini", "max_completion_tokens"),
+            ("holysheep", "gpt-6-luna", "max_completion_tokens"),
+            ("holysheep", "gpt-4.1", "max_tokens"),
+            ("bedrock", "us.openai.gpt-oss-20b", "max_completion_tokens"),
+            ("azure", "my-deployment", "max_completion_tokens"),
+            ("mistral", "mistral-large", "max_tokens"),
+            ("ollama", "o1-mine", "max_tokens"),
+        ],
+    )
+    def test_a_reasoning_model_gets_its_field_wherever_it_is_served(self, name, model, field):
+        """OpenAI's reasoning models refuse max_tokens behind any gateway, with a vendor before the name or without."""
+        assert tokens_field(provider(name, NONE), model) == field
+
+    def test_headers_and_silences_are_the_documented_ones(self):
+        """Azure and Portkey have headers of their own for the key; who sends comments meanwhile is given up sooner."""
+        headers = {row.name: row.key_header for row in providers(NONE).values() if row.key_header}
+        assert headers == {"azure": "api-key", "portkey": "x-portkey-api-key"}
+        waits = {row.name: row.inactivity for row in providers(NONE).values() if row.inactivity != 600}
+        assert waits == {"openrouter": 180, "deepseek": 180, "xai": 900}
+
+    def test_a_reasoning_model_is_known_by_its_name_behind_a_gateway(self):
+        """What reasons in silence does so under a vendor's prefix too."""
+        assert hides_reasoning(provider("portkey", NONE), "@prod/gpt-5.1")
+        assert hides_reasoning(provider("bedrock", NONE), "us.openai.gpt-5.4")
+        assert not hides_reasoning(provider("openai", NONE), "gpt-4o")
 
     def test_a_provider_is_a_plain_value(self):
         """Providers can be compared, hashed and sent to another process."""
@@ -131,6 +262,22 @@ class TestNames:
             provider("holysheap", NONE)
         with pytest.raises(UnknownProvider, match=r"'zzz': known are"):
             provider("zzz", NONE)
+
+    @pytest.mark.parametrize("word", ["perplexity", "github", " GitHub-Models"])
+    def test_a_service_that_cannot_be_used_says_why(self, word, own):
+        """Services that have ended, or speak no format of ours, are refused by name; a user's own entry is not."""
+        with pytest.raises(UnknownProvider, match=r"^(GitHub Models was|Perplexity ended).*: choose "):
+            provider(word, NONE)
+        name = word.strip().lower()
+        mine = own(f'[{name}]\nbase_url = "https://proxy.example/v1"\n')
+        assert provider(word, mine).base_url == "https://proxy.example/v1"
+
+    def test_what_cannot_be_used_is_in_no_table(self):
+        """A word is a provider, or says why it is none; every such sentence has a source."""
+        assert not set(unavailable()) & set(providers(NONE))
+        text = Path(table.__file__).with_name("unavailable.toml").read_text("utf-8")
+        assert text.count("source = ") == len(unavailable())
+        assert all(sentence.endswith(".") for sentence in unavailable().values())
 
     @pytest.mark.parametrize(
         ("text", "default", "expected"),
@@ -236,7 +383,10 @@ class TestOwnFile:
             ("x = 1\n", r"mine\.toml: x stands outside an entry"),
             ("[Groq]\n", r"\[Groq\] must have a name of small letters"),
             ('["a:b"]\n', r"must have a name of small letters"),
-            ("[groq]\nfoo = 1\n", r"mine\.toml: \[groq\] has an unknown field foo \(known are base_url, key_variable"),
+            (
+                "[groq]\nfoo = 1\n",
+                r"mine\.toml: \[groq\] has an unknown field foo \(known are base_url, addresses, key_v",
+            ),
             ("[llama.cpp]\ntried = 'x'\n", r'\[llama\] has an unknown field cpp .*in quotes, "like\.this"'),
             ("[groq]\ninclude_usage = 1\n", r"\[groq\] include_usage must be true or false"),
             ("[groq]\nbase_url = 7\n", r"\[groq\] base_url must be a text"),
@@ -289,6 +439,11 @@ class TestOwnFile:
         assert provider("openai", keyless).key_variable is None
         same_host = own('[openai]\nbase_url = "https://api.openai.com/v2"\n')
         assert provider("openai", same_host).key_variable == "OPENAI_API_KEY"
+        mine = own('[azure]\nbase_url = "https://mine.openai.azure.com/openai/v1"\n')
+        assert provider("azure", mine).key_variable == "AZURE_OPENAI_API_KEY"
+        for elsewhere in ("https://openai.azure.com.evil.example/v1", "https://a.b.openai.azure.com/v1"):
+            with pytest.raises(SetupError, match=r"\[azure\] moves base_url"):
+                providers(own(f'[azure]\nbase_url = "{elsewhere}"\n'))
         other_machine = own('[ollama]\nbase_url = "http://box.lan:11434/v1"\n')
         assert provider("ollama", other_machine).base_url == "http://box.lan:11434/v1"
 
@@ -370,6 +525,44 @@ class TestAddresses:
     def test_loopback_is_this_machine_only(self, url, expected):
         """localhost, 127.0.0.0/8 and ::1, and nothing that merely looks like them."""
         assert is_loopback(url) is expected
+
+    @pytest.mark.parametrize(
+        ("url", "name", "expected"),
+        [
+            ("https://mine.openai.azure.com/openai/v1", "azure", True),
+            ("https://MINE-2.openai.azure.com/openai/deployments/gpt", "azure", True),
+            ("https://mine.services.ai.azure.com/openai/v1", "azure", True),
+            ("https://openai.azure.com/v1", "azure", False),
+            ("https://a.b.openai.azure.com/v1", "azure", False),
+            ("https://mine.openai.azure.com.evil.example/v1", "azure", False),
+            ("https://evil.example/mine.openai.azure.com", "azure", False),
+            ("http://mine.openai.azure.com/v1", "azure", False),
+            ("https://mine.openai.azure.com:8443/v1", "azure", False),
+            ("https://minexopenai.azure.com/v1", "azure", False),
+            ("https://bedrock-mantle.eu-west-1.api.aws/openai/v1", "bedrock", True),
+            ("https://europe-west4-aiplatform.googleapis.com/v1", "vertex", True),
+            ("https://aiplatform.googleapis.com/v1", "vertex", True),
+            ("https://storage.googleapis.com/v1", "vertex", False),
+            ("https://api.moonshot.cn/v1", "moonshot", True),
+            ("https://api.moonshot.de/v1", "moonshot", False),
+        ],
+    )
+    def test_a_provider_may_have_several_addresses(self, url, name, expected):
+        """A key goes to the hosts that its service names: a region's, or one with a part of the user's own."""
+        found = at(provider(name, NONE), url)
+        assert same_host(url, provider(name, NONE)) is expected
+        assert (found.name == name) is expected
+        assert (found.key_variable == provider(name, NONE).key_variable) is (expected or name == "vertex")
+
+    def test_extras_of_ones_own_stay_at_the_origin_they_were_given_for(self, own):
+        """A header or a query is for the entry's address, not for the service's other ones; its key is for both."""
+        environ = own('[moonshot.headers]\nx-team = "blue"\n[azure.query]\napi-version = "2025-01-01"\n')
+        moonshot = provider("moonshot", environ)
+        assert [name for name, _ in at(moonshot, "https://api.moonshot.ai/v2").headers] == ["x-team"]
+        elsewhere = at(moonshot, "https://api.moonshot.cn/v1")
+        assert (elsewhere.headers, elsewhere.key_variable) == ((), "MOONSHOT_API_KEY")
+        azure = at(provider("azure", environ), "https://mine.openai.azure.com/openai/v1")
+        assert [name for name, _ in azure.query] == ["api-version"]
 
     def test_at_another_host_nothing_is_left_of_the_provider(self):
         """Elsewhere there is no name, key or price of the provider, but the request's form stays."""

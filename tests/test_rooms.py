@@ -17,9 +17,10 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "wire.sse"},
-    {"wire.values", "wire.calls", "providers"},
+    {"wire.values", "wire.calls", "wire.wording", "providers"},
+    {"wire.redaction"},
     {"wire.complaints"},
-    {"wire.dialects", "wire.frames", "timing"},
+    {"wire.dialects", "wire.refusals", "wire.frames", "timing"},
     {"pricing"},
     {"reply"},
     {"wire.certificates", "wire.proxies"},
@@ -32,7 +33,7 @@ ORDER: list[set[str]] = [
     {"session", "sync"},
     {"checking", "models"},
     {"report", "measuring"},
-    {"chat", "magic"},
+    {"chat", "magic", "lab"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "__main__", "__init__"}

@@ -29,7 +29,8 @@ from ..errors import (
 from ..providers.secret import Key
 from ..providers.values import Provider
 from ..reply import Reply
-from ..wire.complaints import refuses_include_usage
+from ..timing import BURST_EVENTS, MEND
+from ..wire.refusals import refuses_include_usage
 from ..wire.transport import Transport
 from ..wire.values import parse
 from .catalogue import LISTING_S, models_of
@@ -48,8 +49,6 @@ TOKENS: Final = 48
 FEW_TOKENS: Final = 16
 CALL_TOKENS: Final = 64
 MOST_BYTES: Final = 1 << 20
-
-MEND: Final = "nginx: proxy_buffering off; elsewhere: the answer's header X-Accel-Buffering: no"
 
 _COUNT: Final = "Count from 1 to 40, in digits, with spaces between them and nothing else."
 _HELLO: Final = "Say hello."
@@ -384,7 +383,7 @@ class _Probe:
         if timing.burst is not None:
             came = "at once" if count == 1 else f"in bursts of about {timing.burst}"
             self._found("pieces", "warn", f"{events} events came {came}: a proxy may be buffering", MEND)
-        elif count == 1 or events / count > _TOGETHER:
+        elif count == 1 or events / count >= BURST_EVENTS:
             seen = f"{events} events in {_counted(count, 'read')}: too few, or too fast, to tell"
             self._found("pieces", "unknown", seen)
         else:
@@ -481,10 +480,6 @@ class _Probe:
 
     def _complaint(self, exchange: Exchange) -> str:
         return f"an unknown model is {error_shape(exchange.status, exchange.body, self._secret)}"
-
-
-_TOGETHER: Final = 8
-"""More events in the average read than this, without time between, say nothing about the way."""
 
 
 def _is_past_the_key(error: HolystreamError) -> bool:

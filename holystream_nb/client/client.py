@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ..errors import SetupError
-from ..providers.address import endpoint
 from ..providers.secret import Key
-from ..providers.select import at
+from ..providers.select import address_of, at
 from ..providers.table import provider as named_provider
-from ..providers.values import Provider
+from ..providers.values import Provider, tokens_field
 from ..reply import TransportChoice, transport_choice
 from ..wire.transport import Transport
 from ..wire.websocket import Sockets
@@ -137,7 +136,7 @@ class Client:
         self.transport = transport_choice(transport)
         self.retries = _or(options.retries, RETRIES)
         self.backoff = _or(options.backoff, BACKOFF_S)
-        address = endpoint(found.base_url)
+        address = address_of(found)
         self.limiter = Limiter(
             requests_per_minute=_limit(options.requests_per_minute, found.requests_per_minute),
             tokens_per_minute=_limit(options.tokens_per_minute, found.tokens_per_minute),
@@ -307,8 +306,8 @@ class Client:
         model = kinds.optional_text("model", model, "model='deepseek-v3.2'") or provider.default_model
         if not model:
             raise SetupError(f"{provider.name} has no default model: name one with model=….")
-        if "max_tokens" in fields and provider.max_tokens_field != "max_tokens":
-            fields[provider.max_tokens_field] = fields.pop("max_tokens")
+        if "max_tokens" in fields:
+            fields[tokens_field(provider, model)] = fields.pop("max_tokens")
         body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": bool(is_streamed)}
         carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(

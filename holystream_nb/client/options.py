@@ -25,7 +25,7 @@ from ..providers.extras import (
     variable_flaw,
 )
 from ..providers.secret import Key, Secrets
-from ..wire.complaints import redact_marked
+from ..wire.redaction import redact_marked
 from ..wire.transport import POOLS
 from . import kinds
 

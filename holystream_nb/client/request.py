@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,11 @@ from ..wire.unreachable import says_that_it_speaks_tls, speaks_tls
 from ..wire.websocket import Sockets
 from .ending import Said
 
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
+"""What services call the limit on an answer."""
+
 _ERROR_BODY_BYTES: Final = 64 * 1024
+_CARRIES_A_KEY: Final = re.compile(r"auth|key|token|cookie", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -178,8 +183,16 @@ async def error_body(response: Response) -> bytes:
 def refusal(service: Service, request: Request, response: Response, said: bytes) -> HolystreamError:
     if says_that_it_speaks_tls(response.status, said):
         return speaks_tls(response.host)
+    lets_in = (*service.further_headers, *service.query)
     return service_error(
-        response.status, response.headers, said, model=request.model, now=time.time(), key=service.secret
+        response.status,
+        response.headers,
+        said,
+        model=request.model,
+        now=time.time(),
+        key=service.secret,
+        sent_key=service.key is not None or any(_CARRIES_A_KEY.search(name) for name, _ in lets_in),
+        variable=service.provider.key_variable,
     )
 
 

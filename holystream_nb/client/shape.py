@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import TooLarge
-from ..wire.complaints import Hidden, hide
+from ..wire.redaction import Hidden, hide
 from ..wire.sse import Decoder
 from ..wire.values import parse, well_formed
 

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from ..errors import (
@@ -27,12 +26,13 @@ from ..errors import (
 )
 from ..events import Event, Usage
 from ..pricing import cost, price_card
+from ..providers.values import hides_reasoning
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .limiter import Limiter, Reservation
-from .request import Answer, Ears, Request, Service
+from .request import LIMITS, Answer, Ears, Request, Service
 from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
@@ -462,9 +462,8 @@ class Stream:
     def _estimate(self) -> int:
         """Tokens of prompt and answer, as far as they can be foreseen."""
         body = self._request.body
-        limit = body.get(self._service.provider.max_tokens_field)
-        answer = limit if isinstance(limit, int) else ANSWER_TOKENS
-        return estimate_tokens(body["messages"]) + answer
+        limits = [body[name] for name in LIMITS if isinstance(body.get(name), int)]
+        return estimate_tokens(body["messages"]) + (limits[0] if limits else ANSWER_TOKENS)
 
     async def _permit(self) -> None:
         """Waits until the limiter lets one more request go."""
@@ -500,7 +499,7 @@ class Stream:
             finish_reason=end.finish_reason,
             whole=end.is_whole,
             prompt_estimate=estimate_tokens(request.body["messages"]) if has_begun else 0,
-            hides_reasoning=any(fnmatchcase(request.model, glob) for glob in service.provider.reasoning_models),
+            hides_reasoning=hides_reasoning(service.provider, request.model),
             cost=lambda usage: cost(usage, card),
             model=request.model,
             provider=service.provider.name,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from ..providers.keys import credentials
-from ..providers.select import at, select
+from ..providers.select import address_of, at, select
 from ..session import SIMULATOR_KEY, simulator_speed
 from ..session import session as kernel
 from .worker import Address
@@ -49,6 +49,7 @@ async def _address(name: str, base_url: str | None, stack: ExitStack, *, foreign
         stack.callback(simulator.stop)
         return Address(simulator.url)
     provider = select(f"{name}:any")[0]
-    credentials(provider, base_url)
     place = at(provider, base_url)
-    return Address(place.base_url, key_variable=place.key_variable)
+    address = address_of(place)
+    credentials(provider, base_url)
+    return Address(address, key_variable=place.key_variable)

@@ -20,6 +20,13 @@ def endpoint(base_url: str | None) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
+def fits(url: str, template: str) -> bool:
+    """Whether an address has the scheme, host and port of one in which {word} stands for a part of a name."""
+    wanted, found = origin(re.sub(r"\{[a-z]+\}", "__", template)), origin(url)
+    host = re.escape(wanted[1] or "").replace("__", "[a-z0-9-]+")
+    return (wanted[0], wanted[2]) == (found[0], found[2]) and re.fullmatch(host, found[1] or "") is not None
+
+
 def parts_of(base_url: str) -> tuple[str, dict[str, str]]:
     """An address and its query, which may hold keys: the address in one spelling, the query by its names.
 

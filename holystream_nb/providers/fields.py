@@ -171,6 +171,13 @@ def _address(value: object) -> str:
     return endpoint(url)
 
 
+def _templates(value: object) -> tuple[str, ...]:
+    templates = _globs(value)
+    for template in templates:
+        _address(re.sub(r"\{[a-z]+\}", "x", template))
+    return templates
+
+
 _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "include_usage": _switch,
     "max_tokens_field": _tokens_field,
@@ -178,6 +185,8 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "cny_per_usd": _rate,
     "rate_source": _text,
     "reasoning_models": _globs,
+    "completion_tokens_models": _globs,
+    "key_optional": _switch,
     "requests_per_minute": _rate,
     "tokens_per_minute": _rate,
     "http_key_hosts": _http_hosts,
@@ -189,6 +198,7 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
 }
 _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "base_url": _address,
+    "addresses": _templates,
     "key_variable": _variable,
     "key_header": _header_name,
     "headers": _headers,

@@ -77,7 +77,7 @@ def key_for(
     else:
         api_key = Key(environ.get(variable, ""))
         place = f"The variable {variable}"
-        if not api_key.reveal() and not is_required:
+        if not api_key.reveal() and (provider.key_optional or not is_required):
             return None
         if not api_key.reveal():
             raise MissingKey(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ..errors import SetupError
-from .address import as_socket, endpoint, host_and_port, is_loopback, origin
+from .address import as_socket, endpoint, fits, host_and_port, is_loopback, origin
 from .table import provider, providers
 from .values import Provider
 
@@ -30,8 +31,22 @@ def select(text: str, default: str = "holysheep", environ: Mapping[str, str] = o
 
 
 def same_host(base_url: str, provider: Provider) -> bool:
-    """Whether an address has the provider's own scheme, host and port."""
-    return provider.base_url is not None and origin(endpoint(base_url)) == origin(provider.base_url)
+    """Whether an address has the scheme, host and port of one of the provider's own."""
+    own = (provider.base_url, *provider.addresses) if provider.base_url else provider.addresses
+    return any(fits(endpoint(base_url), address) for address in own)
+
+
+def address_of(provider: Provider) -> str:
+    """The address that requests go to; SetupError, with the form it has, where it is for the user to say."""
+    if provider.base_url is None and provider.addresses:
+        form = provider.addresses[0]
+        yours = " and your ".join(dict.fromkeys(re.findall(r"\{([a-z]+)\}", form)))
+        example = re.sub(r"\{([a-z]+)\}", lambda word: word[1].upper(), form)
+        raise SetupError(
+            f'The address of {provider.name} depends on your {yours}: give it as base_url="{example}", '
+            f"or under [{provider.name}] in providers.toml."
+        )
+    return endpoint(provider.base_url)
 
 
 def at(provider: Provider, base_url: str | None) -> Provider:
@@ -43,12 +58,19 @@ def at(provider: Provider, base_url: str | None) -> Provider:
     if base_url is None:
         return provider
     base_url = endpoint(base_url)
-    if provider.base_url is None or same_host(base_url, provider):
+    if provider.base_url is None and (not provider.addresses or same_host(base_url, provider)):
         return replace(provider, base_url=base_url)
+    if provider.base_url is not None and origin(base_url) == origin(provider.base_url):
+        return replace(provider, base_url=base_url)
+    if same_host(
+        base_url, provider
+    ):  # the service's key goes to each of its addresses, a user's extras to theirs alone
+        return replace(provider, base_url=base_url, headers=(), query=())
     return replace(
         provider,
         name=urlsplit(base_url).netloc,
         base_url=base_url,
+        addresses=(),
         key_variable=None,
         key_header=None,
         headers=(),

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from ..errors import SetupError, UnknownProvider
-from .address import origin
+from .address import fits
 from .fields import entries_of
 from .values import Provider
 
@@ -36,11 +37,22 @@ def provider(name: str, environ: Mapping[str, str] = os.environ) -> Provider:
     wanted = name.strip().lower()
     if wanted in table:
         return table[wanted]
+    if wanted in unavailable():
+        raise UnknownProvider(unavailable()[wanted])
     from difflib import get_close_matches
 
     close = get_close_matches(wanted, table, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     raise UnknownProvider(f"There is no provider {name!r}{guess}: known are {', '.join(table)}.")
+
+
+@cache
+def unavailable() -> Mapping[str, str]:
+    """Words that are taken for providers, with the sentence that says why there is none; the table comes before it."""
+    import tomllib
+
+    words = tomllib.loads(Path(__file__).with_name("unavailable.toml").read_text("utf-8"))
+    return MappingProxyType({word: entry["says"] for word, entry in words.items()})
 
 
 _latest: tuple[tuple[Path, tuple[int, ...] | None], Mapping[str, Provider]] | None = None
@@ -78,8 +90,8 @@ def _table(user_path: Path | None) -> Mapping[str, Provider]:
             )
         if not below and not above.get("base_url"):
             raise SetupError(f"{user_path}: [{name}] needs a base_url.")
-        if "base_url" in above and below.get("base_url") and origin(below["base_url"]) != origin(above["base_url"]):
-            below = {field: value for field, value in below.items() if not field.startswith("websocket")}
+        if "base_url" in above and below and not _is_at_home(below, above["base_url"]):
+            below = {name: value for name, value in below.items() if not name.startswith(("websocket", "addresses"))}
         prices = {price.model: price for price in (*below.get("prices", ()), *above.get("prices", ()))}
         table[name] = Provider(**{**defaults, **below, **above, "name": name, "prices": tuple(prices.values())})
     return MappingProxyType(table)
@@ -87,6 +99,7 @@ def _table(user_path: Path | None) -> Mapping[str, Provider]:
 
 _BLANK: Final[Mapping[str, Any]] = {
     "base_url": None,
+    "addresses": (),
     "key_variable": None,
     "key_header": None,
     "headers": (),
@@ -105,4 +118,10 @@ def _moves_a_key(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
     """Whether a user's entry would send a key to another host than it was given for."""
     if not below.get("key_variable") or "base_url" not in above or "key_variable" in above:
         return False
-    return origin(below["base_url"]) != origin(above["base_url"])
+    return not _is_at_home(below, above["base_url"])
+
+
+def _is_at_home(entry: Mapping[str, Any], url: str) -> bool:
+    """Whether an address is on a host of the entry's own; one without any is at home everywhere."""
+    own = [*([entry["base_url"]] if entry.get("base_url") else []), *entry.get("addresses", ())]
+    return not own or any(fits(url, address) for address in own)

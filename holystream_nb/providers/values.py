@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from .secret import Secrets
@@ -26,7 +27,9 @@ class Provider:
     """A service that speaks OpenAI's chat completions.
 
     base_url: what stands before `/chat/completions`; None for the simulator, which has an address once it runs.
+    addresses: further addresses of the same service; {word} in one stands for what is yours (a resource, a region).
     key_variable: the environment variable with the key; None where no key is needed.
+    key_optional: whether requests go out without a key where the variable is not set.
     key_header: the header that carries the key, bare; None is `Authorization`, with `Bearer`.
     headers, query: further ones of every request, whose values are treated as keys.
     http_key_hosts: hosts (`host:port`) that a key may go to over http; from a user's own file only.
@@ -34,10 +37,12 @@ class Provider:
     include_usage: whether to ask for usage with `stream_options`.
     max_tokens_field: what the request calls the limit on the answer.
     price_list: `card` (HolySheep's), `simulated` (the same, for the simulator), `own` (only `prices`), `local` (runs on
-        one's own machine: no price), or a provider's id in genai-prices.
+        one's own machine: no price), or a provider's id in genai-prices, in which {prefix} stands for what the model
+        has before its first "/", and {suffix} for what it has behind its last ":".
     prices: the entry's own prices, before any list.
     cny_per_usd, rate_source: the exchange rate this provider is paid at, and who says so.
     reasoning_models: glob patterns of models that reason without showing it.
+    completion_tokens_models: of models whose limit is called max_completion_tokens, whatever max_tokens_field says.
     requests_per_minute, tokens_per_minute: what a client sends at most; None is no limit.
     inactivity: seconds without any byte after which a service is given up; progress_timeout: without output.
     websocket_inactivity: the first on its own sockets; None is the same.
@@ -50,7 +55,9 @@ class Provider:
 
     name: str
     base_url: str | None
+    addresses: tuple[str, ...]
     key_variable: str | None
+    key_optional: bool
     key_header: str | None
     headers: Secrets
     query: Secrets
@@ -63,6 +70,7 @@ class Provider:
     cny_per_usd: Decimal
     rate_source: str
     reasoning_models: tuple[str, ...]
+    completion_tokens_models: tuple[str, ...]
     requests_per_minute: Decimal | None
     tokens_per_minute: Decimal | None
     inactivity: float
@@ -73,3 +81,21 @@ class Provider:
     websocket_emulation: bool
     tried: str
     source: str
+
+
+def tokens_field(provider: Provider, model: str) -> Literal["max_tokens", "max_completion_tokens"]:
+    """What a request for this model calls the limit on its answer."""
+    return (
+        "max_completion_tokens" if _is_one_of(model, provider.completion_tokens_models) else provider.max_tokens_field
+    )
+
+
+def hides_reasoning(provider: Provider, model: str) -> bool:
+    """Whether a model reasons without showing it."""
+    return _is_one_of(model, provider.reasoning_models)
+
+
+def _is_one_of(model: str, globs: tuple[str, ...]) -> bool:
+    """Whether a pattern fits the model's name, with or without the vendor before it (`openai/o3`)."""
+    names = (model.lower(), model.lower().rpartition("/")[2])
+    return any(fnmatchcase(name, glob.lower()) for glob in globs for name in names)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from ..wire.complaints import redact, redact_marked
+from ..wire.redaction import redact, redact_marked
 from .function import Tool
 
 State = Literal["writing", "asking", "running", "done", "failed", "refused", "stopped"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,25 +16,36 @@ from holystream_nb.errors import (
     BadRequest,
     KeyRefused,
     NotAStream,
+    PromptTooLong,
     RateLimited,
     ServiceError,
     ServiceUnavailable,
     UnknownModel,
 )
-from holystream_nb.providers.secret import Key
+from holystream_nb.wire.redaction import Hidden, redact
 from holystream_nb.wire.values import parse
+from holystream_nb.wire.wording import is_spent, is_too_long, lengths, wait_in
 
 _STATUS_OF_WORDS = (
     # what services call an error in `code` or `type`, by the HTTP status that means the same
-    ("model_not_found", 404),
+    ("not_found", 404),
     ("invalid_api_key", 401),
     ("authentication", 401),
     ("permission", 403),
     ("rate_limit", 429),
-    ("insufficient_quota", 429),
+    ("quota", 429),
+    ("resource_exhausted", 429),
+    ("billing", 402),
+    ("payment_required", 402),
+    ("insufficient_balance", 402),
+    ("too_large", 413),
+    ("timeout", 408),
+    ("conflict", 409),
     ("overloaded", 503),
     ("unavailable", 503),
     ("server_error", 500),
+    ("servererror", 500),
+    ("api_error", 500),
     ("invalid_request", 400),
 )
 _NO_SUCH_MODEL = re.compile(
@@ -44,10 +55,6 @@ _NO_SUCH_MODEL = re.compile(
 _STATUS_OF_CLOSE = {1001: 503, 1008: 401, 1009: 413, 1011: 500, 1012: 503, 1013: 429, 1014: 502}
 """Close codes by the HTTP status that means the same; 4401, 4429 and their like carry theirs."""
 
-Hidden = str | Sequence[Key]
-"""Keys that a message must not contain."""
-
-_SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey) +", re.I)
 _READABLE_CHARACTERS = 10_000
 _SAID_CHARACTERS = 300
 
@@ -55,18 +62,6 @@ _TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.I)
 _UNSEEN = re.compile(r"<(script|style)\b.*?</\1[^<>]*>?", re.I | re.S)
 _TAG = re.compile(r"</?[a-z!][^<>]*>", re.I)
 _TAG_OPENING = re.compile(r"<(?=[a-z/!?])", re.I)
-_KEYS = (
-    (re.compile(r"\bBearer\s+[^\s\"',;]+", re.I), "Bearer …"),
-    (  # a digit, or a star for what is left out: pk_user_account is a column, hf_hub_download a function
-        re.compile(
-            r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf)[-_](?=[\w.-]*[\d*])[\w*.-]{12,}"
-            r"|\b(?:AIza|eyJ)[\w.-]{16,}"
-        ),
-        "…",
-    ),
-    (re.compile(r"(api[-_ ]?key(?: provided)?[\"']?\s*[:=]\s*[\"']?)(?=\S*\d|\S{16})[^\s\"',;}]{4,}", re.I), r"\1…"),
-)
-_UNMARKED_KEY = re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}\b")
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -76,16 +71,20 @@ class Complaint(msgspec.Struct, frozen=True):
     code: str | None = None
     type: str | None = None
     status: int | None = None
+    param: str | None = None
+    prompt_tokens: int | None = None
+    context_tokens: int | None = None
 
 
 def complaint_of(tree: Any, depth: int = 4) -> Complaint | None:
     """The complaint in a JSON value of any of the shapes in use; None if there is none to find.
 
     Shapes: {"error": {"message", "type", "code"}}, {"error": "text"}, {"message"}, {"detail": "text"}, {"detail":
-    [{"loc", "msg"}]}, {"errors": […]}, [{"error": …}], "text".
+    [{"loc", "msg"}]}, {"errors": […]}, [{"error": …}], "text"; any of them as JSON inside a text, and what a gateway
+    was told behind it, {"error": {"message", "metadata": {"raw"}}}.
     """
     if isinstance(tree, str):
-        return Complaint(message=tree) if tree.strip() else None
+        return (_inside(tree, depth) or Complaint(message=tree)) if tree.strip() else None
     if not depth:
         return None
     if isinstance(tree, list):
@@ -99,6 +98,9 @@ def complaint_of(tree: Any, depth: int = 4) -> Complaint | None:
     for name in ("error", "errors", "message", "detail", "msg", "error_description", "title"):
         if found is None or not found.message:
             found = complaint_of(tree.get(name), depth - 1) or found
+    behind = tree.get("metadata")
+    if isinstance(behind, dict) and (told := complaint_of(behind.get("raw"), depth - 1)) and told.message:
+        found = told
     code, kind = _word(tree.get("code")), _word(tree.get("type"))
     statuses = (_http_status(tree.get(name)) for name in ("status", "status_code", "code"))
     status = next((status for status in statuses if status), None)
@@ -112,7 +114,21 @@ def complaint_of(tree: Any, depth: int = 4) -> Complaint | None:
         found.code or code,
         found.type or kind,
         found.status or status,
+        found.param or _word(tree.get("param")),
+        found.prompt_tokens or _count(tree.get("n_prompt_tokens")),  # llama.cpp's
+        found.context_tokens or _count(tree.get("n_ctx")),
     )
+
+
+def _inside(text: str, depth: int) -> Complaint | None:
+    """The complaint in a text that is JSON itself, as gateways pass on what they were told."""
+    if not depth or not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        tree = parse(text)
+    except (ValueError, RecursionError):
+        return None
+    return complaint_of(tree, depth - 1) if isinstance(tree, dict | list) else None
 
 
 def complaint_in(text: str) -> Complaint:
@@ -126,31 +142,14 @@ def _word(value: Any) -> str | None:
     return str(value)[:100] if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
 
 
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value < 1 << 40 else None
+
+
 def _http_status(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
         value = int(value)
     return value if type(value) is int and 400 <= value <= 599 else None
-
-
-def redact(text: str, key: Hidden = ()) -> str:
-    """The text without these keys, and without anything else that looks like one: services echo keys."""
-    return _UNMARKED_KEY.sub("…", redact_marked(hide(text, key)))
-
-
-def hide(text: str, key: Hidden) -> str:
-    """The text without these keys."""
-    for value in (key,) if isinstance(key, str) else (each.reveal() for each in key):
-        for part in (value, _SCHEME.sub("", value)):
-            if len(part) >= 6:  # shorter ones are placeholders of local services, and everyday words
-                text = text.replace(part, "…")
-    return text
-
-
-def redact_marked(text: str) -> str:
-    """The text without what says that it is a key; long numbers stay, which may be commits or ids that are needed."""
-    for pattern, replacement in _KEYS:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 def redirect_error(status: int, location: str, base_url: str, key: Hidden = ()) -> ServiceError:
@@ -182,25 +181,34 @@ def _excerpt(text: str, limit: int, key: Hidden) -> str:
 
 
 def _service_error(
-    status: int | None, complaint: Complaint, *, model: str, retry_after: float | None, key: Hidden
+    status: int | None,
+    complaint: Complaint,
+    *,
+    model: str,
+    retry_after: float | None,
+    key: Hidden,
+    should_retry: bool | None = None,
+    without_key: str | None = None,
 ) -> ServiceError:
+    """`without_key` is what to do about a key where none was sent."""
     kind = _kind(status, complaint)
-    wait = f"wait {math.ceil(retry_after)} s and" if retry_after is not None else "wait a little and"
-    named = f'the model "{model}"' if model else "the model"
-    kinds: dict[int, tuple[type[ServiceError], str]] = {
-        400: (BadRequest, "refused the request{}: change what it names"),
-        413: (BadRequest, "refused the request{} as too long: shorten the prompt"),
-        422: (BadRequest, "refused the request{}: change what it names"),
-        401: (KeyRefused, "refused the key{}: check that it is right, still valid, and meant for this address"),
-        402: (ServiceError, "wants to be paid{}: check the account's credit"),
-        403: (KeyRefused, f"denied access{{}}: check that this key and its account may use {named}"),
-        404: (UnknownModel, f"does not know {named}{{}}: check the model's name and the base URL"),
-        429: (RateLimited, f"takes no more requests for now{{}}: {wait} try again, or check the account's quota"),
-    }
-    failed = (ServiceUnavailable, f"is overloaded or broken{{}}: {wait} try again")
-    other = (ServiceError, "answered with an error{}: try again, and check the request and the base URL")
-    error, sentence = failed if 500 <= kind <= 599 else kinds.get(kind, other)
-    message = f"The service {sentence.format(f' ({status})' if status else '')}"
+    words = _words(complaint)
+    if retry_after is None and kind == 429:
+        retry_after = wait_in(complaint.message)
+    spent = kind in (400, 402, 403, 429) and is_spent(words, complaint.message, retry_after)
+    if should_retry is None and (spent or kind in (408, 409)):
+        should_retry = not spent
+    error, before, after = _sentence(kind, model, retry_after, without_key)
+    if kind in (400, 413, 422) and is_too_long(words, complaint.message):
+        error = PromptTooLong
+        before = f"refused the prompt as too long for {_named(model)}"
+        after = f": {_fitting(complaint)}shorten it or the conversation before it, or lower max_tokens"
+    elif kind == 402 or spent:
+        error = RateLimited if kind == 429 else ServiceError
+        before = "has no credit or quota left for this account"
+        after = ": check the account's credit and limits, as asking again does not help"
+    # What the model is called, and what the service said, are the user's and the service's text: never a template.
+    message = f"The service {before}{f' ({status})' if status else ''}{after}"
     said = _excerpt(complaint.message, _SAID_CHARACTERS, key)
     return error(
         f'{message}; it said: "{said}"' if said else f"{message}.",
@@ -208,15 +216,64 @@ def _service_error(
         code=redact(complaint.code, key) if complaint.code else None,
         type=redact(complaint.type, key) if complaint.type else None,
         retry_after=retry_after,
+        should_retry=should_retry,
     )
+
+
+def _sentence(
+    kind: int, model: str, retry_after: float | None, without_key: str | None
+) -> tuple[type[ServiceError], str, str]:
+    """The class of an error, and its sentence before and after the status."""
+    wait = f"wait {math.ceil(retry_after)} s and" if retry_after is not None else "wait a little and"
+    if without_key is not None and kind in (401, 403):
+        before = "wants a key" if kind == 401 else "denied access"
+        return KeyRefused, before, f", and none was sent: {without_key}"
+    kinds: dict[int, tuple[type[ServiceError], str, str]] = {
+        400: (BadRequest, "refused the request", ": change what it names"),
+        413: (BadRequest, "refused the request", " as too long: shorten the prompt"),
+        422: (BadRequest, "refused the request", ": change what it names"),
+        401: (KeyRefused, "refused the key", ": check that it is right, still valid, and meant for this address"),
+        403: (KeyRefused, "denied access", f": check that this key and its account may use {_named(model)}"),
+        404: (UnknownModel, f"does not know {_named(model)}", ": check the model's name and the base URL"),
+        408: (ServiceUnavailable, "gave up waiting", f": {wait} try again"),
+        409: (ServiceUnavailable, "was held up by another request", f": {wait} try again"),
+        429: (
+            RateLimited,
+            "takes no more requests for now",
+            f": {wait} try again, or check the account's quota",
+        ),
+        529: (ServiceUnavailable, "is overloaded", f": {wait} try again"),
+    }
+    failed = (ServiceUnavailable, "is overloaded or broken", f": {wait} try again")
+    other = (ServiceError, "answered with an error", ": try again, and check the request and the base URL")
+    return kinds.get(kind, failed if 500 <= kind <= 599 else other)
+
+
+def _named(model: str) -> str:
+    return f'the model "{model}"' if model else "the model"
+
+
+def _fitting(complaint: Complaint) -> str:
+    """What a refusal says of lengths, as the beginning of a sentence; "" where it does not say."""
+    asked, fits = lengths(complaint.message)
+    asked, fits = complaint.prompt_tokens or asked, complaint.context_tokens or fits
+    if asked and fits:
+        return f"it comes to {asked:,} tokens and {fits:,} fit; "
+    return f"{fits:,} tokens fit; " if fits else ""
+
+
+def _words(complaint: Complaint) -> str:
+    return f"{complaint.code} {complaint.type}".lower()
 
 
 def _kind(status: int | None, complaint: Complaint) -> int:
     """The HTTP status that says what an error is: the service's own, unless its words say more."""
-    words = f"{complaint.code} {complaint.type}".lower()
+    words = _words(complaint)
     if status in (None, 400):
         if "model_not_found" in words or _NO_SUCH_MODEL.search(complaint.message[:_SAID_CHARACTERS]):
             return 404
+        if status is None and is_too_long(words, complaint.message):
+            return 400
         if status is None:
             return next((meant for word, meant in _STATUS_OF_WORDS if word in words), 0)
     return status or 0
@@ -246,20 +303,43 @@ def not_a_stream(text: str, key: Hidden) -> NotAStream:
 
 
 def service_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, model: str, now: float, key: Hidden = ()
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    model: str,
+    now: float,
+    key: Hidden = (),
+    sent_key: bool = True,
+    variable: str | None = None,
 ) -> ServiceError:
     """The error that an HTTP answer is: its class by the status, its message one sentence that says what to do.
 
     `model` is the one asked for, `now` the wall time in seconds since 1970 (for a `Retry-After` that is a date), `key`
-    what the message must not contain. At most 300 characters of the body are quoted, without tags and keys.
+    what the message must not contain, `sent_key` whether any was sent, `variable` the one that would hold it. At most
+    300 characters of the body are quoted, without tags and keys.
     """
-    complaint = complaint_in(body.decode("utf-8-sig", "replace"))
-    return _service_error(status, complaint, model=model, retry_after=_retry_after(headers, now), key=key)
+    set_it = f"set {variable}" if variable else "pass api_key"
+    return _service_error(
+        status,
+        complaint_in(body.decode("utf-8-sig", "replace")),
+        model=model,
+        retry_after=_retry_after(headers, now),
+        key=key,
+        should_retry={"true": True, "false": False}.get(_header(headers, "x-should-retry").lower()),
+        without_key=None if sent_key else f"{set_it}, or name the key's variable as key_variable in providers.toml",
+    )
+
+
+def _header(headers: Mapping[str, str], wanted: str) -> str:
+    return next((value for name, value in headers.items() if name.lower() == wanted), "").strip()
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds to wait, from a number or a date (RFC 9110, 10.2.3); None where the header is missing or neither."""
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    """The seconds to wait: of `retry-after-ms`, else a number or a date (RFC 9110, 10.2.3); None where neither is."""
+    if (milliseconds := seconds(_header(headers, "retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = _header(headers, "retry-after")
     if (wait := seconds(value)) is not None:
         return wait
     try:
@@ -272,22 +352,3 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def seconds(text: str) -> float | None:
     """A number of seconds to wait; None where the text is none."""
     return float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", text) else None
-
-
-def refuses_include_usage(status: int, body: bytes) -> bool:
-    """Whether a refusal complains about `stream_options.include_usage`: the request is worth sending without it."""
-    return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
-
-
-def refuses_streaming(status: int, body: bytes) -> bool:
-    """Whether a refusal says that this model is not streamed: the whole answer is worth asking for."""
-    return (
-        status in (400, 403, 422)
-        and re.search(rb"(verified|support\w*|allowed)[^.]{0,40}\bstream", body, re.I) is not None
-    )
-
-
-def names_tokens_field(status: int, body: bytes) -> str | None:
-    """The field that a refusal wants the limit on the answer to go by."""
-    found = re.search(rb"[Uu]se ['\"`]?(max_completion_tokens|max_tokens)\b", body) if status in (400, 422) else None
-    return found[1].decode() if found else None

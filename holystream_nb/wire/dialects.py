@@ -22,7 +22,8 @@ import msgspec
 from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
 from holystream_nb.wire.calls import Calls
-from holystream_nb.wire.complaints import Complaint, Hidden, complaint_in, complaint_of, not_a_stream, stream_error
+from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
+from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
 from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
 

@@ -29,7 +29,8 @@ import msgspec
 from holystream_nb.errors import HolystreamError, SetupError
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallEnd
 from holystream_nb.wire.calls import Calls
-from holystream_nb.wire.complaints import Complaint, Hidden, complaint_of, not_a_stream, seconds, stream_error
+from holystream_nb.wire.complaints import Complaint, complaint_of, not_a_stream, seconds, stream_error
+from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.values import Halves, encoded, flat, parse, string, usage_of, well_formed
 
 _UNFINISHED: Final = frozenset({"in_progress", "in-progress", "incomplete", "pending", "started", "streaming"})

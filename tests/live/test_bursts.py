@@ -19,7 +19,7 @@ from holystream_nb.live.terminal import print_lanes
 
 SAID = (
     "arrived in bursts of about 40 events: a proxy may be buffering "
-    "(nginx: proxy_buffering off; elsewhere: the answer's header X-Accel-Buffering: no)"
+    "(nginx: proxy_buffering off; or the answer's header X-Accel-Buffering: no; HAProxy: option http-no-delay)"
 )
 
 

@@ -1,0 +1,69 @@
+"""Refusals that name what to leave out or to call otherwise: the same request is worth sending once more, changed."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from holystream_nb.wire.complaints import Complaint, complaint_in
+
+TokensField = Literal["max_tokens", "max_completion_tokens"]
+
+_READ_CHARACTERS = 2_000
+
+_NO_STREAM = re.compile(
+    r"""
+    \bverified \s to \s stream\b                        # OpenAI: "Your organization must be verified to stream this…"
+    | \bstream(?:ing)?\b(?!\s*options) [^.]{0,40} (?:\bnot|n't|\bno \s longer) \s (?:be \s | yet \s | currently \s){0,2}
+      (?:support|allow|available|permit|enable|possible)
+    | \b'?stream'? \s does \s not \s support\b          # OpenAI: "'stream' does not support true with this model"
+    | \bstream(?:ing)?\b [^.]{0,20} \bunsupported\b | \bunsupported \s (?:for|with|in) \s stream(?:ing)?\b
+    | (?:\bnot|n't) \s support\w* [^.]{0,30} \bstream(?:ing|ed)?\b(?!\s*options)
+    | \bonly \s (?:be \s)? (?:support\w* \s)? non-?stream
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_REFUSED_PARAMETER = re.compile(
+    r"unsupported|unrecogni[sz]ed|unknown|unexpected|not (?:supported|permitted|allowed)|extra[ _]"
+    r"|unsupported_parameter|does not support|deprecated",
+    re.IGNORECASE,
+)
+_INSTEAD = re.compile(
+    r"(?:\buse|\bdid you mean|\bin favou?r of|\breplaced (?:by|with))\s(?:the\s)?(?:parameter\s)?\W{0,3}"
+    r"(max_completion_tokens|max_tokens)\b",
+    re.IGNORECASE,
+)
+
+
+def refuses_include_usage(status: int, body: bytes) -> bool:
+    """Whether a refusal complains about `stream_options.include_usage`: the request is worth sending without it."""
+    return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)
+
+
+def refuses_streaming(status: int, body: bytes) -> bool:
+    """Whether a refusal is of streaming: the answer is worth asking for unstreamed."""
+    if status not in (400, 403, 404, 405, 422, 501):
+        return False
+    complaint, said = _read(body)
+    return (status in (400, 422) and complaint.param == "stream") or _NO_STREAM.search(said) is not None
+
+
+def names_tokens_field(status: int, body: bytes) -> TokensField | None:
+    """The field for the limit on the answer that a refusal asks for; None where it is about something else.
+
+    `Unsupported parameter: 'max_tokens' … Use 'max_completion_tokens' instead`, and the reverse.
+    """
+    if status not in (400, 422):
+        return None
+    complaint, said = _read(body)
+    if instead := _INSTEAD.search(said):
+        return "max_tokens" if instead[1].lower() == "max_tokens" else "max_completion_tokens"
+    named = {match.lower() for match in re.findall(r"\bmax_(?:completion_)?tokens\b", f"{said} {complaint.param}")}
+    if len(named) != 1 or not _REFUSED_PARAMETER.search(f"{said} {complaint.code} {complaint.type}"):
+        return None
+    return "max_completion_tokens" if named == {"max_tokens"} else "max_tokens"
+
+
+def _read(body: bytes) -> tuple[Complaint, str]:
+    complaint = complaint_in(body.decode("utf-8-sig", "replace"))
+    return complaint, " ".join(complaint.message[:_READ_CHARACTERS].split())
