@@ -167,6 +167,7 @@ def _cell(check: Check, name: str) -> str:
 
 def _cost(check: Check) -> str:
     simulated = check.usd if check.provider == "simulator" else None
-    usd = "cost unknown" if check.usd is None else total(check.usd, simulated, exact=check.exact)
+    unpriced = check.note or "cost unknown"
+    usd = unpriced if check.usd is None else total(check.usd, simulated, exact=check.exact)
     requests = f"{check.requests} request{'' if check.requests == 1 else 's'}"
     return f"{check.label}: {requests}, {approximate(check.exact)}{check.tokens:,} tokens, {usd}"

@@ -159,6 +159,7 @@ async def test_an_engine_without_tools_says_so_and_everything_else_stands() -> N
     assert (found["tools"].verdict, found["tools"].advice) == ("warn", "ask this model without tools")
     assert "does not support tools" in found["tools"].seen
     assert (found["key"].seen, found["socket"].verdict) == ("none is sent, and none is needed", "ok")
+    assert (found["model"].seen, found.usd, found.note) == ("m is the only one in its list", None, "local, no price")
     assert (found["errors"].verdict, found["errors"].seen) == ("warn", "a model that does not exist is answered")
     assert (found["format"].verdict, found["format"].seen) == ("warn", "chunks without id, object, created, model")
 

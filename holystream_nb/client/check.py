@@ -82,7 +82,7 @@ class Check:
     """What was found out about one model at one service.
 
     `shape` is how it writes its chunks, field by field, () where no chunk came. `requests`, `tokens` and `usd` are what
-    it took; `usd` is None where a price is unknown, `exact` False where tokens were estimated.
+    it took; `usd` is None where a price is unknown, and `note` says why; `exact` is False where tokens were estimated.
     """
 
     label: str
@@ -95,6 +95,7 @@ class Check:
     tokens: int = 0
     usd: Decimal | None = Decimal(0)
     exact: bool = True
+    note: str = ""
 
     def __getitem__(self, name: str) -> Finding:
         """The row of that name."""
@@ -220,8 +221,8 @@ class _Probe:
     def result(self, label: str) -> Check:
         rows = (self._rows.get(name, Finding(name, "unknown", f"not tried{self._why_not}")) for name in ROWS)
         replies = [tried.reply for tried in self._tried]
-        costs = [reply.cost.usd for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens]
-        known = [usd for usd in costs if usd is not None]
+        costs = [reply.cost for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens]
+        unpriced = [cost.note for cost in costs if cost.usd is None]
         return Check(
             label or f"{self._client.provider.name}:{self._model}".rstrip(":"),
             self._client.provider.name,
@@ -231,8 +232,9 @@ class _Probe:
             self._shape,
             requests=sum(max(1, len(tried.exchanges)) for tried in self._tried),
             tokens=sum((reply.usage.prompt_tokens or 0) + (reply.usage.completion_tokens or 0) for reply in replies),
-            usd=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+            usd=None if unpriced else sum((cost.usd or Decimal(0) for cost in costs), Decimal(0)),
             exact=all(reply.usage.exact for reply in replies if reply.usage.completion_tokens),
+            note=unpriced[0] if unpriced else "",
         )
 
     async def _ask(self, prompt: str, *, model: str = "", **parameters: Any) -> _Tried:
@@ -293,7 +295,8 @@ class _Probe:
             if answer.last is not None:
                 self._found("errors", "ok", self._complaint(answer.last))
         elif isinstance(listed, tuple) and self._model in listed:
-            self._found("model", "ok", f"{self._model} is one of {_counted(len(listed), 'model')} in its list")
+            place = "the only one" if len(listed) == 1 else f"one of {len(listed):,} models"
+            self._found("model", "ok", f"{self._model} is {place} in its list")
         elif answer.has_output or (error is None and answer.last is not None):
             place = (
                 "the service has no list of models" if isinstance(listed, HolystreamError) else "it is not in the list"

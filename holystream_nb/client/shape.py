@@ -31,7 +31,7 @@ def shape_of(body: bytes, headers: Mapping[str, str], *, asked: str, secret: Hid
     reasons = [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
     models = [chunk["model"] for chunk in chunks if isinstance(chunk.get("model"), str)]
     return (
-        ("content type", say.text(headers.get("content-type", "missing"))),
+        ("content type", say.text(headers.get("content-type", "missing").partition(";")[0])),
         ("id", _identity([chunk["id"] for chunk in chunks if chunk.get("id")], len(chunks))),
         ("object", say.texts(chunk.get("object") for chunk in chunks)),
         ("created", _kinds(chunk.get("created") for chunk in chunks)),
