@@ -31,6 +31,7 @@ _HOMES = {
     "calibrate": "measuring.calibration",
     "check": "checking",
     "claims_table": "measuring.claims",
+    "configure": "session",
     "history": "session",
     "load": "measuring.results",
     "preset": "measuring.presets",
@@ -63,6 +64,7 @@ __all__ = [
     "calibrate",
     "check",
     "claims_table",
+    "configure",
     "history",
     "load",
     "preset",
@@ -94,7 +96,7 @@ if TYPE_CHECKING:
     from .migration.guard import Guard
     from .migration.rollout import Rollout
     from .reply import Reply
-    from .session import history, stream
+    from .session import configure, history, stream
     from .simulator import Simulator
     from .sync import run
     from .tools.function import tool

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from .client import kinds
 from .errors import MissingKey, SetupError
 from .live.figures import approximate, total
 from .live.harmless import plain_line
 from .live.table import aligned, marked
 from .live.waiting import WaitingLine
-from .session import Session, session
+from .session import Session, check_key_is_for_one, session
 
 if TYPE_CHECKING:
     from .client.check import Check
+    from .client.options import ClientOptions
+    from .defaults import Place
 
 MOST: Final = 4
 """So many services fit side by side."""
@@ -87,30 +90,34 @@ class Checks:
         ]
 
 
-async def check(*models: str, base_url: str | None = None, timeout: float = _LIMIT_S) -> Checks:
+async def check(*models: str, timeout: float = _LIMIT_S, **options: Any) -> Checks:
     """Tries one service, or up to four side by side, with a few tokens, and returns what was seen as a table.
 
-    models: `provider`, `model` or `provider:model`; without any, the default model of the session.
-    base_url: another OpenAI-compatible address (a provider's key is not sent there).
+    models: `provider`, `model` or `provider:model`; without any, the service and model of the session.
     timeout: limit on each of some five requests (s).
+    options: how they are reached, as for `Client`: base_url, api_key, key_variable, headers, ca, …
 
     A row that fails leaves the others standing; no key is in any of them. Raises SetupError for what cannot be.
     """
+    from .client.options import client_options
+
     line = WaitingLine()
     try:
         began = time.monotonic()
-        found = await _checked(models, session, line, base_url=base_url, timeout=timeout)
+        found = await _checked(models, session, line, client_options(**options), timeout)
         line.say(f"checked {', '.join(each.label for each in found)} in {time.monotonic() - began:,.0f} s")
         return found
     finally:
         line.clear()
 
 
-async def show_check(models: tuple[str, ...], session: Session, default: str | None) -> None:
+async def show_check(models: tuple[str, ...], session: Session) -> None:
     """The same for `%stream check`, shown in the place of the line that says what is being tried."""
+    from .client.options import ClientOptions
+
     line = WaitingLine()
     try:
-        found = await _checked(models or ((default,) if default else ()), session, line)
+        found = await _checked(models, session, line, ClientOptions(), _LIMIT_S)
     except BaseException:
         line.clear()
         raise
@@ -118,12 +125,7 @@ async def show_check(models: tuple[str, ...], session: Session, default: str | N
 
 
 async def _checked(
-    models: tuple[str, ...],
-    session: Session,
-    line: WaitingLine,
-    *,
-    base_url: str | None = None,
-    timeout: float = _LIMIT_S,
+    models: tuple[str, ...], session: Session, line: WaitingLine, options: ClientOptions, timeout: float
 ) -> Checks:
     if not all(isinstance(text, str) for text in models):
         raise SetupError('A model to check is a text: hs.check("openai:gpt-4.1", "simulator:gpt-4.1").')
@@ -131,29 +133,38 @@ async def _checked(
         raise SetupError(f"{MOST} services fit side by side, and not {len(models)}: check them one after the other.")
     if len(set(models)) < len(models):
         raise SetupError("A service is named twice: name each once.")
-    if not 0 < timeout < float("inf"):
-        raise SetupError(f"timeout={timeout:g}: give seconds above 0.")
-    return Checks(tuple([await _one(text, session, line, base_url, timeout) for text in models or ("",)]))
+    kinds.seconds("timeout", timeout)
+    places = [await _place(text.strip(), session, options) for text in models or ("",)]
+    check_key_is_for_one(places, options)
+    return Checks(tuple([await _one(place, session, line, timeout) for place in places]))
 
 
-async def _one(text: str, session: Session, line: WaitingLine, base_url: str | None, timeout: float) -> Check:
-    from .client.check import check, check_without_key
-    from .providers.select import select
+async def _place(text: str, session: Session, options: ClientOptions) -> Place:
+    """Where a check goes; its model is "" where the service's own list has to say which there are."""
     from .providers.table import providers
 
-    name = text.strip().lower()
-    is_provider = name in providers()
-    default = providers()[name].default_model if is_provider else ""
-    meant = f"{name}:{default or _ANY}" if is_provider else text
+    service, table = session.default_service(), providers()
+    if not text and service.needs_list(None, options) == "always":
+        return service.place_of_home(options)
+    name = text.lower()
+    if name not in table:
+        return await session.locate(text or None, options)
+    if table[name].default_model:
+        return await session.locate(f"{name}:", options)
+    return replace(service.place(f"{name}:{_ANY}", options), model="")
+
+
+async def _one(place: Place, session: Session, line: WaitingLine, timeout: float) -> Check:
+    from .client.check import check, check_without_key
+
+    label = f"{place.provider.name}:{place.model}".rstrip(":")
     try:
-        client, model = await session.choose(meant or None, base_url)
+        async with session.reached(place) as client:
+            return await check(
+                client, place.model, timeout=timeout, tell=lambda doing: line.say(f"checking {label}: {doing} …")
+            )
     except MissingKey as exc:
-        provider, model = select(meant, session.default_provider())
-        label = name if is_provider and not default else f"{provider.name}:{model}"
-        return await check_without_key(provider, model, exc, label=label)
-    model = "" if is_provider and not default else model
-    label = f"{client.provider.name}:{model}".rstrip(":")
-    return await check(client, model, timeout=timeout, tell=lambda doing: line.say(f"checking {label}: {doing} …"))
+        return await check_without_key(place.provider, place.model, exc, label=label, ca=place.options.ca)
 
 
 def _head(checks: tuple[Check, ...]) -> str:

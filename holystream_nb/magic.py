@@ -12,6 +12,7 @@ import ast
 import asyncio
 import json
 import keyword
+import math
 import re
 import shlex
 import sys
@@ -24,12 +25,16 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
-from traitlets import Float, Int, Unicode
+from traitlets import Float, Int, TraitError, Unicode, observe, validate
 
+from .ask import Ask, Format
+from .client import kinds
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
+from .providers.address import parts_of
+from .providers.extras import header_name_flaw, variable_flaw
 from .reply import TransportChoice
 from .report import report
-from .session import Ask, Format, session
+from .session import session
 from .sync import run
 
 
@@ -66,6 +71,41 @@ class Options:
     tools: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
+    key_variable: str | None = None
+    inactivity: float | None = None
+    progress_timeout: float | None = None
+
+
+_SHARED: Final = (
+    *("model", "base_url", "key_variable", "key_header", "ca", "cert", "inactivity", "progress_timeout", "retries"),
+)
+"""Settings of `%config StreamMagics` that hold for every door; the others are for %%stream."""
+
+
+def _address(_name: str, value: str) -> None:
+    parts_of(value)
+
+
+def _variable(name: str, value: str) -> None:
+    if flaw := variable_flaw(value):
+        raise SetupError(f"The {name} {flaw}.")
+
+
+def _header(name: str, value: str) -> None:
+    if flaw := header_name_flaw(value):
+        raise SetupError(f"The {name} {flaw}.")
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, Any], object]]] = {
+    "base_url": _address,
+    "key_variable": _variable,
+    "key_header": _header,
+    "timeout": kinds.seconds,
+    "max_cost": kinds.money,
+    "inactivity": kinds.seconds,
+    "progress_timeout": kinds.seconds,
+    "retries": kinds.count,
+}
 
 
 @magics_class
@@ -78,6 +118,36 @@ class StreamMagics(Magics):
     max_tokens = Int(None, allow_none=True, min=1, help="largest number of tokens of an answer").tag(config=True)
     timeout = Float(None, allow_none=True, help="limit on a whole answer in seconds").tag(config=True)
     max_cost = Float(None, allow_none=True, help="USD that a cell may cost at most").tag(config=True)
+    base_url = Unicode("", help="address of the default service, for every door of this kernel").tag(config=True)
+    key_variable = Unicode("", help="name of the variable that has its key").tag(config=True)
+    key_header = Unicode("", help="header that carries its key, instead of Authorization").tag(config=True)
+    ca = Unicode("", help="file of certificates to trust besides the usual ones").tag(config=True)
+    cert = Unicode("", help="file of a certificate of one's own").tag(config=True)
+    inactivity = Float(None, allow_none=True, help="limit on a silence in seconds").tag(config=True)
+    progress_timeout = Float(None, allow_none=True, help="limit on the time without output in seconds").tag(config=True)
+    retries = Int(None, allow_none=True, help="attempts after the first, before any output").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._tell()
+
+    @observe(*_SHARED)
+    def _tell(self, _change: Any = None) -> None:
+        """What holds for every door is the session's."""
+        session.config = {name: getattr(self, name) for name in _SHARED}
+
+    @validate(
+        "base_url", "key_variable", "key_header", "timeout", "max_cost", "inactivity", "progress_timeout", "retries"
+    )
+    def _can_be(self, proposal: Any) -> Any:
+        """What is set; TraitError, without a text that may be a key, for what cannot be: what was set before stays."""
+        name, value = proposal["trait"].name, proposal["value"]
+        if value not in (None, ""):
+            try:
+                _CHECKS[name](name, value)
+            except SetupError as exc:
+                raise TraitError(str(exc)) from None
+        return value
 
     @no_var_expand
     @magic_arguments()
@@ -110,7 +180,10 @@ class StreamMagics(Magics):
     @argument(
         "--allow", action="append", metavar="NAMES", help="tools that may run unasked; all: every one; may be repeated"
     )
-    @argument("--base-url", help="another OpenAI-compatible address; the provider's key is not sent there")
+    @argument(
+        "--base-url", help="another OpenAI-compatible address; a provider's key is sent to no other host than its own"
+    )
+    @argument("--key-variable", metavar="NAME", help="name of the variable that has the key (never the key itself)")
     @argument(
         "--transport",
         choices=get_args(TransportChoice),
@@ -118,6 +191,8 @@ class StreamMagics(Magics):
         help="what carries the answer: server-sent events, the service's WebSocket, or auto: a socket if it offers one",
     )
     @argument("--timeout", type=float, help="limit on the whole answer in seconds; none by default")
+    @argument("--inactivity", type=float, metavar="SECONDS", help="limit on a silence without any byte")
+    @argument("--progress-timeout", type=float, metavar="SECONDS", help="limit on the time without output")
     @cell_magic("stream")  # type: ignore[arg-type]  # IPython's decorators are typed for bare use only
     def stream(self, line: str, cell: str) -> None:
         """Send the cell to a language model and show the answer as it arrives.
@@ -147,13 +222,14 @@ class StreamMagics(Magics):
         """What this session has used; the models; a service tried; an answer again; the end of a conversation.
 
         %stream                provider, model, and the totals of this session
+        %stream config         what is set, by whom, and the path of your providers.toml
         %stream models [NAME]  the models of the session's provider, or of the one named, with pace and prices
         %stream check [NAME …] try a provider, or provider:model, with a few tokens; several stand side by side
         %stream last [n]       the last answer of this kernel, or the n-th last, as plain text
         %stream forget NAME    forget the conversation of %%stream --chat NAME
         """
         try:
-            report(shlex.split(line), session, self.model or None)
+            report(shlex.split(line), session)
         except (HolystreamError, ValueError) as exc:
             error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
             raise in_one_line(error) from None
@@ -161,18 +237,25 @@ class StreamMagics(Magics):
             raise Interrupted from exc
 
     async def _answer(self, options: Options, prompt: str) -> None:
+        from .client.options import client_options  # late: it brings what opens connections
+
         defaults = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         max_cost = options.max_cost
         if max_cost is None and self.max_cost is not None:
             max_cost = _usd(str(self.max_cost))
         system = options.system if options.system is not None else self.system
-        models: tuple[str | None, ...] = options.models or (self.model or None,)
+        models: tuple[str | None, ...] = options.models or (None,)
         requests = session.totals.requests
         ask = Ask(
             prompt=interpolated(prompt.strip("\n"), self._variables()),
             models=models,
             system=interpolated(system, self._variables()) or None,
-            base_url=options.base_url,
+            options=client_options(
+                base_url=options.base_url,
+                key_variable=options.key_variable,
+                inactivity=options.inactivity,
+                progress_timeout=options.progress_timeout,
+            ),
             timeout=options.timeout if options.timeout is not None else self.timeout,
             chat=options.chat,
             format=options.format,
@@ -204,23 +287,33 @@ def parse(line: str) -> Options:
     parser = StreamMagics.stream.parser  # magic_arguments puts it there
     parser.allow_abbrev = False
     try:
-        values: argparse.Namespace = parser.parse_args(shlex.split(line))
+        words = shlex.split(line)
     except ValueError as exc:
         raise SetupError(f"The option line of %%stream cannot be read: {exc}.") from exc
+    _refuse_keys(words)
+    try:
+        values: argparse.Namespace = parser.parse_args(words)
     except UsageError as exc:
         raise SetupError(f"%%stream: {exc} (see %%stream?).") from exc
     if values.name is not None and (not values.name.isidentifier() or keyword.iskeyword(values.name)):
         raise SetupError(f"--as {values.name}: this is not a variable's name.")
-    if values.timeout is not None and not values.timeout > 0:
-        raise SetupError(f"--timeout {values.timeout:g}: give seconds above 0.")
+    for option in ("timeout", "inactivity", "progress_timeout"):
+        if getattr(values, option) is not None:
+            _seconds(option, getattr(values, option))
+    if values.key_variable is not None:
+        _variable("--key-variable", values.key_variable)
+    if values.base_url is not None:
+        _address("--base-url", values.base_url)
     if values.max_tokens is not None and values.max_tokens < 1:
         raise SetupError(f"--max-tokens {values.max_tokens}: give 1 or more.")
     if values.max_cost is not None and not (values.max_cost.is_finite() and values.max_cost > 0):
         raise SetupError(f"--max-cost {values.max_cost}: give US dollars above 0.")
     models = tuple(values.model or ())
+    if any(not model.strip() for model in models):
+        raise SetupError("-m names no model: write -m MODEL, or -m PROVIDER:MODEL.")
     if values.format == "code" and len(models) > 1:
         raise SetupError("--format code makes one next cell: give one -m.")
-    parameters = dict(_parameter(text) for text in values.param or ())
+    parameters = _parameters(values.param or [])
     for key in ("temperature", "max_tokens"):
         if getattr(values, key) is not None:
             parameters[key] = getattr(values, key)
@@ -237,7 +330,15 @@ def parse(line: str) -> Options:
         _names("--tools", values.tools),
         _names("--allow", values.allow),
         parameters,
+        values.key_variable,
+        values.inactivity,
+        values.progress_timeout,
     )
+
+
+def _seconds(option: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise SetupError(f"--{option.replace('_', '-')} {value:g}: give seconds above 0.")
 
 
 def _names(option: str, texts: list[str] | None) -> tuple[str, ...]:
@@ -274,6 +375,25 @@ def code(answer: str) -> str:
     """The fenced code of an answer, all blocks in order; the whole answer where there is none."""
     blocks = [match["code"].rstrip("\n") for match in _FENCED.finditer(answer)]
     return "\n\n".join(blocks) or answer
+
+
+def _refuse_keys(words: list[str]) -> None:
+    """Raises SetupError for a text of a key's shape: the line is saved with the notebook."""
+    from .wire.redaction import redact_marked
+
+    if any(redact_marked(word) != word for word in words):
+        raise SetupError(
+            "The option line holds what looks like a key, and would be saved with the notebook: take it out, put the "
+            "key into a variable of the environment, and name that with --key-variable NAME."
+        )
+
+
+def _parameters(texts: list[str]) -> dict[str, Any]:
+    from .client.options import fields_of  # late: it brings what opens connections
+
+    names = [text.partition("=")[0] for text in texts]
+    fields_of("%%stream", {}, dict.fromkeys(names), options_at="hs.configure(…)")  # a name first: no key is repeated
+    return dict(map(_parameter, texts))
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -336,4 +456,5 @@ def unload(shell: InteractiveShell) -> None:
     if isinstance(manager.registry.pop("StreamMagics", None), StreamMagics):
         manager.magics["cell"].pop("stream", None)
         manager.magics["line"].pop("stream", None)
+    session.config = {}
     shell.configurables[:] = [item for item in shell.configurables if not isinstance(item, StreamMagics)]

@@ -12,6 +12,7 @@ from .pricing import priced_models
 
 if TYPE_CHECKING:
     from .client.client import Client
+    from .client.options import ClientOptions
     from .providers.values import Provider
     from .session import Session
 
@@ -21,7 +22,7 @@ FRESH_S: Final = 300.0
 FRESH_FAILURE_S: Final = 30.0
 
 _ANY: Final = "-"
-"""Stands for a model where only the service matters: a client is made for a provider and a model."""
+"""Stands for a model where only the service matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,22 @@ def known_models(provider: Provider, session: Session) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*first, *known, *([] if known else priced_models(provider))]))
 
 
-async def listed_models(session: Session, provider: str = "", *, base_url: str | None = None) -> Listed:
-    """What the service of a provider lists, the session's by default, or the one at an address; at most 5 min old.
+async def listed_models(session: Session, provider: str = "", options: ClientOptions | None = None) -> Listed:
+    """What the service of a provider lists, the session's (or that of the options) by default; at most 5 min old.
 
     The simulator's models are known, so that it is not started for this. Raises SetupError for a provider that cannot
     be asked, as there is no such one, or no key; what goes wrong at the service is in `error`.
     """
+    from .client.options import ClientOptions
     from .providers.table import provider as named
 
-    name = provider or session.default_provider()
-    if name == "simulator" and base_url is None:
-        simulator = named(name)
-        return Listed(simulator, known_models(simulator, session))
-    client, _ = await session.choose(f"{named(provider).name}:{_ANY}" if provider else _ANY, base_url)
-    return await _of(client)
+    service, options = session.default_service(), options or ClientOptions()
+    text = f"{named(provider).name}:{_ANY}" if provider else ""
+    place = service.place(text, options) if text else service.place_of_home(options)
+    if place.provider.name == "simulator" and place.options.base_url is None:
+        return Listed(place.provider, known_models(place.provider, session))
+    async with session.reached(place) as client:
+        return await _of(client)
 
 
 async def _of(client: Client) -> Listed:

@@ -1,8 +1,10 @@
-"""%stream without a cell: totals, models, a service tried, an answer again, the end of a conversation."""
+"""%stream without a cell: the session's totals, the models, an answer again, the end of a conversation."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 from .errors import HolystreamError, SetupError
 from .live.figures import approximate, total
@@ -13,11 +15,13 @@ from .session import Session
 from .sync import run
 
 
-def report(words: Sequence[str], session: Session, model: str | None) -> None:
+def report(words: Sequence[str], session: Session) -> None:
     """Shows what the words of the line ask for. Raises SetupError for words it does not know."""
     match words:
         case []:
-            present(table([["", ""], *_standing(session, model)]))
+            present(table([["", ""], *_standing(session)]))
+        case ["config"]:
+            present(table(_settings(session)))
         case ["models"]:
             present(table(run(_models(session, ""))))
         case ["models", name]:
@@ -25,7 +29,7 @@ def report(words: Sequence[str], session: Session, model: str | None) -> None:
         case ["check", *names]:
             from .checking import show_check  # late, with all that tries
 
-            run(show_check(tuple(names), session, model))
+            run(show_check(tuple(names), session))
         case ["last"]:
             print(_answer(session, 1))
         case ["last", number] if number.isdecimal() and int(number) > 0:
@@ -37,27 +41,65 @@ def report(words: Sequence[str], session: Session, model: str | None) -> None:
             print(f"The conversation {name} is forgotten.")
         case _:
             raise SetupError(
-                f"%stream {' '.join(words)}: write %stream, %stream models [PROVIDER], check [PROVIDER[:MODEL] …], "
-                "last [n], or forget NAME."
+                f"%stream {' '.join(words)}: write %stream, %stream config, models [PROVIDER], "
+                "check [PROVIDER[:MODEL] …], last [n], forget NAME."
             )
 
 
-def _standing(session: Session, model: str | None) -> list[list[str]]:
-    from .providers.select import select
-
-    provider, chosen = select(model or "", session.default_provider())
+def _standing(session: Session) -> list[list[str]]:
+    service = session.default_service()
+    try:
+        place = session.located(None)
+        provider, chosen = place.provider.name, place.model
+    except SetupError:
+        provider, chosen = service.provider.name, service.model or "none is set"
     totals = session.totals
     cost = total(totals.usd, totals.simulated_usd, exact=totals.exact)
     if totals.unpriced:
         cost += f", and {totals.unpriced} of unknown cost"
     return [
-        ["provider", provider.name],
+        ["provider", f"{provider} ({service.source or 'no key set'})"],
         ["model", chosen],
         ["requests", f"{totals.requests:,}"],
         ["output tokens", f"{approximate(totals.exact)}{totals.tokens:,}"],
         ["cost", cost],
         ["conversations", ", ".join(session.conversations) or "none"],
     ]
+
+
+def _settings(session: Session) -> list[list[str]]:
+    """What is set, and by whom; of what is secret the names alone."""
+    from .client.options import OPTIONS
+    from .defaults import is_set
+    from .providers.table import user_file
+
+    service = session.default_service()
+    rows = [["setting", "is", "from"]]
+    rows.append(["service", service.provider.name, service.source or "no key set"])
+    rows.append(["address", service.provider.base_url or "a simulator of this kernel", service.source or "built in"])
+    variable = service.provider.key_variable if service.options.key_variable is None else service.options.key_variable
+    if service.options.api_key is None and variable:
+        state = "set" if os.environ.get(variable, "").strip() else "not set"
+        rows.append(["key", f"in the variable {variable} ({state})", service.source or "built in"])
+    for each in session.settings():
+        if each.model:
+            rows.append(["model", each.model, each.source])
+        rows += [
+            [name, _shown(name, getattr(each.options, name)), each.source]
+            for name in sorted(OPTIONS)
+            if is_set(each.options, name)
+        ]
+    path, is_there = user_file()
+    rows.append(["providers.toml", str(path), "read" if is_there else "there is none yet"])
+    return rows
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "api_key":
+        return "passed in, not shown"
+    if name in ("headers", "query"):
+        return f"{', '.join(each for each, _ in value)} (values not shown)"
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 async def _models(session: Session, name: str) -> list[list[str]]:
@@ -74,16 +116,17 @@ async def _models(session: Session, name: str) -> list[list[str]]:
         listed = await listed_models(session, name)
         seller, names, error = listed.provider, listed.models, listed.error
     except HolystreamError as exc:
-        seller, names, error = provider(name or session.default_provider()), (), exc
+        seller, names, error = provider(name) if name else session.default_service().provider, (), exc
     paces = {profile.model: profile for profile in session.profiles()}
     known = known_models(seller, session)
     if name and error is not None and not known:
         raise error
+    is_documented = seller.price_list in ("card", "simulated")
     rows = [["model", "first token", "gap", "USD per 1M tokens in", "out", "source"]]
-    for model in dict.fromkeys([*known, *names] if seller.price_list in ("card", "simulated") else names or known):
+    for model in dict.fromkeys([*known, *names] if is_documented else names or known):
         card = price_card(seller, model)
         prices = ["unknown" if price is None else f"{price:f}" for price in (card.input, card.output)]
-        pace = paces.get(model) if seller.price_list in ("card", "simulated") else None
+        pace = paces.get(model) if is_documented else None
         if pace is not None:
             rows.append([model, f"{pace.first_ms:,.0f} ms", f"{pace.gap_ms:g} ms", *prices, pace.source])
         else:

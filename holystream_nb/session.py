@@ -8,31 +8,56 @@ import contextlib
 import os
 import secrets
 import threading
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from .errors import SetupError, SeveralFailed
+from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
+from .client import kinds
+from .errors import HolystreamError, SetupError, SeveralFailed
 from .pricing import SIMULATED
-from .reply import Reply, TransportChoice
+from .providers.secret import Key
+from .reply import Reply, TransportChoice, transport_choice
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .client.client import Client, Message
+    from .client.options import ClientOptions
     from .client.stream import Stream
+    from .defaults import DefaultService, Place, Settings
     from .live.lane import Lane
     from .live.questions import Questions
+    from .providers.values import Provider
     from .simulator import Simulator
     from .simulator.profiles import Profile
     from .tools.executor import Consent
     from .tools.run import ToolRun
 
-Format = Literal["markdown", "text", "code", "json"]
-
 HISTORY: Final = 100
+CLIENTS: Final = 16
+"""Clients that a loop keeps; of more, the one not used for longest is closed."""
+
 SIMULATOR_KEY: Final = f"sim_{secrets.token_hex(16)}"
+_SEVERAL: Final = "write %%stream -m A -m B, or ChatPanel(models=[…])"
+_KEYWORDS: Final = ("prompt", "model", "system", "timeout", "chat", "format", "max_cost", "transport", "tools", "allow")
+"""`hs.stream`'s own, for a likely misspelling."""
+
+_LISTED_S: Final = 60.0
+"""Time for which a server's list of models is taken as it was."""
+
+
+class _Unchanged:
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+_UNCHANGED: Final[Any] = _Unchanged()
+
 _SPEED_VARIABLE: Final = "HOLYSTREAM_SIMULATOR_SPEED"
 _PROMPT_MARGIN: Final = Decimal("1.25")
 
@@ -63,22 +88,12 @@ class Totals:
                 self.simulated_usd = (self.simulated_usd or Decimal(0)) + reply.cost.usd
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request to one or several models, as the magic's options or `hs.stream`'s arguments say it."""
+@dataclass(slots=True)
+class _Kept:
+    """A client that is kept, and how many use it now."""
 
-    prompt: str | Sequence[Message]
-    models: tuple[str | None, ...] = (None,)
-    system: str | None = None
-    base_url: str | None = None
-    timeout: float | None = None
-    chat: str | None = None
-    format: Format = "markdown"
-    max_cost: Decimal | None = None
-    transport: TransportChoice = "sse"
-    tools: tuple[Callable[..., Any], ...] = ()
-    allow: Consent = "ask"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    client: Client
+    uses: int = 0
 
 
 class Session:
@@ -91,13 +106,61 @@ class Session:
         self.history: deque[Reply] = deque(maxlen=HISTORY)
         self.conversations: dict[str, list[Message]] = {}
         self.totals = Totals()
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], Client]] = (
+        self.config: dict[str, Any] = {}
+        """What `%config StreamMagics` says, by the options' names."""
+        self._configured: Settings | None = None
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[Provider, str], _Kept]] = (
             WeakKeyDictionary()
         )
+        self._lists: dict[tuple[Provider, str], tuple[float, tuple[str, ...]]] = {}
+        self._told: tuple[str, str] | None = None
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
         self._simulator: Simulator | None = None
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
+
+    def configure(
+        self,
+        *,
+        model: str | None = _UNCHANGED,
+        base_url: str | None = _UNCHANGED,
+        api_key: str | None = _UNCHANGED,
+        key_variable: str | None = _UNCHANGED,
+        key_header: str | None = _UNCHANGED,
+        headers: Mapping[str, str] | None = _UNCHANGED,
+        query: Mapping[str, str] | None = _UNCHANGED,
+        ca: str | Path | None = _UNCHANGED,
+        cert: str | Path | tuple[str | Path, str | Path] | None = _UNCHANGED,
+        connect_timeout: float | None = _UNCHANGED,
+        inactivity: float | None = _UNCHANGED,
+        progress_timeout: float | None = _UNCHANGED,
+        retries: int | None = _UNCHANGED,
+        backoff: float | None = _UNCHANGED,
+        pool: str | None = _UNCHANGED,
+        max_bytes: int | None = _UNCHANGED,
+        requests_per_minute: float | None = _UNCHANGED,
+        tokens_per_minute: float | None = _UNCHANGED,
+    ) -> None:
+        """Sets the defaults of this kernel's doors: `%%stream`, `hs.stream`, `ChatPanel`, `hs.bench` and its kin.
+
+        What is not named stays as it was, and None takes it back. `%config StreamMagics` and what a door itself is
+        given come before; `%stream config` shows what holds.
+
+        model: `model` or `provider:model`.
+        base_url: the address of the default service; it may have a path and a query.
+        api_key, key_variable: its key, or the name of the variable that has it. key_header: the header that carries it
+            (`api-key`, `x-api-key`), instead of `Authorization`.
+        headers, query: further ones, whose values are treated as keys.
+        ca, cert: files: whom to trust besides the usual, and a certificate of one's own, `cert` or `(cert, key)`.
+        The rest is as for `Client`.
+
+        A key, headers, a query and `cert` are for this base_url (without one: the provider of `model`, or HolySheep),
+        are sent to no other host, and go when another base_url is set. Raises SetupError for what cannot be.
+        """
+        given = {name: value for name, value in locals().items() if name != "self" and value is not _UNCHANGED}
+        from .defaults import Settings, changed  # late: they bring the client's room
+
+        self._configured = changed(self._configured or Settings("hs.configure"), given)
 
     async def stream(
         self,
@@ -105,7 +168,6 @@ class Session:
         *,
         model: str | None = None,
         system: str | None = None,
-        base_url: str | None = None,
         timeout: float | None = None,
         chat: str | None = None,
         format: Format = "markdown",
@@ -113,12 +175,24 @@ class Session:
         transport: TransportChoice = "sse",
         tools: Sequence[Callable[..., Any]] = (),
         allow: Consent = "ask",
-        **parameters: Any,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        key_variable: str | None = None,
+        key_header: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        ca: str | Path | None = None,
+        cert: str | Path | tuple[str | Path, str | Path] | None = None,
+        inactivity: float | None = None,
+        progress_timeout: float | None = None,
+        retries: int | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        **fields: Any,
     ) -> Reply:
         """Streams one answer onto the screen and returns its Reply, which is also the newest in `history`.
 
-        model: `model` or `provider:model`; without it the default model of the default provider.
-        base_url: another OpenAI-compatible address (the provider's key is not sent there).
+        prompt: a text, or a list of messages `{"role": …, "content": …}`.
+        model: `model` or `provider:model`; without it the model that is set (`hs.configure`), or the service's default.
         timeout: limit on the whole answer in seconds.
         chat: the name of a conversation to continue.
         format: how the answer is drawn; `json` asks for JSON, and puts it, parsed, into `reply.data`.
@@ -126,13 +200,43 @@ class Session:
         transport: what carries it: sse, ws or auto (as for `Client`).
         tools: typed Python functions that the model may call (`@hs.tool`); each call waits for your click.
         allow: tools that may run unasked: names, or "all".
-        parameters: further fields of the request: temperature, max_tokens, …
+        base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
+        api_key, key_variable, key_header, headers, query, ca, cert: how the service is reached, as for `Client`.
+        inactivity, progress_timeout: limits on a silence, and on the time without output, in seconds.
+        retries: attempts after the first, before any output.
+        fields: further fields of the request: temperature, max_tokens, …
+        parameters: fields of any name, for what only this service knows.
 
         Raises the stream's error after showing what had arrived; a cancellation keeps it too.
         """
-        limit = None if max_cost is None else Decimal(str(max_cost))
+        from .client.options import client_options, fields_of
+
+        options = client_options(
+            base_url=base_url,
+            api_key=api_key,
+            key_variable=key_variable,
+            key_header=key_header,
+            headers=headers,
+            query=query,
+            ca=ca,
+            cert=cert,
+            inactivity=inactivity,
+            progress_timeout=progress_timeout,
+            retries=retries,
+        )
         ask = Ask(
-            prompt, (model,), system, base_url, timeout, chat, format, limit, transport, tuple(tools), allow, parameters
+            prompt,
+            (model_name(model, _SEVERAL),),
+            None if system is None else system_prompt(system),
+            options,
+            kinds.optional_seconds("timeout", timeout),
+            kinds.optional_text("chat", chat),
+            answer_format(format),
+            kinds.optional_money("max_cost", max_cost),
+            transport_choice(transport),
+            functions(tools),
+            consent(allow),
+            fields_of("hs.stream", fields, parameters, names=_KEYWORDS, options_at="hs.configure(…) or Client(…)"),
         )
         return (await self.ask(ask))[0]
 
@@ -150,8 +254,8 @@ class Session:
         messages = self._messages(ask)
         lanes: list[Lane] = []
         async with contextlib.AsyncExitStack() as streams:
-            for text in ask.models:
-                client, model = await self.choose(text, ask.base_url)
+            for text, place in zip(ask.models, await self._places(ask), strict=True):
+                client, model = await streams.enter_async_context(self.reached(place)), place.model
                 parameters = dict(ask.parameters)
                 if ask.format == "json":
                     parameters.setdefault("response_format", {"type": "json_object"})
@@ -168,7 +272,7 @@ class Session:
                         transport=ask.transport,
                         timeout=ask.timeout,
                         stop_after=stop_after,
-                        **parameters,
+                        parameters=parameters,
                     )
                     is_limited = stop_after is not None
                 await streams.enter_async_context(source)
@@ -177,7 +281,7 @@ class Session:
                         source,
                         label=text or model,
                         provider=source.provider,
-                        note=self.note(source.provider),
+                        note=self.first_note(text, ask.options, place),
                         format=ask.format,
                         limit="--max-cost reached" if is_limited else "",
                         questions=questions,
@@ -203,16 +307,16 @@ class Session:
 
     async def close(self) -> None:
         """Closes this loop's connections and ends the simulator."""
-        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
-            await client.aclose()
+        for kept in self._clients.pop(asyncio.get_running_loop(), {}).values():
+            await kept.client.aclose()
         self.stop_simulator()
 
     def close_at_exit(self) -> None:
         """The same at the interpreter's end, for loops that can still run."""
         for loop, clients in list(self._clients.items()):
             if not loop.is_closed() and not loop.is_running():
-                for client in clients.values():
-                    loop.run_until_complete(client.aclose())
+                for kept in clients.values():
+                    loop.run_until_complete(kept.client.aclose())
         self.stop_simulator()
 
     def stop_simulator(self) -> None:
@@ -221,9 +325,28 @@ class Session:
                 self._simulator.stop()
                 self._simulator = None
 
+    def default_service(self) -> DefaultService:
+        """The service of doors that are told none, and who said so: `%config`, `hs.configure`, the environment, nobody.
+
+        Raises SetupError where what is set cannot be.
+        """
+        from .defaults import default_service
+
+        return default_service(self.settings())
+
+    def settings(self) -> list[Settings]:
+        """What was set in this kernel, the first first."""
+        from .client.options import client_options
+        from .defaults import Settings
+
+        said = {name: value for name, value in self.config.items() if value not in (None, "")}
+        model = said.pop("model", "")
+        found = [Settings("%config StreamMagics", model, client_options(**said))] if said or model else []
+        return [*found, *([self._configured] if self._configured is not None else [])]
+
     def default_provider(self) -> str:
-        """holysheep where its key is set, else the simulator."""
-        return "holysheep" if os.environ.get("HOLYSHEEP_API_KEY", "").strip() else "simulator"
+        """The name of the default service's provider; of one that no table has, its host."""
+        return self.default_service().provider.name
 
     def profiles(self) -> list[Profile]:
         """The models of HolySheep's documents with their pace."""
@@ -232,6 +355,7 @@ class Session:
         return list(PROFILES.values())
 
     def _check(self, ask: Ask) -> None:
+        kinds.messages(ask.prompt)
         if ask.chat is not None and len(ask.models) > 1:
             raise SetupError("--chat continues a conversation with one model: give one -m.")
         if len(set(ask.models)) < len(ask.models):
@@ -249,46 +373,116 @@ class Session:
             before = [{"role": "system", "content": ask.system}, *before]
         return [*before, *new]
 
-    async def choose(self, text: str | None, base_url: str | None = None) -> tuple[Client, str]:
-        """This loop's shared client for `model` or `provider:model`, and the model's name there; connects to nothing.
+    async def choose(self, text: str | None, options: ClientOptions | None = None) -> tuple[Client, str]:
+        """This loop's shared client for `model` or `provider:model`, and the model's name there.
 
-        Starts the simulator if it is asked for. Raises SetupError where a setting cannot work.
+        Connects to nothing, except to ask a server of one's own for its models where they decide. Starts the simulator
+        if it is asked for. Raises SetupError where a setting cannot work. Whoever uses the client for long takes it by
+        `reached`.
         """
-        from .providers.select import select
+        place = await self.locate(text, options)
+        return (await self._kept(place)).client, place.model
 
-        provider, model = select(text or "", "holysheep" if base_url else self.default_provider())
-        if provider.name == "simulator" and base_url is None:
-            base_url = await asyncio.to_thread(self.simulator_url)
-        await self._close_with_loop()
-        return self._client(provider.name, base_url), model
+    async def locate(self, text: str | None, options: ClientOptions | None = None) -> Place:
+        """Where a request for this model goes. Raises SetupError, and the errors of asking a server for its models."""
+        from .client.options import ClientOptions
+
+        options = options or ClientOptions()
+        service = self.default_service()
+        return service.place(text, options, await self._listed(service, text, options))
+
+    def located(self, text: str | None, options: ClientOptions | None = None) -> Place:
+        """The same from what is known, without asking a server for its models."""
+        from .client.options import ClientOptions
+
+        options = options or ClientOptions()
+        service = self.default_service()
+        home = service.place_of_home(options)
+        return service.place(text, options, self._lists.get(self._key(home), (0.0, ()))[1])
+
+    async def _places(self, ask: Ask) -> list[Place]:
+        """Where each model's request goes; a key goes to one service."""
+        places = [await self.locate(text, ask.options) for text in ask.models]
+        check_key_is_for_one(places, ask.options)
+        return places
+
+    async def _listed(self, service: DefaultService, text: str | None, options: ClientOptions) -> tuple[str, ...]:
+        """The models of the server that the session, or the caller, names by address, where they decide."""
+        home = service.place_of_home(options)
+        is_needed = service.needs_list(text, options)
+        if not is_needed:
+            return ()
+        key = self._key(home)
+        at, models = self._lists.get(key, (0.0, ()))
+        if at and time.monotonic() - at < _LISTED_S:
+            return models
+        from .client.catalogue import models_of
+
+        try:
+            async with self.reached(home) as client:
+                models = await models_of(client)
+        except HolystreamError:
+            if is_needed == "always":
+                raise
+            return ()
+        self._lists[key] = time.monotonic(), models
+        return models
+
+    @contextlib.asynccontextmanager
+    async def reached(self, place: Place) -> AsyncIterator[Client]:
+        """This loop's client for a place; it is not closed meanwhile."""
+        kept = await self._kept(place)
+        kept.uses += 1
+        try:
+            yield kept.client
+        finally:
+            kept.uses -= 1
 
     async def _close_with_loop(self) -> None:
         """Closes this loop's clients when the loop shuts its generators down, as `asyncio.run` and `hs.run` do."""
         loop = asyncio.get_running_loop()
         if loop not in self._keepers:
-            self._keepers[loop] = keeper = self._kept(loop)
+            self._keepers[loop] = keeper = self._keeper(loop)
             await anext(keeper)
 
-    async def _kept(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    async def _keeper(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             self._keepers.pop(loop, None)
-            for client in self._clients.pop(loop, {}).values():
-                await client.aclose()
+            for kept in self._clients.pop(loop, {}).values():
+                await kept.client.aclose()
 
-    def _client(self, provider: str, base_url: str | None) -> Client:
+    async def _kept(self, place: Place) -> _Kept:
         from .client.client import Client
 
-        clients = self._clients.setdefault(asyncio.get_running_loop(), {})
-        key = (provider, base_url)
         if not self._closes_at_exit:
             self._closes_at_exit = True
             atexit.register(self.close_at_exit)  # registered after the loop's own close, so it runs before
+        if place.provider.name == "simulator" and place.options.base_url is None:
+            url = await asyncio.to_thread(self.simulator_url)
+            place = replace(place, options=replace(place.options, base_url=url, api_key=None))
+        if self._simulator is not None and place.options.base_url == self._simulator.url:
+            place = replace(place, options=replace(place.options, api_key=Key(SIMULATOR_KEY)))
+        await self._close_with_loop()
+        clients = self._clients.setdefault(asyncio.get_running_loop(), OrderedDict())
+        key = self._key(place)
         if key not in clients:
-            ours = self._simulator is not None and base_url == self._simulator.url
-            clients[key] = Client(provider, base_url=base_url, api_key=SIMULATOR_KEY if ours else None)
-        return clients[key]
+            clients[key] = _Kept(Client.of(place.provider, place.options))
+        clients.move_to_end(key)
+        kept = clients[key]
+        idle = [each for each, other in clients.items() if not other.uses and other is not kept]
+        for each in idle[: max(0, len(clients) - CLIENTS)]:
+            await clients.pop(each).client.aclose()
+        return kept
+
+    def _key(self, place: Place) -> tuple[Provider, str]:
+        """Equal for the same provider, reached the same way with the same key, also of a variable that has changed."""
+        provider, options = place.provider, place.options
+        variable = provider.key_variable if options.key_variable is None else options.key_variable
+        if options.api_key is None and variable:
+            options = replace(options, api_key=Key(os.environ.get(variable, "")))
+        return provider, options.fingerprint
 
     def simulator_url(self) -> str:
         from .simulator import Simulator, SimulatorError
@@ -308,6 +502,23 @@ class Session:
             return ""
         speed = simulator_speed()
         return "simulator" if speed == 1 else f"simulator ×{speed:g}" if speed else "simulator, unpaced"
+
+    def first_note(self, text: str | None, options: ClientOptions | None, place: Place) -> str:
+        """The note of a lane, which says once of each default service who chose it.
+
+        Where nobody looks on, the simulator's own word is enough: a notebook that is run again stays as it was.
+        """
+        from .live.show import current_shell, is_watched
+
+        service, note = self.default_service(), self.note(place.provider.name)
+        told = (service.provider.name, service.source)
+        if told == self._told or not service.is_chosen_for(text, options, place):
+            return note
+        shell = current_shell()
+        if not service.source and (shell is None or getattr(shell, "kernel", None) is None or not is_watched(shell)):
+            return note
+        self._told = told
+        return f"{note or service.provider.name} ({service.source or 'no key set'})"
 
 
 def simulator_speed() -> float | None:
@@ -387,6 +598,16 @@ def _limit(client: Client, model: str, messages: Sequence[Message], parameters: 
     return tokens
 
 
+def check_key_is_for_one(places: Sequence[Place], options: ClientOptions | None) -> None:
+    """Raises SetupError where a key that was given without an address would go to several services."""
+    if options is None or options.base_url is not None or len({place.provider.name for place in places}) < 2:
+        return
+    given = [name for name in ("api_key", "key_variable", "headers", "query", "cert") if getattr(options, name)]
+    if given:
+        names = ", ".join(dict.fromkeys(place.provider.name for place in places))
+        raise SetupError(f"{given[0]} is for one service, and several are asked ({names}): ask them one by one.")
+
+
 def _raise(lanes: Sequence[Lane]) -> None:
     failed = [(lane.label, lane.error) for lane in lanes if lane.error is not None]
     if len(lanes) == 1 and failed:
@@ -399,5 +620,6 @@ def _raise(lanes: Sequence[Lane]) -> None:
 session: Final = Session()
 """The session of this process."""
 
+configure = session.configure
 stream = session.stream
 history = session.history

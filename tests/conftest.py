@@ -11,6 +11,9 @@ import pytest
 from holystream_nb import Simulator
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+for _name in ("HOLYSHEEP_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY", "HOLYSTREAM_PROVIDERS"):
+    os.environ.pop(_name, None)  # no test asks a service because of where it runs
+
 NO_CHROMIUM = (
     "NO CHROMIUM ON THIS MACHINE: the browser tests are SKIPPED. On Debian or Ubuntu: apt-get install chromium"
 )

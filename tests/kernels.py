@@ -82,7 +82,7 @@ class Kernel:
 @contextmanager
 def kernel(**variables: str) -> Iterator[Kernel]:
     """A kernel with the extension loaded, the simulator as fast as possible, and no key."""
-    environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    environment = {key: value for key, value in os.environ.items() if not key.endswith(("_API_KEY", "_BASE_URL"))}
     manager, client = start_new_kernel(
         kernel_name="python3", env={**environment, "HOLYSTREAM_SIMULATOR_SPEED": "max", **variables}
     )

@@ -89,6 +89,30 @@ async def test_without_a_key_only_the_address_is_looked_at(
     assert [asked.method for asked in local.asked] == ["GET"]
 
 
+async def test_an_address_is_enough_and_its_only_model_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an argument; what is secret goes along and is in no row."""
+
+    def handle(asked: Asked) -> Given:
+        return listed({"data": [{"id": "only"}]}) if asked.path.partition("?")[0].endswith("/models") else ollama(asked)
+
+    with answering(handle) as service:
+        (found,) = await hs.check(base_url=service.url, api_key="test-0123456789", query={"v": "secret-777"}, timeout=5)
+    assert (found.model, found["key"].seen, found["address"].verdict) == ("only", "taken", "ok")
+    assert {asked.headers["authorization"] for asked in service.asked} == {"Bearer test-0123456789"}
+    assert all(asked.path.endswith("?v=secret-777") for asked in service.asked)
+    assert "0123456789" not in repr(found)
+    assert "secret-777" not in repr(found)
+    await session.close()
+
+
+async def test_a_key_is_for_one_service() -> None:
+    """It is not sent to the second."""
+    with pytest.raises(SetupError, match="is for one service"):
+        await hs.check("openai:gpt-4.1", "groq:x", api_key="test-0123456789")
+    with pytest.raises(SetupError, match="did you mean base_url"):
+        await hs.check(base_ur="http://127.0.0.1:9/v1")
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

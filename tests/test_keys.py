@@ -106,9 +106,10 @@ class TestKeyFor:
         """A local server is called without a key, or with the one that was passed."""
         assert key_for(OLLAMA, environ=SET) is None
         assert key_for(SIMULATOR, environ=SET) is None
-        key = key_for(OLLAMA, api_key="ollama", environ={})
-        assert key is not None
-        assert key.reveal() == "ollama"
+        for word in ("ollama", "none", "x", "EMPTY", "null", "sk-xxx"):
+            key = key_for(OLLAMA, api_key=word, environ={})
+            assert key is not None
+            assert key.reveal() == word
 
     @pytest.mark.parametrize("environ", [{}, {"HOLYSHEEP_API_KEY": ""}, {"HOLYSHEEP_API_KEY": " \n"}])
     def test_a_missing_key_names_the_variable_and_the_way_out(self, environ):

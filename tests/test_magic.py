@@ -10,6 +10,7 @@ from typing import Any
 import kernels
 import pytest
 
+from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
 from holystream_nb.magic import Options, awaited, code, interpolated, parse
 
@@ -17,6 +18,7 @@ from holystream_nb.magic import Options, awaited, code, interpolated, parse
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[Any]:
     with kernels.kernel() as running:
+        running.run("import holystream_nb as hs")
         yield running
 
 
@@ -39,6 +41,10 @@ def kernel() -> Iterator[Any]:
         ("-f json --max-cost 0.002", Options(format="json", max_cost=Decimal("0.002"))),
         ("--transport auto", Options(transport="auto")),
         ("-m '{1+1} $HOME'", Options(("{1+1} $HOME",))),
+        (
+            "--key-variable MY_KEY --inactivity 240 --progress-timeout 900",
+            Options(key_variable="MY_KEY", inactivity=240.0, progress_timeout=900.0),
+        ),
     ],
 )
 def test_the_option_line_is_read_once_into_a_value(line: str, expected: Options) -> None:
@@ -67,12 +73,45 @@ def test_the_option_line_is_read_once_into_a_value(line: str, expected: Options)
         ("-p seed=seven", "seven"),
         ("-s 'unclosed", "quotation"),
         ("stray", "stray"),
+        ("-m ''", "names no model"),
+        ("--timeout inf", "--timeout inf"),
+        ("--inactivity 0", "--inactivity 0"),
+        ("--progress-timeout -1", "--progress-timeout -1"),
+        ("--base-url nowhere", "must begin with https"),
+        ('-p model="gpt-4o"', "model cannot be in the parameters of %%stream"),
+        ('-p prompt="Hi"', "prompt cannot be"),
+        ("-p messages=[]", "messages cannot be"),
+        ("-p stream=false", "stream cannot be"),
+        ("-p retries=3", r"hs\.configure"),
+        ('-p api_key="x"', "would go into the request's body"),
+        ('-p authorization="x"', "would go into the request's body"),
     ],
 )
 def test_what_is_unknown_is_refused_by_name(line: str, named: str) -> None:
     """An option or value that cannot be is named in one sentence."""
     with pytest.raises(SetupError, match=named):
         parse(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--api-key hs_live_0123456789abcdef",
+        "hs_live_0123456789abcdef",
+        "--key-variable hs_live_0123456789abcdef",
+        "--key-variable 0123456789abcdef",
+        "-p api_key=0123456789abcdef",
+        '-p \'metadata={"note": "hs_live_0123456789abcdef"}\'',
+        "-s 'Authorization: Bearer 0123456789abcdef'",
+        "--base-url https://0123456789abcdef@a.example/v1",
+        "-m hs_live_0123456789abcdef",
+    ],
+)
+def test_a_key_in_the_option_line_is_refused_and_not_repeated(line: str) -> None:
+    """The line is saved with the notebook; the name of a variable is enough."""
+    with pytest.raises(SetupError) as caught:
+        parse(line)
+    assert "0123456789abcdef" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -496,3 +535,80 @@ def test_defaults_come_from_config(kernel: Any) -> None:
         assert "gemini-2.5-flash" in kernel.run("%stream").markdown
     finally:
         kernel.run("%config StreamMagics.model = ''\n%config StreamMagics.max_tokens = None")
+
+
+# A service of the session's own
+
+
+def test_config_makes_an_address_the_default_of_every_door(kernel: Any, simulator: Simulator) -> None:
+    """%%stream, hs.stream and ChatPanel go there; the first answer says so, and %stream config does."""
+    host = simulator.url.removeprefix("http://").removesuffix("/v1")
+    assert not kernel.run(f"%config StreamMagics.base_url = {simulator.url!r}").all("error")
+    try:
+        first = kernel.run("%%stream -m gpt-4.1 --as first\nHello")
+        assert f"{host} (%config StreamMagics)" in first.markdown.replace("\\", "")
+        assert "local, no price" in first.markdown
+        again = kernel.run("r = await hs.stream('Hello', model='gpt-4.1'); print(first.provider, r.provider)")
+        assert again.printed == f"{host} {host}\n"
+        assert "StreamMagics" not in again.markdown
+        ran = kernel.run("panel = hs.ChatPanel('gpt-4.1')\nprint((await panel.send('Hello')).provider)\npanel.close()")
+        assert ran.printed == f"{host}\n"
+        shown = kernel.run("%stream config").all("display_data")[-1]["data"]["text/plain"]
+        for part in (simulator.url, "%config StreamMagics", "providers.toml", "base_url"):
+            assert part in shown
+        assert "serves" in kernel.run("%%stream\nHello").error
+        assert kernel.run("%%stream -m simulator:gpt-4.1\nHello").reply["status"] == "ok"
+    finally:
+        kernel.run("%config StreamMagics.base_url = ''")
+    assert "simulator" in kernel.run("%stream").markdown
+
+
+def test_hs_configure_does_the_same_below_config(kernel: Any, simulator: Simulator) -> None:
+    """And None takes it back."""
+    host = simulator.url.removeprefix("http://").removesuffix("/v1")
+    kernel.run(f"hs.configure(base_url={simulator.url!r}, model='gpt-4.1', inactivity=240)")
+    try:
+        ran = kernel.run("%%stream --as first\nHello")
+        assert f"{host} (hs.configure)" in ran.markdown.replace("\\", "")
+        assert kernel.run("print(first.model)").printed == "gpt-4.1\n"
+    finally:
+        kernel.run("hs.configure(base_url=None, model=None, inactivity=None)")
+    assert kernel.run("%%stream\nHello").reply["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("base_url = 'nowhere'", "must begin with https"),
+        ("base_url = 'https://0123456789abcdef@a.example'", "before the @"),
+        ("key_variable = 'hs_live_0123456789abcdef'", "never the key itself"),
+        ("inactivity = 0", "inactivity=0"),
+        ("timeout = -1", "timeout=-1"),
+        ("max_cost = float('inf')", "max_cost=inf"),
+        ("retries = -1", "retries=-1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_in_one_sentence(kernel: Any, setting: str, said: str) -> None:
+    """And what was set before stays."""
+    ran = kernel.run(f"%config StreamMagics.{setting}")
+    shown = ran.error + ran.printed
+    assert said in shown
+    assert "0123456789abcdef" not in shown
+    assert "Traceback" not in shown
+    assert kernel.run("%%stream -m gpt-4.1\nHello").reply["status"] == "ok"
+
+
+def test_the_simulator_says_once_why_it_answers() -> None:
+    """`no key set`, to whoever looks on; a notebook that is run again has its word alone."""
+    with kernels.kernel() as fresh:
+        assert "no key set" not in fresh.run("%%stream\nHello", watched=False).markdown
+        assert "simulator, unpaced (no key set)" in fresh.run("%%stream\nHello").markdown.replace("\\", "")
+        assert "no key set" not in fresh.run("%%stream\nHello").markdown
+
+
+def test_the_environment_names_a_service_where_address_and_key_are_set(simulator: Simulator) -> None:
+    """OPENAI_BASE_URL with its key, and not one of them."""
+    host = simulator.url.removeprefix("http://").removesuffix("/v1")
+    with kernels.kernel(OPENAI_BASE_URL=simulator.url, OPENAI_API_KEY="EMPTY") as fresh:
+        ran = fresh.run("%%stream -m gpt-4.1\nHello")
+        assert f"{host} (OPENAI_BASE_URL)" in ran.markdown.replace("\\", "")

@@ -565,13 +565,15 @@ class TestAddresses:
         assert [name for name, _ in azure.query] == ["api-version"]
 
     def test_at_another_host_nothing_is_left_of_the_provider(self):
-        """Elsewhere there is no name, key or price of the provider, but the request's form stays."""
+        """Elsewhere there is no name, key, price, default model or field of the provider's own."""
         openai = provider("openai", NONE)
         moved = at(openai, "http://127.0.0.1:8000/v1/")
         assert (moved.name, moved.base_url) == ("127.0.0.1:8000", "http://127.0.0.1:8000/v1")
         assert (moved.key_variable, moved.price_list, moved.prices) == (None, "local", ())
-        assert moved.max_tokens_field == openai.max_tokens_field
-        assert at(openai, "https://proxy.example/v1").price_list == "own"
+        assert (moved.max_tokens_field, moved.reasoning_models) == ("max_tokens", ())
+        proxied = at(provider("holysheep", NONE), "https://proxy.example/v1")
+        assert (proxied.name, proxied.price_list, proxied.default_model) == ("proxy.example", "own", None)
+        assert proxied.cny_per_usd == openai.cny_per_usd
 
     def test_at_its_own_host_a_provider_is_itself(self):
         """Another path at the same host is still the provider; the simulator is itself wherever it runs."""

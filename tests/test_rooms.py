@@ -28,8 +28,8 @@ ORDER: list[set[str]] = [
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},
-    {"tools", "migration"},
-    {"live"},
+    {"tools", "migration", "defaults"},
+    {"live", "ask"},
     {"session", "sync"},
     {"checking", "models"},
     {"report", "measuring"},

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from ..models import known_models, listed_models
 from ..pricing import UNKNOWN, price_card
@@ -26,26 +27,26 @@ def catalogue(session: Session, environ: Mapping[str, str] = os.environ) -> list
 
     A model of the default provider is called by its name alone. Takes up to a second for a provider with many models.
     """
-    default = session.default_provider()
-    table = providers(environ)
-    others = [name for name in table if name != default and _is_configured(table[name], environ)]
+    home = session.default_service().provider
+    others = [each for each in providers(environ).values() if each.name != home.name and _is_configured(each, environ)]
     return [
         offer
-        for name in (default, *others)
-        for offer in _offers(table[name], known_models(table[name], session), "" if name == default else f"{name}:")
+        for each in (home, *others)
+        for offer in _offers(each, known_models(each, session), "" if each is home else f"{each.name}:")
     ]
 
 
 class Picker:
     """The offers of one panel, which grow while services answer; belongs to the panel's loop.
 
-    tell: takes all offers, whenever there are more. base_url: the panel's own address, whose models are the only ones.
+    tell: takes all offers, whenever there are more. options: how the panel reaches services; where it has an address of
+        its own, the models there are the only ones.
     """
 
-    def __init__(self, session: Session, tell: Callable[[list[Offer]], object], *, base_url: str | None = None) -> None:
+    def __init__(self, session: Session, tell: Callable[[list[Offer]], object], options: ClientOptions) -> None:
         self._session = session
         self._tell = tell
-        self._base_url = base_url
+        self._options = options
         self._known: list[Offer] = []
         self._listed: list[tuple[list[Offer], bool]] = []
         self._opened: set[str] = set()
@@ -55,7 +56,7 @@ class Picker:
 
         Raises SetupError for a table of providers that cannot be read; a service that does not answer is passed over.
         """
-        if self._base_url is None:
+        if self._options.base_url is None:
             self._known = await asyncio.to_thread(catalogue, self._session)
             self._show()
         await self._add("")
@@ -66,17 +67,17 @@ class Picker:
     async def open(self, provider: str) -> None:
         """The reader has come to a provider: its service is asked, once, if there is one of that name."""
         name = provider.strip().lower()
-        if self._base_url is None and name not in self._opened:
+        if self._options.base_url is None and name not in self._opened:
             self._opened.add(name)
             await self._add(name)
 
     async def _add(self, name: str) -> None:
         try:
-            listed = await listed_models(self._session, name, base_url=self._base_url)
+            listed = await listed_models(self._session, name, self._options)
         except HolystreamError:
             return  # nobody asked for it: a question to that provider says what is wrong
         if listed.models:
-            is_own = self._base_url is not None or name in ("", self._session.default_provider())
+            is_own = self._options.base_url is not None or name in ("", self._session.default_provider())
             prefix = "" if is_own else f"{name}:"
             offers = await asyncio.to_thread(lambda: list(_offers(listed.provider, listed.models, prefix)))
             self._listed.append((offers, is_own))
@@ -99,6 +100,8 @@ def _merged(known: list[Offer], listed: list[Offer], *, first: bool) -> list[Off
 
 
 def _is_configured(provider: Provider, environ: Mapping[str, str]) -> bool:
+    if provider.base_url is None and provider.addresses:
+        return False  # its address is for the user to say
     return provider.key_variable is None or bool(environ.get(provider.key_variable, "").strip())
 
 

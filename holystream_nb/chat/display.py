@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from ..live.saved import printable
 from ..session import session
@@ -24,9 +25,9 @@ class Display:
     It may be displayed several times: the same conversation in each place, and the same copy under it.
     """
 
-    def __init__(self, chat: Chat, *, base_url: str | None) -> None:
+    def __init__(self, chat: Chat, *, options: ClientOptions) -> None:
         self._chat = chat
-        self._base_url = base_url
+        self._options = options
         self._view: PanelView | None = None
         self._copy: SavedCopy | None = None
         self._widget_id = secrets.token_hex(16)
@@ -48,7 +49,7 @@ class Display:
             )
             view.on_msg(lambda _view, content, _buffers: panels.hand_over(chat.hear, content))
             panels.call(chat.attach, view)
-            picker = Picker(session, lambda offers: view.tell(catalogue=offers), base_url=self._base_url)
+            picker = Picker(session, lambda offers: view.tell(catalogue=offers), self._options)
             chat.opened = lambda provider: panels.start(picker.open(provider))
             panels.start(_fill(picker, chat))
         return self._view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextvars import Context, copy_context
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import Any, Final, TypeVar
 
 import traitlets
 
+from ..ask import consent, functions, model_name
+from ..client import kinds
+from ..client.options import ClientOptions, client_options
+from ..defaults import Place
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..live.show import current_shell, is_watched
 from ..pricing import Cost
-from ..providers.select import select
 from ..reply import Reply, TransportChoice
-from ..session import session
+from ..session import check_key_is_for_one, session
 from ..tools.exchange import Message
 from ..tools.executor import Consent
 from .answering import Answering
@@ -92,19 +95,21 @@ class Question:
 class ChatPanel(traitlets.HasTraits):
     """A chat with one model, or with up to four side by side, displayed in a cell's output.
 
-    model: `model` or `provider:model`; without it the default model of the default provider.
+    model: `model` or `provider:model`; without it the model that is set (`hs.configure`), or the service's default.
     models: two to four of them, instead of one: each answers, and one is chosen to go on with.
     system: system prompt.
     temperature: 0 to 2; None leaves it to the service.
     max_tokens: largest number of tokens of an answer; None leaves it to the service.
-    base_url: another OpenAI-compatible address (a provider's key is not sent there).
     tools: typed Python functions that the models may call (`@hs.tool`); each call waits for the reader's click. They
         run beside the cells: an async one on the loop of all panels, which it must not block, a sync one in a thread of
         its own; what they print may land in any cell.
     allow: tools that may run unasked: names, or "all". Where nobody sees the panel, the other calls are refused.
     transport: what carries the answers: sse, ws or auto (as for `Client`).
+    base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
+    api_key, key_variable, key_header, headers, query, ca, cert, inactivity, progress_timeout, retries: how services are
+        reached, as for `Client`; a key is for one service, and is never saved.
 
-    All but the last four may be changed at any time, here and on the page, and hold from the next question on.
+    The first five may be changed at any time, here and on the page, and hold from the next question on.
     Observable besides:
     `messages` (everything asked and answered, with figures), `is_streaming`, `full_response` (the text of the latest
     answer, "" until it has ended), `error` (the latest answer's HolystreamError, or None), `usage` and `cost` (sums
@@ -135,22 +140,45 @@ class ChatPanel(traitlets.HasTraits):
         system: str = "",
         temperature: float | None = None,
         max_tokens: int | None = None,
-        base_url: str | None = None,
         tools: Sequence[Callable[..., Any]] = (),
         allow: Consent = "ask",
         transport: TransportChoice = "sse",
+        base_url: str | None = None,
+        api_key: str | None = None,
+        key_variable: str | None = None,
+        key_header: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        ca: str | Path | None = None,
+        cert: str | Path | tuple[str | Path, str | Path] | None = None,
+        inactivity: float | None = None,
+        progress_timeout: float | None = None,
+        retries: int | None = None,
     ) -> None:
         if model is not None and models is not None:
             raise SetupError("Give model, or models, not both.")
         if isinstance(models, str):
             raise SetupError(f"models is a list of names: models=[{models!r}], or model={models!r}.")
-        default = "holysheep" if base_url else session.default_provider()
-        for name in models or [model or ""]:
-            select(name, default)
-        if models is None:
-            models = [model or select("", default)[1]]
-        settings = Settings(tuple(models), system, temperature, max_tokens).checked()
-        self._begin(settings, Conversation(), Spent(), Means(base_url, transport, tuple(tools), allow).checked())
+        if models is not None and not isinstance(models, list | tuple):
+            raise SetupError(f"models is {kinds.kind(models)}: give a list of names, models=['gpt-4.1', 'gpt-4o'].")
+        options = client_options(
+            base_url=base_url,
+            api_key=api_key,
+            key_variable=key_variable,
+            key_header=key_header,
+            headers=headers,
+            query=query,
+            ca=ca,
+            cert=cert,
+            inactivity=inactivity,
+            progress_timeout=progress_timeout,
+            retries=retries,
+        )
+        means = Means(options, transport, functions(tools), consent(allow)).checked()
+        named = None if models is None else Settings(tuple(models)).checked().models
+        places = _places([model_name(model, "give models=[…]")] if named is None else list(named), options)
+        settings = Settings(named or (model or places[0].text,), system, temperature, max_tokens).checked()
+        self._begin(settings, Conversation(), Spent(), means)
 
     def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, means: Means) -> None:
         self._is_told = True
@@ -169,7 +197,7 @@ class ChatPanel(traitlets.HasTraits):
             conversation=conversation,
             spent=spent,
         )
-        self._display = Display(self._chat, base_url=means.base_url)
+        self._display = Display(self._chat, options=means.options)
         self._apply(News(conversation, settings, spent, is_streaming=False))
         self.observe(self._changed, [*_SETTINGS, "model"])
         panels.add(self._chat)
@@ -273,19 +301,20 @@ class ChatPanel(traitlets.HasTraits):
         cls,
         path: str | Path,
         *,
-        base_url: str | None = None,
         tools: Sequence[Callable[..., Any]] = (),
         allow: Consent = "ask",
         transport: TransportChoice = "sse",
+        **options: Any,
     ) -> ChatPanel:
         """A panel with the conversation and settings that `save` wrote; what else there is, is given as to a new one.
 
+        options: how the services are reached: base_url, api_key, …, as for a new one.
         Raises SetupError for any other file.
         """
         path = Path(path).expanduser()
         saved = load(path)
         panel = cls.__new__(cls)
-        means = Means(base_url, transport, tuple(tools), allow).checked()
+        means = Means(client_options(**options), transport, functions(tools), consent(allow)).checked()
         panel._begin(saved.settings, Conversation(saved.turns), saved.spent, means)
         return panel
 
@@ -324,7 +353,7 @@ class ChatPanel(traitlets.HasTraits):
         turns = panels.call(lambda: self._chat.conversation.turns)
         try:
             return turns[index]
-        except IndexError:
+        except (IndexError, TypeError):
             raise SetupError(f"There is no question {index}: {len(turns)} were asked.") from None
 
     def _standing(self) -> Conversation:
@@ -388,6 +417,18 @@ class ChatPanel(traitlets.HasTraits):
                 later.add_done_callback(self._later.discard)
         except Exception:  # a callback of the user's: the panel goes on
             _show_error()
+
+
+def _places(models: Sequence[str | None], options: ClientOptions) -> list[Place]:
+    """Where the models' requests will go; a server of one's own may be asked for its models, and nobody else."""
+
+    async def located() -> list[Place]:
+        return [await session.locate(model, options) for model in models]
+
+    is_inside = panels.is_here()  # of an answer, whose loop must not be waited for
+    places = [session.located(model, options) for model in models] if is_inside else panels.wait(located())
+    check_key_is_for_one(places, options)
+    return places
 
 
 def _show_error() -> None:

@@ -9,10 +9,10 @@ from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from ..client import kinds
 from ..errors import HolystreamError, SetupError
 from ..live.lane import Lane
 from ..live.questions import Questions
-from ..providers.select import at, select
 from ..reply import Reply
 from ..session import Session
 from ..wire.values import well_formed
@@ -116,9 +116,7 @@ class Chat:
         self._check_open()
         if self._running is not None:
             raise SetupError("An answer is still arriving: wait for it, or stop it first.")
-        question = well_formed(question)
-        if not question.strip():
-            raise SetupError("The question is empty: write something.")
+        question = _question(question)
         settings = self.settings.checked()
         lanes = [self._lane(model, question, settings) for model in settings.models]
         labels = tuple(Label(lane.label, lane.provider, lane.note) for lane in lanes)
@@ -141,8 +139,7 @@ class Chat:
     def edit(self, turn_id: str, question: str, *, asked_in: Context | None = None) -> Answering:
         """Asks another question in a turn's place; what came after it goes."""
         self._check_open()
-        if not question.strip():
-            raise SetupError("The question is empty: write something.")
+        question = _question(question)
         self.settings.checked()
         self.delete(turn_id)
         return self.send(question, asked_in=asked_in)
@@ -383,10 +380,8 @@ class Chat:
     def _place(self, model: str) -> tuple[str, str]:
         """Provider and note; of a model that cannot be, whose answer will say why, neither."""
         try:
-            base_url = self._means.base_url
-            provider, _ = select(model, "holysheep" if base_url else self._session.default_provider())
-            name = at(provider, base_url).name
-            return name, self._session.note(name)
+            place = self._session.located(model, self._means.options)
+            return place.provider.name, self._session.first_note(model, self._means.options, place)
         except SetupError:
             return "", ""
 
@@ -467,3 +462,12 @@ class Chat:
         task = asyncio.get_running_loop().create_task(answer)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _question(text: object) -> str:
+    """It with half characters replaced by U+FFFD; SetupError where it is none."""
+    if not isinstance(text, str):
+        raise SetupError(f"The question is {kinds.kind(text)}: give a text.")
+    if not text.strip():
+        raise SetupError("The question is empty: write something.")
+    return well_formed(text)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ..client import kinds
+from ..client.options import ClientOptions
 from ..errors import SetupError
 from ..reply import TransportChoice, transport_choice
 from ..tools.executor import Consent, allowed
@@ -35,10 +37,13 @@ class Settings:
             raise SetupError("A model has no name: write model, or provider:model.")
         if len(set(self.models)) < len(self.models):
             raise SetupError("A model is named twice: name each once.")
-        if self.temperature is not None and not (math.isfinite(self.temperature) and 0 <= self.temperature <= HOTTEST):
-            raise SetupError(f"The temperature {self.temperature:g} cannot be: give 0 to {HOTTEST:g}, or None.")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise SetupError(f"max_tokens {self.max_tokens} cannot be: give 1 or more, or None.")
+        if not isinstance(self.system, str):
+            raise SetupError(f"system is {kinds.kind(self.system)}: give the system prompt as a text.")
+        if self.temperature is not None and not (_is_number(self.temperature) and 0 <= self.temperature <= HOTTEST):
+            shown = kinds.shown(self.temperature)
+            raise SetupError(f"The temperature {shown} cannot be: give 0 to {HOTTEST:g}, or None.")
+        if self.max_tokens is not None and not (_is_number(self.max_tokens, int) and self.max_tokens >= 1):
+            raise SetupError(f"max_tokens {kinds.shown(self.max_tokens)} cannot be: give 1 or more, or None.")
         return replace(self, models=tuple(map(well_formed, self.models)), system=well_formed(self.system))
 
     @property
@@ -48,14 +53,19 @@ class Settings:
         return {name: value for name, value in fields.items() if value is not None}
 
 
+def _is_number(value: object, kind: type = float) -> bool:
+    is_one = isinstance(value, int | kind) and not isinstance(value, bool)
+    return is_one and math.isfinite(value)  # type: ignore[arg-type]  # it is one
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What only the program decides, for the panel's life: the address, what carries answers, and tools.
+    """What only the program decides, for the panel's life: how services are reached, what carries answers, and tools.
 
     `allow` names the tools that may run unasked.
     """
 
-    base_url: str | None = None
+    options: ClientOptions = field(default_factory=ClientOptions)
     transport: TransportChoice = "sse"
     tools: tuple[Callable[..., Any], ...] = ()
     allow: Consent = "ask"

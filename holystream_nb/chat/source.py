@@ -86,16 +86,17 @@ class Asked:
 
     async def __aiter__(self) -> AsyncIterator[Event | Call]:
         means = self._means
-        client, model = await self._session.choose(self._model, means.base_url)
-        how: dict[str, Any] = {"model": model, "transport": means.transport, **self._parameters}
-        if means.tools:
-            self.stream = run_tools(
-                client, self._messages, tools=means.tools, consent=means.allow, ask=self._questions.ask, **how
-            )
-        else:
-            self.stream = client.stream(self._messages, **how)
-        if self._stopped:
-            self.stream.stop()
-        async with self.stream:
-            async for event in self.stream:
-                yield event
+        place = await self._session.locate(self._model, means.options)
+        async with self._session.reached(place) as client:
+            how: dict[str, Any] = {"model": place.model, "transport": means.transport, **self._parameters}
+            if means.tools:
+                self.stream = run_tools(
+                    client, self._messages, tools=means.tools, consent=means.allow, ask=self._questions.ask, **how
+                )
+            else:
+                self.stream = client.stream(self._messages, **how)
+            if self._stopped:
+                self.stream.stop()
+            async with self.stream:
+                async for event in self.stream:
+                    yield event

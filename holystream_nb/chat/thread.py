@@ -53,6 +53,13 @@ class PanelThread:
         """Runs a coroutine there, and does not wait."""
         asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
 
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine there, and waits for what it returns or raises; not to be called there."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop()).result()
+
+    def is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
     def add(self, chat: Chat) -> None:
         """Will be closed at the end of the process."""
         self._chats.add(chat)

@@ -95,7 +95,7 @@ async def _listed(service: Service) -> bytes:
             status=response.status,
         )
     if not 200 <= response.status < 300:
-        raise refusal(service, Request({}, "", "sse"), response, await error_body(response))
+        raise refusal(service, Request({}, "", "sse"), response, await error_body(response, service.secret))
     is_whole = False
     try:
         body = await response.body(MOST_BYTES + 1)

@@ -121,10 +121,12 @@ async def check(
     return probe.result(label)
 
 
-async def check_without_key(provider: Provider, model: str, error: HolystreamError, *, label: str = "") -> Check:
+async def check_without_key(
+    provider: Provider, model: str, error: HolystreamError, *, label: str = "", ca: str | None = None
+) -> Check:
     """What can be said without a key: whether anybody is at the address. `error` says why there is none."""
     address = provider.base_url or ""
-    connections = Transport()
+    connections = Transport(ca=ca)
     try:
         response = await connections.get(
             f"{address}/models",

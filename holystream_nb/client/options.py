@@ -239,7 +239,7 @@ def fields_of(
             raise SetupError(f"{name} is an option of the client: give it to {options_at}, not to {door}.")
         if name in _SET_BY_THE_CALL:
             raise SetupError(f"{name} cannot be given to {door} as a field: it is set by the call itself.")
-        if _SECRET_NAME.fullmatch(name):
+        if _SECRET_NAME.fullmatch(name) and not get_close_matches(name, REQUEST_FIELDS, n=1, cutoff=0.9):
             raise SetupError(f"{name} would go into the request's body: a key is given as api_key to {options_at}.")
         if name not in REQUEST_FIELDS:
             likely = get_close_matches(name, {*names, *REQUEST_FIELDS, *OPTIONS}, n=1)

@@ -174,7 +174,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
         if "location" in response.headers:
             await response.aclose()
             raise redirect_error(response.status, response.headers["location"], service.base_url, service.secret)
-        said = await error_body(response)
+        said = await error_body(response, service.secret)
         if usage and refuses_include_usage(response.status, said):
             service.asks_for_usage = False
         elif _renames_limit(service, request, body, response.status, said):

@@ -220,7 +220,7 @@ async def opened(service: Service, request: Request, url: str, ears: Ears) -> So
         return socket
     if 200 <= socket.status < 300 and "json" in socket.headers.get("content-type", ""):
         decoder = ChunkDecoder(asked=request.model, key=service.secret)
-        decoder.whole(await error_body(socket), socket.headers_at)
+        decoder.whole(await error_body(socket, service.secret), socket.headers_at)
         if isinstance(decoder.error, ServiceError):
             raise decoder.error
     if socket.status == 404 or socket.status < 400:
@@ -230,4 +230,4 @@ async def opened(service: Service, request: Request, url: str, ears: Ears) -> So
             'or use transport="sse".',
             status=socket.status,
         )
-    raise refusal(service, request, socket, await error_body(socket))
+    raise refusal(service, request, socket, await error_body(socket, service.secret))

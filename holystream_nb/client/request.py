@@ -17,6 +17,7 @@ from ..providers.secret import Key, Secrets
 from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
+from ..wire.redaction import Hidden, concealed
 from ..wire.transport import Response, Transport
 from ..wire.unreachable import says_that_it_speaks_tls, speaks_tls
 from ..wire.websocket import Sockets
@@ -173,9 +174,10 @@ class Answer(Protocol):
         ...
 
 
-async def error_body(response: Response) -> bytes:
+async def error_body(response: Response, secret: Hidden = ()) -> bytes:
+    """What a refusal says, without what is secret: some services repeat keys."""
     try:
-        return await response.body(_ERROR_BODY_BYTES)
+        return concealed(await response.body(_ERROR_BODY_BYTES), secret)
     finally:
         await response.aclose()
 

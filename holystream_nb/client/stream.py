@@ -160,12 +160,14 @@ class Stream:
         answer, since = self._answer, self._out
         if self._reading is None or since is None or (answer is not None and answer.waits_for_us):
             return ""
-        sign = since if answer is None else max(since, answer.last_read)
-        without_byte = (now - sign) / 1e9
-        without_output = (now - max(since, self._fold.last_read)) / 1e9
-        if without_byte >= _SILENT_S:
-            return f"no sign of life for {_long(without_byte)}"
-        return f"alive, no output for {_long(without_output)}" if without_output >= _SILENT_S else ""
+        # A sign of life is what came after the head and the last output: a comment, a ping.
+        output = max(since, self._fold.last_read, 0 if answer is None else answer.headers_at or 0)
+        sign = output if answer is None else max(output, answer.last_read)
+        if (now - output) / 1e9 < _SILENT_S:
+            return ""
+        if sign > output and (now - sign) / 1e9 < _SILENT_S:
+            return f"alive, no output for {_long((now - output) / 1e9)}"
+        return f"no sign of life for {_long((now - sign) / 1e9)}"
 
     def stop(self) -> None:
         """Ends the stream and closes its connection at once; what arrived stays. From any thread; again is harmless."""

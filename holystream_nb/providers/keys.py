@@ -31,9 +31,10 @@ def credentials(
     own key. Raises MissingKey where one is required, and SetupError rather than send a key unencrypted over a network.
     """
     place = at(provider, base_url)
+    is_keyless = place.key_variable is None
     if key_variable is not None:
         place = replace(place, key_variable=key_variable or None)
-    key = key_for(place, api_key=api_key, environ=environ, is_required=is_required)
+    key = key_for(place, api_key=api_key, environ=environ, is_required=is_required, is_keyless=is_keyless)
     if key is not None:
         refuse_unencrypted(place, "A key")
     return key
@@ -62,6 +63,7 @@ def key_for(
     api_key: str | Key | None = None,
     environ: Mapping[str, str] = os.environ,
     is_required: bool = True,
+    is_keyless: bool = False,
 ) -> Key | None:
     """The key given, else the one in the provider's variable; None where the provider needs none.
 
@@ -84,7 +86,7 @@ def key_for(
                 f"No key for {provider.name}: set {variable} (or name another variable, as key_variable of "
                 f"[{provider.name}] in your providers.toml), or {_WITHOUT_KEY}."
             )
-    flaw = _key_flaw(api_key.reveal(), takes_any_word=variable is None)
+    flaw = _key_flaw(api_key.reveal(), takes_any_word=is_keyless or variable is None)
     if flaw:
         raise MissingKey(f"{place} {flaw}: put the real key for {provider.name} there, or {_WITHOUT_KEY}.")
     return api_key

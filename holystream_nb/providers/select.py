@@ -4,36 +4,114 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Final
 from urllib.parse import urlsplit
 
-from ..errors import SetupError
+from ..errors import SetupError, UnknownProvider
 from .address import as_socket, endpoint, fits, host_and_port, is_loopback, origin
-from .table import provider, providers
+from .spellings import SERVICES, SPELLINGS
+from .table import UNLISTED, provider, providers, unavailable, unlisted
 from .values import Provider
 
 
-def select(text: str, default: str = "holysheep", environ: Mapping[str, str] = os.environ) -> tuple[Provider, str]:
+def select(
+    text: str,
+    default: str | Provider = "holysheep",
+    environ: Mapping[str, str] = os.environ,
+    models: Collection[str] = (),
+) -> tuple[Provider, str]:
     """Provider and model of `provider:model`, or of `model` alone at the default provider.
 
-    Models have colons of their own (`llama3.2:3b`, `meta-llama/llama-3:free`): what stands before the first colon is a
-    provider only if one is called so. `ollama:mistral:7b` is needed for a model named like a provider. Nothing after
-    the colon, or no text at all, is the provider's default model.
+    default: a provider's name, or the provider at an address. models: the names it serves, if they are known.
+    Models have colons of their own (`llama3.2:3b`, `meta-llama/llama-3:free`, `ft:gpt-4o:org`): what stands before the
+    first colon is a provider only if one is called so, and the default provider has no model of the whole name.
+    `ollama:mistral:7b` is needed for a model named like a provider, except where the default is a server of one's own.
+    Nothing after the colon, or no text at all, is the provider's default model, or its only one. Raises UnknownProvider
+    for a word that is meant as a provider's.
     """
-    name, colon, rest = text.strip().partition(":")
-    named = bool(colon) and name.strip().lower() in providers(environ)
-    chosen = provider(name if named else default, environ)
-    model = (rest if named else text).strip() or chosen.default_model
+    text = text.strip()
+    at_default = default if isinstance(default, Provider) else provider(default, environ)
+    chosen, model = at_default, text
+    if text not in models and (word := _service_word(text)):
+        table, rest = providers(environ), text.partition(":")[2].strip()
+        if word not in table:
+            _check_word(word, text, table, at_default)
+        elif not (looks_like_tag(rest) and is_ones_own(at_default)):
+            chosen, model = table[word], rest
+    only = tuple(models) if chosen is at_default else ()
+    model = model or chosen.default_model or (only[0] if len(only) == 1 else "")
     if not model:
-        raise SetupError(f"{chosen.name} has no default model: name one, as in {chosen.name}:MODEL.")
+        raise SetupError(_no_model(chosen, only))
     return chosen, model
+
+
+def _service_word(text: str) -> str:
+    """What may be a provider's name before the first colon; "" where it is a part of a model's name."""
+    word, colon, _ = text.partition(":")
+    word = word.strip().lower()
+    return word if colon and word != "ft" and "/" not in word else ""
+
+
+def may_name_provider(text: str, home: Provider | None = None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a model's text has a word before its colon that could be another provider's than `home`."""
+    word = _service_word(text)
+    return bool(word) and (home is None or word != home.name)
+
+
+def is_ones_own(provider: Provider) -> bool:
+    """Whether it is a server of the user's, as Ollama, whose `mistral:7b` is not Mistral's."""
+    return provider.source == UNLISTED or provider.price_list == "local"
+
+
+def looks_like_tag(text: str) -> bool:
+    """Whether what stands after a colon is the tag of a local model, as in `qwen:7b`, `mixtral:8x7b`, `phi4:latest`."""
+    return _TAG.fullmatch(text.strip()) is not None
+
+
+_TAG: Final = re.compile(r"(?:e?\d+(?:x\d+)?(?:\.\d+)?[bmk]|latest|cloud|free)(?:[-_].*)?", re.IGNORECASE)
+
+
+def _check_word(word: str, text: str, table: Mapping[str, Provider], default: Provider) -> None:
+    """Raises UnknownProvider for a known service's word, and for one that is nearly a provider's name."""
+    if word in unavailable():
+        raise UnknownProvider(unavailable()[word])
+    meant = SPELLINGS.get(word, "")
+    if not (meant or word in SERVICES):
+        if re.search(r"\d", word) or looks_like_tag(text.partition(":")[2]):
+            return  # qwen3, deepseek-r1, mixtral:8x7b: families of models are named like those who make them
+        from difflib import get_close_matches
+
+        near = get_close_matches(word, [*table, *SERVICES, *SPELLINGS], n=1, cutoff=0.8)
+        if not near:
+            return
+        meant = SPELLINGS.get(near[0], near[0])
+    if meant in table:
+        what = f"did you mean {meant}:…?"
+    elif meant or word in SERVICES:
+        what = "that service has no entry here: give its address as base_url, or an entry in your providers.toml."
+    whole = f" (A model of this whole name is {default.name}:{text}.)" if default.name in table else ""
+    raise UnknownProvider(f"There is no provider {word!r} for {text!r}: {what}{whole}")
+
+
+def _no_model(chosen: Provider, models: Collection[str]) -> str:
+    if models:
+        some = ", ".join(list(models)[:MODELS_SHOWN])
+        rest = f" and {len(models) - MODELS_SHOWN} more" if len(models) > MODELS_SHOWN else ""
+        return f"{chosen.name} serves {len(models)} models, and none was named: choose one of {some}{rest}."
+    if chosen.source == UNLISTED:
+        return f"No model was named, and {chosen.name} does not say which it serves: name one with model=…."
+    return f"{chosen.name} has no default model: name one, as in {chosen.name}:MODEL."
+
+
+MODELS_SHOWN: Final = 20
+"""Of a server's models, in an error's sentence."""
 
 
 def same_host(base_url: str, provider: Provider) -> bool:
     """Whether an address has the scheme, host and port of one of the provider's own."""
-    own = (provider.base_url, *provider.addresses) if provider.base_url else provider.addresses
-    return any(fits(endpoint(base_url), address) for address in own)
+    return any(fits(endpoint(base_url), address) for address in _addresses(provider))
 
 
 def address_of(provider: Provider) -> str:
@@ -49,12 +127,8 @@ def address_of(provider: Provider) -> str:
     return endpoint(provider.base_url)
 
 
-def at(provider: Provider, base_url: str | None) -> Provider:
-    """The provider as it is at another address.
-
-    On another host than its own, nothing that is only true of the provider is left: its name becomes the host's, and
-    it has no key and no prices.
-    """
+def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os.environ) -> Provider:
+    """The provider as it is at another address: itself on its own host, else whoever is there (`found_at`)."""
     if base_url is None:
         return provider
     base_url = endpoint(base_url)
@@ -66,26 +140,30 @@ def at(provider: Provider, base_url: str | None) -> Provider:
         base_url, provider
     ):  # the service's key goes to each of its addresses, a user's extras to theirs alone
         return replace(provider, base_url=base_url, headers=(), query=())
-    return replace(
-        provider,
-        name=urlsplit(base_url).netloc,
-        base_url=base_url,
-        addresses=(),
-        key_variable=None,
-        key_header=None,
-        headers=(),
-        query=(),
-        price_list="local" if is_loopback(base_url) else "own",
-        prices=(),
-        requests_per_minute=None,
-        tokens_per_minute=None,
-        websocket=None,
-        websocket_inactivity=None,
-        websocket_hosts=(),
-        websocket_emulation=False,
-        tried="not tried live",
-        source="base_url",
-    )
+    return found_at(base_url, environ)
+
+
+def found_at(base_url: str, environ: Mapping[str, str] = os.environ) -> Provider:
+    """Who is at an address: of the table's providers on that host the one whose path it continues the furthest.
+
+    Any other host is a provider of its own, named by host and port: it has no key, and no prices.
+    """
+    base_url = endpoint(base_url)
+    here = [row for row in providers(environ).values() if same_host(base_url, row)]
+    if not here:
+        return unlisted(urlsplit(base_url).netloc, base_url, "local" if is_loopback(base_url) else "own", environ)
+    return at(max(here, key=lambda row: _shared_path(row, base_url)), base_url, environ)
+
+
+def _shared_path(provider: Provider, url: str) -> int:
+    """The length of the path of its address on this host that the URL's path continues, else -1."""
+    given = urlsplit(url).path.rstrip("/") + "/"
+    paths = [urlsplit(own).path.partition("{")[0].rstrip("/") + "/" for own in _addresses(provider) if fits(url, own)]
+    return max((len(path) for path in paths if given.startswith(path)), default=-1)
+
+
+def _addresses(provider: Provider) -> tuple[str, ...]:
+    return (provider.base_url, *provider.addresses) if provider.base_url else provider.addresses
 
 
 def socket_address(provider: Provider) -> str | None:

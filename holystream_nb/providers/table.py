@@ -27,7 +27,7 @@ def providers(environ: Mapping[str, str] = os.environ) -> Mapping[str, Provider]
     global _latest
     path, state = _user_file(environ)
     if _latest is None or _latest[0] != (path, state):
-        _latest = (path, state), _table(path if state else None)
+        _latest = (path, state), *_table(path if state else None)
     return _latest[1]
 
 
@@ -46,6 +46,25 @@ def provider(name: str, environ: Mapping[str, str] = os.environ) -> Provider:
     raise UnknownProvider(f"There is no provider {name!r}{guess}: known are {', '.join(table)}.")
 
 
+UNLISTED: Final = "base_url"
+"""The `source` of a provider that no table has."""
+
+
+def unlisted(name: str, base_url: str, price_list: str, environ: Mapping[str, str] = os.environ) -> Provider:
+    """A provider that no table has: what is true of everybody (`[defaults]`), without key, model or socket."""
+    providers(environ)
+    defaults = _latest[2] if _latest is not None else _BLANK
+    own = {"name": name, "base_url": base_url, "price_list": price_list, "prices": (), "source": UNLISTED}
+    limits = {"requests_per_minute": None, "tokens_per_minute": None}
+    return Provider(**{**defaults, **own, **limits, "websocket_hosts": (), "websocket_emulation": False})
+
+
+def user_file(environ: Mapping[str, str] = os.environ) -> tuple[Path, bool]:
+    """The path of the user's own file, and whether there is one."""
+    path, state = _user_file(environ)
+    return path, state is not None
+
+
 @cache
 def unavailable() -> Mapping[str, str]:
     """Words that are taken for providers, with the sentence that says why there is none; the table comes before it."""
@@ -55,7 +74,7 @@ def unavailable() -> Mapping[str, str]:
     return MappingProxyType({word: entry["says"] for word, entry in words.items()})
 
 
-_latest: tuple[tuple[Path, tuple[int, ...] | None], Mapping[str, Provider]] | None = None
+_latest: tuple[tuple[Path, tuple[int, ...] | None], Mapping[str, Provider], Mapping[str, Any]] | None = None
 
 
 def _user_file(environ: Mapping[str, str]) -> tuple[Path, tuple[int, ...] | None]:
@@ -76,7 +95,8 @@ def _user_file(environ: Mapping[str, str]) -> tuple[Path, tuple[int, ...] | None
     return path, (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def _table(user_path: Path | None) -> Mapping[str, Provider]:
+def _table(user_path: Path | None) -> tuple[Mapping[str, Provider], Mapping[str, Any]]:
+    """The providers, and what each has unless it says otherwise."""
     ours = entries_of(Path(__file__).with_name("providers.toml"))
     theirs = entries_of(user_path, is_users=True) if user_path else {}
     defaults = {**_BLANK, **ours.pop("defaults"), **theirs.pop("defaults", {})}
@@ -94,7 +114,7 @@ def _table(user_path: Path | None) -> Mapping[str, Provider]:
             below = {name: value for name, value in below.items() if not name.startswith(("websocket", "addresses"))}
         prices = {price.model: price for price in (*below.get("prices", ()), *above.get("prices", ()))}
         table[name] = Provider(**{**defaults, **below, **above, "name": name, "prices": tuple(prices.values())})
-    return MappingProxyType(table)
+    return MappingProxyType(table), defaults
 
 
 _BLANK: Final[Mapping[str, Any]] = {
@@ -109,6 +129,7 @@ _BLANK: Final[Mapping[str, Any]] = {
     "requests_per_minute": None,
     "tokens_per_minute": None,
     "websocket": None,
+    "prices": (),
     "websocket_inactivity": None,
     "source": "the user's providers.toml",
 }

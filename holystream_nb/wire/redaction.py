@@ -51,11 +51,24 @@ def redact(text: str, key: Hidden = ()) -> str:
 
 def hide(text: str, key: Hidden) -> str:
     """The text without these keys."""
-    for value in (key,) if isinstance(key, str) else (each.reveal() for each in key):
-        for part in (value, _SCHEME.sub("", value)):
-            if len(part) >= 6:  # shorter ones are placeholders of local services, and everyday words
-                text = text.replace(part, "…")
+    for value in _values(key):
+        text = text.replace(value, "…")
     return text
+
+
+def concealed(data: bytes, key: Hidden) -> bytes:
+    """What a service said, without these keys, before anything is made of it."""
+    for value in _values(key):
+        data = data.replace(value.encode(), "…".encode())
+    return data
+
+
+def _values(key: Hidden) -> list[str]:
+    """The keys as texts, also without the word of their scheme; longer ones first, in which shorter ones may be."""
+    given = [key] if isinstance(key, str) else [each.reveal() for each in key]
+    parts = {part for value in given for part in (value, _SCHEME.sub("", value))}
+    # Shorter ones are placeholders of local services, and everyday words.
+    return sorted((part for part in parts if len(part) >= 6), key=len, reverse=True)
 
 
 def redact_marked(text: str) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import time
 import urllib.parse
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -150,10 +151,11 @@ class _Pool(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         pool = await self._pool(request.url.scheme, request.extensions["route"])
+        outer = sys.exception()
         try:
             response = await pool.handle_async_request(_revealed(request))
         except BaseException as exc:  # a cancellation too
-            _without_frames(exc)
+            _without_frames(exc, outer)
             raise
         return httpx2.Response(
             response.status, headers=response.headers, stream=_Body(response.stream), extensions=response.extensions
@@ -232,9 +234,12 @@ class _Sealed:
     query: Secrets = ()
 
 
-def _without_frames(exc: BaseException) -> None:
-    """Takes the frames below here from the error and from what caused it: their variables hold the request as sent."""
-    seen: set[int] = set()
+def _without_frames(exc: BaseException, outer: BaseException | None) -> None:
+    """Takes the frames below here from the error and from what caused it: their variables hold the request as sent.
+
+    `outer` is what was being handled before; it is the caller's.
+    """
+    seen = {id(outer)}
     waiting: list[BaseException | None] = [exc]
     while waiting:
         each = waiting.pop()
@@ -293,10 +298,15 @@ class Response:
         stream, response = self._stream, self._response
         encoded = response.headers.get("content-encoding", "identity") != "identity"
         self._iterator = response.aiter_bytes() if encoded else response.aiter_raw()
+        outer = sys.exception()
         with mapped(self.host):
-            async for chunk in self._iterator:
-                self.bytes += len(chunk)
-                yield stream.last_read, chunk
+            try:
+                async for chunk in self._iterator:
+                    self.bytes += len(chunk)
+                    yield stream.last_read, chunk
+            except BaseException as exc:  # a cancellation too
+                _without_frames(exc, outer)
+                raise
 
     async def body(self, limit: int) -> bytes:
         """The first `limit` bytes of the body."""

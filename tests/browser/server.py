@@ -87,7 +87,7 @@ def _environment(root: Path, speed: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.endswith("_API_KEY") and not name.startswith(("HOLYSTREAM_", "JUPYTER_"))
+        if not name.endswith(("_API_KEY", "_BASE_URL")) and not name.startswith(("HOLYSTREAM_", "JUPYTER_"))
     }
     return {
         **kept,

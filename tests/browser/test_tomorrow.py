@@ -413,7 +413,7 @@ async def _shows_end(view: Locator) -> None:
 
 async def _run(module: str, *arguments: str, ends: int = 0, **variables: str) -> str:
     """What a command line tool writes; the test's own server does not wait meanwhile."""
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
     command = [sys.executable, "-m", module, *arguments]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**kept, **variables}

@@ -13,6 +13,7 @@ from holystream_nb import Simulator
 from holystream_nb.chat.conversation import Conversation
 from holystream_nb.chat.policy import Chat, News
 from holystream_nb.chat.settings import Means, Settings
+from holystream_nb.client.options import client_options
 from holystream_nb.session import Session
 
 
@@ -86,7 +87,7 @@ async def bench(simulator: Simulator) -> AsyncIterator[Callable[..., Any]]:
             Settings(models or ("gpt-4.1#tokens=8",), **settings),
             report=news.append,
             save_copy=save_copy,
-            means=Means(simulator.url, transport, tuple(tools), allow).checked(),
+            means=Means(client_options(base_url=simulator.url), transport, tuple(tools), allow).checked(),
             linger_s=linger_s,
         )
         chats.append(chat)

@@ -12,6 +12,7 @@ from foreign import Foreign, Given, answering, listed
 from pages import opened
 
 from holystream_nb.chat.catalogue import Offer, Picker
+from holystream_nb.client.options import ClientOptions
 from holystream_nb.session import Session
 
 NAMES = ("llama3.2:3b", "smollm2:135m")
@@ -40,7 +41,7 @@ async def test_a_provider_is_asked_when_the_reader_opens_it_and_no_other_is(serv
     ollama, broken = services
     told: list[list[Offer]] = []
     session = Session()
-    picker = Picker(session, told.append)
+    picker = Picker(session, told.append, ClientOptions())
     await picker.fill()
     assert (len(ollama.asked), len(broken.asked)) == (0, 0)
     assert told[-1][0]["provider"] == "simulator"
@@ -57,7 +58,7 @@ async def test_the_providers_of_a_panels_models_are_open(services: tuple[Foreign
     """The reader has chosen them."""
     told: list[list[Offer]] = []
     session = Session()
-    await Picker(session, told.append).fill(("gpt-4.1", "ollama:llama3.2:3b"))
+    await Picker(session, told.append, ClientOptions()).fill(("gpt-4.1", "ollama:llama3.2:3b"))
     assert values(told[-1], "ollama") == [f"ollama:{name}" for name in NAMES]
     await session.close()
 
@@ -67,11 +68,22 @@ async def test_a_panel_at_an_address_of_its_own_offers_what_is_there(services: t
     ollama, _ = services
     told: list[list[Offer]] = []
     session = Session()
-    picker = Picker(session, told.append, base_url=ollama.url)
+    picker = Picker(session, told.append, ClientOptions(base_url=ollama.url))
     await picker.fill(("qwen:7b",))
     await picker.open("ollama")
     assert [offer["value"] for offer in told[-1]] == list(NAMES)
     assert len(ollama.asked) == 1
+    await session.close()
+
+
+async def test_the_service_of_the_session_is_asked_at_once(services: tuple[Foreign, Foreign]) -> None:
+    """Set for the whole session, as hs.configure and %config do; its models are called by their names alone."""
+    ollama, _ = services
+    told: list[list[Offer]] = []
+    session = Session()
+    session.configure(base_url=ollama.url)
+    await Picker(session, told.append, ClientOptions()).fill()
+    assert [offer["value"] for offer in told[-1]][:2] == list(NAMES)
     await session.close()
 
 
