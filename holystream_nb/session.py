@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .client import kinds
+from .client.door import door
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .pricing import SIMULATED
 from .providers.secret import Key
@@ -119,6 +120,7 @@ class Session:
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
 
+    @door
     def configure(
         self,
         *,
@@ -162,7 +164,8 @@ class Session:
 
         self._configured = changed(self._configured or Settings("hs.configure"), given)
 
-    async def stream(
+    @door
+    def stream(
         self,
         prompt: str | Sequence[Message],
         *,
@@ -188,8 +191,8 @@ class Session:
         retries: int | None = None,
         parameters: Mapping[str, Any] | None = None,
         **fields: Any,
-    ) -> Reply:
-        """Streams one answer onto the screen and returns its Reply, which is also the newest in `history`.
+    ) -> Coroutine[Any, Any, Reply]:
+        """Streams one answer onto the screen; awaited, it gives its Reply, which is also the newest in `history`.
 
         prompt: a text, or a list of messages `{"role": …, "content": …}`.
         model: `model` or `provider:model`; without it the model that is set (`hs.configure`), or the service's default.
@@ -224,6 +227,7 @@ class Session:
             progress_timeout=progress_timeout,
             retries=retries,
         )
+        kinds.messages(prompt)
         ask = Ask(
             prompt,
             (model_name(model, _SEVERAL),),
@@ -238,6 +242,9 @@ class Session:
             consent(allow),
             fields_of("hs.stream", fields, parameters, names=_KEYWORDS, options_at="hs.configure(…) or Client(…)"),
         )
+        return self._first(ask)
+
+    async def _first(self, ask: Ask) -> Reply:
         return (await self.ask(ask))[0]
 
     async def ask(self, ask: Ask) -> list[Reply]:
@@ -355,7 +362,6 @@ class Session:
         return list(PROFILES.values())
 
     def _check(self, ask: Ask) -> None:
-        kinds.messages(ask.prompt)
         if ask.chat is not None and len(ask.models) > 1:
             raise SetupError("--chat continues a conversation with one model: give one -m.")
         if len(set(ask.models)) < len(ask.models):

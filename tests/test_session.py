@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -106,6 +108,42 @@ async def test_what_is_no_field_is_refused_by_name(session: Session, given: dict
     with pytest.raises(SetupError, match=said) as caught:
         await session.stream("Hi", model="gpt-4.1", **given)
     assert KEY not in str(caught.value)
+
+
+def doors(session: Session) -> list[Callable[..., Any]]:
+    return [partial(session.stream, "Hi"), session.configure, hs.ChatPanel, partial(hs.ChatPanel.load, "chat.json")]
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"api_key": KEY, "inactivity": -1},
+        {"headers": {"x-key": KEY}, "retries": 0.5},
+        {"query": {"code": KEY}, "base_url": "nowhere"},
+        {"base_url": f"https://a.example/v1?code={KEY}", "inactivity": "long"},
+        {"base_url": f"https://{KEY}@a.example/v1"},
+    ],
+)
+def test_a_refusal_has_no_key_among_its_frames(session: Session, given: dict[str, Any], at: int) -> None:
+    """Verbose tracebacks, pytest -l, rich and Sentry show local variables."""
+    with pytest.raises(SetupError) as caught:
+        doors(session)[at](**given)
+    error = caught.value
+    assert error.__context__ is None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename != __file__]
+    assert frames
+    assert KEY not in repr([frame.f_locals for frame in frames])
+
+
+async def test_an_answers_failure_has_no_key_among_its_frames(session: Session) -> None:
+    """While it streams, the key is in a value that never prints."""
+    with pytest.raises(ConnectionFailed) as caught:
+        await session.stream("Hi", model="m", base_url=f"http://127.0.0.1:9/v1?code={OTHER}", api_key=KEY, retries=0)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    shown = repr([frame.f_locals for frame in frames if frame.f_code.co_filename != __file__])
+    assert KEY not in shown
+    assert OTHER not in shown
 
 
 # Wrong input

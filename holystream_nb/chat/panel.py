@@ -14,6 +14,7 @@ import traitlets
 
 from ..ask import consent, functions, model_name
 from ..client import kinds
+from ..client.door import door
 from ..client.options import ClientOptions, client_options
 from ..defaults import Place
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
@@ -132,6 +133,7 @@ class ChatPanel(traitlets.HasTraits):
     usage = traitlets.Instance(Usage, read_only=True)
     cost = traitlets.Instance(Cost, read_only=True)
 
+    @door
     def __init__(
         self,
         model: str | None = None,
@@ -297,6 +299,7 @@ class ChatPanel(traitlets.HasTraits):
         return path
 
     @classmethod
+    @door
     def load(
         cls,
         path: str | Path,

@@ -133,6 +133,7 @@ async def _asked(call: Call) -> Answer:
 def _print_end(lane: Lane, *, titled: bool) -> None:
     calls = tool_calls(lane)
     _write(f"\n\n{printable(calls)}" if calls else "")
+    _write(f"\n\n{lane.warning}" if lane.warning else "", _RED)
     _write(f"\n\n[{printable(status_line(lane))}]\n", _DIM)
     if titled and lane.error is not None:
         _write(f"{printable(str(lane.error))}\n", _RED)
