@@ -35,6 +35,10 @@ WHOLE_MS: Final = 250.0
 out of a cache, come in one read by right."""
 
 
+MEND: Final = "nginx: proxy_buffering off; or the answer's header X-Accel-Buffering: no; HAProxy: option http-no-delay"
+"""What lets each event pass at once: tried with both proxies in `tests/real`."""
+
+
 def _ms(start: int | None, end: int | None) -> float | None:
     return None if start is None or end is None else (end - start) / 1e6
 
