@@ -136,11 +136,12 @@ def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os
         return replace(provider, base_url=base_url)
     if provider.base_url is not None and origin(base_url) == origin(provider.base_url):
         return replace(provider, base_url=base_url)
-    if same_host(
-        base_url, provider
-    ):  # the service's key goes to each of its addresses, a user's extras to theirs alone
+    if same_host(base_url, provider):
+        # The service's key goes to each of its addresses, a user's extras to theirs alone.
         return replace(provider, base_url=base_url, headers=(), query=())
-    return found_at(base_url, environ)
+    found = found_at(base_url, environ)
+    # Where a key may go unencrypted is said of hosts, not of entries.
+    return replace(found, http_key_hosts=tuple(dict.fromkeys((*found.http_key_hosts, *provider.http_key_hosts))))
 
 
 def found_at(base_url: str, environ: Mapping[str, str] = os.environ) -> Provider:
