@@ -541,8 +541,12 @@ def simulator_speed() -> float | None:
 def _with_tools(
     client: Client, model: str, messages: Sequence[Message], parameters: dict[str, Any], ask: Ask, questions: Questions
 ) -> ToolRun:
+    from .client.options import REQUEST_FIELDS
     from .tools.run import run_tools
 
+    handed = {name: value for name, value in parameters.items() if name in REQUEST_FIELDS}
+    if uncommon := {name: value for name, value in parameters.items() if name not in REQUEST_FIELDS}:
+        handed["parameters"] = uncommon
     return run_tools(
         client if ask.max_cost is None else _Purse(client, ask),
         messages,
@@ -552,7 +556,7 @@ def _with_tools(
         ask=questions.ask,
         timeout=ask.timeout,
         transport=ask.transport,
-        **parameters,
+        **handed,
     )
 
 

@@ -88,6 +88,24 @@ async def test_options_are_no_fields_of_the_body(session: Session, service: Fore
     assert (kept.client.retries, kept.client.service.inactivity) == (5, 180)
 
 
+@pytest.mark.parametrize("limits", [{}, {"max_cost": 1, "base_url": None, "model": "simulator:gpt-4.1"}])
+async def test_a_field_of_the_services_own_goes_along_with_tools(
+    session: Session, service: Foreign, limits: dict[str, Any]
+) -> None:
+    """And under a limit on cost."""
+
+    def look(city: str) -> str:
+        """Looks."""
+        return city
+
+    given = {"base_url": service.url, "parameters": {"own_field": 7}, "temperature": 0.5, **limits}
+    reply = await session.stream("Hi", tools=[look], **given)
+    assert reply.finish_reason == "stop"
+    for asked in posted(service):
+        assert (asked.body["own_field"], asked.body["temperature"]) == (7, 0.5)
+        assert "parameters" not in asked.body
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
