@@ -15,7 +15,7 @@ import holystream_nb as hs
 from holystream_nb import report
 from holystream_nb import session as module
 from holystream_nb.client.options import ClientOptions, client_options
-from holystream_nb.errors import ConnectionFailed, HolystreamError, MissingKey, SetupError, UnknownProvider
+from holystream_nb.errors import ConnectionFailed, HolystreamError, KeyRefused, MissingKey, SetupError, UnknownProvider
 from holystream_nb.session import CLIENTS, Session
 
 KEY = "hs-test-0123456789abcdef"
@@ -326,6 +326,26 @@ async def test_an_argument_comes_before_all_and_limits_hold_everywhere(session: 
     ]:
         options = session.located(text or "m", client_options(**given)).options
         assert (options.inactivity, options.retries) == expected
+
+
+async def test_a_server_that_takes_any_key_is_reached_in_the_clear_with_none(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM in one's own network, with the EMPTY that OpenAI's libraries want; a real key does not go there."""
+    environment(monkeypatch, OPENAI_BASE_URL="http://10.0.0.5:8000/v1", OPENAI_API_KEY="EMPTY")
+    client, _ = await session.choose("m")
+    assert client.base_url == "http://10.0.0.5:8000/v1"
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(SetupError, match="never sent unencrypted"):
+        await session.choose("m")
+
+
+async def test_a_refusal_where_no_key_was_sent_says_so(session: Session) -> None:
+    """And how one is given."""
+    refusing = answering(lambda _: listed({"error": {"message": "no auth"}}, 401))
+    with refusing as closed, pytest.raises(KeyRefused, match="none was sent") as caught:
+        await session.stream("Hi", model="m", base_url=closed.url)
+    assert "providers.toml" in str(caught.value)
 
 
 SECRETS = ("api_key", "key_variable", "key_header", "headers", "query", "cert")
