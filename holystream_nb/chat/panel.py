@@ -199,7 +199,7 @@ class ChatPanel(traitlets.HasTraits):
             conversation=conversation,
             spent=spent,
         )
-        self._display = Display(self._chat, offers=means.options.base_url is None)
+        self._display = Display(self._chat, options=means.options)
         self._apply(News(conversation, settings, spent, is_streaming=False))
         self.observe(self._changed, [*_SETTINGS, "model"])
         panels.add(self._chat)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from ..pricing import SIMULATED, UNKNOWN, Cost
 from ..reply import Reply
+from ..timing import MEND
 
 
 def figures(reply: Reply) -> list[str]:
@@ -36,10 +37,6 @@ def bursts(reply: Reply) -> list[str]:
     """That it came in bursts, with the line that mends it; nothing where it did not, or came over a socket."""
     count = reply.timing.burst if reply.transport == "sse" else None
     return [] if count is None else [f"arrived in bursts of about {count:,} events: a proxy may be buffering ({MEND})"]
-
-
-MEND: Final = "nginx: proxy_buffering off; or the answer's header X-Accel-Buffering: no; HAProxy: option http-no-delay"
-"""What lets each event pass at once: tried with both proxies in `tests/real`."""
 
 
 def verdict(replies: Mapping[str, Reply]) -> str:
