@@ -44,6 +44,10 @@ async def _list_begun(cell: Cell) -> None:
     await expect(cell.live.locator("ul > li").nth(1)).to_contain_text("ms", timeout=_PATIENCE_MS)
 
 
+async def _silent(cell: Cell) -> None:
+    await expect(cell.live).to_contain_text("no sign of life", timeout=_PATIENCE_MS)
+
+
 async def _saved(cell: Cell) -> None:
     await cell.ended()
 
@@ -125,6 +129,8 @@ SCENES: Final[dict[str, Scene]] = {
     "streaming-dark": _cell(f"-m {_MODEL}", _list_begun, dark=True),
     "saved": _cell("", _saved),
     "stopped": _cell(f"-m {_MODEL}", _stopped),
+    "silent": _cell("-m deepseek-v3.2#stall=60,after=40", _silent),
+    "silent-dark": _cell("-m deepseek-v3.2#stall=60,after=40", _silent, dark=True),
     "error": _cell("-m deepseek-v3.2#cut=90", _saved),
     "truncated": _cell("-m deepseek-v3.2#end=40 -m gpt-4.1", _list_begun),
     "truncated-dark": _cell("-m deepseek-v3.2#end=40 -m gpt-4.1", _list_begun, dark=True),
