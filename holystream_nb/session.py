@@ -610,10 +610,11 @@ def _limit(client: Client, model: str, messages: Sequence[Message], parameters: 
 
 def check_key_is_for_one(places: Sequence[Place], options: ClientOptions | None) -> None:
     """Raises SetupError where a key that was given without an address would go to several services."""
+    from .defaults import SECRETS, is_set
+
     if options is None or options.base_url is not None or len({place.provider.name for place in places}) < 2:
         return
-    given = [name for name in ("api_key", "key_variable", "headers", "query", "cert") if getattr(options, name)]
-    if given:
+    if given := [name for name in SECRETS if is_set(options, name)]:
         names = ", ".join(dict.fromkeys(place.provider.name for place in places))
         raise SetupError(f"{given[0]} is for one service, and several are asked ({names}): ask them one by one.")
 

@@ -508,6 +508,26 @@ async def test_a_panels_key_is_a_header_and_never_saved(service: Foreign, tmp_pa
     loaded.close()
 
 
+async def test_a_panels_key_goes_to_the_service_it_was_given_for_whatever_is_chosen(service: Foreign) -> None:
+    """A reader may choose another service's model in the picker, and so may a program: the key stays where it is."""
+    own = Session()
+    own.configure(base_url=service.url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("holystream_nb.chat.panel.session", own)
+        panel = hs.ChatPanel(api_key=KEY)
+        panel.model = "groq:llama"
+        await panel.send("Hi")
+        panel.close()
+    (asked,) = posted(service)
+    assert (asked.body["model"], asked.headers["authorization"]) == ("llama", f"Bearer {KEY}")
+
+
+async def test_the_simulator_is_on_this_machine_alone(session: Session) -> None:
+    """A real service's answer is never called simulated."""
+    place = session.located("simulator:m", client_options(base_url="https://api.openai.com/v1"))
+    assert (place.provider.name, place.model) == ("openai", "m")
+
+
 # Clients
 
 
