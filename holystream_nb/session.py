@@ -541,8 +541,12 @@ def simulator_speed() -> float | None:
 def _with_tools(
     client: Client, model: str, messages: Sequence[Message], parameters: dict[str, Any], ask: Ask, questions: Questions
 ) -> ToolRun:
+    from .client.options import REQUEST_FIELDS
     from .tools.run import run_tools
 
+    handed = {name: value for name, value in parameters.items() if name in REQUEST_FIELDS}
+    if uncommon := {name: value for name, value in parameters.items() if name not in REQUEST_FIELDS}:
+        handed["parameters"] = uncommon
     return run_tools(
         client if ask.max_cost is None else _Purse(client, ask),
         messages,
@@ -552,7 +556,7 @@ def _with_tools(
         ask=questions.ask,
         timeout=ask.timeout,
         transport=ask.transport,
-        **parameters,
+        **handed,
     )
 
 
@@ -606,10 +610,11 @@ def _limit(client: Client, model: str, messages: Sequence[Message], parameters: 
 
 def check_key_is_for_one(places: Sequence[Place], options: ClientOptions | None) -> None:
     """Raises SetupError where a key that was given without an address would go to several services."""
+    from .defaults import SECRETS, is_set
+
     if options is None or options.base_url is not None or len({place.provider.name for place in places}) < 2:
         return
-    given = [name for name in ("api_key", "key_variable", "headers", "query", "cert") if getattr(options, name)]
-    if given:
+    if given := [name for name in SECRETS if is_set(options, name)]:
         names = ", ".join(dict.fromkeys(place.provider.name for place in places))
         raise SetupError(f"{given[0]} is for one service, and several are asked ({names}): ask them one by one.")
 

@@ -132,7 +132,8 @@ def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os
     if base_url is None:
         return provider
     base_url = endpoint(base_url)
-    if provider.base_url is None and (not provider.addresses or same_host(base_url, provider)):
+    is_simulator = provider.base_url is None and not provider.addresses and is_loopback(base_url)
+    if is_simulator or (provider.base_url is None and same_host(base_url, provider)):
         return replace(provider, base_url=base_url)
     if provider.base_url is not None and origin(base_url) == origin(provider.base_url):
         return replace(provider, base_url=base_url)
