@@ -6,7 +6,8 @@ import asyncio
 from typing import Any, Final
 
 from ..errors import ConnectionFailed, ServiceError, TooLarge
-from ..wire.complaints import Hidden, redirect_error
+from ..wire.complaints import redirect_error
+from ..wire.redaction import Hidden
 from ..wire.values import parse, well_formed
 from .client import Client
 from .request import Request, Service, error_body, refusal
