@@ -3,53 +3,197 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from ..providers.keys import credentials
-from ..providers.select import address_of, at, select
-from ..session import SIMULATOR_KEY, simulator_speed
+import msgspec
+
+from ..client import kinds
+from ..client.access import access_of
+from ..client.options import ClientOptions, client_options
+from ..defaults import BOUND, Place, over, without
+from ..errors import SetupError
+from ..providers.select import address_of
+from ..session import SIMULATOR_KEY, check_key_is_for_one, simulator_speed
 from ..session import session as kernel
+from .plan import Plan
 from .worker import Address
 
+Model = str | tuple[str, str] | Mapping[str, Any]
+"""`model`, `provider:model`, `https://host/v1:model`; `(address or provider, model)`; or `model`, and options of a
+Client, by their names."""
 
-def full(model: str, base_url: str | None) -> str:
-    """`provider:model` of a name that may lack either, as `hs.stream` reads it."""
-    provider, name = select(model, "holysheep" if base_url else kernel.default_provider())
-    return f"{provider.name}:{name}"
+_SECRET: Final = ("api_key", "headers", "query")
+_SPOKEN: Final = ("inactivity", "progress_timeout", "connect_timeout")
+_OF_WORKERS: Final = ("requests_per_minute", "tokens_per_minute")
+_FORMS: Final = (
+    'a text like "openai:gpt-4.1" or "http://127.0.0.1:8080/v1:MODEL", a pair ("http://127.0.0.1:8080/v1", "MODEL"), '
+    "or a mapping of base_url, model and how to reach it"
+)
+_URL: Final = re.compile(r"(https?://(?:\[[^\]]*\]|[^/:?#\s]+)(?::\d+)?(?:/[^:?]*)?(?:\?[^:]*)?)(?::(.*))?", re.DOTALL)
 
 
-def simulator_note(models: Sequence[str], base_url: str | None) -> str:
-    """ "simulator ×20" and the like where one of these models runs on the simulator, else ""."""
-    if not any(model.startswith("simulator:") for model in models):
-        return ""
-    return "simulator" if base_url else kernel.note("simulator")
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The models of a plan by their labels, `provider:model` or `host:port:model`, and where each provider is.
 
-
-async def find(models: Sequence[str], base_url: str | None, stack: ExitStack, *, foreign: bool) -> dict[str, Address]:
-    """The address of each provider of these models, by its name.
-
-    Raises MissingKey and SetupError now, and not in a child. The workers of a `foreign` executor are never handed a
-    key: they get a simulator without one, which ends with `stack`.
+    own: addresses that are not the table's, by the provider's label.
     """
-    return {
-        name: await _address(name, base_url, stack, foreign=foreign)
-        for name in dict.fromkeys(select(model)[0].name for model in models)
+
+    models: tuple[str, ...]
+    places: Mapping[str, Place]
+    own: Mapping[str, str]
+    said: Mapping[str, Any]
+
+    def planned(self, wanted: Plan) -> Plan:
+        """The plan with these models."""
+        return msgspec.structs.replace(
+            wanted, models=self.models, own=dict(self.own), options=dict(self.said), simulator=self.simulator_note
+        )
+
+    @property
+    def simulator_note(self) -> str:
+        """ "simulator ×20" and the like where one of these models runs on the simulator, else ""."""
+        place = self.places.get("simulator")
+        if place is None:
+            return ""
+        return "simulator" if place.options.base_url is not None else kernel.note("simulator")
+
+
+async def locate(door: str, models: object, options: ClientOptions) -> Located:
+    """Where each model is, as the session says it where nothing else is said; a server of one's own may be asked for
+    its only model.
+
+    Raises SetupError for what is no model, or where a key would go to several services.
+    """
+    given = [_spoken(door, each, options) for each in listed(door, models)]
+    places = [await kernel.locate(text or None, own) for text, own in given]
+    if options.base_url is None:
+        check_key_is_for_one(places, options)
+    named: dict[str, Place] = {}
+    labels = []
+    for place in places:
+        label = _label(place, named)
+        named.setdefault(label, place)
+        labels.append(f"{label}:{place.model}")
+    own = {
+        label: place.provider.base_url or ""
+        for label, place in named.items()
+        if place.options.base_url is not None and place.provider.base_url is not None
     }
+    return Located(tuple(labels), named, own, _said(options, named.values()))
 
 
-async def _address(name: str, base_url: str | None, stack: ExitStack, *, foreign: bool) -> Address:
-    if name == "simulator" and base_url is None:
-        if not foreign:
-            return Address(await asyncio.to_thread(kernel.simulator_url), key=SIMULATOR_KEY)
-        from ..simulator import Simulator
+def listed(door: str, models: object) -> Sequence[Any]:
+    """Models as they are given, one by one."""
+    if isinstance(models, str | Mapping):
+        return [models]
+    if not isinstance(models, list | tuple) or not models:
+        raise SetupError(f"The models of {door} are {kinds.kind(models)}: give one or several, each {_FORMS}.")
+    return models
 
-        simulator = Simulator(speed=simulator_speed())
-        await asyncio.to_thread(simulator.start)
-        stack.callback(simulator.stop)
-        return Address(simulator.url)
-    provider = select(f"{name}:any")[0]
-    place = at(provider, base_url)
-    address = address_of(place)
-    credentials(provider, base_url)
-    return Address(address, key_variable=place.key_variable)
+
+def _spoken(door: str, model: object, options: ClientOptions) -> tuple[str, ClientOptions]:
+    """The text of a model, and how its service is reached."""
+    if isinstance(model, Mapping):
+        own = client_options(**{str(name): value for name, value in model.items() if name != "model"})
+        text = kinds.optional_text("model", model.get("model")) or ""
+        return text, _joined(own, options)
+    if isinstance(model, tuple | list) and len(model) == 2 and all(isinstance(part, str) for part in model):
+        place, text = model
+        if place.startswith(("http:", "https:")):
+            return text, _joined(client_options(base_url=place), options)
+        return f"{place}:{text}", options
+    if isinstance(model, str) and model.strip():
+        if not model.strip().startswith(("http://", "https://")):
+            return model, options
+        parts = _URL.fullmatch(model.strip())
+        if parts is None:
+            raise SetupError(f"One of the models of {door} is an address that cannot be one: give {_FORMS}.")
+        return parts[2] or "", _joined(client_options(base_url=parts[1]), options)
+    raise SetupError(f"One of the models of {door} is {kinds.kind(model)}: give {_FORMS}.")
+
+
+def _joined(own: ClientOptions, options: ClientOptions) -> ClientOptions:
+    """A model's own options over the door's, of which another address gets nothing that is bound to theirs."""
+    is_elsewhere = options.base_url is not None and own.base_url is not None and own.base_url != options.base_url
+    return over(own, without(options, BOUND) if is_elsewhere else options)
+
+
+def _label(place: Place, named: Mapping[str, Place]) -> str:
+    """A provider's name in tables; where one name has two addresses, with its path, and a number at last."""
+    path = urlsplit(place.provider.base_url or "").path
+    names = [place.provider.name, f"{place.provider.name}{path}"]
+    names += [f"{place.provider.name}{path}#{number}" for number in range(2, len(named) + 3)]
+    for name in names:
+        other = named.get(name)
+        if other is None or (
+            other.provider == place.provider and other.options.fingerprint == place.options.fingerprint
+        ):
+            return name
+    raise AssertionError("there are more names than places")
+
+
+def _said(options: ClientOptions, places: Any) -> dict[str, Any]:
+    """What a run's file says of how its services were reached: limits, and names without any value."""
+    said: dict[str, Any] = {name: value for name in _SPOKEN if (value := getattr(options, name)) is not None}
+    for name in ("headers", "query"):
+        if found := sorted({each for place in places for each, _ in getattr(place.options, name)}):
+            said[name] = found
+    return said
+
+
+async def find(
+    located: Located, stack: ExitStack, *, foreign: bool, workers: int = 1
+) -> tuple[dict[str, Address], dict[str, ClientOptions]]:
+    """The address of each provider, by its label, and what is secret of how it is reached, for the local pool's pipes.
+
+    Raises MissingKey and SetupError now, and not in a child. The workers of a `foreign` executor are never handed
+    anything secret: they get a simulator without a key, which ends with `stack`.
+    """
+    found, secret = {}, {}
+    for label, place in located.places.items():
+        if place.provider.name == "simulator" and place.options.base_url is None:
+            found[label] = await _simulator(place, stack, foreign=foreign)
+            continue
+        options = place.options
+        access_of(replace(place.provider, base_url=address_of(place.provider)), options)
+        if foreign and (given := [name for name in (*_SECRET, "cert") if getattr(options, name)]):
+            raise SetupError(
+                f"{given[0]} is never handed to the workers of an executor: set the key's variable in their "
+                "environment and name it with key_variable, and put headers into the providers.toml there."
+            )
+        found[label] = _address(place, workers)
+        secret[label] = ClientOptions(**{name: getattr(options, name) for name in _SECRET})
+    return found, secret
+
+
+def _address(place: Place, workers: int) -> Address:
+    options, provider = place.options, place.provider
+    variable = provider.key_variable if options.key_variable is None else options.key_variable
+    plain: dict[str, Any] = {
+        each.name: value
+        for each in fields(options)
+        if each.name not in (*_SECRET, "base_url", "key_variable", "retries", "pool")
+        and (value := getattr(options, each.name)) is not None
+    }
+    for name in _OF_WORKERS:
+        if (limit := plain.get(name) or getattr(provider, name)) is not None and workers > 1:
+            plain[name] = float(limit) / workers
+    return Address(provider.base_url, key_variable=variable or None, options=plain)
+
+
+async def _simulator(place: Place, stack: ExitStack, *, foreign: bool) -> Address:
+    plain = _address(place, 1).options
+    if not foreign:
+        return Address(await asyncio.to_thread(kernel.simulator_url), key=SIMULATOR_KEY, options=plain)
+    from ..simulator import Simulator
+
+    simulator = Simulator(speed=simulator_speed())
+    await asyncio.to_thread(simulator.start)
+    stack.callback(simulator.stop)
+    return Address(simulator.url, options=plain)

@@ -6,17 +6,21 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
+from ..client import kinds
+from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from . import addresses
+from .addresses import Model
 from .journal import Log, read
-from .plan import Plan, Prompt
+from .plan import Plan, Prompt, limits_of, prompts_of, ways_of
 from .progress import Silent, shown, view
 from .record import Contents, Session, Trial
 from .results import Result
@@ -27,7 +31,7 @@ _SEEDS: Final = 1_000_000
 
 
 async def bench(
-    models: str | Sequence[str],
+    models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],
     *,
     repeats: int = 1,
@@ -41,6 +45,18 @@ async def bench(
     retries: int = 0,
     timeout: float | None = None,
     base_url: str | None = None,
+    api_key: str | None = None,
+    key_variable: str | None = None,
+    key_header: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    ca: str | Path | None = None,
+    cert: str | Path | tuple[str | Path, str | Path] | None = None,
+    connect_timeout: float | None = None,
+    inactivity: float | None = None,
+    progress_timeout: float | None = None,
+    requests_per_minute: float | None = None,
+    tokens_per_minute: float | None = None,
     transport: str | Sequence[str] = "sse",
     reuse: bool = True,
     executor: Executor | None = None,
@@ -48,11 +64,15 @@ async def bench(
     path: str | Path | None = None,
     resume: str | Path | None = None,
     calibrate: bool = True,
-    **parameters: Any,
+    parameters: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> Result:
     """Measures models in child processes, while this one only draws, and returns what they did.
 
-    models: each `model` or `provider:model`; without a key, models without a provider run on the simulator.
+    models: each `model` or `provider:model`; without a key, models without a provider run on the simulator. Or at an
+        address of its own: `"http://127.0.0.1:8080/v1:MODEL"`, `("http://127.0.0.1:8080/v1", "MODEL")`, or a mapping
+        with `model` and the options of a Client, `{"base_url": …, "model": …, "key_variable": …}`. A model left out is
+        the server's only one. Those of a host that no table has are called by it.
     prompts: texts, or lists of messages; every model is asked each of them `repeats` times, in random order, in turns.
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
@@ -66,8 +86,11 @@ async def bench(
     cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
-    base_url, parameters: as for `Client` and its `stream` (temperature, max_tokens, …).
-    executor: a `concurrent.futures.Executor` of processes, here or on a cluster, instead of the local pool.
+    base_url … tokens_per_minute: as for `Client`, and for all workers together. Keys, and the values of headers and of
+        the query, go to the local workers through their standard input and are in no file.
+    fields, parameters: as for `Client.stream` (temperature, max_tokens, …).
+    executor: a `concurrent.futures.Executor` of processes, here or on a cluster, instead of the local pool. Its workers
+        are handed no key: they read the variable of theirs.
     workers: processes; one for every 100 streams by default.
     path: the file of the run (JSON Lines); by default one of its own in the user's data folder.
     resume: the file of a run of this very plan, of which only what is missing is made.
@@ -76,34 +99,53 @@ async def bench(
     Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second and leaves what
     is there in the file.
     """
-    named = [models] if isinstance(models, str) else list(models)
-    chosen = tuple(addresses.full(model, base_url) for model in named)
-    before = None if resume is None else read(path_of(resume))
-    plan = Plan(
-        models=chosen,
-        prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-        repeats=repeats,
-        concurrency=1 if concurrency is None and rate is None else concurrency,
-        rate=rate,
-        warmup=warmup,
-        seed=seed_of(seed, before),
-        limits={name: float(limit) for name, limit in (limits or {}).items()},
-        max_cost=None if max_cost is None else Decimal(str(max_cost)),
-        cache=cache,
-        retries=retries,
-        timeout=timeout,
-        parameters=parameters,
+    asked = fields_of("hs.bench", fields, parameters, names=_KEYWORDS, options_at="hs.configure(…)")
+    options = client_options(
         base_url=base_url,
-        transport=transport if isinstance(transport, str) else tuple(transport),
-        reuse=reuse,
-        simulator=addresses.simulator_note(chosen, base_url),
+        api_key=api_key,
+        key_variable=key_variable,
+        key_header=key_header,
+        headers=headers,
+        query=query,
+        ca=ca,
+        cert=cert,
+        connect_timeout=connect_timeout,
+        inactivity=inactivity,
+        progress_timeout=progress_timeout,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
     )
+    workers = kinds.optional_count("workers", workers, least=1)
+    kinds.switch("calibrate", calibrate)
+    check_executor(executor)
+    before = None if resume is None else read(path_of(resume))
+    wanted = Plan(
+        models=("to be located",),
+        prompts=prompts_of("hs.bench", prompts),
+        repeats=kinds.count("repeats", repeats, least=1),
+        concurrency=1 if concurrency is None and rate is None else kinds.optional_count("concurrency", concurrency),
+        rate=None if rate is None else kinds.number("rate", rate, above=0, unit="requests a second"),
+        warmup=kinds.count("warmup", warmup),
+        seed=seed_of(kinds.optional_count("seed", seed), before),
+        limits=limits_of(limits),
+        max_cost=kinds.optional_money("max_cost", max_cost),
+        cache=kinds.switch("cache", cache),
+        retries=kinds.count("retries", retries),
+        timeout=kinds.optional_seconds("timeout", timeout),
+        parameters=asked,
+        base_url=options.base_url,
+        transport=ways_of(transport),
+        reuse=kinds.switch("reuse", reuse),
+    )
+    located = await addresses.locate("hs.bench", models, options)
+    plan = located.planned(wanted)
     file = file_of(plan, path, resume, before)
-    return await carry_out(plan, file, before, executor=executor, workers=workers, calibrate=calibrate)
+    return await carry_out(plan, located, file, before, executor=executor, workers=workers, calibrate=calibrate)
 
 
 async def carry_out(
     plan: Plan,
+    located: addresses.Located,
     file: Path,
     before: Contents | None,
     *,
@@ -116,8 +158,10 @@ async def carry_out(
     screen = view(file)
     reason = "failed"
     with ExitStack() as stack:
-        found = await addresses.find(plan.models, plan.base_url, stack, foreign=executor is not None)
-        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers)
+        found, secret = await addresses.find(
+            located, stack, foreign=executor is not None, workers=workers or plan.workers
+        )
+        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret)
         try:
             reason = await sitting.go()
             if reason and calibrate:
@@ -158,6 +202,22 @@ async def _calibrate(file: Path, *, foreign: bool) -> None:
         log.close()
 
 
+_KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}
+
+
+def check_fields(keywords: Mapping[str, Any]) -> None:
+    """Raises SetupError for keywords that `bench` would refuse."""
+    fields = {name: value for name, value in keywords.items() if name not in _KEYWORDS}
+    fields_of("hs.bench", fields, keywords.get("parameters"), names=_KEYWORDS, options_at="hs.configure(…)")
+
+
+def check_executor(executor: object) -> None:
+    if isinstance(executor, ThreadPoolExecutor):
+        raise SetupError("Threads share this process with the drawing: give an executor of processes, or none.")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise SetupError(f"executor is {kinds.kind(executor)}: give a concurrent.futures.Executor of processes.")
+
+
 def seed_of(seed: int | None, before: Contents | None) -> int:
     if seed is not None:
         return seed
@@ -165,6 +225,8 @@ def seed_of(seed: int | None, before: Contents | None) -> int:
 
 
 def path_of(path: str | Path) -> Path:
+    if not isinstance(path, str | Path) or not str(path):
+        raise SetupError(f"The path of a run is {kinds.kind(path)}: give that of a file.")
     return Path(path).expanduser()
 
 

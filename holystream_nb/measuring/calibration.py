@@ -9,9 +9,10 @@ from typing import Any, Final
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from ..errors import HolystreamError, SetupError
+from ..client import kinds
+from ..errors import HolystreamError
 from ..providers.address import is_loopback
-from .plan import Plan
+from .plan import Plan, ways_of
 from .record import Calibration, Trial
 from .results import Result
 from .statistics import point
@@ -50,12 +51,13 @@ async def calibrate(
     from ..simulator import Simulator
     from .bench import measure
 
-    if concurrency < 1 or not tokens_per_s > 0 or answers < 1:
-        raise SetupError("A calibration needs concurrency, tokens_per_s and answers above 0.")
-    tokens = tokens or max(2, round(tokens_per_s * _ANSWER_S))
+    concurrency = kinds.count("concurrency", concurrency, least=1)
+    answers = kinds.count("answers", answers, least=1)
+    tokens_per_s = kinds.number("tokens_per_s", tokens_per_s, above=0)
+    tokens = kinds.optional_count("tokens", tokens, least=1) or max(2, round(tokens_per_s * _ANSWER_S))
     suffix = f"#tokens={tokens},rate={tokens_per_s:g}"
     models = tuple(f"simulator:deepseek-v3.2{suffix},first={first}" for first in FIRST_S)
-    ways = (transport,) if isinstance(transport, str) else tuple(transport)
+    ways = ways_of(transport)
     plan = Plan(
         models=models,
         prompts=("Calibration.",),
@@ -84,7 +86,9 @@ async def own_error(result: Result) -> Calibration | None:
     """
     session = result.sessions[-1]
     addresses = set(session.addresses.values())
-    if {model.partition(":")[0] for model in result.models} != {"simulator"} or not all(map(is_loopback, addresses)):
+    if {result.plan.split(model)[0] for model in result.models} != {"simulator"} or not all(
+        map(is_loopback, addresses)
+    ):
         return None
     recent = [trial for trial in result.records if trial.session == session.number and not trial.error]
     error = await asyncio.to_thread(_error, recent[-_SAMPLE:], list(addresses))

@@ -8,10 +8,13 @@ from decimal import Decimal
 from typing import Final
 
 from ..client.stream import ANSWER_TOKENS, estimate_tokens
+from ..defaults import HOUSE
 from ..errors import SetupError
 from ..events import Usage
 from ..pricing import LOCAL, PriceCard, cost, price_card
-from ..providers.select import at, select
+from ..providers.select import at
+from ..providers.table import providers
+from ..providers.values import Provider
 from .plan import Plan
 from .words import counted
 
@@ -87,8 +90,14 @@ def check_budget(plan: Plan, expected: Estimate, spent: Decimal = Decimal(0)) ->
 
 
 def _card(plan: Plan, model: str) -> PriceCard:
-    provider, name = select(model)
-    return price_card(at(provider, plan.base_url), name.partition("#")[0])
+    return price_card(provider_of(plan, model), plan.split(model)[1].partition("#")[0])
+
+
+def provider_of(plan: Plan, model: str) -> Provider:
+    """The provider of one of a plan's models, at its address."""
+    name, _ = plan.split(model)
+    known = providers()
+    return at(known[name] if name in known else known[HOUSE], plan.own.get(name) or plan.base_url)
 
 
 def _price(card: PriceCard, prompt: int, output: int) -> Decimal | None:

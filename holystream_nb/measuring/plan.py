@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from ..client import kinds
 from ..errors import SetupError
 from ..reply import TransportChoice
 
@@ -23,7 +24,7 @@ STREAMS_PER_PROCESS: Final = 100
 _START_S: Final = 0.010
 _PAUSE_S: Final = 0.025
 _LONG_ANSWER_S: Final = 10.0
-_LATER: Final[dict[str, Any]] = {"reuse": True}
+_LATER: Final[dict[str, Any]] = {"reuse": True, "own": {}, "options": {}}
 
 
 _json = msgspec.json.Encoder(order="deterministic").encode
@@ -61,6 +62,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     retries, timeout (s), parameters, base_url: as for `Client` and its `stream`.
     transport: one of `TRANSPORTS`, or several.
     reuse: whether connections are kept from request to request; otherwise each request opens one of its own.
+    own: addresses that are not the table's, by the provider's name in `models`, which is its host.
+    options: how services were reached, as far as it is no secret: limits, and names of headers and of a query.
     simulator: "" or how the simulator ran ("simulator ×20"), where one did.
     """
 
@@ -81,6 +84,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     transport: str | tuple[str, ...] = "sse"
     simulator: str = ""
     reuse: bool = True
+    own: dict[str, str] = {}
+    options: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         if not isinstance(self.transport, str) and len(self.transport) == 1:
@@ -100,6 +105,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         kept = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
         parts = (b'"%s":%s' % (name.encode(), _json(value)) for name, value in kept.items())
         return hashlib.blake2b(b"{%s}" % b",".join(parts), digest_size=6).hexdigest()
+
+    def split(self, model: str) -> tuple[str, str]:
+        """The provider's name and the model's of one of `models`."""
+        for name in sorted(self.own, key=len, reverse=True):
+            if model.startswith(f"{name}:"):
+                return name, model[len(name) + 1 :]
+        name, _, rest = model.partition(":")
+        return name, rest
 
     @property
     def requests(self) -> int:
@@ -144,6 +157,43 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             return messages
         label = f"{repeat} {self.transports[transport]}" if transport else repeat
         return _prefixed(messages, prefix(self.seed, prompt, label))
+
+
+def ways_of(transport: object) -> tuple[str, ...]:
+    """Transports as they are given: one, or several."""
+    if isinstance(transport, str):
+        return (transport,)
+    if not isinstance(transport, list | tuple) or not all(isinstance(way, str) for way in transport):
+        raise SetupError(f"transport is {kinds.kind(transport)}: give one or a list of {', '.join(TRANSPORTS)}.")
+    return tuple(transport)
+
+
+def prompts_of(door: str, prompts: object) -> tuple[Prompt, ...]:
+    """Prompts as they are given: a text, or a list of texts and of lists of messages.
+
+    Raises SetupError for what is neither; a single list of messages is one prompt only inside of a list.
+    """
+    if isinstance(prompts, str):
+        kinds.messages(prompts)
+        return (prompts,)
+    example = 'like ["Hello", [{"role": "user", "content": "Hello"}]]'
+    if not isinstance(prompts, list | tuple) or not prompts:
+        raise SetupError(
+            f"The prompts of {door} are {kinds.kind(prompts)}: give a text, or a list of texts or lists of messages, "
+            f"{example}."
+        )
+    if all(isinstance(each, Mapping) for each in prompts):
+        raise SetupError(f"The prompts of {door} are messages: put them into a list of prompts, {example}.")
+    return tuple(each if isinstance(each, str) and kinds.messages(each) else kinds.messages(each) for each in prompts)
+
+
+def limits_of(limits: object) -> dict[str, float]:
+    """What a good request keeps, by names among `LIMITS`."""
+    if limits is None:
+        return {}
+    if not isinstance(limits, Mapping):
+        raise SetupError(f"limits is {kinds.kind(limits)}: give a mapping like {{'ttft_ms': 500}}.")
+    return {str(name): kinds.number(f"limits[{name!r}]", limit, above=0) for name, limit in limits.items()}
 
 
 def connections(plan: Plan) -> list[str]:

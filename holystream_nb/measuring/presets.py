@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import SetupError
+from ..client import kinds
 from ..pricing import price_card
-from ..providers.select import select
+from .estimate import provider_of
 from .results import Result
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ class Preset:
 
 def preset(name: str) -> Preset:
     """The preset of a document: 001, 002 or 003."""
-    if name not in PRESETS:
-        raise SetupError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
+    return PRESETS[kinds.choice("The preset's name", name, PRESETS)]
 
 
 def _row_001(result: Result, arm: str) -> list[float | None]:
@@ -98,8 +96,8 @@ def _mean(values: Any) -> float | None:
 
 def _price(result: Result, arm: str) -> float | None:
     """USD per 1M output tokens, by the card of the model's provider."""
-    provider, name = select(result.plan.arms[arm][0])
-    output = price_card(provider, name.partition("#")[0]).output
+    model = result.plan.arms[arm][0]
+    output = price_card(provider_of(result.plan, model), result.plan.split(model)[1].partition("#")[0]).output
     return None if output is None else float(output)
 
 

@@ -13,17 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
 import msgspec
 
 from .. import errors
+from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from .journal import Follower, part
 from .record import Done, Ready, decode
-from .worker import Job
+from .worker import Job, handed_over
 
 FOLLOW_S: Final = 0.05
 _HEADSTART_NS: Final = 50_000_000
@@ -39,7 +40,7 @@ _CHILD: Final = (
 class Child:
     """One worker process with its part-file."""
 
-    def __init__(self, job: Job, path: Path) -> None:
+    def __init__(self, job: Job, path: Path, secret: Mapping[str, ClientOptions]) -> None:
         self.worker = job.share.worker
         self.part = part(path, self.worker)
         self.part.touch()
@@ -49,14 +50,19 @@ class Child:
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by end()
         self._process = _spawn(self._complaints)
         self._job = msgspec.structs.replace(job, path=str(self.part))
+        self._secret = secret
 
     @property
     def running(self) -> bool:
         return self._process.poll() is None
 
     def prepare(self) -> None:
-        """Hands over the job: the child warms up, and then waits."""
+        """Hands over the job, and what is secret through the pipe alone: the child warms up, and then waits."""
+        assert self._process.stdin is not None  # noqa: S101
         self._tell(msgspec.json.encode(self._job))
+        with contextlib.suppress(OSError):  # as in _tell, where a traceback would show the line
+            self._process.stdin.write(handed_over(self._secret) + b"\n")
+            self._process.stdin.flush()
 
     def begin(self, start_ns: int) -> None:
         self._tell(msgspec.json.encode({"start_ns": start_ns}))
@@ -99,8 +105,12 @@ class Child:
             self._process.stdin.flush()
 
 
-async def run(jobs: Sequence[Job], path: Path, keep: Callable[[bytes], None]) -> tuple[str, list[str]]:
+async def run(
+    jobs: Sequence[Job], path: Path, keep: Callable[[bytes], None], secret: Mapping[str, ClientOptions] | None = None
+) -> tuple[str, list[str]]:
     """Runs a child for each job; `keep` gets every record's line as it is seen.
+
+    `secret` has what is secret of how each provider is reached: it goes through the children's standard input.
 
     Returns why it ended (`complete` or `max_cost`), and a sentence for every child that died before its end. Raises the
     error of a warm-up that nothing can follow, and what `keep` raises (a full disk). A cancellation ends the children
@@ -109,7 +119,7 @@ async def run(jobs: Sequence[Job], path: Path, keep: Callable[[bytes], None]) ->
     children: list[Child] = []
     try:
         for job in jobs:
-            children.append(Child(job, path))
+            children.append(Child(job, path, secret or {}))
         for child in children:
             child.prepare()
         await _follow(children, keep, lambda child: child.ready is not None)

@@ -173,7 +173,9 @@ class Result:
 
         `simulator:deepseek-v3.2 · ws` is also `deepseek-v3.2 · ws`, `deepseek-v3.2 ws`, and `ws` if there is one model.
         """
-        found = [arm for arm, (model, way) in self.plan.arms.items() if name in _names(model, way)]
+        found = [
+            arm for arm, (model, way) in self.plan.arms.items() if name in _names(model, self.plan.split(model)[1], way)
+        ]
         if len(found) == 1:
             return found[0]
         raise SetupError(
@@ -182,8 +184,8 @@ class Result:
 
     def label(self, arm: str) -> str:
         """An arm's name for a table or a chart: without its provider where all have the same."""
-        providers = {each.partition(":")[0] for each in self.models}
-        return arm.partition(":")[2] if len(providers) == 1 else arm
+        providers = {self.plan.split(each)[0] for each in self.models}
+        return self.plan.split(arm)[1] if len(providers) == 1 else arm
 
     def summary(self, *, adjusted: bool = False) -> DataFrame:
         """One row an arm; see `summary.summary`. With `adjusted`, failures count as +∞ in TTFT, TTFA and E2E."""
@@ -236,9 +238,9 @@ def load(path: str | Path) -> Any:
     return Result(read(path), path)
 
 
-def _names(model: str, transport: str) -> list[str]:
+def _names(model: str, name: str, transport: str) -> list[str]:
     """All that an arm may be called."""
-    models = (model, model.partition(":")[2])
+    models = (model, name)
     return [transport, *models, *(f"{each}{between}{transport}" for each in models for between in (" · ", " "))]
 
 

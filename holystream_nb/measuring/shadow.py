@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..client import kinds
+from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..live.harmless import plain_line
 from . import addresses
+from .addresses import Model
 from .bench import carry_out, file_of, path_of, seed_of
 from .comparison import WORDS, Comparison
 from .journal import read
-from .plan import Plan, Prompt
+from .plan import Plan, Prompt, prompts_of
 from .record import Trial
 from .results import Result
 from .statistics import CONFIDENCE, Quantile, median, quantile
@@ -31,8 +35,8 @@ _FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
 async def shadow(
     prompts: str | Sequence[Prompt],
     *,
-    old: str,
-    new: str,
+    old: Model,
+    new: Model,
     repeats: int = 1,
     concurrency: int = 1,
     warmup: int = 1,
@@ -44,39 +48,59 @@ async def shadow(
     path: str | Path | None = None,
     resume: str | Path | None = None,
     calibrate: bool = True,
-    **parameters: Any,
+    ca: str | Path | None = None,
+    connect_timeout: float | None = None,
+    inactivity: float | None = None,
+    progress_timeout: float | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> Shadow:
     """Asks the old and the new service the same, in pairs and in random order, and compares what they did.
 
-    old, new: each `provider:model`, as for `hs.bench`, which does the measuring: in child processes, while this one
-        only draws. An address of one's own is an entry in one's providers.toml.
+    old, new: each a model as for `hs.bench`, which does the measuring: in child processes, while this one only draws.
+        `{"base_url": …, "model": …, "api_key": …}` is one with an address, a key, headers of its own.
+    ca, connect_timeout, inactivity, progress_timeout: of both, as for `Client`.
     answers: keeps both answers, in `pairs` and in the run's file on this machine. By default an answer leaves the
         process that measured it only as a number, its similarity, and is written nowhere.
     The rest is as for `hs.bench`. Half a pair that `resume` completes has no similarity: the other half is forgotten.
     """
-    for name, model in (("old", old), ("new", new)):
-        if not isinstance(model, str):
-            raise SetupError(f"{name} is a name like provider:model, because it is measured in a process of its own.")
-    chosen = addresses.full(old, None), addresses.full(new, None)
-    if chosen[0] == chosen[1]:
-        raise SetupError(f"{chosen[0]} cannot be compared with itself: name two as old and new.")
-    before = None if resume is None else read(path_of(resume))
-    plan = Plan(
-        models=chosen,
-        prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-        repeats=repeats,
-        concurrency=concurrency,
-        warmup=warmup,
-        seed=seed_of(seed, before),
-        max_cost=None if max_cost is None else Decimal(str(max_cost)),
-        retries=retries,
-        timeout=timeout,
-        parameters=parameters,
-        simulator=addresses.simulator_note(chosen, None),
+    asked = fields_of("hs.shadow", fields, parameters, names=_KEYWORDS, options_at="the mapping of old or new")
+    options = client_options(
+        ca=ca, connect_timeout=connect_timeout, inactivity=inactivity, progress_timeout=progress_timeout
     )
+    kinds.switch("calibrate", calibrate)
+    kinds.switch("answers", answers)
+    for name, model in (("old", old), ("new", new)):
+        if not isinstance(model, str | tuple | Mapping):
+            raise SetupError(
+                f"{name} is {kinds.kind(model)}: give a name like provider:model, because it is measured in a process "
+                "of its own; an address of one's own is {'base_url': …, 'model': …}."
+            )
+    before = None if resume is None else read(path_of(resume))
+    wanted = Plan(
+        models=("to be located",),
+        prompts=prompts_of("hs.shadow", prompts),
+        repeats=kinds.count("repeats", repeats, least=1),
+        concurrency=kinds.count("concurrency", concurrency, least=1),
+        warmup=kinds.count("warmup", warmup),
+        seed=seed_of(kinds.optional_count("seed", seed), before),
+        max_cost=kinds.optional_money("max_cost", max_cost),
+        retries=kinds.count("retries", retries),
+        timeout=kinds.optional_seconds("timeout", timeout),
+        parameters=asked,
+    )
+    located = await addresses.locate("hs.shadow", [old, new], options)
+    if located.models[0] == located.models[1]:
+        raise SetupError(f"{located.models[0]} cannot be compared with itself: name two as old and new.")
+    plan = located.planned(wanted)
     file = file_of(plan, path, resume, before)
-    result = await carry_out(plan, file, before, calibrate=calibrate, answers="kept" if answers else "compared")
+    result = await carry_out(
+        plan, located, file, before, calibrate=calibrate, answers="kept" if answers else "compared"
+    )
     return Shadow(result)
+
+
+_KEYWORDS: Final = frozenset(signature(shadow).parameters) - {"fields"}
 
 
 class Shadow:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from . import batches, processes
 from .estimate import Estimate, check_budget, estimate
@@ -31,7 +32,7 @@ class Sitting:
     """A plan, the file it goes into, and who does it.
 
     before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
-    local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`.
+    local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`. secret: as in `processes.run`.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Sitting:
     executor: Executor | None = None
     workers: int | None = None
     answers: Answers = "dropped"
+    secret: Mapping[str, ClientOptions] = field(default_factory=dict)
 
     async def go(self) -> str:
         """Makes what is missing; says why it ended: complete, stopped, max_cost, or "" where nothing was missing.
@@ -81,7 +83,7 @@ class Sitting:
                 tally.add(known)
 
         if self.executor is None:
-            work = asyncio.ensure_future(processes.run(jobs, self.file, keep))
+            work = asyncio.ensure_future(processes.run(jobs, self.file, keep, self.secret))
         else:
             work = asyncio.ensure_future(batches.run(jobs, sitting.wall_ns, self.executor, keep))
         self.screen.begin(tally, expected, work.cancel)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..client import kinds
+from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
 from . import addresses
-from .bench import bench
+from .addresses import Model
+from .bench import bench, check_fields
 from .journal import read
-from .plan import Prompt
+from .plan import Prompt, prompts_of, ways_of
 from .results import Result
 from .statistics import quantile
 
@@ -62,7 +65,7 @@ class Sweep:
 
     def of(self, arm: str) -> list[Result]:
         """An arm's results, by rising concurrency; the name may lack its provider."""
-        found = [result for result in self.results if arm in (name := self._arm(result), name.partition(":")[2])]
+        found = [result for result in self.results if arm in (name := self._arm(result), result.plan.split(name)[1])]
         return sorted(found, key=lambda result: result.plan.concurrency or 0)
 
     def table(self) -> DataFrame:
@@ -89,7 +92,7 @@ class Sweep:
 
 
 async def sweep(
-    models: str | Sequence[str],
+    models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],
     *,
     concurrencies: Sequence[int] = (1, 4, 16, 64),
@@ -104,24 +107,27 @@ async def sweep(
     repeats: by default so many that each client makes three requests; never fewer than two.
     max_cost: USD of each single bench.
     path: a folder for the runs' files; runs that are there already are continued.
-    options: as for `bench`.
+    options: as for `bench`, those of the client and fields of the request too.
     """
     if taken := {"concurrency", "rate", "resume"} & options.keys():
         raise SetupError(f"A sweep sets {', '.join(sorted(taken))} itself: give concurrencies.")
-    asked = [prompts] if isinstance(prompts, str) else list(prompts)
-    named = [models] if isinstance(models, str) else list(models)
+    check_fields(options)
+    asked = prompts_of("hs.sweep", prompts)
+    repeats = kinds.optional_count("repeats", repeats, least=1)
+    loads = _loads(concurrencies)
+    named = addresses.listed("hs.sweep", models)
+    given = client_options(**{name: value for name, value in options.items() if name in OPTIONS - {"retries"}})
+    labels = [(await addresses.locate("hs.sweep", [model], given)).models[0] for model in named]
     folder = _folder(path)
     results = []
-    ways = [transport] if isinstance(transport, str) else list(transport)
-    for model, way in product(named, ways):
-        for concurrency in sorted(set(concurrencies)):
+    for (model, label), way in product(zip(named, labels, strict=True), ways_of(transport)):
+        for concurrency in loads:
             least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked)))
-            label = addresses.full(model, options.get("base_url"))
             kind = "" if way == "sse" else f"-{way}"
             file = folder / f"{_file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()
             result = await bench(
-                model,
+                [model],
                 asked,
                 repeats=max(least, repeats or 1),
                 concurrency=concurrency,
@@ -133,6 +139,15 @@ async def sweep(
             )
             results.append(result)
     return Sweep(tuple(results), folder)
+
+
+def _loads(concurrencies: object) -> list[int]:
+    if not isinstance(concurrencies, Iterable) or isinstance(concurrencies, str | Mapping):
+        raise SetupError(f"concurrencies is {kinds.kind(concurrencies)}: give a list of whole numbers, as [1, 4, 16].")
+    loads = sorted({kinds.count("concurrencies", each, least=1) for each in concurrencies})
+    if not loads:
+        raise SetupError("concurrencies is an empty list: give whole numbers, as [1, 4, 16].")
+    return loads
 
 
 def load_sweep(folder: Path) -> Sweep:

@@ -1,8 +1,8 @@
 """What a child process does: one loop, a client for each provider, its share of the trials, a line for each as it ends.
 
-`python -m holystream_nb.measuring.worker` reads its Job as the first line of standard input, warms up, says so in its
-part-file, and begins at the moment that the second line names, `{"start_ns": …}`. It lives as long as its standard
-input: the parent ends it by closing that, and so does the parent's own death.
+`python -m holystream_nb.measuring.worker` reads its Job as the first line of standard input, keys and other secrets as
+the second, warms up, says so in its part-file, and begins at the moment that the third line names, `{"start_ns": …}`.
+It lives as long as its standard input: the parent ends it by closing that, and so does the parent's own death.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
@@ -24,9 +24,12 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from ..client.client import Client
+from ..client.options import ClientOptions, client_options
+from ..defaults import HOUSE, over
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
 from ..events import Finish, OtherChoice, ToolCallEnd, Usage
-from ..providers.select import select
+from ..providers.secret import Secrets
+from ..providers.table import providers
 from ..reply import Reply, TransportChoice
 from .budget import Budget
 from .journal import Log
@@ -48,12 +51,13 @@ Answers = Literal["dropped", "compared", "kept"]
 class Address(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a provider's models are, and how to come by the key: the name of its variable, or none.
 
-    `key` is only ever the simulator's, which this machine made for itself.
+    `key` is only ever the simulator's, which this machine made for itself. `options` are a Client's that are no secret.
     """
 
     base_url: str | None = None
     key_variable: str | None = None
     key: str | None = None
+    options: dict[str, Any] = {}  # msgspec copies it
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -78,18 +82,26 @@ class Job(msgspec.Struct, frozen=True):
 class Worker:
     """A share of a plan. `emit` gets every record as it is known; `clients` are filled, and used if they are there.
 
-    Used in one event loop: `warm_up()`, then `run()`, which returns why it ended and what it did not begin.
+    `secret` has what is secret of how each provider is reached. Used in one event loop: `warm_up()`, then `run()`,
+    which returns why it ended and what it did not begin.
     """
 
-    def __init__(self, job: Job, emit: Callable[[Trial | Warmup], None], clients: dict[str, Client]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        emit: Callable[[Trial | Warmup], None],
+        clients: dict[str, Client],
+        secret: Mapping[str, ClientOptions] | None = None,
+    ) -> None:
         self._job = job
         self._plan = job.plan
         self._emit = emit
-        self._chosen = [select(model) for model in job.plan.models]
+        self._secret = secret or {}
+        self._chosen = [job.plan.split(model) for model in job.plan.models]
         self._clients = clients
         for provider, _ in self._chosen:
-            if provider.name not in clients:
-                clients[provider.name] = self._client(provider.name)
+            if provider not in clients:
+                clients[provider] = self._client(provider)
         self._budget = Budget(job.budget, job.expected)
         self._pauses: dict[str, float] = {}
         self._single: dict[tuple[int, int], str] = {}
@@ -98,16 +110,18 @@ class Worker:
 
     def _client(self, provider: str) -> Client:
         address = self._job.addresses.get(provider, Address())
-        key = address.key or (os.environ.get(address.key_variable) if address.key_variable else None)
+        given = client_options(
+            base_url=address.base_url,
+            api_key=address.key or (os.environ.get(address.key_variable) if address.key_variable else None),
+            **address.options,
+        )
         # Each stream may leave a connection of each transport behind, and a full pool would close them.
         connections = (len(self._job.share.starts) or 200) * len(self._plan.transports)
-        return Client(
-            provider,
-            base_url=address.base_url,
-            api_key=key,
-            retries=self._plan.retries,
-            pool="low" if connections < 10 else "medium" if connections < 50 else "high",
-        )
+        pool = "low" if connections < 10 else "medium" if connections < 50 else "high"
+        limits = ClientOptions(retries=self._plan.retries, pool=pool)
+        options = over(limits, over(self._secret.get(provider, limits), given))
+        # A provider that no table has is called by its host; who is there, its address says.
+        return Client.of(provider if provider in providers() else HOUSE, options)
 
     async def warm_up(self, warmed: set[tuple[int, int]]) -> Ready:
         """One request, or as many as the plan says, for each arm of the share that is not `warmed`, side by side.
@@ -171,7 +185,7 @@ class Worker:
 
     async def _trial(self, slot: Slot, *, stream: int, scheduled: int | None = None) -> bool:
         """One request that counts, when the provider's last 429 allows it; False where the budget does not."""
-        provider = self._chosen[slot.model][0].name
+        provider = self._chosen[slot.model][0]
         while (pause := self._pauses.get(provider, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110  # it may grow
             await asyncio.sleep(pause)
         return await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled) is not _TOO_DEAR
@@ -194,7 +208,7 @@ class Worker:
             fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
         self._emit(record(**fields))
         if isinstance(error, RateLimited) and error.retry_after:
-            provider = self._chosen[slot.model][0].name
+            provider = self._chosen[slot.model][0]
             self._pauses[provider] = max(self._pauses.get(provider, 0.0), time.monotonic() + error.retry_after)
         return error
 
@@ -224,14 +238,14 @@ class Worker:
         last = -1
         error: HolystreamError | None = None
         async with (
-            self._connected(provider.name) as client,
+            self._connected(provider) as client,
             client.stream(
                 messages,
                 model=model,
                 transport=cast(TransportChoice, self._plan.transports[slot.transport]),
                 timeout=self._plan.timeout,
                 scheduled=scheduled,
-                **self._plan.parameters,
+                parameters=self._plan.parameters,
             ) as stream,
         ):
             try:
@@ -328,21 +342,37 @@ def _outcome(reply: Reply, error: HolystreamError | None) -> tuple[str, str]:
 # A child process of the local pool
 
 
+def handed_over(secret: Mapping[str, ClientOptions]) -> bytes:
+    """What is secret, as the one line that goes through a child's standard input."""
+    lines: dict[str, Any] = {}
+    for label, options in secret.items():
+        known: dict[str, Any] = {} if options.api_key is None else {"api_key": options.api_key.reveal()}
+        for name in ("headers", "query"):
+            pairs: Secrets = getattr(options, name)
+            if pairs:
+                known[name] = {each: value.reveal() for each, value in pairs}
+        lines[label] = known
+    return msgspec.json.encode(lines)
+
+
 def main() -> None:
     """Runs one job and ends."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    given = msgspec.json.decode(sys.stdin.buffer.readline(), type=dict[str, dict[str, Any]])
+    secret = {provider: client_options(**known) for provider, known in given.items()}
+    del given
     log = Log(Path(job.path))
-    asyncio.run(_child(job, log.write))
+    asyncio.run(_child(job, log.write, secret))
     log.close()
     # Not by the interpreter's own end: a thread still reads standard input.
     os._exit(0)
 
 
-async def _child(job: Job, emit: Callable[[Line], None]) -> None:
+async def _child(job: Job, emit: Callable[[Line], None], secret: Mapping[str, ClientOptions]) -> None:
     begin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     threading.Thread(target=_listen, args=(begin,), daemon=True).start()
     clients: dict[str, Client] = {}
-    worker = Worker(job, emit, clients)
+    worker = Worker(job, emit, clients, secret)
     emit(await worker.warm_up(set()))
     # What lives now lives on: no collection looks at it again while there is something to measure.
     gc.collect()

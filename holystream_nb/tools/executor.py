@@ -227,6 +227,11 @@ def allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[
         return frozenset()
     if consent == "all":
         return frozenset(tools)
+    is_listed = isinstance(consent, list | tuple | set | frozenset) and all(isinstance(name, str) for name in consent)
+    if not is_listed and not isinstance(consent, str):
+        raise SetupError(
+            f'consent is of type {type(consent).__name__}: give "ask", "all", or a list of the names of tools.'
+        )
     names = frozenset([consent] if isinstance(consent, str) else consent)
     if unknown := names - tools.keys():
         raise SetupError(

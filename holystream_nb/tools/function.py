@@ -108,6 +108,10 @@ def named(functions: Iterable[Any]) -> dict[str, Tool[..., Any]]:
     """Tools by their names. Raises SetupError where two have the same one."""
     if callable(functions):
         functions = (functions,)
+    if not isinstance(functions, Iterable) or isinstance(functions, str | bytes | Mapping):
+        raise SetupError(
+            f"tools is of type {type(functions).__name__}: give typed Python functions, tools=[get_weather]."
+        )
     tools: dict[str, Tool[..., Any]] = {}
     for function in functions:
         found = tool_of(function)

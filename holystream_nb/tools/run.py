@@ -14,13 +14,16 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import Any, Final, Protocol, runtime_checkable
 
+from ..client import kinds
 from ..client.ending import NOTHING, OURS, Cause, Said, ending
+from ..client.options import REQUEST_FIELDS, fields_of
 from ..client.texts import Texts
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
-from ..reply import Progress, Reply, ToolCall, TransportChoice
+from ..reply import Progress, Reply, ToolCall, TransportChoice, transport_choice
 from .call import Ask, Call
 from .exchange import Exchange, Message
 from .executor import Consent, Executor
@@ -93,7 +96,9 @@ def run_tools(
     max_rounds: int = MAX_ROUNDS,
     timeout: float | None = None,
     transport: TransportChoice | None = None,
-    **parameters: Any,
+    conversation: str | int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> ToolRun:
     """Asks for an answer in which the model may call Python functions.
 
@@ -118,21 +123,34 @@ def run_tools(
     timeout: limit in seconds on everything together, waiting for consent included.
     transport: instead of the client's: `sse`, `ws` or `auto`. On a socket results go back in the turn that asked for
         them, and a call may run before the model has written its next one; else in the next request.
-    parameters: further fields of every request (a `tool_choice` that forces a call, of the first one only).
+    conversation: where the client is a Rollout, what keeps its requests on one side.
+    fields: further fields of every request (a `tool_choice` that forces a call, of the first one only).
+    parameters: fields of any name, for what only this service knows.
 
     Raises SetupError for a function that can be no tool, and for a name in `consent` that none has.
     """
+    if not callable(getattr(client, "stream", None)):
+        raise SetupError(f"The client of hs.run_tools is {kinds.kind(client)}: give a Client, or a Rollout.")
+    asked = fields_of("hs.run_tools", fields, parameters, names=_KEYWORDS)
+    uncommon = {name: value for name, value in asked.items() if name not in REQUEST_FIELDS}
+    handed: dict[str, Any] = {name: value for name, value in asked.items() if name in REQUEST_FIELDS}
+    handed |= {"parameters": uncommon} if uncommon else {}
+    handed |= {"transport": transport_choice(transport)} if transport is not None else {}
+    handed |= {"conversation": conversation} if conversation is not None else {}
     return ToolRun(
         client,
-        messages,
+        kinds.messages(messages, "The messages of hs.run_tools"),
         tools=named(tools),
-        model=model,
+        model=kinds.optional_text("model", model, "model='gpt-4.1'"),
         consent=consent,
         ask=ask,
-        max_rounds=max_rounds,
-        timeout=timeout,
-        parameters=parameters if transport is None else {**parameters, "transport": transport},
+        max_rounds=kinds.count("max_rounds", max_rounds, least=1),
+        timeout=kinds.optional_seconds("timeout", timeout),
+        parameters=handed,
     )
+
+
+_KEYWORDS: Final = frozenset(signature(run_tools).parameters) - {"fields"}
 
 
 class ToolRun:

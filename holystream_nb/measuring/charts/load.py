@@ -143,8 +143,10 @@ def _context(sweep: Sweep) -> str:
 
 
 def _called(sweep: Sweep) -> dict[str, str]:
-    providers = {model.partition(":")[0] for model in sweep.models}
-    return {arm: clean(arm.partition(":")[2] if len(providers) == 1 else arm) for arm in sweep.arms}
+    plans = [result.plan for result in sweep.results]
+    providers = {plan.split(plan.models[0])[0] for plan in plans}
+    names = {arm: sweep.of(arm)[0].plan.split(arm)[1] for arm in sweep.arms}
+    return {arm: clean(name if len(providers) == 1 else arm) for arm, name in names.items()}
 
 
 def _edges(each: Quantile) -> list[float]:
