@@ -572,8 +572,10 @@ class _Purse:
         self._streams: list[Stream] = []
 
     def stream(self, prompt: Sequence[Message], *, model: str | None, answers_calls: bool, **parameters: Any) -> Stream:
-        spent = [stream.reply.cost.usd for stream in self._streams]
-        share = (self._ask.max_cost or Decimal(0)) / len(self._ask.models) - sum(usd or Decimal(0) for usd in spent)
+        replies = [stream.reply for stream in self._streams]
+        # A request that met a dead connection and went out again may be paid for twice.
+        spent = [(reply.cost.usd or Decimal(0)) * (1 + reply.timing.resent) for reply in replies]
+        share = (self._ask.max_cost or Decimal(0)) / len(self._ask.models) - sum(spent)
         carried = [{"content": str([parameters.get("tools"), *prompt])}]  # schemas and calls are paid for too
         ask = replace(self._ask, max_cost=share, models=(model,))
         stop_after = _limit(self._client, model or "", carried, parameters, ask)

@@ -30,6 +30,8 @@ def figures(reply: Reply) -> list[str]:
     parts.append(money(reply.cost))
     if timing.retries:
         parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
+    if timing.resent:
+        parts.append("resent on a new connection")
     return parts
 
 
@@ -128,6 +130,7 @@ def record(reply: Reply) -> dict[str, Any]:
         "queue_ms": _round(timing.queue_ms),
         "connect_ms": _round(timing.connect_ms),
         "retries": timing.retries,
+        "resent": timing.resent,
         "bytes": timing.bytes,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
