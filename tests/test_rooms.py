@@ -24,7 +24,8 @@ ORDER: list[set[str]] = [
     {"pricing"},
     {"reply"},
     {"wire.certificates", "wire.proxies"},
-    {"wire.unreachable"},
+    {"wire.unreachable", "wire.stamps"},
+    {"wire.pool"},
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},

@@ -15,7 +15,7 @@ from scripted_socket import Peer, answer, serving
 
 from holystream_nb import Client
 from holystream_nb.errors import ConnectionFailed, HolystreamError
-from holystream_nb.wire import transport as connections
+from holystream_nb.wire import pool as connections
 from holystream_nb.wire.certificates import VARIABLES
 from holystream_nb.wire.transport import Transport
 from holystream_nb.wire.unreachable import Route, failure

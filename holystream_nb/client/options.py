@@ -25,8 +25,8 @@ from ..providers.extras import (
     variable_flaw,
 )
 from ..providers.secret import Key, Secrets
+from ..wire.pool import POOLS
 from ..wire.redaction import redact_marked
-from ..wire.transport import POOLS
 from . import kinds
 
 

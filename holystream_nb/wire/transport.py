@@ -2,7 +2,7 @@
 
 HTTP/1.1 only, one connection per running answer: closing the connection is what stops the bill (a closed HTTP/2 stream
 is not reset by httpcore2 2.16, and its streams share reads, so no stamp would be true). Stamps are taken where the
-network read returns (`_StampedStream`), because one read may hold many HTTP chunks.
+network read returns (`stamps`), because one read may hold many HTTP chunks.
 
 A WebSocket begins here as a request like any other (`upgrade`); what follows on its stream is `websocket`'s.
 
@@ -19,9 +19,8 @@ import os
 import sys
 import time
 import urllib.parse
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore2
@@ -29,44 +28,13 @@ import httpx2
 
 from ..errors import HolystreamError, SetupError, Stalled, StreamInterrupted
 from ..providers.secret import Key, Secrets
-from .certificates import Certificates, chosen, context, trusted
-from .proxies import Proxies, Proxy
+from .certificates import chosen, trusted
+from .pool import POOLS, Pool, Sealed, without_frames
+from .proxies import Proxies
+from .stamps import Exchange, StampedStream, exchange_now
 from .unreachable import Route, failure, of_proxy, unanswered
 
-POOLS: Final[Mapping[str, tuple[int, int]]] = {"low": (10, 30), "medium": (50, 60), "high": (200, 120)}
-"""Connections and kept-alive connections of a pool, by the names of HolySheep's document 002."""
-
-KEEPALIVE_S: Final = 1.5
-"""A connection is kept so long, which is shorter than the shortest time known that a server keeps an idle one.
-
-gunicorn 2 s, also with uvicorn's worker (LiteLLM's --run_gunicorn); uvicorn (vLLM, SGLang), cpp-httplib (llama.cpp),
-Node (LM Studio) and Apache 5 s; AWS's balancer 60 s, nginx 75 s; Go (Ollama) and hyper (TGI) do not end. People pause
-longer between two prompts than any of the short ones, and programs that ask again at once find it open.
-"""
-
 _DRAIN_S: Final = 0.1
-_RESEND_S: Final = 1.0
-"""How soon after a request the end of a kept connection says that the service had closed it, and not looked at it."""
-
-
-class _Exchange:
-    """What happens on the wire until the head of an answer is there; stamps in ns."""
-
-    __slots__ = ("bytes", "is_reused", "on_permit", "permit", "sent")
-
-    def __init__(self, on_permit: Callable[[], None] | None = None) -> None:
-        self.on_permit = on_permit
-        self.permit: int | None = None
-        self.sent: int | None = None
-        self.is_reused = True
-        self.bytes = 0
-
-    @property
-    def met_a_dead_connection(self) -> bool:
-        """Whether a kept connection ended at once and without a byte: the request goes out again."""
-        sent = self.sent
-        is_soon = sent is not None and time.perf_counter_ns() - sent < _RESEND_S * 1e9
-        return self.is_reused and self.bytes == 0 and is_soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,176 +54,6 @@ class _Asked:
         return urllib.parse.urlsplit(self.url).netloc
 
 
-_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
-
-
-class _StampedStream(httpcore2.AsyncNetworkStream):
-    """A network stream that remembers when its last read returned (ns)."""
-
-    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
-        self._inner = inner
-        self.last_read = 0
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = await self._inner.read(max_bytes, timeout)
-        self.last_read = time.perf_counter_ns()
-        if (exchange := _exchange.get()) is not None:
-            exchange.bytes += len(data)
-        return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-        return _StampedStream(await self._inner.start_tls(*args, **kwargs))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self if info == "stamped_stream" else self._inner.get_extra_info(info)
-
-
-class _StampingBackend(httpcore2.AsyncNetworkBackend):
-    def __init__(self) -> None:
-        self._inner = httpcore2.AnyIOBackend()
-
-    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-        return _StampedStream(await self._inner.connect_tcp(*args, **kwargs))
-
-    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-        return _StampedStream(await self._inner.connect_unix_socket(*args, **kwargs))
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-class _Body(httpx2.AsyncByteStream):
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        iterator: AsyncIterator[bytes] = self._inner.__aiter__()
-        return iterator
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _Pool(httpx2.AsyncBaseTransport):
-    """httpcore2's pools behind httpx2's client: one direct, one for each proxy and each choice of certificates."""
-
-    def __init__(self, profile: str) -> None:
-        self._connections, self._keepalive = POOLS[profile]
-        self._pools: dict[tuple[str, Proxy | None, Certificates], httpcore2.AsyncConnectionPool] = {}
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        pool = await self._pool(request.url.scheme, request.extensions["route"])
-        outer = sys.exception()
-        try:
-            response = await pool.handle_async_request(_revealed(request))
-        except BaseException as exc:  # a cancellation too
-            _without_frames(exc, outer)
-            raise
-        return httpx2.Response(
-            response.status, headers=response.headers, stream=_Body(response.stream), extensions=response.extensions
-        )
-
-    @property
-    def is_full(self) -> bool:
-        return any(len(pool.connections) >= self._connections for pool in self._pools.values())
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether every connection there may be is in use: another request waits."""
-        return any(
-            len(pool.connections) >= self._connections and not any(each.is_idle() for each in pool.connections)
-            for pool in self._pools.values()
-        )
-
-    async def drop_idle(self) -> None:
-        """Closes what is kept and unused: the next request opens a connection of its own."""
-        for pool in self._pools.values():
-            for connection in pool.connections:
-                if connection.is_idle():
-                    await connection.aclose()
-
-    async def _pool(self, scheme: str, route: Route) -> httpcore2.AsyncConnectionPool:
-        place = (scheme, route.proxy, route.files)
-        if place not in self._pools:
-            # Reading certificates takes some 20 ms, in which other streams go on.
-            ours = await asyncio.to_thread(context, route.files) if scheme == "https" else None
-            proxy = None if route.proxy is None else await asyncio.to_thread(_proxy, route.proxy, route.files)
-            self._pools.setdefault(
-                place,
-                httpcore2.AsyncConnectionPool(
-                    ssl_context=ours,
-                    proxy=proxy,
-                    max_connections=self._connections,
-                    max_keepalive_connections=self._keepalive,
-                    keepalive_expiry=KEEPALIVE_S,
-                    network_backend=_StampingBackend(),
-                ),
-            )
-        return self._pools[place]
-
-    async def aclose(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
-
-
-def _revealed(request: httpx2.Request) -> httpcore2.Request:
-    """The request as it goes out. Keys are first seen here: no frame of a traceback has them, and no log of httpx2."""
-    secrets: _Sealed = request.extensions.get("secrets", _Sealed())
-    target = request.url.raw_path
-    names = {name.lower().encode("ascii") for name, _ in secrets.headers}
-    if secrets.query:
-        query = urllib.parse.urlencode([(name, value.reveal()) for name, value in secrets.query])
-        target += (b"&" if b"?" in target else b"?") + query.encode("ascii")
-    return httpcore2.Request(
-        method=request.method,
-        url=httpcore2.URL(
-            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=target
-        ),
-        headers=[
-            *(pair for pair in request.headers.raw if pair[0].lower() not in names),
-            *((name.encode("ascii"), value.reveal().encode("ascii")) for name, value in secrets.headers),
-        ],
-        content=request.stream,
-        extensions={name: value for name, value in request.extensions.items() if name != "secrets"},
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    """What is secret of a request, on its way to where it is sent."""
-
-    headers: Secrets = ()
-    query: Secrets = ()
-
-
-def _without_frames(exc: BaseException, outer: BaseException | None) -> None:
-    """Takes the frames below here from the error and from what caused it: their variables hold the request as sent.
-
-    `outer` is what was being handled before; it is the caller's.
-    """
-    seen = {id(outer)}
-    waiting: list[BaseException | None] = [exc]
-    while waiting:
-        each = waiting.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            each.__traceback__ = None
-            waiting += [each.__cause__, each.__context__]
-
-
-def _proxy(proxy: Proxy, files: Certificates) -> httpcore2.Proxy:
-    """httpcore2's words for it; whom we are is the service's to know, not the proxy's."""
-    url = httpcore2.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/")
-    tls = context(replace(files, cert=None, key=None)) if proxy.scheme == "https" else None
-    return httpcore2.Proxy(url, auth=proxy.auth, ssl_context=tls)
-
-
 class Response:
     """An answer whose head has arrived.
 
@@ -263,9 +61,9 @@ class Response:
     the request met a kept connection that the service had closed, and went out again (0 or 1).
     """
 
-    def __init__(self, response: httpx2.Response, exchange: _Exchange, resent: int) -> None:
+    def __init__(self, response: httpx2.Response, exchange: Exchange, resent: int) -> None:
         self._response = response
-        self._stream: _StampedStream = response.extensions["network_stream"].get_extra_info("stamped_stream")
+        self._stream: StampedStream = response.extensions["network_stream"].get_extra_info("stamped_stream")
         self._iterator: AsyncGenerator[bytes, None] | None = None
         self.host = response.request.url.netloc.decode("ascii")
         self.status = response.status_code
@@ -305,7 +103,7 @@ class Response:
                     self.bytes += len(chunk)
                     yield stream.last_read, chunk
             except BaseException as exc:  # a cancellation too
-                _without_frames(exc, outer)
+                without_frames(exc, outer)
                 raise
 
     async def body(self, limit: int) -> bytes:
@@ -370,7 +168,7 @@ class Transport:
         self._renew()
 
     def _renew(self) -> None:
-        self._pool = _Pool(self._profile)
+        self._pool = Pool(self._profile)
         self._client = httpx2.AsyncClient(transport=self._pool, follow_redirects=False, trust_env=False)
 
     @property
@@ -423,14 +221,14 @@ class Transport:
     async def _answered(self, asked: _Asked, on_permit: Callable[[], None] | None) -> Response:
         self._enter()
         with mapped(asked.host, unanswered(asked.url, asked.host)):
-            exchange = _Exchange(on_permit)
+            exchange = Exchange(on_permit)
             try:
                 return await self._send(asked, exchange)
             except BROKEN:
                 if not exchange.met_a_dead_connection:
                     raise
             await self._pool.drop_idle()
-            return await self._send(asked, _Exchange(on_permit), resent=1)
+            return await self._send(asked, Exchange(on_permit), resent=1)
 
     async def upgrade(
         self,
@@ -449,7 +247,7 @@ class Transport:
         self._enter()
         asked = _Asked("GET", url, headers, query, b"", connect_timeout, inactivity)
         with mapped(asked.host, unanswered(url, asked.host)):
-            return await self._send(asked, _Exchange(on_permit))
+            return await self._send(asked, Exchange(on_permit))
 
     def _enter(self) -> None:
         """Begins anew where the event loop of before has ended; SetupError where it runs elsewhere, or is closed."""
@@ -462,7 +260,7 @@ class Transport:
             self._renew()
         self._loop = loop
 
-    async def _send(self, asked: _Asked, exchange: _Exchange, resent: int = 0) -> Response:
+    async def _send(self, asked: _Asked, exchange: Exchange, resent: int = 0) -> Response:
         route = Route(asked.url, asked.host, asked.connect_timeout, trusted(self._files, os.environ))
         loop = asyncio.get_running_loop()
 
@@ -488,9 +286,9 @@ class Transport:
             headers={name: value for name, value in asked.headers.items() if isinstance(value, str)},
             content=asked.body,
             timeout=httpx2.Timeout(asked.inactivity, connect=asked.connect_timeout, pool=None),
-            extensions={"trace": trace, "route": route, "secrets": _Sealed(secrets, asked.query)},
+            extensions={"trace": trace, "route": route, "secrets": Sealed(secrets, asked.query)},
         )
-        before = _exchange.set(exchange)
+        before = exchange_now.set(exchange)
         try:
             with self._told(route):
                 route.proxy = await self._proxies.find(asked.url)
@@ -501,7 +299,7 @@ class Transport:
                 raise SetupError("The client was closed while it asked.") from exc
             raise
         finally:
-            _exchange.reset(before)
+            exchange_now.reset(before)
         if response.status == 407 and route.proxy is not None:
             await response.aclose()
             raise of_proxy("407", route)
