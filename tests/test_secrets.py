@@ -247,14 +247,15 @@ def test_what_cannot_be_sent_is_refused_without_its_value(given: dict[str, Any],
 
 @pytest.mark.parametrize("place", ["[defaults]", "[lan]\nbase_url = 'http://10.0.0.6/v1'"])
 def test_only_a_users_own_file_lets_a_key_go_over_http(place: str, tmp_path: Any, monkeypatch: Any) -> None:
-    """The exact host and port, in an entry or for every address; another port stays refused."""
+    """The exact host and port: an entry's for its own address, those of [defaults] for every one."""
     file = tmp_path / "providers.toml"
     file.write_text(f'{place}\nhttp_key_hosts = ["10.0.0.5:8000", "10.0.0.6:80"]')
     monkeypatch.setenv("HOLYSTREAM_PROVIDERS", str(file))
     provider = "lan" if "lan" in place else "simulator"
-    Client(provider, base_url="http://10.0.0.5:8000/v1", **ACCESS)
     if provider == "lan":
-        Client("lan", api_key="sk-12345678")
+        Client("lan", **ACCESS)
+    else:
+        Client("simulator", base_url="http://10.0.0.5:8000/v1", **ACCESS)
     for url in ("http://10.0.0.5/v1", "http://10.0.0.5:8001/v1", "http://10.0.0.50:8000/v1"):
         with pytest.raises(SetupError, match="never sent unencrypted"):
             Client(provider, base_url=url, api_key="sk-12345678")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ..errors import SetupError
-from ..providers.secret import Key
+from ..providers.secret import Key, sealing
 from ..providers.select import address_of, at
 from ..providers.table import provider as named_provider
 from ..providers.values import Provider, tokens_field
@@ -60,6 +60,7 @@ class Client:
     connections, sockets: what opens connections and keeps sockets; to be replaced in tests.
     """
 
+    @sealing
     def __init__(
         self,
         provider: str | Provider = "holysheep",
@@ -252,6 +253,10 @@ class Client:
         timeout: limit on each whole turn in seconds. The rest is as for `stream`.
         """
         session = str(uuid.uuid4())
+        kinds.optional_text("model", model, "model='deepseek-v3.2'")
+        kinds.optional_seconds("timeout", timeout)
+        if transport is not None:
+            transport_choice(transport)
         of_all = fields_of("Client.connect", fields, parameters, names=_STREAM)
 
         def start(

@@ -24,7 +24,7 @@ from ..providers.extras import (
     secrets_of,
     variable_flaw,
 )
-from ..providers.secret import Key, Secrets
+from ..providers.secret import Key, Sealed, Secrets
 from ..wire.redaction import redact_marked
 from ..wire.transport import POOLS
 from . import kinds
@@ -91,10 +91,10 @@ def client_options(**given: Any) -> ClientOptions:
         if name not in _READ:
             likely = get_close_matches(name, OPTIONS, n=1)
             raise SetupError(f"There is no option {name}{f': did you mean {likely[0]}?' if likely else '.'}")
-        try:
-            found[name] = _READ[name](name, value)
-        except ValueError as exc:
-            raise SetupError(f"The {name} {exc}.") from None  # its cause may hold the value
+        read, flaw = _read(name, value)
+        if flaw:
+            raise SetupError(flaw)
+        found[name] = read
     if isinstance(found.get("base_url"), tuple):
         found["base_url"], query = found["base_url"]
         query = _query("query of the base_url", query) if query else ()
@@ -108,6 +108,16 @@ def client_options(**given: Any) -> ClientOptions:
             "raise progress_timeout, or leave it out."
         )
     return ClientOptions(**found)
+
+
+def _read(name: str, value: object) -> tuple[Any, str]:
+    """The option, or what is wrong with it: an error raised here would show the value in its frames."""
+    try:
+        return _READ[name](name, value.open() if isinstance(value, Sealed) else value), ""
+    except SetupError as exc:
+        return None, str(exc)
+    except ValueError as exc:
+        return None, f"The {name} {exc}."
 
 
 def _url(_name: str, value: object) -> tuple[str, dict[str, str]]:
@@ -243,7 +253,7 @@ def fields_of(
             raise SetupError(f"{name} would go into the request's body: a key is given as api_key to {options_at}.")
         if name not in REQUEST_FIELDS:
             likely = get_close_matches(name, {*names, *REQUEST_FIELDS, *OPTIONS}, n=1)
-            guess = f"did you mean {likely[0]}?" if likely else "it is no option of ours and no common field;"
+            guess = f"did you mean {likely[0]}?" if likely else "it is no option of ours and no common field."
             raise SetupError(
                 f"{door} does not know {name}: {guess} A field of the service's own goes into parameters={{…}}."
             )
