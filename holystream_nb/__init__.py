@@ -29,6 +29,7 @@ _HOMES = {
     "Usage": "events",
     "bench": "measuring.bench",
     "calibrate": "measuring.calibration",
+    "check": "checking",
     "claims_table": "measuring.claims",
     "configure": "session",
     "history": "session",
@@ -61,6 +62,7 @@ __all__ = [
     "Usage",
     "bench",
     "calibrate",
+    "check",
     "claims_table",
     "configure",
     "history",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .chat.panel import ChatPanel
+    from .checking import check
     from .client.client import Client
     from .errors import HolystreamError
     from .events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallEnd, ToolCallPart, Usage

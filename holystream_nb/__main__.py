@@ -79,6 +79,7 @@ def _demo(port: int, *, browser: bool) -> int:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")  # in a container; Jupyter refuses to start otherwise
+    os.environ.pop("OPENAI_BASE_URL", None)  # set for other programs: the demo's cells are for the simulator
     return lab.run(arguments)
 
 

@@ -22,7 +22,10 @@ from .providers.values import Provider
 HOUSE: Final = "holysheep"
 """The provider that a key without an address is for."""
 
-BOUND: Final = frozenset({"base_url", "api_key", "key_variable", "key_header", "headers", "query", "cert"})
+SECRETS: Final = ("api_key", "key_variable", "key_header", "headers", "query", "cert")
+"""Options that are for one service."""
+
+BOUND: Final = frozenset({"base_url", *SECRETS})
 """Options that belong to one address; all others hold wherever a request goes."""
 
 _NOTHING: Final = ClientOptions()
@@ -103,7 +106,8 @@ class DefaultService:
         """Whether a request goes there because nothing else was said."""
         given = given or _NOTHING
         is_told = given.base_url is not None or given.api_key is not None or given.key_variable is not None
-        return place.provider == self.provider and not is_told and not (text and may_name_provider(text))
+        is_named = (text or "").lower().startswith(f"{place.provider.name}:")
+        return place.provider == self.provider and not is_told and not is_named
 
     def model_at(self, home: Provider) -> str:
         """The text of the model that is set, "" at another address than the one it was set with."""
@@ -189,6 +193,11 @@ def _of_environment(environ: Mapping[str, str]) -> Settings | None:
 
 def is_set(options: ClientOptions, name: str) -> bool:
     return getattr(options, name) not in (None, ())
+
+
+def has_secrets(options: ClientOptions) -> bool:
+    """Whether something is given that is for one service."""
+    return any(is_set(options, name) for name in SECRETS)
 
 
 def over(above: ClientOptions, below: ClientOptions) -> ClientOptions:

@@ -219,11 +219,12 @@ class StreamMagics(Magics):
     @no_var_expand
     @line_magic("stream")  # type: ignore[arg-type]
     def stream_line(self, line: str) -> None:
-        """What this session has used; the models; an answer again; the end of a conversation.
+        """What this session has used; the models; a service tried; an answer again; the end of a conversation.
 
         %stream                provider, model, and the totals of this session
         %stream config         what is set, by whom, and the path of your providers.toml
-        %stream models         the models with their pace and prices
+        %stream models [NAME]  the models of the session's provider, or of the one named, with pace and prices
+        %stream check [NAME …] try a provider, or provider:model, with a few tokens; several stand side by side
         %stream last [n]       the last answer of this kernel, or the n-th last, as plain text
         %stream forget NAME    forget the conversation of %%stream --chat NAME
         """
@@ -232,6 +233,8 @@ class StreamMagics(Magics):
         except (HolystreamError, ValueError) as exc:
             error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
             raise in_one_line(error) from None
+        except KeyboardInterrupt as exc:
+            raise Interrupted from exc
 
     async def _answer(self, options: Options, prompt: str) -> None:
         from .client.options import client_options  # late: it brings what opens connections

@@ -109,7 +109,7 @@ class Fold:
         self._events: array[int] = array("I")
         self._last_read = -1
         self._first_answer: int | None = None
-        self._first_chunk_tokens = 1
+        self._first_read_tokens: int | None = None
         self._first_reasoning = self._last_reasoning = 0
         self.output_events = 0
         self.reasoning_events = 0
@@ -159,7 +159,7 @@ class Fold:
     def _add_usage(self, usage: Usage) -> None:
         self._usage = usage
         if len(self._reads) == 1 and usage.read == self._reads[0] and usage.completion_tokens:
-            self._first_chunk_tokens = usage.completion_tokens
+            self._first_read_tokens = usage.completion_tokens
 
     @property
     def first_read(self) -> int | None:
@@ -175,7 +175,7 @@ class Fold:
         """Output events after the first read / time since then."""
         if len(self._reads) < 2:
             return None
-        return (self.output_events - 1) * 1e9 / (self._reads[-1] - self._reads[0])
+        return (self.output_events - self._events[0]) * 1e9 / (self._reads[-1] - self._reads[0])
 
     @property
     def thinking_ms(self) -> float:
@@ -229,7 +229,7 @@ class Fold:
                 first_answer=self._first_answer,
                 output_tokens=usage.completion_tokens,
                 visible_tokens=self._visible_tokens(usage, hides_reasoning),
-                first_chunk_tokens=min(self._first_chunk_tokens, usage.completion_tokens or 1),
+                first_chunk_tokens=self._first_tokens(usage),
             ),
             cost=cost(usage),
             model=model,
@@ -239,6 +239,11 @@ class Fold:
             error=error,
             other_choices=tuple(text.getvalue() for _, text in sorted(self._others.items())),
         )
+
+    def _first_tokens(self, usage: Usage) -> int:
+        """Of the first read: what a usage in it says, else its output events, which a proxy may have gathered there."""
+        first = self._first_read_tokens or (self._events[0] if self._events else 1)
+        return min(first, usage.completion_tokens or 1)
 
     def _visible_tokens(self, usage: Usage, hides_reasoning: bool) -> int | None:
         if usage.completion_tokens is None or not usage.exact or self.reasoning_events:

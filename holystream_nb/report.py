@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import SetupError
+from .errors import HolystreamError, SetupError
 from .live.figures import approximate, total
 from .live.saved import printable
+from .live.table import bundle as table
+from .live.table import present
 from .session import Session
+from .sync import run
 
 
 def report(words: Sequence[str], session: Session) -> None:
     """Shows what the words of the line ask for. Raises SetupError for words it does not know."""
     match words:
         case []:
-            _show([["", ""], *_standing(session)])
+            present(table([["", ""], *_standing(session)]))
         case ["config"]:
-            _show(_settings(session))
+            present(table(_settings(session)))
         case ["models"]:
-            _show(_models(session))
+            present(table(run(_models(session, ""))))
+        case ["models", name]:
+            present(table(run(_models(session, name))))
+        case ["check", *names]:
+            from .checking import show_check  # late, with all that tries
+
+            run(show_check(tuple(names), session))
         case ["last"]:
             print(_answer(session, 1))
         case ["last", number] if number.isdecimal() and int(number) > 0:
@@ -33,7 +41,8 @@ def report(words: Sequence[str], session: Session) -> None:
             print(f"The conversation {name} is forgotten.")
         case _:
             raise SetupError(
-                f"%stream {' '.join(words)}: write %stream, %stream config, models, last [n], forget NAME."
+                f"%stream {' '.join(words)}: write %stream, %stream config, models [PROVIDER], "
+                "check [PROVIDER[:MODEL] …], last [n], forget NAME."
             )
 
 
@@ -93,15 +102,36 @@ def _shown(name: str, value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _models(session: Session) -> list[list[str]]:
-    from .pricing import price_card
+async def _models(session: Session, name: str) -> list[list[str]]:
+    """The models of a provider, the session's by default: those that its service lists, and those that are known.
 
-    seller = session.default_service().provider
+    Raises what kept the service of a provider that was named from listing them, where none is known.
+    """
+    from .models import known_models, listed_models
+    from .pricing import price_card
+    from .providers.table import provider
+
+    error: HolystreamError | None = None
+    try:
+        listed = await listed_models(session, name)
+        seller, names, error = listed.provider, listed.models, listed.error
+    except HolystreamError as exc:
+        seller, names, error = provider(name) if name else session.default_service().provider, (), exc
+    paces = {profile.model: profile for profile in session.profiles()}
+    known = known_models(seller, session)
+    if name and error is not None and not known:
+        raise error
+    is_documented = seller.price_list in ("card", "simulated")
     rows = [["model", "first token", "gap", "USD per 1M tokens in", "out", "source"]]
-    for profile in session.profiles():
-        card = price_card(seller, profile.model)
+    for model in dict.fromkeys([*known, *names] if is_documented else names or known):
+        card = price_card(seller, model)
         prices = ["unknown" if price is None else f"{price:f}" for price in (card.input, card.output)]
-        rows.append([profile.model, f"{profile.first_ms:,.0f} ms", f"{profile.gap_ms:g} ms", *prices, profile.source])
+        pace = paces.get(model) if is_documented else None
+        if pace is not None:
+            rows.append([model, f"{pace.first_ms:,.0f} ms", f"{pace.gap_ms:g} ms", *prices, pace.source])
+        else:
+            source = f"{seller.name} lists it" if model in names else card.source
+            rows.append([model, "unknown", "unknown", *prices, source])
     return rows
 
 
@@ -110,23 +140,3 @@ def _answer(session: Session, number: int) -> str:
         raise SetupError(f"This kernel has {len(session.history)} answers; there is no {number}. last one.")
     reply = session.history[-number]
     return printable(f"{reply.text}\n\n{reply!r}")
-
-
-def _show(rows: Sequence[Sequence[str]]) -> None:
-    """A table: Markdown where it is drawn, aligned text elsewhere."""
-    from .live.harmless import plain_line
-
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    plain = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-        if any(row)
-    )
-    lines = [f"| {' | '.join(plain_line(cell).replace('|', '&#124;') for cell in row)} |" for row in rows]
-    markdown = "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
-    ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if getattr(shell, "kernel", None) is None:
-        print(plain)
-    else:
-        ipython.display.display({"text/plain": plain, "text/markdown": markdown}, raw=True)

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .client import kinds
+from .client.door import door
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .pricing import SIMULATED
 from .providers.secret import Key
@@ -119,6 +120,7 @@ class Session:
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
 
+    @door
     def configure(
         self,
         *,
@@ -162,7 +164,8 @@ class Session:
 
         self._configured = changed(self._configured or Settings("hs.configure"), given)
 
-    async def stream(
+    @door
+    def stream(
         self,
         prompt: str | Sequence[Message],
         *,
@@ -188,8 +191,8 @@ class Session:
         retries: int | None = None,
         parameters: Mapping[str, Any] | None = None,
         **fields: Any,
-    ) -> Reply:
-        """Streams one answer onto the screen and returns its Reply, which is also the newest in `history`.
+    ) -> Coroutine[Any, Any, Reply]:
+        """Streams one answer onto the screen; awaited, it gives its Reply, which is also the newest in `history`.
 
         prompt: a text, or a list of messages `{"role": …, "content": …}`.
         model: `model` or `provider:model`; without it the model that is set (`hs.configure`), or the service's default.
@@ -224,6 +227,7 @@ class Session:
             progress_timeout=progress_timeout,
             retries=retries,
         )
+        kinds.messages(prompt)
         ask = Ask(
             prompt,
             (model_name(model, _SEVERAL),),
@@ -238,6 +242,9 @@ class Session:
             consent(allow),
             fields_of("hs.stream", fields, parameters, names=_KEYWORDS, options_at="hs.configure(…) or Client(…)"),
         )
+        return self._first(ask)
+
+    async def _first(self, ask: Ask) -> Reply:
         return (await self.ask(ask))[0]
 
     async def ask(self, ask: Ask) -> list[Reply]:
@@ -355,7 +362,6 @@ class Session:
         return list(PROFILES.values())
 
     def _check(self, ask: Ask) -> None:
-        kinds.messages(ask.prompt)
         if ask.chat is not None and len(ask.models) > 1:
             raise SetupError("--chat continues a conversation with one model: give one -m.")
         if len(set(ask.models)) < len(ask.models):
@@ -535,8 +541,12 @@ def simulator_speed() -> float | None:
 def _with_tools(
     client: Client, model: str, messages: Sequence[Message], parameters: dict[str, Any], ask: Ask, questions: Questions
 ) -> ToolRun:
+    from .client.options import REQUEST_FIELDS
     from .tools.run import run_tools
 
+    handed = {name: value for name, value in parameters.items() if name in REQUEST_FIELDS}
+    if uncommon := {name: value for name, value in parameters.items() if name not in REQUEST_FIELDS}:
+        handed["parameters"] = uncommon
     return run_tools(
         client if ask.max_cost is None else _Purse(client, ask),
         messages,
@@ -546,7 +556,7 @@ def _with_tools(
         ask=questions.ask,
         timeout=ask.timeout,
         transport=ask.transport,
-        **parameters,
+        **handed,
     )
 
 
@@ -562,8 +572,10 @@ class _Purse:
         self._streams: list[Stream] = []
 
     def stream(self, prompt: Sequence[Message], *, model: str | None, answers_calls: bool, **parameters: Any) -> Stream:
-        spent = [stream.reply.cost.usd for stream in self._streams]
-        share = (self._ask.max_cost or Decimal(0)) / len(self._ask.models) - sum(usd or Decimal(0) for usd in spent)
+        replies = [stream.reply for stream in self._streams]
+        # A request that met a dead connection and went out again may be paid for twice.
+        spent = [(reply.cost.usd or Decimal(0)) * (1 + reply.timing.resent) for reply in replies]
+        share = (self._ask.max_cost or Decimal(0)) / len(self._ask.models) - sum(spent)
         carried = [{"content": str([parameters.get("tools"), *prompt])}]  # schemas and calls are paid for too
         ask = replace(self._ask, max_cost=share, models=(model,))
         stop_after = _limit(self._client, model or "", carried, parameters, ask)
@@ -600,10 +612,11 @@ def _limit(client: Client, model: str, messages: Sequence[Message], parameters: 
 
 def check_key_is_for_one(places: Sequence[Place], options: ClientOptions | None) -> None:
     """Raises SetupError where a key that was given without an address would go to several services."""
+    from .defaults import SECRETS, is_set
+
     if options is None or options.base_url is not None or len({place.provider.name for place in places}) < 2:
         return
-    given = [name for name in ("api_key", "key_variable", "headers", "query", "cert") if getattr(options, name)]
-    if given:
+    if given := [name for name in SECRETS if is_set(options, name)]:
         names = ", ".join(dict.fromkeys(place.provider.name for place in places))
         raise SetupError(f"{given[0]} is for one service, and several are asked ({names}): ask them one by one.")
 

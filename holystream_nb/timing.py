@@ -6,7 +6,7 @@ All stamps are nanoseconds of one monotonic clock, `time.perf_counter_ns`. The t
 * TTFA   first non-reasoning output event − sent (ms)
 * E2E    last output event − sent (s)
 * gap    difference of consecutive distinct reads of output events (ms)
-* TPOT   (E2E − TTFT) / (output tokens − tokens of the first chunk) (ms)
+* TPOT   (E2E − TTFT) / (output tokens − tokens of the first read) (ms)
 * decode tok/s   the same tokens / (E2E − TTFT);  e2e tok/s   output tokens / E2E
 * lag, queue, connect   submitted − scheduled; permit − submitted; sent − permit (ms): never inside TTFT
 * burst   output events of the median read, where they are many and the next is long in coming
@@ -33,6 +33,10 @@ WHOLE_EVENTS: Final = 32
 WHOLE_MS: Final = 250.0
 """An answer that came in a single read: so many events, after so long a wait. A short answer of a fast engine, and one
 out of a cache, come in one read by right."""
+
+
+MEND: Final = "nginx: proxy_buffering off; or the answer's header X-Accel-Buffering: no; HAProxy: option http-no-delay"
+"""What lets each event pass at once: tried with both proxies in `tests/real`."""
 
 
 def _ms(start: int | None, end: int | None) -> float | None:
@@ -92,13 +96,13 @@ class Timing:
 
     @property
     def tpot_ms(self) -> float | None:
-        """Time per output token after the first chunk; None if there are too few."""
+        """Time per output token after the first read; None if there are too few."""
         rate = self.decode_tokens_per_s
         return None if rate is None else 1e3 / rate
 
     @property
     def decode_tokens_per_s(self) -> float | None:
-        """Tokens after the first chunk / (E2E − TTFT)."""
+        """Tokens after the first read / (E2E − TTFT)."""
         if self.visible_tokens is None or len(self.reads) < 2:
             return None
         tokens = self.visible_tokens - self.first_chunk_tokens

@@ -91,3 +91,14 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.strip() == holystream_nb.__version__
+
+
+def test_the_demo_does_not_look_at_openais_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its notebook is for the simulator, whatever the shell has set for other programs."""
+    seen: list[str | None] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setattr("holystream_nb.lab.run", lambda _: seen.append(os.environ.get("OPENAI_BASE_URL")) or 0)
+    assert main(["demo", "--no-browser"]) == 0
+    assert seen == [None]

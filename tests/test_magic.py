@@ -184,7 +184,7 @@ def test_the_help_explains_the_options(kernel: Any) -> None:
 
 def test_a_cell_streams_and_ends_as_plain_markdown(kernel: Any) -> None:
     """A live view first, replaced at the end by Markdown and text with the figures and the record."""
-    ran = kernel.run("%%stream -m gpt-4.1\nShow me a table")
+    ran = kernel.run("%%stream -m gpt-4.1#rate=400\nShow me a table")  # at once, an answer has no speed
     assert ran.reply["status"] == "ok"
     (first,) = ran.all("display_data")
     (last,) = ran.all("update_display_data")

@@ -106,6 +106,15 @@ def test_tokens_of_the_first_chunk_are_known_from_a_running_usage() -> None:
     assert reply.timing.first_chunk_tokens == 3
 
 
+def test_a_first_read_of_many_events_makes_no_answer_faster() -> None:
+    """What a proxy had gathered when it let go came before TTFT: only what followed was made since then."""
+    second = 1_000_000_000
+    burst = [Text("x", second)] * 37 + [Text("x", second + 500_000_000)] * 10
+    reply = folded(*burst, Usage(5, 47, 52, read=second + 500_000_000))
+    assert reply.timing.first_chunk_tokens == 37
+    assert reply.timing.decode_tokens_per_s == pytest.approx(20)
+
+
 def test_the_representation_is_one_short_line_without_the_text() -> None:
     """A reply at the end of a cell does not dump the answer."""
     assert repr(folded(Text("secret text", 1))) == "<Reply p:m stop ≈1 tokens>"

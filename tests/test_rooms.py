@@ -31,6 +31,7 @@ ORDER: list[set[str]] = [
     {"tools", "migration", "defaults"},
     {"live", "ask"},
     {"session", "sync"},
+    {"checking", "models"},
     {"report", "measuring"},
     {"chat", "magic", "lab"},
     {"__main__"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ import holystream_nb as hs
 from holystream_nb import report
 from holystream_nb import session as module
 from holystream_nb.client.options import ClientOptions, client_options
-from holystream_nb.errors import ConnectionFailed, HolystreamError, MissingKey, SetupError, UnknownProvider
+from holystream_nb.errors import ConnectionFailed, HolystreamError, KeyRefused, MissingKey, SetupError, UnknownProvider
 from holystream_nb.session import CLIENTS, Session
 
 KEY = "hs-test-0123456789abcdef"
@@ -86,6 +88,24 @@ async def test_options_are_no_fields_of_the_body(session: Session, service: Fore
     assert (kept.client.retries, kept.client.service.inactivity) == (5, 180)
 
 
+@pytest.mark.parametrize("limits", [{}, {"max_cost": 1, "base_url": None, "model": "simulator:gpt-4.1"}])
+async def test_a_field_of_the_services_own_goes_along_with_tools(
+    session: Session, service: Foreign, limits: dict[str, Any]
+) -> None:
+    """And under a limit on cost."""
+
+    def look(city: str) -> str:
+        """Looks."""
+        return city
+
+    given = {"base_url": service.url, "parameters": {"own_field": 7}, "temperature": 0.5, **limits}
+    reply = await session.stream("Hi", tools=[look], **given)
+    assert reply.finish_reason == "stop"
+    for asked in posted(service):
+        assert (asked.body["own_field"], asked.body["temperature"]) == (7, 0.5)
+        assert "parameters" not in asked.body
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -106,6 +126,42 @@ async def test_what_is_no_field_is_refused_by_name(session: Session, given: dict
     with pytest.raises(SetupError, match=said) as caught:
         await session.stream("Hi", model="gpt-4.1", **given)
     assert KEY not in str(caught.value)
+
+
+def doors(session: Session) -> list[Callable[..., Any]]:
+    return [partial(session.stream, "Hi"), session.configure, hs.ChatPanel, partial(hs.ChatPanel.load, "chat.json")]
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"api_key": KEY, "inactivity": -1},
+        {"headers": {"x-key": KEY}, "retries": 0.5},
+        {"query": {"code": KEY}, "base_url": "nowhere"},
+        {"base_url": f"https://a.example/v1?code={KEY}", "inactivity": "long"},
+        {"base_url": f"https://{KEY}@a.example/v1"},
+    ],
+)
+def test_a_refusal_has_no_key_among_its_frames(session: Session, given: dict[str, Any], at: int) -> None:
+    """Verbose tracebacks, pytest -l, rich and Sentry show local variables."""
+    with pytest.raises(SetupError) as caught:
+        doors(session)[at](**given)
+    error = caught.value
+    assert error.__context__ is None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename != __file__]
+    assert frames
+    assert KEY not in repr([frame.f_locals for frame in frames])
+
+
+async def test_an_answers_failure_has_no_key_among_its_frames(session: Session) -> None:
+    """While it streams, the key is in a value that never prints."""
+    with pytest.raises(ConnectionFailed) as caught:
+        await session.stream("Hi", model="m", base_url=f"http://127.0.0.1:9/v1?code={OTHER}", api_key=KEY, retries=0)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    shown = repr([frame.f_locals for frame in frames if frame.f_code.co_filename != __file__])
+    assert KEY not in shown
+    assert OTHER not in shown
 
 
 # Wrong input
@@ -272,6 +328,26 @@ async def test_an_argument_comes_before_all_and_limits_hold_everywhere(session: 
         assert (options.inactivity, options.retries) == expected
 
 
+async def test_a_server_that_takes_any_key_is_reached_in_the_clear_with_none(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM in one's own network, with the EMPTY that OpenAI's libraries want; a real key does not go there."""
+    environment(monkeypatch, OPENAI_BASE_URL="http://10.0.0.5:8000/v1", OPENAI_API_KEY="EMPTY")
+    client, _ = await session.choose("m")
+    assert client.base_url == "http://10.0.0.5:8000/v1"
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(SetupError, match="never sent unencrypted"):
+        await session.choose("m")
+
+
+async def test_a_refusal_where_no_key_was_sent_says_so(session: Session) -> None:
+    """And how one is given."""
+    refusing = answering(lambda _: listed({"error": {"message": "no auth"}}, 401))
+    with refusing as closed, pytest.raises(KeyRefused, match="none was sent") as caught:
+        await session.stream("Hi", model="m", base_url=closed.url)
+    assert "providers.toml" in str(caught.value)
+
+
 SECRETS = ("api_key", "key_variable", "key_header", "headers", "query", "cert")
 
 
@@ -430,6 +506,26 @@ async def test_a_panels_key_is_a_header_and_never_saved(service: Foreign, tmp_pa
         hs.ChatPanel.load(path, base_urls="x")
     panel.close()
     loaded.close()
+
+
+async def test_a_panels_key_goes_to_the_service_it_was_given_for_whatever_is_chosen(service: Foreign) -> None:
+    """A reader may choose another service's model in the picker, and so may a program: the key stays where it is."""
+    own = Session()
+    own.configure(base_url=service.url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("holystream_nb.chat.panel.session", own)
+        panel = hs.ChatPanel(api_key=KEY)
+        panel.model = "groq:llama"
+        await panel.send("Hi")
+        panel.close()
+    (asked,) = posted(service)
+    assert (asked.body["model"], asked.headers["authorization"]) == ("llama", f"Bearer {KEY}")
+
+
+async def test_the_simulator_is_on_this_machine_alone(session: Session) -> None:
+    """A real service's answer is never called simulated."""
+    place = session.located("simulator:m", client_options(base_url="https://api.openai.com/v1"))
+    assert (place.provider.name, place.model) == ("openai", "m")
 
 
 # Clients

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from holystream_nb import Client, Finish, Simulator, Text, Usage, run, run_tools
+from holystream_nb.client.options import client_options
 from holystream_nb.errors import SetupError, StreamInterrupted
 from holystream_nb.session import session
 
@@ -61,7 +62,7 @@ def test_a_loop_that_ends_takes_its_connections_with_it(simulator: Simulator, ho
     """Threads that come and go, and loops of one's own, leave no file open: the loop's, the session's clients'."""
 
     async def ask() -> str:
-        client, model = await session.choose("simulator:gpt-4.1", simulator.url)
+        client, model = await session.choose("simulator:gpt-4.1", client_options(base_url=simulator.url))
         async with client.stream("count to 2", model=model) as stream:
             return "".join([text async for text in stream.texts()])
 
@@ -94,7 +95,7 @@ async def test_a_tool_that_asks_a_model_leaves_no_file_open(simulator: Simulator
         """Asks another model."""
 
         async def ask() -> str:
-            client, model = await session.choose("simulator:gpt-4.1", simulator.url)
+            client, model = await session.choose("simulator:gpt-4.1", client_options(base_url=simulator.url))
             async with client.stream("count to 2", model=model) as stream:
                 return "".join([text async for text in stream.texts()])
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from holystream_nb.live.lane import CUT_OFF
+
 SCRIPT = """\
 get_ipython().run_line_magic('load_ext', 'holystream_nb')
 get_ipython().run_cell_magic('stream', '-m sim-reasoner', 'Hello\\x1b]0;title\\x07')
@@ -53,6 +55,18 @@ def test_a_plain_python_script_streams_too(tmp_path: Path) -> None:
     )
     assert done.stdout.endswith("stop\n")
     assert done.stderr == ""
+
+
+def test_an_answer_that_may_be_cut_off_says_so_in_a_script(tmp_path: Path) -> None:
+    """Behind some proxies an answer that was cut ends clean: a sentence says it, above the status line."""
+    code = "import holystream_nb as hs; print(hs.run(hs.stream('Hello', model='gpt-4.1#end=5')).finish_reason)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment(tmp_path)
+    )
+    *_, warning, _, status, reason = done.stdout.splitlines()
+    assert warning == CUT_OFF
+    assert status.endswith(" · truncated: it may be cut off]")
+    assert reason == "truncated"
 
 
 @pytest.fixture

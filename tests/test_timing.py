@@ -47,8 +47,8 @@ def test_gaps_are_between_distinct_reads() -> None:
     assert timing().gaps_ms == [20, 20, 60]
 
 
-def test_tpot_leaves_the_first_chunk_out() -> None:
-    """TPOT = (E2E − TTFT) / (tokens − tokens of the first chunk)."""
+def test_tpot_leaves_the_first_read_out() -> None:
+    """TPOT = (E2E − TTFT) / (tokens − tokens of the first read)."""
     assert timing().tpot_ms == pytest.approx(100 / 9)
     assert timing(first_chunk_tokens=2).tpot_ms == pytest.approx(100 / 8)
     assert timing().decode_tokens_per_s == pytest.approx(90)

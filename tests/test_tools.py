@@ -808,19 +808,18 @@ async def test_a_run_whose_last_answer_has_come_is_whole_whoever_ends_it(client:
     """The rule of a single answer: a stop, a deadline or leaving early does not undo what the service has said."""
     for way in ("stop", "leave", "deadline"):
         service.script(wants(PARIS), DONE)
-        tools = run(client, timeout=0.5 if way == "deadline" else None)
+        tools = run(client, timeout=1.0 if way == "deadline" else None)
         async with tools:
             async for event in tools:
                 if isinstance(event, Finish) and event.reason == "stop":
                     if way == "stop":
                         tools.stop()
                     if way == "deadline":
-                        await asyncio.sleep(0.6)
+                        await asyncio.sleep(1.1)
                     if way == "leave":
                         break
         reply = tools.reply
         assert (way, reply.text, reply.finish_reason, reply.error) == (way, "It is fine.", "stop", None)
-        assert reply.usage.exact
 
 
 async def test_a_run_that_is_stopped_before_its_last_answer_is_not_whole(client: Client, service: Service) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
+from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from ..live.saved import printable
 from ..session import session
-from .catalogue import catalogue
+from .catalogue import Picker
 from .conversation import Conversation
 from .markdown import SavedCopy
 from .policy import Chat
@@ -25,9 +25,9 @@ class Display:
     It may be displayed several times: the same conversation in each place, and the same copy under it.
     """
 
-    def __init__(self, chat: Chat, *, offers: bool) -> None:
+    def __init__(self, chat: Chat, *, options: ClientOptions) -> None:
         self._chat = chat
-        self._offers = offers
+        self._options = options
         self._view: PanelView | None = None
         self._copy: SavedCopy | None = None
         self._widget_id = secrets.token_hex(16)
@@ -49,8 +49,9 @@ class Display:
             )
             view.on_msg(lambda _view, content, _buffers: panels.hand_over(chat.hear, content))
             panels.call(chat.attach, view)
-            if self._offers:
-                panels.start(_fill(view, chat))
+            picker = Picker(session, lambda offers: view.tell(catalogue=offers), self._options)
+            chat.opened = lambda provider: panels.start(picker.open(provider))
+            panels.start(_fill(picker, chat))
         return self._view
 
     def show(self, is_watched: bool) -> None:
@@ -89,9 +90,9 @@ class Display:
         self._is_closed = True
 
 
-async def _fill(view: PanelView, chat: Chat) -> None:
-    """The picker's models: a provider may have hundreds, so they come a moment later."""
+async def _fill(picker: Picker, chat: Chat) -> None:
+    """The picker's models: a provider may have hundreds, and a service takes its time, so they come a moment later."""
     try:
-        view.tell(catalogue=await asyncio.to_thread(catalogue, session))
+        await picker.fill(chat.settings.models)
     except HolystreamError as exc:
         chat.say(str(exc), "error")

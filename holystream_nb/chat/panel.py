@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextvars import Context, copy_context
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,8 +15,9 @@ import traitlets
 
 from ..ask import consent, functions, model_name
 from ..client import kinds
+from ..client.door import door
 from ..client.options import ClientOptions, client_options
-from ..defaults import Place
+from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..live.show import current_shell, is_watched
@@ -107,7 +109,8 @@ class ChatPanel(traitlets.HasTraits):
     transport: what carries the answers: sse, ws or auto (as for `Client`).
     base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
     api_key, key_variable, key_header, headers, query, ca, cert, inactivity, progress_timeout, retries: how services are
-        reached, as for `Client`; a key is for one service, and is never saved.
+        reached, as for `Client`; a key is for one service, to which the panel then
+        keeps, and is never saved.
 
     The first five may be changed at any time, here and on the page, and hold from the next question on.
     Observable besides:
@@ -132,6 +135,7 @@ class ChatPanel(traitlets.HasTraits):
     usage = traitlets.Instance(Usage, read_only=True)
     cost = traitlets.Instance(Cost, read_only=True)
 
+    @door
     def __init__(
         self,
         model: str | None = None,
@@ -174,9 +178,10 @@ class ChatPanel(traitlets.HasTraits):
             progress_timeout=progress_timeout,
             retries=retries,
         )
-        means = Means(options, transport, functions(tools), consent(allow)).checked()
+        Means(options, transport, functions(tools), consent(allow)).checked()
         named = None if models is None else Settings(tuple(models)).checked().models
         places = _places([model_name(model, "give models=[…]")] if named is None else list(named), options)
+        means = Means(_pinned(options, places), transport, functions(tools), consent(allow))
         settings = Settings(named or (model or places[0].text,), system, temperature, max_tokens).checked()
         self._begin(settings, Conversation(), Spent(), means)
 
@@ -197,7 +202,7 @@ class ChatPanel(traitlets.HasTraits):
             conversation=conversation,
             spent=spent,
         )
-        self._display = Display(self._chat, offers=means.options.base_url is None)
+        self._display = Display(self._chat, options=means.options)
         self._apply(News(conversation, settings, spent, is_streaming=False))
         self.observe(self._changed, [*_SETTINGS, "model"])
         panels.add(self._chat)
@@ -297,6 +302,7 @@ class ChatPanel(traitlets.HasTraits):
         return path
 
     @classmethod
+    @door
     def load(
         cls,
         path: str | Path,
@@ -314,7 +320,10 @@ class ChatPanel(traitlets.HasTraits):
         path = Path(path).expanduser()
         saved = load(path)
         panel = cls.__new__(cls)
-        means = Means(client_options(**options), transport, functions(tools), consent(allow)).checked()
+        given = client_options(**options)
+        if has_secrets(given):
+            given = _pinned(given, _places(list(saved.settings.models), given))
+        means = Means(given, transport, functions(tools), consent(allow)).checked()
         panel._begin(saved.settings, Conversation(saved.turns), saved.spent, means)
         return panel
 
@@ -429,6 +438,17 @@ def _places(models: Sequence[str | None], options: ClientOptions) -> list[Place]
     places = [session.located(model, options) for model in models] if is_inside else panels.wait(located())
     check_key_is_for_one(places, options)
     return places
+
+
+def _pinned(options: ClientOptions, places: Sequence[Place]) -> ClientOptions:
+    """The options, at the address of the service that a key is for: a reader may choose another one's model later.
+
+    The simulator has no address yet, and needs no key.
+    """
+    if options.base_url is not None or not has_secrets(options):
+        return options
+    address = places[0].provider.base_url
+    return without(options, SECRETS) if address is None else replace(options, base_url=address)
 
 
 def _show_error() -> None:

@@ -106,6 +106,8 @@ class Chat:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._lingering: asyncio.TimerHandle | None = None
+        self.opened: Callable[[str], object] = lambda provider: None
+        """Is told the name of a provider whose models the reader is looking for."""
 
     # What program and reader ask for
 
@@ -249,6 +251,8 @@ class Chat:
                 self.clear()
             case {"kind": "choose", "turn": str(turn), "lane": int(lane)}:
                 self.choose(turn, lane)
+            case {"kind": "open", "provider": str(provider)}:
+                self.opened(provider)
             case {"kind": "save_copy"}:
                 self.say(self._save_copy(self.standing().ended()))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -172,6 +174,13 @@ class Client:
     def service(self) -> Service:
         """The service as this client reaches it, for whoever in this room asks it something else than an answer."""
         return self._service
+
+    def through(self, connections: Transport, *, max_bytes: int) -> Client:
+        """This client as it is, but over these connections, with this limit on an answer, and without retries."""
+        other = copy(self)
+        other.retries = 0
+        other._service = replace(self._service, connections=connections, max_bytes=max_bytes)
+        return other
 
     @property
     def asks_for_usage(self) -> bool:

@@ -16,14 +16,13 @@ from ..wire.sse import Decoder
 from ..wire.transport import Response
 from ..wire.values import encoded
 from .ending import Said
-from .request import Answer, Ears, Request, Service, check_size, error_body, refusal
+from .request import LIMITS, Answer, Ears, Request, Service, check_size, error_body, refusal
 
 _OF_SSE: Final = {
     "Accept": "text/event-stream",
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
 }
-_LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _NOT_UNDERSTOOD: Final = frozenset({400, 405, 415, 422, 426, 501})
 """What services answer to a field or a header they do not know."""
 
@@ -199,7 +198,7 @@ def _body(service: Service, request: Request) -> dict[str, Any]:
     elif service.asks_for_usage and "stream_options" not in body:
         body["stream_options"] = {"include_usage": True}
     wanted = service.tokens_fields.get(request.model)
-    for name in _LIMITS:
+    for name in LIMITS:
         if wanted and name != wanted and name in body:
             body[wanted] = body.pop(name)
     return body
@@ -211,4 +210,4 @@ def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], 
     if wanted is None or wanted in body or request.model in service.tokens_fields:
         return False
     service.tokens_fields[request.model] = wanted
-    return any(name in body for name in _LIMITS)
+    return any(name in body for name in LIMITS)

@@ -23,6 +23,9 @@ from ..wire.unreachable import says_that_it_speaks_tls, speaks_tls
 from ..wire.websocket import Sockets
 from .ending import Said
 
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
+"""What services call the limit on an answer."""
+
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _CARRIES_A_KEY: Final = re.compile(r"auth|key|token|cookie", re.IGNORECASE)
 

@@ -26,13 +26,13 @@ from ..errors import (
 )
 from ..events import Event, Usage
 from ..pricing import cost, price_card
-from ..providers.values import hides_reasoning, tokens_field
+from ..providers.values import hides_reasoning
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .limiter import Limiter, Reservation
-from .request import Answer, Ears, Request, Service
+from .request import LIMITS, Answer, Ears, Request, Service
 from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
@@ -160,12 +160,14 @@ class Stream:
         answer, since = self._answer, self._out
         if self._reading is None or since is None or (answer is not None and answer.waits_for_us):
             return ""
-        sign = since if answer is None else max(since, answer.last_read)
-        without_byte = (now - sign) / 1e9
-        without_output = (now - max(since, self._fold.last_read)) / 1e9
-        if without_byte >= _SILENT_S:
-            return f"no sign of life for {_long(without_byte)}"
-        return f"alive, no output for {_long(without_output)}" if without_output >= _SILENT_S else ""
+        # A sign of life is what came after the head and the last output: a comment, a ping.
+        output = max(since, self._fold.last_read, 0 if answer is None else answer.headers_at or 0)
+        sign = output if answer is None else max(output, answer.last_read)
+        if (now - output) / 1e9 < _SILENT_S:
+            return ""
+        if sign > output and (now - sign) / 1e9 < _SILENT_S:
+            return f"alive, no output for {_long((now - output) / 1e9)}"
+        return f"no sign of life for {_long((now - sign) / 1e9)}"
 
     def stop(self) -> None:
         """Ends the stream and closes its connection at once; what arrived stays. From any thread; again is harmless."""
@@ -462,9 +464,8 @@ class Stream:
     def _estimate(self) -> int:
         """Tokens of prompt and answer, as far as they can be foreseen."""
         body = self._request.body
-        limit = body.get(tokens_field(self._service.provider, self._request.model))
-        answer = limit if isinstance(limit, int) else ANSWER_TOKENS
-        return estimate_tokens(body["messages"]) + answer
+        limits = [body[name] for name in LIMITS if isinstance(body.get(name), int)]
+        return estimate_tokens(body["messages"]) + (limits[0] if limits else ANSWER_TOKENS)
 
     async def _permit(self) -> None:
         """Waits until the limiter lets one more request go."""

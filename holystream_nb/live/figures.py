@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from ..pricing import SIMULATED, UNKNOWN, Cost
 from ..reply import Reply
+from ..timing import MEND
 
 
 def figures(reply: Reply) -> list[str]:
@@ -29,6 +30,8 @@ def figures(reply: Reply) -> list[str]:
     parts.append(money(reply.cost))
     if timing.retries:
         parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
+    if timing.resent:
+        parts.append("resent on a new connection")
     return parts
 
 
@@ -36,10 +39,6 @@ def bursts(reply: Reply) -> list[str]:
     """That it came in bursts, with the line that mends it; nothing where it did not, or came over a socket."""
     count = reply.timing.burst if reply.transport == "sse" else None
     return [] if count is None else [f"arrived in bursts of about {count:,} events: a proxy may be buffering ({MEND})"]
-
-
-MEND: Final = "nginx: proxy_buffering off; or the answer's header X-Accel-Buffering: no; HAProxy: option http-no-delay"
-"""What lets each event pass at once: tried with both proxies in `tests/real`."""
 
 
 def verdict(replies: Mapping[str, Reply]) -> str:
@@ -131,6 +130,7 @@ def record(reply: Reply) -> dict[str, Any]:
         "queue_ms": _round(timing.queue_ms),
         "connect_ms": _round(timing.connect_ms),
         "retries": timing.retries,
+        "resent": timing.resent,
         "bytes": timing.bytes,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

@@ -18,6 +18,11 @@ from .questions import Questions
 State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
 FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "truncated", "failed"})
 
+CUT_OFF: Final = (
+    "The answer ended without its end marker: it may be cut off. Ask again; if that happens often, look at the proxy "
+    "or gateway in between."
+)
+
 
 class Source(Protocol):
     """Whatever can be drawn live: a client's stream, a rollout's, a tool run, a panel's turn.
@@ -112,11 +117,16 @@ class Lane:
         return {
             "state": self.state,
             "figures": self._summed() if self.is_final else _running(progress),
-            "error": "" if self.error is None else str(self.error),
+            "error": self.warning if self.error is None else str(self.error),
             "elapsed_ms": progress.elapsed_ms,
             "units": progress.tokens,
             "thought": self.thought(),
         }
+
+    @property
+    def warning(self) -> str:
+        """What fails nothing and must be seen as if it did: an end that looks clean on the wire and has no marker."""
+        return CUT_OFF if self.state == "truncated" else ""
 
     @property
     def calls(self) -> tuple[Call, ...]:

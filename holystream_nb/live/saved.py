@@ -16,7 +16,7 @@ from .lane import Lane, State
 WORDS: Final[dict[State, str]] = {
     "stopped": "stopped",
     "interrupted": "interrupted: the connection broke",
-    "truncated": "truncated: the answer ended without saying so",
+    "truncated": "truncated: it may be cut off",
     "failed": "failed",
 }
 _LINE: Final = 200
@@ -103,7 +103,7 @@ def _plain(lane: Lane, *, titled: bool) -> str:
         parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
     for text, calls in stretches(lane.reply.text, lane.calls):
         parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
-    parts += [tool_calls(lane), f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
+    parts += [tool_calls(lane), lane.warning, f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
     return printable("\n\n".join(part for part in parts if part))
 
 
@@ -116,7 +116,7 @@ def _markdown(lanes: Sequence[Lane]) -> str:
     parts: list[str] = []
     for lane in lanes:
         parts += [f"### {plain_line(lane.label)}", *_section(lane)]
-        if lane.error is not None:  # alone, its error is the cell's
+        if lane.error is not None:  # alone, its error is the cell's; a warning is nowhere else
             parts.append(f"**{plain_line(str(lane.error))}**")
     held = [f"*{plain_line(f'{lane.label} {said}')}*" for lane in lanes for said in bursts(lane.reply)]
     return "\n\n".join([*parts, "---", _table(lanes), *held, f"*{plain_line(_verdict(lanes))}*"])
@@ -135,6 +135,8 @@ def _section(lane: Lane) -> list[str]:
         parts += map(call_markdown, calls)
     if reply.tool_calls and not lane.calls:
         parts.append(code_block(tool_calls(lane), "python"))
+    if lane.warning:
+        parts.append(f"**⚠️ {plain_line(lane.warning)}**")
     return [part.strip("\n") for part in parts]
 
 

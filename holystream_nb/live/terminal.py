@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from .saved import plain_call, printable, status_line, tool_calls
 if sys.platform != "win32":
     import termios
 
+_LOOK_S: Final = 1.0
 _DIM: Final = "\x1b[2m"
 _BOLD: Final = "\x1b[1m"
 _RED: Final = "\x1b[31m"
@@ -68,7 +70,7 @@ async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, title
         _write(f"== {lane.label}\n", _BOLD)
     shown: type[Text] | type[Reasoning] = Text
     after_call = False
-    while (event := await queue.get()) is not None:
+    while (event := await _next(lane, queue)) is not None:
         if isinstance(event, Text | Reasoning):
             if type(event) is not shown and isinstance(event, Text):
                 _write("\n\n")
@@ -84,6 +86,19 @@ async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, title
             _write(f"\n{plain_call(event)}\n", _DIM)
             after_call = True
     _print_end(lane, titled=titled)
+
+
+async def _next(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> Event | Call | None:
+    """The next event; what is waited for is said once, where it takes long."""
+    said = ""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                return await queue.get()
+        notice = lane.source.progress.notice
+        if notice and not said:
+            said = notice
+            _write(f"\n[{printable(notice)}]\n", _DIM)
 
 
 def _can_ask() -> bool:
@@ -118,6 +133,7 @@ async def _asked(call: Call) -> Answer:
 def _print_end(lane: Lane, *, titled: bool) -> None:
     calls = tool_calls(lane)
     _write(f"\n\n{printable(calls)}" if calls else "")
+    _write(f"\n\n{lane.warning}" if lane.warning else "", _RED)
     _write(f"\n\n[{printable(status_line(lane))}]\n", _DIM)
     if titled and lane.error is not None:
         _write(f"{printable(str(lane.error))}\n", _RED)

@@ -34,12 +34,15 @@ class Budget:
         self._running += 1
         return self._expected[model]
 
-    def settle(self, model: int, reserved: Decimal, cost: Decimal | None) -> None:
-        """A request has ended, and this is what it cost (None is unknown: it counts as what was held)."""
+    def settle(self, model: int, reserved: Decimal, cost: Decimal | None, *, resent: int = 0) -> None:
+        """A request has ended, and this is what it cost (None is unknown: it counts as what was held).
+
+        resent: how often it went out before, into a connection that was dead: that may have been paid for too.
+        """
         if self._left is None:
             return
         spent = reserved if cost is None else cost
-        self._left -= spent
+        self._left -= spent + resent * reserved
         self._held -= reserved
         self._running -= 1
         self._expected[model] = max(self._expected[model], spent)

@@ -85,6 +85,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     events: list[int] = []
     bytes: int = 0
     retries: int = 0
+    resent: int = 0
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -122,6 +123,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
             events=array("I", self.events or [1] * len(self.reads)),
             bytes=self.bytes,
             retries=self.retries,
+            resent=self.resent,
             output_tokens=self.output_tokens,
             visible_tokens=self.visible_tokens,
             first_chunk_tokens=self.first_chunk_tokens,

@@ -48,6 +48,7 @@ COLUMNS: Final = (
     "characters",
     "bytes",
     "retries",
+    "resent",
     "transport_used",
     "cost_usd",
     "cost_cny",
@@ -71,6 +72,7 @@ e2e_tokens_per_s: as `timing` defines them · characters_per_s: characters of te
 gap_p50_ms, gap_p99_ms, gap_max_ms: of this request's own gaps
 output_tokens (reasoning included), reasoning_tokens, prompt_tokens (cached included), cached_tokens
 token_source: usage (the service's count) or events (counted here, ≈) · bytes (B) · retries
+resent: how often it met a kept connection that the service had closed, and went out again
 transport_used: which brought the answer: sse or ws
 cost_usd, cost_cny: exact Decimals, None where unknown; price_note: "" for a real price
 meets_limits: whether it kept all stated limits; None if none are stated · response_id: the service's own
@@ -301,6 +303,7 @@ def _row(trial: Trial, at_s: float, limits: Mapping[str, float]) -> dict[str, An
         "characters": trial.characters,
         "bytes": trial.bytes,
         "retries": trial.retries,
+        "resent": trial.resent,
         "transport_used": trial.transport_used or trial.transport,
         "cost_usd": trial.usd,
         "cost_cny": trial.cny,

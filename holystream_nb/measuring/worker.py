@@ -198,11 +198,13 @@ class Worker:
         if reserved is None:
             return _TOO_DEAR
         cost: Decimal | None = None
+        resent = 0
         try:
             reply, error, events = await self._answer(slot, repeat, scheduled)
             cost = Decimal(0) if _is_free(reply, error) else reply.cost.usd
+            resent = reply.timing.resent
         finally:
-            self._budget.settle(slot.model, reserved, cost)
+            self._budget.settle(slot.model, reserved, cost, resent=resent)
         fields = self._fields(slot, reply, error, events, stream=stream)
         if record is Trial and self._job.answers != "dropped":
             fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
@@ -301,6 +303,7 @@ class Worker:
             "events": [] if all(count == 1 for count in events) else events,
             "bytes": timing.bytes,
             "retries": timing.retries,
+            "resent": timing.resent,
             "prompt_tokens": usage.prompt_tokens,
             "output_tokens": usage.completion_tokens,
             "reasoning_tokens": usage.reasoning_tokens,

@@ -35,7 +35,7 @@ def credentials(
     if key_variable is not None:
         place = replace(place, key_variable=key_variable or None)
     key = key_for(place, api_key=api_key, environ=environ, is_required=is_required, is_keyless=is_keyless)
-    if key is not None:
+    if key is not None and not (is_keyless and _NO_KEY.fullmatch(key.reveal())):  # EMPTY is nobody's secret
         refuse_unencrypted(place, "A key")
     return key
 

@@ -55,6 +55,7 @@ def reply_of(
             first_answer=next((t.first_answer for t in timings if t.first_answer is not None), None),
             bytes=sum(timing.bytes for timing in timings),
             retries=sum(timing.retries for timing in timings),
+            resent=sum(timing.resent for timing in timings),
             output_tokens=usage.completion_tokens,
             visible_tokens=None,
         ),

@@ -46,9 +46,14 @@ _UNMARKED_KEY = re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{24,}\b"
 
 def redact(text: str, key: Hidden = ()) -> str:
     """The text without these keys, and without anything else that looks like one: services echo keys."""
+    return _UNMARKED_KEY.sub("…", redact_marked(hide(text, key)))
+
+
+def hide(text: str, key: Hidden) -> str:
+    """The text without these keys."""
     for value in _values(key):
         text = text.replace(value, "…")
-    return _UNMARKED_KEY.sub("…", redact_marked(text))
+    return text
 
 
 def concealed(data: bytes, key: Hidden) -> bytes:

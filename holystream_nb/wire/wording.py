@@ -36,7 +36,7 @@ _LIMITS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?:>|<=)\s*{_NUMBER}",
-        rf"(?:exceeds? the|maximum|max\b|limit|context|only)[^\d>]{{0,60}}{_NUMBER}",
+        rf"(?:exceeds? the|maximum|max\b|limit|\bcontext\b|only)[^\d>]{{0,60}}{_NUMBER}",
         rf"{_NUMBER}(?: tokens?)? max",
     )
 )

@@ -17,6 +17,7 @@ import holystream_nb as hs
 from holystream_nb import Simulator
 from holystream_nb.chat import files
 from holystream_nb.errors import SetupError, SeveralFailed, UnknownModel
+from holystream_nb.live.lane import CUT_OFF
 from holystream_nb.session import session
 
 Make = Callable[..., hs.ChatPanel]
@@ -256,6 +257,17 @@ async def test_a_file_has_no_key(monkeypatch: Any, panel: Make, simulator: Simul
     written = chat.save(tmp_path / "a.json").read_text() + chat.save(tmp_path / "a.md").read_text()
     assert "bad_secret" not in written
     assert chat.to_markdown() in written
+
+
+async def test_an_answer_that_may_be_cut_off_is_shown_as_an_error_is(panel: Make, tmp_path: Path) -> None:
+    """In the view, in what is saved, and in what `messages` gives; the conversation goes on."""
+    chat = panel("gpt-4.1#end=5")
+    reply = await chat.send("Hello")
+    assert (reply.finish_reason, reply.error) == ("truncated", None)
+    assert chat.messages[1]["error"] == CUT_OFF
+    assert f"**{CUT_OFF}**" in chat.to_markdown()
+    loaded = hs.ChatPanel.load(chat.save(tmp_path / "a.json"))
+    assert loaded.messages[1]["error"] == CUT_OFF
 
 
 async def test_what_is_saved_while_it_streams_is_marked(panel: Make, tmp_path: Path) -> None:

@@ -72,6 +72,6 @@ def test_the_report_says_both(costs: list[Cost], words: str, capsys: pytest.Capt
     session = Session()
     for cost in costs:
         session.remember(reply(cost))
-    report([], session, None)
+    report([], session)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cost ")]
     assert line.removeprefix("cost").strip() == words

@@ -31,6 +31,8 @@ def main(home: Path) -> None:
         if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
             fail(f"{program} IS MISSING. On Debian or Ubuntu: apt-get install --no-install-recommends nginx haproxy")
     started = time.monotonic()
+    print("real: installing the engine, two models and the gateway; built for the first time, the engine takes minutes")
+    sys.stdout.flush()
     if not (home / "bin" / "python").exists():
         venv.create(home, with_pip=True)
     step("THE ENGINE COULD NOT BE BUILT", *pip(home, "install", "-r", str(REQUIREMENTS)))

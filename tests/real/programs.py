@@ -25,6 +25,7 @@ HOME: Final = Path(__file__).parent.parent.parent / ".venv-real"
 TOOLS: Final = Path(__file__).with_name("chatml_tools.jinja")
 SLOTS: Final = 4
 CONTEXT: Final = 4096
+NIGHTLY: Final = bool(os.environ.get("HOLYSTREAM_NIGHTLY"))
 KEY: Final = "sk-made-up-for-tests-0123"
 
 _direct: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))

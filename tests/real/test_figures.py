@@ -13,12 +13,12 @@ import pytest
 import holystream_nb as hs
 
 from .conftest import Way
-from .programs import Engine
+from .programs import NIGHTLY, Engine
 
 pytestmark = pytest.mark.real
 
 PROMPTS = ["Tell me about trees.", "Tell me about the sea.", "Tell me about bread.", "Tell me about cities."]
-REPEATS = 5
+REPEATS = 25 if NIGHTLY else 5
 TOKENS = 40
 
 
@@ -49,7 +49,8 @@ async def test_bench_measures_what_the_engine_says(
 ) -> None:
     """TTFT is the engine's time for the prompt and a little; tokens are its own; tokens a second are its own.
 
-    Where a proxy buffers, TTFT holds the buffer's time, and the rate counts from a full first buffer.
+    Where a proxy buffers, TTFT holds the time in which its first buffer was filled. What was in that does not count as
+    made since then, so the rate is the engine's all the same, but for the last buffer, which goes before it is full.
     """
     table = tmp_path / "providers.toml"
     table.write_text(f'[real]\nbase_url = "{way.url}"\nkey_variable = "REAL_KEY"\nprice_list = "local"\n')
@@ -82,7 +83,5 @@ async def test_bench_measures_what_the_engine_says(
     )
     assert min(later) > 0
     assert median(later) < ADDS_MS[way.name]
-    if way.buffers:
-        assert median(later) > 30
-    else:
-        assert median(ratio) == pytest.approx(1, abs=0.05)
+    assert max(later) > (30 if way.buffers else 0)
+    assert median(ratio) == pytest.approx(1, abs=0.2 if way.buffers else 0.05)

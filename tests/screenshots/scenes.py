@@ -44,6 +44,10 @@ async def _list_begun(cell: Cell) -> None:
     await expect(cell.live.locator("ul > li").nth(1)).to_contain_text("ms", timeout=_PATIENCE_MS)
 
 
+async def _silent(cell: Cell) -> None:
+    await expect(cell.live).to_contain_text("no sign of life", timeout=_PATIENCE_MS)
+
+
 async def _saved(cell: Cell) -> None:
     await cell.ended()
 
@@ -125,7 +129,13 @@ SCENES: Final[dict[str, Scene]] = {
     "streaming-dark": _cell(f"-m {_MODEL}", _list_begun, dark=True),
     "saved": _cell("", _saved),
     "stopped": _cell(f"-m {_MODEL}", _stopped),
+    "silent": _cell("-m deepseek-v3.2#stall=60,after=40", _silent),
+    "silent-dark": _cell("-m deepseek-v3.2#stall=60,after=40", _silent, dark=True),
     "error": _cell("-m deepseek-v3.2#cut=90", _saved),
+    "truncated": _cell("-m deepseek-v3.2#end=40 -m gpt-4.1", _list_begun),
+    "truncated-dark": _cell("-m deepseek-v3.2#end=40 -m gpt-4.1", _list_begun, dark=True),
+    "truncated-saved": _cell("-m deepseek-v3.2#end=90", _saved),
+    "truncated-saved-dark": _cell("-m deepseek-v3.2#end=90", _saved, dark=True),
     "tool": _cell(_TOOLS, _asking, prompt=_WEATHER),
     "tool-dark": _cell(_TOOLS, _asking, prompt=_WEATHER, dark=True),
     "panel": _panel(_ONE, _streaming),
@@ -136,6 +146,8 @@ SCENES: Final[dict[str, Scene]] = {
     "panel-compare-narrow": _panel(_THREE, _compare, width=NARROW),
     "panel-error": _panel(_CUT, _failed),
     "panel-error-dark": _panel(_CUT, _failed, dark=True),
+    "panel-truncated": _panel("'deepseek-v3.2#end=40'", _failed),
+    "panel-truncated-dark": _panel("'deepseek-v3.2#end=40'", _failed, dark=True),
     "panel-settings": _panel(_CUT, _settings),
     "panel-settings-dark": _panel(_CUT, _settings, dark=True),
     "panel-empty": _panel(_ONE, _empty),

@@ -192,6 +192,11 @@ def test_no_text_of_others_is_a_template(model: str, status: int | None) -> None
             "it comes to 5,000 tokens and 4,097 fit; ",
         ),
         ({"error": {"message": "litellm.ContextWindowExceededError", "type": "ContextWindowExceededError"}}, ""),
+        (  # LiteLLM before llama.cpp
+            "litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: OpenAIException "
+            "- request (3021 tokens) exceeds the available context size (1024 tokens), try increasing it model=m",
+            "it comes to 3,021 tokens and 1,024 fit; ",
+        ),
     ],
 )
 @pytest.mark.parametrize("status", [400, 413])

@@ -24,6 +24,7 @@ export class Picker {
   #shown: string[] = [];
   #offers: Offer[] = [];
   #catalogue: Offer[] = [];
+  #opened = new Set<string>();
   #active = -1;
   /** Which chip is chosen for; as many as there are: one more. */
   #at = 0;
@@ -112,6 +113,7 @@ export class Picker {
 
   #search(): void {
     const query = this.#input.value.trim();
+    this.#look(query);
     const words = query.toLowerCase().split(/\s+/);
     const others = this.#models.filter((_, index) => index !== this.#at);
     this.#catalogue = this.conversation.model.get("catalogue");
@@ -127,6 +129,14 @@ export class Picker {
     say(this.#more, rest > 0 ? `and ${rest} more: type to find them` : this.#offers.length ? "" : "no such model");
     this.#list.replaceChildren(...this.#offers.map((offer, index) => this.#option(offer, index)));
     this.#activate(query ? 0 : this.#offers.findIndex(({ value }) => value === this.#models[this.#at]));
+  }
+
+  /** A provider's name with a colon opens it, once: its service is asked which models it has. */
+  #look(query: string): void {
+    const provider = /^([\w-]+):/.exec(query)?.[1]?.toLowerCase();
+    if (!provider || this.#opened.has(provider)) return;
+    this.#opened.add(provider);
+    this.conversation.model.send({ kind: "open", provider });
   }
 
   #option({ value, provider, note }: Offer, index: number): HTMLElement {

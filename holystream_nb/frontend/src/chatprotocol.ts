@@ -93,7 +93,10 @@ export interface Said {
 
 export type FromPanel = Conversation | Added | Cut | Chosen | Judged | OfTurn | Said;
 
-/** `page` is a random word for the browser's page; `edit`, `regenerate` and `delete` cut the conversation at their turn. */
+/**
+ * `page` is a random word for the browser's page; `edit`, `regenerate` and `delete` cut the conversation at their turn;
+ * `open` names a provider whose models the reader is looking for: what its service lists comes into `catalogue`.
+ */
 export type ToPanel =
   | { kind: "ready"; page: string }
   | { kind: "missed" }
@@ -106,4 +109,5 @@ export type ToPanel =
   | { kind: "delete"; turn: string }
   | { kind: "clear" }
   | { kind: "choose"; turn: string; lane: number }
+  | { kind: "open"; provider: string }
   | { kind: "save_copy" };

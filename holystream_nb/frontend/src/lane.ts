@@ -13,7 +13,7 @@ const ENDS: Record<State, string> = {
   done: "",
   stopped: "stopped",
   interrupted: "interrupted: the connection broke",
-  truncated: "truncated: the answer has no end",
+  truncated: "truncated: it may be cut off",
   failed: "failed",
 };
 

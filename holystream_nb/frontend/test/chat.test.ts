@@ -519,6 +519,15 @@ test("A search that was begun before the catalogue came goes on in it.", () =>
     assert.deepEqual(options, ["canteen:soup", "soup"]);
   }));
 
+test("A provider's name with a colon asks the kernel, once, which models its service has.", () =>
+  panel((kernel, view) => {
+    view.find(".hs-chip-name").click();
+    const box = view.find<HTMLInputElement>("[role=combobox]");
+    for (const query of ["ollama", "ollama:", "ollama:ll", "Ollama:l", "llama3.2:3b", "lmstudio:"]) write(box, query);
+    const asked = kernel.sent.filter(({ kind }) => kind === "open");
+    assert.deepEqual(asked, [{ kind: "open", provider: "ollama" }, { kind: "open", provider: "lmstudio" }]);
+  }));
+
 test("A model that the catalogue does not know can be asked as it is written.", () =>
   panel((kernel, view) => {
     view.find(".hs-chip-name").click();

@@ -157,6 +157,18 @@ test("Every end that is not the answer's own is said in words; a failure says it
   remove();
 });
 
+test("An answer that may be cut off says so in a sentence of its own, where an error stands.", async () => {
+  const widget = new Widget();
+  const { find, remove } = widget.render();
+  widget.delta(1, "text");
+  widget.status(2, "truncated", { error: "The answer ended without its end marker: it may be cut off." });
+  await frame();
+  assert.equal(find(".hs-error").textContent, "The answer ended without its end marker: it may be cut off.");
+  assert.equal(find(".hs-error").hidden, false);
+  assert.match(find(".hs-word").textContent!, /^truncated: it may be cut off$/);
+  remove();
+});
+
 test("Reasoning is open until the answer starts, and stays as the reader puts it.", async () => {
   const widget = new Widget();
   const { find, remove } = widget.render();

@@ -1,0 +1,34 @@
+"""What a terminal says while it waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from raw_service import Asked, Writer, serving
+
+from holystream_nb import Client
+from holystream_nb.live.lane import Lane
+from holystream_nb.live.terminal import print_lanes
+
+
+async def test_a_terminal_says_once_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a silence there is a line that says so, and the answer goes on below it."""
+    monkeypatch.setattr("holystream_nb.live.terminal._LOOK_S", 0.02)
+    monkeypatch.setattr("holystream_nb.client.stream._SILENT_S", 0.1)
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await out.head()
+        await asyncio.sleep(0.4)
+        await out.text("late")
+        await out.finish()
+        await out.event("[DONE]")
+        await out.end()
+
+    async with serving(answer) as service, Client("ollama", base_url=service.url) as client:
+        await print_lanes([Lane(client.stream("Hello", model="m"), label="m", provider="ollama")])
+    said = capsys.readouterr().out
+    assert said.count("no sign of life for") == 1
+    assert said.index("no sign of life") < said.index("late")
