@@ -188,6 +188,8 @@ class Client:
         return self._service.asks_for_usage
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_service"):  # in a traceback from its own making
+            return "Client(…)"
         return f"Client({self.provider.name!r}, base_url={self.base_url!r})"
 
     async def __aenter__(self) -> Client:

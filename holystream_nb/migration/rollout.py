@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -398,7 +400,9 @@ def _route(route: object) -> Route:
     if not callable(getattr(client, "stream", None)) or not hasattr(client, "provider"):
         raise SetupError(f"A route's client is {kinds.kind(client)}: give an hs.Client(…).")
     name = kinds.optional_text("A route's model", model[0] if model else None)
-    return Route(client, kinds.number("A route's weight", weight, unit="percent"), name)
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
+        raise SetupError(f"A route's weight is {kinds.shown(weight)}: give percent, as in [(old, 95), (new, 5)].")
+    return Route(client, float(weight), name)
 
 
 def _name(route: Route) -> str:
