@@ -9,6 +9,7 @@ import time
 import tracemalloc
 import weakref
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -513,9 +514,14 @@ async def test_retry_after_of_a_handshake_is_obeyed() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://api.example.com/v1", "http://192.168.0.7:8000/v1"])
-async def test_an_unencrypted_socket_over_a_network_is_refused(url: str) -> None:
+async def test_an_unencrypted_socket_over_a_network_is_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`ws` is for this machine only; nothing is sent."""
-    async with Client("simulator", base_url=url, transport="ws") as client:
+    (tmp_path / "providers.toml").write_text(f'[lan]\nbase_url = "{url}"\nwebsocket = "/socket"\n')
+    monkeypatch.setenv("HOLYSTREAM_PROVIDERS", str(tmp_path / "providers.toml"))
+    monkeypatch.setattr(Transport, "_send", None)
+    async with Client("lan", transport="ws") as client:
         reply = await ask(client)
     assert isinstance(reply.error, SetupError)
 
