@@ -24,7 +24,7 @@ from ..providers.extras import (
     secrets_of,
     variable_flaw,
 )
-from ..providers.secret import Key, Sealed, Secrets
+from ..providers.secret import Key, Sealed, Secrets, sealing
 from ..wire.redaction import redact_marked
 from ..wire.transport import POOLS
 from . import kinds
@@ -81,6 +81,7 @@ def _revealed(value: Any) -> Any:
 OPTIONS: Final = frozenset(each.name for each in fields(ClientOptions))
 
 
+@sealing
 def client_options(**given: Any) -> ClientOptions:
     """The options as a reader gives them (a key is a text, headers and a query are mappings), each checked.
 
@@ -97,7 +98,6 @@ def client_options(**given: Any) -> ClientOptions:
         found[name] = read
     if isinstance(found.get("base_url"), tuple):
         found["base_url"], query = found["base_url"]
-        query = _query("query of the base_url", query) if query else ()
         if twice := sorted({name for name, _ in query} & {name for name, _ in found.get("query", ())}):
             raise SetupError(f"{twice[0]} is in the query of the base_url and in query: give it once.")
         found["query"] = (*query, *found.get("query", ()))
@@ -120,8 +120,12 @@ def _read(name: str, value: object) -> tuple[Any, str]:
         return None, f"The {name} {exc}."
 
 
-def _url(_name: str, value: object) -> tuple[str, dict[str, str]]:
-    return parts_of(kinds.text("base_url", value, "https://api.example.com/v1"))
+def _url(_name: str, value: object) -> tuple[str, Secrets]:
+    address, query = parts_of(kinds.text("base_url", value, "https://api.example.com/v1"))
+    try:
+        return address, _query("query", query)
+    except ValueError as exc:
+        raise ValueError(f"has a query that {exc}") from None
 
 
 def _key(name: str, value: object) -> Key:
