@@ -106,7 +106,7 @@ class Fold:
         self._others: dict[int, StringIO] = {}
         self._usage: Usage | None = None
         self._reads: array[int] = array("q")
-        self._events: array[int] = array("I")
+        self._before: array[int] = array("Q")  # output events before each of them
         self._last_read = -1
         self._first_answer: int | None = None
         self._first_read_tokens: int | None = None
@@ -133,14 +133,12 @@ class Fold:
             return
         else:
             return
-        self.output_events += 1
         read = event.read
         if read != self._last_read:
             self._last_read = read
             self._reads.append(read)
-            self._events.append(1)
-        else:
-            self._events[-1] += 1
+            self._before.append(self.output_events)
+        self.output_events += 1
         if self._first_answer is None and kind is not Reasoning:
             self._first_answer = read
 
@@ -170,12 +168,17 @@ class Fold:
         """The last read that brought output (ns); -1 before the first."""
         return self._last_read
 
+    def _events_of_reads(self) -> array[int]:
+        """How many output events each distinct read brought."""
+        after = (*self._before[1:], self.output_events)
+        return array("I", (later - before for before, later in zip(self._before, after, strict=False)))
+
     @property
     def events_per_s(self) -> float | None:
         """Output events after the first read / time since then."""
         if len(self._reads) < 2:
             return None
-        return (self.output_events - self._events[0]) * 1e9 / (self._reads[-1] - self._reads[0])
+        return (self.output_events - self._before[1]) * 1e9 / (self._reads[-1] - self._reads[0])
 
     @property
     def thinking_ms(self) -> float:
@@ -225,7 +228,7 @@ class Fold:
             timing=replace(
                 stamps,
                 reads=self._reads[:],
-                events=self._events[:],
+                events=self._events_of_reads(),
                 first_answer=self._first_answer,
                 output_tokens=usage.completion_tokens,
                 visible_tokens=self._visible_tokens(usage, hides_reasoning),
@@ -242,7 +245,7 @@ class Fold:
 
     def _first_tokens(self, usage: Usage) -> int:
         """Of the first read: what a usage in it says, else its output events, which a proxy may have gathered there."""
-        first = self._first_read_tokens or (self._events[0] if self._events else 1)
+        first = self._first_read_tokens or (self._before[1] if len(self._before) > 1 else self.output_events or 1)
         return min(first, usage.completion_tokens or 1)
 
     def _visible_tokens(self, usage: Usage, hides_reasoning: bool) -> int | None:

@@ -87,10 +87,10 @@ class Stream:
         self._notice = ""
         self._is_asking = False
         self._out: int | None = None
-        # Who waits for the service, since when, and for how long before without an event, or without output (ns).
+        # Who waits for the next read, and since when; what the last look saw, and how long it had waited (ns).
         self._reading: asyncio.Task[Any] | None = None
-        self._waits_since = 0
-        self._without_event = self._without_output = 0
+        self._waits_since = self._looked_at = 0
+        self._seen = self._without_output = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
         # The end: what we did, who lets the connection go, and how it ended.
@@ -250,14 +250,12 @@ class Stream:
 
     async def _advance(self) -> None:
         """The next read's events become ready, or the stream ends: `_reply` says how, `_unraised` with what error."""
-        if self._loop is None:
-            self._begin()
-        elif self._loop is not asyncio.get_running_loop():
-            raise SetupError("This answer belongs to another event loop: ask again in this one.")
-        if self._reading is not None:
-            raise SetupError("This answer is being read by another task: read it in one.")
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # inside a coroutine
+        if self._loop is not task.get_loop():
+            self._begin()
+        if self._reading is not None:
+            raise SetupError("This answer is being read by another task: read it in one.")
         if self._closing is not None:
             await asyncio.shield(self._closing)
             return
@@ -266,13 +264,7 @@ class Stream:
         try:
             if not self._cause:
                 self._reading, self._waits_since = task, time.perf_counter_ns()
-                before = self._fold.output_events + self._fold.other_events
-                batch = await self._batch()
-                self._ready.extend(batch)
-                waited = time.perf_counter_ns() - self._waits_since
-                spoke = self._fold.output_events + self._fold.other_events > before
-                self._without_event = 0 if batch else self._without_event + waited
-                self._without_output = 0 if spoke else self._without_output + waited
+                self._ready.extend(await self._batch())
                 return
         except StopAsyncIteration:
             pass
@@ -294,6 +286,8 @@ class Stream:
         await self._close()
 
     def _begin(self) -> None:
+        if self._loop is not None:
+            raise SetupError("This answer belongs to another event loop: ask again in this one.")
         self._loop = asyncio.get_running_loop()
         self._service.streams.add(self)
         if self._timeout is not None:
@@ -301,21 +295,25 @@ class Stream:
         self._watch = self._loop.call_later(_LOOK_S, _weak(self._look))
 
     def _look(self) -> None:
-        """Whether it has been quiet for too long. Only waiting counts, never the reader's own pauses."""
+        """Whether it has been quiet for too long. Only waiting counts, never the reader's own pauses.
+
+        It looks once a second, so that a read costs nothing for it.
+        """
+        cause: Cause
         if not self.is_running:
             return
-        waited = 0
-        if self._reading is not None and self._out is not None:
-            waited = time.perf_counter_ns() - self._waits_since
-        answer = self._answer
+        now, answer = time.perf_counter_ns(), self._answer
+        waited = now - self._waits_since if self._reading is not None and self._out is not None else 0
+        seen = self._fold.output_events + self._fold.other_events
+        since_last = min(waited, now - self._looked_at)
+        self._without_output = waited if seen != self._seen else self._without_output + since_last
+        self._seen, self._looked_at = seen, now
         if answer is not None and answer.said.is_complete:
-            left = AFTER_FINISH_S - (self._without_event + waited) / 1e9
-            cause: Cause = "quiet"
+            left, cause = AFTER_FINISH_S - waited / 1e9, "quiet"
+        elif answer is not None and answer.waits_for_us:
+            left, cause = _LOOK_S, ""
         else:
-            left = self._service.progress_timeout - (self._without_output + waited) / 1e9
-            cause = "stalled"
-            if answer is not None and answer.waits_for_us:
-                left = _LOOK_S
+            left, cause = self._service.progress_timeout - self._without_output / 1e9, "stalled"
         if left <= 0:
             self._end(cause)
         elif self._loop is not None:
@@ -479,7 +477,7 @@ class Stream:
         """The pool has room: from here on it is the service that lets wait."""
         self._is_asking = False
         self._out = self._waits_since = time.perf_counter_ns()
-        self._without_event = self._without_output = 0
+        self._without_output = 0
 
     def _take(self, events: list[Event]) -> list[Event]:
         add = self._fold.add
@@ -530,25 +528,19 @@ async def _attempt(stream: weakref.ref[Stream]) -> AsyncGenerator[list[Event], N
     Weakly: whoever reads holds the stream, and one that nobody holds goes at once, with its connection.
     """
     while True:
-        answer = await _held(stream)._asked()
+        answer = await stream()._asked()  # type: ignore[union-attr]  # the reader holds it
         yield []
         try:
             async with aclosing(answer.events()) as batches:
                 async for events in batches:
-                    yield _held(stream)._take(events)
+                    yield stream()._take(events)  # type: ignore[union-attr]
         except StreamInterrupted:
             if not answer.is_stale:
                 raise
         if not answer.is_stale:
             return
         await answer.aclose()
-        _held(stream)._again()
-
-
-def _held(stream: weakref.ref[Stream]) -> Stream:
-    held = stream()
-    assert held is not None  # noqa: S101  # the reader holds it
-    return held
+        stream()._again()  # type: ignore[union-attr]
 
 
 def _weak(method: Callable[..., None]) -> Callable[..., None]:
