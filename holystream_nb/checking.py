@@ -13,6 +13,7 @@ from .live.figures import approximate, total
 from .live.harmless import plain_line
 from .live.table import aligned, marked
 from .live.waiting import WaitingLine
+from .providers.secret import sealing
 from .session import Session, check_key_is_for_one, session
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Checks:
         ]
 
 
+@sealing
 async def check(*models: str, timeout: float = _LIMIT_S, **options: Any) -> Checks:
     """Tries one service, or up to four side by side, with a few tokens, and returns what was seen as a table.
 

@@ -247,14 +247,15 @@ def test_what_cannot_be_sent_is_refused_without_its_value(given: dict[str, Any],
 
 @pytest.mark.parametrize("place", ["[defaults]", "[lan]\nbase_url = 'http://10.0.0.6/v1'"])
 def test_only_a_users_own_file_lets_a_key_go_over_http(place: str, tmp_path: Any, monkeypatch: Any) -> None:
-    """The exact host and port, in an entry or for every address; another port stays refused."""
+    """The exact host and port: an entry's for its own address, those of [defaults] for every one."""
     file = tmp_path / "providers.toml"
     file.write_text(f'{place}\nhttp_key_hosts = ["10.0.0.5:8000", "10.0.0.6:80"]')
     monkeypatch.setenv("HOLYSTREAM_PROVIDERS", str(file))
     provider = "lan" if "lan" in place else "simulator"
-    Client(provider, base_url="http://10.0.0.5:8000/v1", **ACCESS)
     if provider == "lan":
-        Client("lan", api_key="sk-12345678")
+        Client("lan", **ACCESS)
+    else:
+        Client("simulator", base_url="http://10.0.0.5:8000/v1", **ACCESS)
     for url in ("http://10.0.0.5/v1", "http://10.0.0.5:8001/v1", "http://10.0.0.50:8000/v1"):
         with pytest.raises(SetupError, match="never sent unencrypted"):
             Client(provider, base_url=url, api_key="sk-12345678")
@@ -319,3 +320,30 @@ def test_a_silence_longer_than_the_progress_limit_raises_that_too() -> None:
     assert clocks("holysheep", base_url=None, api_key="sk-12345678", inactivity=90) == (90, 90, 900)
     with pytest.raises(SetupError, match="is above progress_timeout"):
         clocks(inactivity=100, progress_timeout=50)
+
+
+@pytest.mark.parametrize("door", ["stream", "check", "configure", "panel", "client", "options"])
+async def test_no_frame_of_any_door_has_a_secret(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given to a door is in no frame of ours, whether it is refused there or fails behind it."""
+    import holystream_nb as hs
+
+    wrong = {**ACCESS, "base_url": f"http://127.0.0.1:9/v1?token={VALUES['of_url']}"}
+    refused = {**wrong, "headers": {"content-type": VALUES["header"]}}
+
+    async def enter() -> None:
+        if door == "stream":
+            await hs.stream("Hello", model="m", retries=0, **wrong)
+        elif door == "check":
+            await hs.check("m", **refused)
+        elif door == "configure":
+            hs.configure(**refused)
+        elif door == "panel":
+            hs.ChatPanel("m", **refused)
+        elif door == "client":
+            hs.Client("simulator", **refused)
+        else:
+            hs.Client("simulator", **{**wrong, "base_url": f"http://127.0.0.1:9/v1?a={VALUES['of_url']}#b"})
+
+    with pytest.raises(HolystreamError) as caught:
+        await enter()
+    assert has_secret(rendered(caught.value)) == []

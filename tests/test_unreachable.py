@@ -15,7 +15,8 @@ from scripted_socket import Peer, answer, serving
 
 from holystream_nb import Client
 from holystream_nb.errors import ConnectionFailed, HolystreamError
-from holystream_nb.wire import pool as connections
+from holystream_nb.wire import pool
+from holystream_nb.wire import transport as connections
 from holystream_nb.wire.certificates import VARIABLES
 from holystream_nb.wire.transport import Transport
 from holystream_nb.wire.unreachable import Route, failure
@@ -177,8 +178,8 @@ async def test_an_earlier_failure_is_not_taken_for_the_cause() -> None:
 
 async def test_a_connection_is_not_kept_longer_than_servers_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """gunicorn ends idle ones after 2 s, most others after 5."""
-    assert connections.KEEPALIVE_S < 2
-    monkeypatch.setattr(connections, "KEEPALIVE_S", 0.1)
+    assert pool.KEEPALIVE_S < 2
+    monkeypatch.setattr(pool, "KEEPALIVE_S", 0.1)
 
     async def silent(peer: Peer) -> None: ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ..errors import SetupError
-from ..providers.secret import Key
+from ..providers.secret import Key, sealing
 from ..providers.select import address_of, at
 from ..providers.table import provider as named_provider
 from ..providers.values import Provider, tokens_field
@@ -62,6 +62,7 @@ class Client:
     connections, sockets: what opens connections and keeps sockets; to be replaced in tests.
     """
 
+    @sealing
     def __init__(
         self,
         provider: str | Provider = "holysheep",
@@ -187,6 +188,8 @@ class Client:
         return self._service.asks_for_usage
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_service"):  # in a traceback from its own making
+            return "Client(…)"
         return f"Client({self.provider.name!r}, base_url={self.base_url!r})"
 
     async def __aenter__(self) -> Client:
@@ -261,6 +264,10 @@ class Client:
         timeout: limit on each whole turn in seconds. The rest is as for `stream`.
         """
         session = str(uuid.uuid4())
+        kinds.optional_text("model", model, "model='deepseek-v3.2'")
+        kinds.optional_seconds("timeout", timeout)
+        if transport is not None:
+            transport_choice(transport)
         of_all = fields_of("Client.connect", fields, parameters, names=_STREAM)
 
         def start(

@@ -24,7 +24,7 @@ from ..providers.extras import (
     secrets_of,
     variable_flaw,
 )
-from ..providers.secret import Key, Secrets
+from ..providers.secret import Key, Sealed, Secrets, sealing
 from ..wire.pool import POOLS
 from ..wire.redaction import redact_marked
 from . import kinds
@@ -81,6 +81,7 @@ def _revealed(value: Any) -> Any:
 OPTIONS: Final = frozenset(each.name for each in fields(ClientOptions))
 
 
+@sealing
 def client_options(**given: Any) -> ClientOptions:
     """The options as a reader gives them (a key is a text, headers and a query are mappings), each checked.
 
@@ -91,13 +92,12 @@ def client_options(**given: Any) -> ClientOptions:
         if name not in _READ:
             likely = get_close_matches(name, OPTIONS, n=1)
             raise SetupError(f"There is no option {name}{f': did you mean {likely[0]}?' if likely else '.'}")
-        try:
-            found[name] = _READ[name](name, value)
-        except ValueError as exc:
-            raise SetupError(f"The {name} {exc}.") from None  # its cause may hold the value
+        read, flaw = _read(name, value)
+        if flaw:
+            raise SetupError(flaw)
+        found[name] = read
     if isinstance(found.get("base_url"), tuple):
         found["base_url"], query = found["base_url"]
-        query = _query("query of the base_url", query) if query else ()
         if twice := sorted({name for name, _ in query} & {name for name, _ in found.get("query", ())}):
             raise SetupError(f"{twice[0]} is in the query of the base_url and in query: give it once.")
         found["query"] = (*query, *found.get("query", ()))
@@ -110,8 +110,22 @@ def client_options(**given: Any) -> ClientOptions:
     return ClientOptions(**found)
 
 
-def _url(_name: str, value: object) -> tuple[str, dict[str, str]]:
-    return parts_of(kinds.text("base_url", value, "https://api.example.com/v1"))
+def _read(name: str, value: object) -> tuple[Any, str]:
+    """The option, or what is wrong with it: an error raised here would show the value in its frames."""
+    try:
+        return _READ[name](name, value.open() if isinstance(value, Sealed) else value), ""
+    except SetupError as exc:
+        return None, str(exc)
+    except ValueError as exc:
+        return None, f"The {name} {exc}."
+
+
+def _url(_name: str, value: object) -> tuple[str, Secrets]:
+    address, query = parts_of(kinds.text("base_url", value, "https://api.example.com/v1"))
+    try:
+        return address, _query("query", query)
+    except ValueError as exc:
+        raise ValueError(f"has a query that {exc}") from None
 
 
 def _key(name: str, value: object) -> Key:
@@ -243,7 +257,7 @@ def fields_of(
             raise SetupError(f"{name} would go into the request's body: a key is given as api_key to {options_at}.")
         if name not in REQUEST_FIELDS:
             likely = get_close_matches(name, {*names, *REQUEST_FIELDS, *OPTIONS}, n=1)
-            guess = f"did you mean {likely[0]}?" if likely else "it is no option of ours and no common field;"
+            guess = f"did you mean {likely[0]}?" if likely else "it is no option of ours and no common field."
             raise SetupError(
                 f"{door} does not know {name}: {guess} A field of the service's own goes into parameters={{…}}."
             )

@@ -17,6 +17,7 @@ from typing import Any, Final
 from ..client import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
+from ..providers.secret import sealing
 from . import addresses
 from .addresses import Model
 from .journal import Log, read
@@ -30,6 +31,7 @@ from .worker import Address, Answers
 _SEEDS: Final = 1_000_000
 
 
+@sealing
 async def bench(
     models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],

@@ -193,7 +193,7 @@ def limits_of(limits: object) -> dict[str, float]:
         return {}
     if not isinstance(limits, Mapping):
         raise SetupError(f"limits is {kinds.kind(limits)}: give a mapping like {{'ttft_ms': 500}}.")
-    return {str(name): kinds.number(f"limits[{name!r}]", limit, above=0) for name, limit in limits.items()}
+    return {str(name): kinds.number(f"The limit {name}", limit, above=0) for name, limit in limits.items()}
 
 
 def connections(plan: Plan) -> list[str]:

@@ -13,6 +13,7 @@ from ..client import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..live.harmless import plain_line
+from ..providers.secret import sealing
 from . import addresses
 from .addresses import Model
 from .bench import carry_out, file_of, path_of, seed_of
@@ -32,6 +33,7 @@ NOT_QUALITY: Final = "similarity of words is not a judgement of quality"
 _FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
 
 
+@sealing
 async def shadow(
     prompts: str | Sequence[Prompt],
     *,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..client import kinds
 from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
+from ..providers.secret import sealing
 from . import addresses
 from .addresses import Model
 from .bench import bench, check_fields
@@ -91,6 +92,7 @@ class Sweep:
         return knee(points)
 
 
+@sealing
 async def sweep(
     models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
+from ..client import kinds
 from ..client.client import Client, Message
 from ..client.stream import Stream
 from ..client.texts import Texts
@@ -111,11 +114,13 @@ class Rollout:
         seed: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if len(routes) != 2:
+        if not isinstance(routes, list | tuple) or len(routes) != 2:
             raise SetupError("A rollout has two routes, the old side first: [(old, 95), (new, 5)].")
-        old, new = (Route(*route) for route in routes)
+        old, new = (_route(route) for route in routes)
         if old.weight < 0 or new.weight < 0 or old.weight + new.weight != 100:
             raise SetupError("The weights of a rollout are percent and add up to 100: [(old, 95), (new, 5)].")
+        if guard is not None and not isinstance(guard, Guard):
+            raise SetupError(f"The guard of a rollout is {kinds.kind(guard)}: give an hs.Guard(…), or none.")
         self.guard = guard or Guard()
         self.note = note
         self._routes: dict[Side, Route] = {"old": old, "new": new}
@@ -385,6 +390,19 @@ class RolloutStream:
 def _wait_ms(stream: RolloutStream, since_s: float) -> float:
     """A stream's wait for its first output, without the limiter's; it began `since_s` ago."""
     return min(since_s * 1e3, stream.progress.unanswered_ms or 0.0)
+
+
+def _route(route: object) -> Route:
+    """A route as it is given; SetupError for what is none."""
+    if not isinstance(route, tuple | list) or not 2 <= len(route) <= 3:
+        raise SetupError(f"A route of a rollout is {kinds.kind(route)}: give (client, weight), or with a model's name.")
+    client, weight, *model = route
+    if not callable(getattr(client, "stream", None)) or not hasattr(client, "provider"):
+        raise SetupError(f"A route's client is {kinds.kind(client)}: give an hs.Client(…).")
+    name = kinds.optional_text("A route's model", model[0] if model else None)
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
+        raise SetupError(f"A route's weight is {kinds.shown(weight)}: give percent, as in [(old, 95), (new, 5)].")
+    return Route(client, float(weight), name)
 
 
 def _name(route: Route) -> str:
