@@ -8,9 +8,10 @@ from statistics import median
 
 import pytest
 
+import holystream_nb as hs
 from holystream_nb import Client
 
-from .programs import SLOTS, Engine
+from .programs import NIGHTLY, SLOTS, Engine
 from .test_ways import STORY, answer
 
 pytestmark = pytest.mark.real
@@ -68,3 +69,24 @@ async def test_the_engine_lists_its_model_in_two_shapes(smollm: Engine, direct: 
     assert [model["id"] for model in offered["data"]] == [smollm.model]
     assert "models" in offered
     assert (await answer(direct, STORY, max_tokens=3)).model == smollm.model
+
+
+async def test_check_says_of_the_engine_what_is_so(smollm: Engine, state: Callable[[str], None]) -> None:
+    """Address, model, pieces, usage and end marker stand, and the only model is taken without being named."""
+    [found] = await hs.check(base_url=smollm.url)
+    state(f"check: {', '.join(f'{each.name} {each.verdict}' for each in found.findings)}")
+    assert found.model == smollm.model
+    for name in ("address", "model", "first token", "pieces", "usage", "end"):
+        assert found[name].verdict == "ok", found[name]
+
+
+async def test_a_connection_that_the_engine_closes_fails_no_request(
+    smollm: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It closes idle ones after 5 s; a client that keeps them longer asks about then, and each answer is whole."""
+    monkeypatch.setattr("holystream_nb.wire.pool.KEEPALIVE_S", 60.0)
+    async with Client("llama.cpp", base_url=smollm.url, retries=0) as client:
+        for pause in (4.99, 5.0, 5.01, 5.03) if NIGHTLY else (5.0,):
+            assert (await answer(client, STORY, max_tokens=2)).error is None
+            await asyncio.sleep(pause)
+        assert (await answer(client, STORY, max_tokens=2)).error is None
