@@ -91,7 +91,7 @@ class Checks:
         ]
 
 
-@sealing
+@sealing()
 async def check(*models: str, timeout: float = _LIMIT_S, **options: Any) -> Checks:
     """Tries one service, or up to four side by side, with a few tokens, and returns what was seen as a table.
 

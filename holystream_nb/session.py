@@ -18,10 +18,9 @@ from weakref import WeakKeyDictionary
 
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .client import kinds
-from .client.door import door
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .pricing import SIMULATED
-from .providers.secret import Key
+from .providers.secret import Key, sealing
 from .reply import Reply, TransportChoice, transport_choice
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ class Session:
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
 
-    @door
+    @sealing()
     def configure(
         self,
         *,
@@ -164,7 +163,7 @@ class Session:
 
         self._configured = changed(self._configured or Settings("hs.configure"), given)
 
-    @door
+    @sealing()
     def stream(
         self,
         prompt: str | Sequence[Message],

@@ -347,3 +347,106 @@ async def test_no_frame_of_any_door_has_a_secret(door: str, monkeypatch: pytest.
     with pytest.raises(HolystreamError) as caught:
         await enter()
     assert has_secret(rendered(caught.value)) == []
+
+
+ECHOED = f'{{"error": {{"message": "no {" ".join(VALUES.values())}"}}}}'
+MODELS = [
+    f"http://127.0.0.1:9/v1?token={VALUES['of_url']}:m",
+    (f"http://127.0.0.1:9/v1?token={VALUES['of_url']}", "m"),
+    {"base_url": "http://127.0.0.1:9/v1", "model": "m", "api_key": VALUES["api_key"], "query": {"a": VALUES["query"]}},
+]
+WRONG_MODELS = [
+    f"http://127.0.0.1:9/v1?a b\n={VALUES['of_url']}#c:m",
+    {"base_url": f"http://127.0.0.1:9/v1?token={VALUES['of_url']}", "model": ["m"]},
+    {"api_keys": VALUES["api_key"], "model": "m"},
+    {VALUES["of_url"]},
+]
+
+
+@pytest.mark.parametrize("model", [*MODELS, *WRONG_MODELS])
+@pytest.mark.parametrize("door", ["bench", "sweep", "shadow"])
+async def test_no_frame_of_measuring_has_the_secret_of_a_models_address(
+    door: str, model: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """The query of an address in a model's text was among the locals of every frame of the door."""
+    import holystream_nb as hs
+    from holystream_nb.measuring import addresses
+
+    async def fails(*_given: Any) -> Any:
+        raise HolystreamError("here")
+
+    monkeypatch.setattr(addresses.kernel, "locate", fails)
+
+    async def enter() -> None:
+        if door == "bench":
+            await hs.bench(model, "Hi", path=tmp_path / "run.jsonl")
+        elif door == "sweep":
+            await hs.sweep([model], "Hi", path=tmp_path)
+        else:
+            await hs.shadow("Hi", old=model, new="simulator:gpt-4.1", path=tmp_path / "run.jsonl")
+
+    with pytest.raises(HolystreamError) as caught:
+        await enter()
+    assert has_secret(rendered(caught.value)) == []
+
+
+FIELDS_WITH_KEYS: list[dict[str, Any]] = [
+    {"api_keys": VALUES["api_key"]},
+    {"access_token": VALUES["api_key"]},
+    {"user": VALUES["api_key"]},
+    {"metadata": {"note": [VALUES["api_key"]]}},
+    {"parameters": {"api_key": VALUES["api_key"]}},
+    {"parameters": VALUES["api_key"]},
+]
+
+
+@pytest.mark.parametrize("given", FIELDS_WITH_KEYS)
+@pytest.mark.parametrize("door", ["hs.stream", "stream", "connect", "send", "run_tools", "bench", "sweep", "shadow"])
+async def test_a_key_given_by_a_wrong_name_is_in_no_frame(door: str, given: dict[str, Any]) -> None:
+    """What a door refuses as a field was among its locals, where the name was misspelt or the value a key."""
+    import holystream_nb as hs
+
+    client = Client("simulator", base_url="http://127.0.0.1:9/v1")
+
+    def look(city: str) -> str:
+        """Looks."""
+        return city
+
+    async def enter() -> None:
+        if door == "hs.stream":
+            await hs.stream("Hi", model="simulator:gpt-4.1", **given)
+        elif door == "stream":
+            client.stream("Hi", **given)
+        elif door == "connect":
+            client.connect(**given)
+        elif door == "send":
+            await client.connect().send("Hi", **given)
+        elif door == "run_tools":
+            await hs.run_tools(client, "Hi", tools=[look], **given)
+        elif door == "shadow":
+            await hs.shadow("Hi", old="simulator:gpt-4.1", new="simulator:gpt-4o", **given)
+        else:
+            await getattr(hs, door)("simulator:gpt-4.1", "Hi", **given)
+
+    with pytest.raises(SetupError) as caught:
+        await enter()
+    assert has_secret(rendered(caught.value)) == []
+
+
+@pytest.mark.parametrize("kind", ["sse", "whole", "page", "ws"])
+async def test_a_key_repeated_inside_a_stream_is_in_no_frame(kind: str) -> None:
+    """Bytes and messages read with an error were left among the locals of the frame that raises it."""
+
+    async def repeats(peer: Peer) -> None:
+        await peer.receive()
+        await peer.send(f'{{"type": "error", {ECHOED[1:]}')
+
+    page = f"<html>{' '.join(VALUES.values())}</html>"
+    bodies = {"sse": f"data: {ECHOED}\n\n", "whole": ECHOED, "page": page, "ws": ""}
+    post = answer("200 OK", bodies[kind].encode(), "text/event-stream")
+    async with serving(repeats, post=(post,)) as service:
+        transport: Any = "ws" if kind == "ws" else "sse"
+        url = f"{service.url}?token={VALUES['of_url']}"
+        with pytest.raises(HolystreamError) as caught:
+            await ask(Client("simulator", base_url=url, transport=transport, retries=0, **ACCESS))
+    assert has_secret(rendered(caught.value)) == []

@@ -15,13 +15,13 @@ import traitlets
 
 from ..ask import consent, functions, model_name
 from ..client import kinds
-from ..client.door import door
 from ..client.options import ClientOptions, client_options
 from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..live.show import current_shell, is_watched
 from ..pricing import Cost
+from ..providers.secret import sealing
 from ..reply import Reply, TransportChoice
 from ..session import check_key_is_for_one, session
 from ..tools.exchange import Message
@@ -135,7 +135,7 @@ class ChatPanel(traitlets.HasTraits):
     usage = traitlets.Instance(Usage, read_only=True)
     cost = traitlets.Instance(Cost, read_only=True)
 
-    @door
+    @sealing()
     def __init__(
         self,
         model: str | None = None,
@@ -208,6 +208,8 @@ class ChatPanel(traitlets.HasTraits):
         panels.add(self._chat)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_chat"):  # in a traceback from its own making
+            return "ChatPanel(…)"
         asked = len(self._chat.conversation.turns)
         return f"ChatPanel({', '.join(self.models)}; {asked} question{'' if asked == 1 else 's'})"
 
@@ -302,7 +304,7 @@ class ChatPanel(traitlets.HasTraits):
         return path
 
     @classmethod
-    @door
+    @sealing()
     def load(
         cls,
         path: str | Path,

@@ -62,7 +62,7 @@ class Client:
     connections, sockets: what opens connections and keeps sockets; to be replaced in tests.
     """
 
-    @sealing
+    @sealing()
     def __init__(
         self,
         provider: str | Provider = "holysheep",
@@ -205,6 +205,7 @@ class Client:
         await self._service.sockets.aclose()
         await self._service.connections.aclose()
 
+    @sealing()
     def stream(
         self,
         prompt: str | Sequence[Message],
@@ -250,6 +251,7 @@ class Client:
             fields=fields_of("Client.stream", fields, parameters, names=_STREAM),
         )
 
+    @sealing()
     def connect(
         self,
         *,
@@ -270,6 +272,7 @@ class Client:
             transport_choice(transport)
         of_all = fields_of("Client.connect", fields, parameters, names=_STREAM)
 
+        @sealing()
         def start(
             prompt: str | Sequence[Message],
             *,

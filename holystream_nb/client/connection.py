@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import SetupError
 from ..events import Event
+from ..providers.secret import sealing
 from ..reply import Progress, Reply
 from .stream import Stream
 from .texts import Texts
@@ -51,6 +52,7 @@ class Connection:
     def provider(self) -> str:
         return self._last.provider
 
+    @sealing()
     async def send(self, prompt: str | Sequence[Mapping[str, Any]], **parameters: Any) -> None:
         """Starts a turn, and returns when its answer begins. `parameters` go over those of the connection.
 

@@ -24,7 +24,7 @@ from ..providers.extras import (
     secrets_of,
     variable_flaw,
 )
-from ..providers.secret import Key, Sealed, Secrets, sealing
+from ..providers.secret import Key, Secrets, opened, sealing
 from ..wire.pool import POOLS
 from ..wire.redaction import redact_marked
 from . import kinds
@@ -81,7 +81,7 @@ def _revealed(value: Any) -> Any:
 OPTIONS: Final = frozenset(each.name for each in fields(ClientOptions))
 
 
-@sealing
+@sealing()
 def client_options(**given: Any) -> ClientOptions:
     """The options as a reader gives them (a key is a text, headers and a query are mappings), each checked.
 
@@ -113,7 +113,7 @@ def client_options(**given: Any) -> ClientOptions:
 def _read(name: str, value: object) -> tuple[Any, str]:
     """The option, or what is wrong with it: an error raised here would show the value in its frames."""
     try:
-        return _READ[name](name, value.open() if isinstance(value, Sealed) else value), ""
+        return _READ[name](name, opened(value)), ""
     except SetupError as exc:
         return None, str(exc)
     except ValueError as exc:
@@ -248,6 +248,21 @@ def fields_of(
     Raises SetupError for an unknown name, an option of the client, and whatever is or looks like a key; no value of
     theirs is repeated.
     """
+    try:
+        return _fields(door, keywords, parameters, names, options_at)
+    except SetupError as exc:
+        flaw = str(exc)
+    raise SetupError(flaw)  # an error raised below would show the values in its frames
+
+
+def _fields(
+    door: str,
+    keywords: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None,
+    names: Iterable[str],
+    options_at: str,
+) -> dict[str, Any]:
+    keywords, parameters = {name: opened(value) for name, value in keywords.items()}, opened(parameters)
     for name, value in keywords.items():
         if name in OPTIONS:
             raise SetupError(f"{name} is an option of the client: give it to {options_at}, not to {door}.")

@@ -67,19 +67,18 @@ class SSEAnswer:
             if opening in (b"{", b"["):
                 stamp, chunk = await self._whole(reads, stamp, chunk)
                 yield decoder.whole(chunk, stamp)
+                chunk = b""  # a service may repeat a key in it, and a traceback shows it
                 if decoder.error is not None:
                     raise decoder.error
                 return
             lines = Decoder()
             while True:
                 check_size(self._service, self.size)
-                events: list[Event] = []
-                for event in lines.feed(chunk):
-                    events += decoder.feed(event, stamp)
-                    if decoder.done or decoder.error is not None:
-                        break
+                events = self._decoded(lines, chunk, stamp)
+                chunk = b""
                 if events:
                     yield events
+                    events = []
                 if decoder.error is not None:
                     raise decoder.error
                 if decoder.done:
@@ -88,12 +87,21 @@ class SSEAnswer:
                     stamp, chunk = await anext(reads)
                 except StopAsyncIteration:
                     break
-        for event in lines.close():
-            yield decoder.feed(event, stamp, cut=True)
+        for events in [decoder.feed(event, stamp, cut=True) for event in lines.close()]:
+            yield events
+            events = []
         asked, key = self._request.model, self._service.secret
         error = decoder.error or stray_error(lines.ignored, empty=decoder.empty, asked=asked, key=key)
         if error is not None:
             raise error
+
+    def _decoded(self, lines: Decoder, chunk: bytes, stamp: int) -> list[Event]:
+        events: list[Event] = []
+        for event in lines.feed(chunk):
+            events += self._decoder.feed(event, stamp)
+            if self._decoder.done or self._decoder.error is not None:
+                break
+        return events
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         raise SetupError(
@@ -122,6 +130,7 @@ class SSEAnswer:
             opening = chunk.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
             parts.append(chunk)
         if opening == b"<":
+            parts, chunk = [], b""
             raise NotAStream(
                 f"{self._service.base_url} answered with a web page, not with a chat completion: check the address."
             )

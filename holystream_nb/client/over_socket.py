@@ -103,13 +103,13 @@ class SocketAnswer:
             if came is None:
                 break
             self._result_at = None
-            stamp, messages = came
             check_size(self._service, self.size)
-            events: list[Event] = []
-            for message in messages:
-                events += decoder.feed(message, stamp)
+            (stamp, messages), came = came, None
+            events = [event for message in messages for event in decoder.feed(message, stamp)]
+            messages = []  # a service may repeat a key in one, and a traceback shows it
             if events:
                 yield events
+                events = []
             if decoder.error is not None:
                 raise decoder.error
             if decoder.done:

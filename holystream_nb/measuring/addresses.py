@@ -17,6 +17,7 @@ from ..client.access import access_of
 from ..client.options import ClientOptions, client_options
 from ..defaults import BOUND, Place, over, without
 from ..errors import SetupError
+from ..providers.secret import opened, sealed
 from ..providers.select import address_of
 from ..session import SIMULATOR_KEY, check_key_is_for_one, simulator_speed
 from ..session import session as kernel
@@ -89,33 +90,58 @@ async def locate(door: str, models: object, options: ClientOptions) -> Located:
 
 
 def listed(door: str, models: object) -> Sequence[Any]:
-    """Models as they are given, one by one."""
-    if isinstance(models, str | Mapping):
-        return [models]
-    if not isinstance(models, list | tuple) or not models:
-        raise SetupError(f"The models of {door} are {kinds.kind(models)}: give one or several, each {_FORMS}.")
-    return models
+    """Models as they are given, one by one; each stays sealed, since an address may have a key in its query."""
+    if _is_one(models):
+        return [sealed(models)]
+    if not isinstance(opened(models), list | tuple) or not opened(models):
+        raise SetupError(f"The models of {door} are {kinds.kind(opened(models))}: give one or several, each {_FORMS}.")
+    return [sealed(each) for each in opened(models)]
+
+
+def _is_one(models: object) -> bool:
+    return isinstance(opened(models), str | Mapping)
+
+
+def check_side(name: str, model: object) -> None:
+    """Raises SetupError for what is not one model, of a comparison of two."""
+    if not isinstance(opened(model), str | tuple | Mapping):
+        raise SetupError(
+            f"{name} is {kinds.kind(opened(model))}: give a name like provider:model, because it is measured in a "
+            "process of its own; an address of one's own is {'base_url': …, 'model': …}."
+        )
 
 
 def _spoken(door: str, model: object, options: ClientOptions) -> tuple[str, ClientOptions]:
     """The text of a model, and how its service is reached."""
+    text, own, flaw = _parts(model)
+    if flaw:
+        raise SetupError(f"One of the models of {door} is {flaw}: give {_FORMS}.")
+    text = kinds.optional_text("model", text or None) or ""
+    return text, _joined(client_options(**own), options) if own else options
+
+
+def _parts(model: object) -> tuple[Any, Mapping[str, Any], str]:
+    """The text of a model, its own options, sealed, and what is wrong with it.
+
+    An error raised here would show the model in its frame.
+    """
+    model = opened(model)
     if isinstance(model, Mapping):
-        own = client_options(**{str(name): value for name, value in model.items() if name != "model"})
-        text = kinds.optional_text("model", model.get("model")) or ""
-        return text, _joined(own, options)
+        own = {str(name): sealed(value) for name, value in model.items() if name != "model"}
+        return model.get("model"), own, ""
     if isinstance(model, tuple | list) and len(model) == 2 and all(isinstance(part, str) for part in model):
         place, text = model
         if place.startswith(("http:", "https:")):
-            return text, _joined(client_options(base_url=place), options)
-        return f"{place}:{text}", options
+            return text, {"base_url": sealed(place)}, ""
+        return f"{place}:{text}", {}, ""
     if isinstance(model, str) and model.strip():
         if not model.strip().startswith(("http://", "https://")):
-            return model, options
+            return model, {}, ""
         parts = _URL.fullmatch(model.strip())
         if parts is None:
-            raise SetupError(f"One of the models of {door} is an address that cannot be one: give {_FORMS}.")
-        return parts[2] or "", _joined(client_options(base_url=parts[1]), options)
-    raise SetupError(f"One of the models of {door} is {kinds.kind(model)}: give {_FORMS}.")
+            return "", {}, "an address that cannot be one"
+        return parts[2] or "", {"base_url": sealed(parts[1])}, ""
+    return "", {}, kinds.kind(model)
 
 
 def _joined(own: ClientOptions, options: ClientOptions) -> ClientOptions:

@@ -31,7 +31,7 @@ from .worker import Address, Answers
 _SEEDS: Final = 1_000_000
 
 
-@sealing
+@sealing("models")
 async def bench(
     models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],

@@ -33,7 +33,7 @@ NOT_QUALITY: Final = "similarity of words is not a judgement of quality"
 _FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
 
 
-@sealing
+@sealing("old", "new")
 async def shadow(
     prompts: str | Sequence[Prompt],
     *,
@@ -72,12 +72,8 @@ async def shadow(
     )
     kinds.switch("calibrate", calibrate)
     kinds.switch("answers", answers)
-    for name, model in (("old", old), ("new", new)):
-        if not isinstance(model, str | tuple | Mapping):
-            raise SetupError(
-                f"{name} is {kinds.kind(model)}: give a name like provider:model, because it is measured in a process "
-                "of its own; an address of one's own is {'base_url': …, 'model': …}."
-            )
+    addresses.check_side("old", old)
+    addresses.check_side("new", new)
     before = None if resume is None else read(path_of(resume))
     wanted = Plan(
         models=("to be located",),

@@ -92,7 +92,7 @@ class Sweep:
         return knee(points)
 
 
-@sealing
+@sealing("models")
 async def sweep(
     models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,31 +63,43 @@ Secrets = tuple[tuple[str, Key], ...]
 """Names with values that are treated as keys: those of headers and of a query."""
 
 
-SECRET: Final = frozenset({"api_key", "headers", "query", "base_url"})
+SECRET: Final = frozenset({"api_key", "headers", "query", "base_url", "parameters"})
 """Keywords of doors that may hold keys; a base_url may have them in its query."""
 
 
-def sealing(door: F) -> F:
-    """A door whose frame shows no key in a traceback: what may hold one arrives `Sealed`, also in mappings."""
+def sealing(*names: str) -> Callable[[F], F]:
+    """A door whose frame shows no key in a traceback: what may hold one arrives `Sealed`.
 
-    @wraps(door)
-    def sealed(*given: Any, **keywords: Any) -> Any:
-        given = tuple(_sealed("", each) for each in given)
-        for name in keywords:
-            keywords[name] = _sealed(name, keywords[name])
-        return door(*given, **keywords)
+    That is what has one of these names or of `SECRET`'s, and every keyword that the door itself does not name, since it
+    may be a misspelt one. All others arrive open, also from a door that was given them sealed.
+    """
 
-    return cast(F, sealed)
+    def decorated(door: F) -> F:
+        parameters = signature(door).parameters.values()
+        order = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+        closed = SECRET.union(names)
+        plain = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD} - closed
+
+        @wraps(door)
+        def sealed_door(*given: Any, **keywords: Any) -> Any:
+            named = tuple(sealed(value) if name in closed else value for name, value in zip(order, given, strict=False))
+            given = named + given[len(named) :]
+            keywords = {name: (opened if name in plain else sealed)(value) for name, value in keywords.items()}
+            return door(*given, **keywords)
+
+        return cast(F, sealed_door)
+
+    return decorated
 
 
-def _sealed(name: str, value: Any) -> Any:
-    if name in SECRET:
-        return value if value is None or isinstance(value, Key | Sealed) else Sealed(value)
-    if type(value) is dict and value.keys() & SECRET:
-        return {each: _sealed(each, inner) for each, inner in value.items()}
-    if type(value) is list and any(type(each) is dict and each.keys() & SECRET for each in value):
-        return [_sealed("", each) for each in value]
-    return value
+def sealed(value: Any) -> Any:
+    """The value Sealed, unless there is none, or it never prints anyway."""
+    return value if value is None or isinstance(value, Key | Sealed) else Sealed(value)
+
+
+def opened(value: Any) -> Any:
+    """What was sealed, or the value itself."""
+    return value.open() if isinstance(value, Sealed) else value
 
 
 def merged(below: Secrets, above: Secrets) -> Secrets:

@@ -23,6 +23,7 @@ from ..client.options import REQUEST_FIELDS, fields_of
 from ..client.texts import Texts
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
+from ..providers.secret import sealing
 from ..reply import Progress, Reply, ToolCall, TransportChoice, transport_choice
 from .call import Ask, Call
 from .exchange import Exchange, Message
@@ -85,6 +86,7 @@ class SplitStreams(Streams, Protocol):
     def new_conversation(self) -> str: ...
 
 
+@sealing()
 def run_tools(
     client: Streams,
     messages: str | Sequence[Message],
