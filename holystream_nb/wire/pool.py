@@ -106,7 +106,7 @@ class Pool(httpx2.AsyncBaseTransport):
 
 def _revealed(request: httpx2.Request) -> httpcore2.Request:
     """The request as it goes out. Keys are first seen here: no frame of a traceback has them, and no log of httpx2."""
-    secrets: Sealed = request.extensions.get("secrets", Sealed())
+    secrets: Credentials = request.extensions.get("secrets", Credentials())
     target = request.url.raw_path
     names = {name.lower().encode("ascii") for name, _ in secrets.headers}
     if secrets.query:
@@ -127,7 +127,7 @@ def _revealed(request: httpx2.Request) -> httpcore2.Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class Credentials:
     """What is secret of a request, on its way to where it is sent."""
 
     headers: Secrets = ()

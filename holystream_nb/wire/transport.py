@@ -29,7 +29,7 @@ import httpx2
 from ..errors import HolystreamError, SetupError, Stalled, StreamInterrupted
 from ..providers.secret import Key, Secrets
 from .certificates import chosen, trusted
-from .pool import POOLS, Pool, Sealed, without_frames
+from .pool import POOLS, Credentials, Pool, without_frames
 from .proxies import Proxies
 from .stamps import Exchange, StampedStream, exchange_now
 from .unreachable import Route, failure, of_proxy, unanswered
@@ -286,7 +286,7 @@ class Transport:
             headers={name: value for name, value in asked.headers.items() if isinstance(value, str)},
             content=asked.body,
             timeout=httpx2.Timeout(asked.inactivity, connect=asked.connect_timeout, pool=None),
-            extensions={"trace": trace, "route": route, "secrets": Sealed(secrets, asked.query)},
+            extensions={"trace": trace, "route": route, "secrets": Credentials(secrets, asked.query)},
         )
         before = exchange_now.set(exchange)
         try:
