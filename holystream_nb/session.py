@@ -9,15 +9,15 @@ import os
 import secrets
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .client import kinds
+from .clients import Clients, key_of
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .pricing import SIMULATED
 from .providers.secret import Key, sealing
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from .tools.run import ToolRun
 
 HISTORY: Final = 100
-CLIENTS: Final = 16
-"""Clients that a loop keeps; of more, the one not used for longest is closed."""
-
 SIMULATOR_KEY: Final = f"sim_{secrets.token_hex(16)}"
 _SEVERAL: Final = "write %%stream -m A -m B, or ChatPanel(models=[…])"
 _KEYWORDS: Final = ("prompt", "model", "system", "timeout", "chat", "format", "max_cost", "transport", "tools", "allow")
@@ -88,14 +85,6 @@ class Totals:
                 self.simulated_usd = (self.simulated_usd or Decimal(0)) + reply.cost.usd
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A client that is kept, and how many use it now."""
-
-    client: Client
-    uses: int = 0
-
-
 class Session:
     """The state behind `%%stream` and `hs.stream`; one per process.
 
@@ -109,12 +98,9 @@ class Session:
         self.config: dict[str, Any] = {}
         """What `%config StreamMagics` says, by the options' names."""
         self._configured: Settings | None = None
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[tuple[Provider, str], _Kept]] = (
-            WeakKeyDictionary()
-        )
+        self._clients = Clients()
         self._lists: dict[tuple[Provider, str], tuple[float, tuple[str, ...]]] = {}
         self._told: tuple[str, str] | None = None
-        self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = WeakKeyDictionary()
         self._simulator: Simulator | None = None
         self._simulator_lock = threading.Lock()
         self._closes_at_exit = False
@@ -313,16 +299,12 @@ class Session:
 
     async def close(self) -> None:
         """Closes this loop's connections and ends the simulator."""
-        for kept in self._clients.pop(asyncio.get_running_loop(), {}).values():
-            await kept.client.aclose()
+        await self._clients.close()
         self.stop_simulator()
 
     def close_at_exit(self) -> None:
         """The same at the interpreter's end, for loops that can still run."""
-        for loop, clients in list(self._clients.items()):
-            if not loop.is_closed() and not loop.is_running():
-                for kept in clients.values():
-                    loop.run_until_complete(kept.client.aclose())
+        self._clients.close_resting()
         self.stop_simulator()
 
     def stop_simulator(self) -> None:
@@ -386,7 +368,7 @@ class Session:
         `reached`.
         """
         place = await self.locate(text, options)
-        return (await self._kept(place)).client, place.model
+        return await self._clients.client(await self._running(place)), place.model
 
     async def locate(self, text: str | None, options: ClientOptions | None = None) -> Place:
         """Where a request for this model goes. Raises SetupError, and the errors of asking a server for its models."""
@@ -403,7 +385,7 @@ class Session:
         options = options or ClientOptions()
         service = self.default_service()
         home = service.place_of_home(options)
-        return service.place(text, options, self._lists.get(self._key(home), (0.0, ()))[1])
+        return service.place(text, options, self._lists.get(key_of(home), (0.0, ()))[1])
 
     async def _places(self, ask: Ask) -> list[Place]:
         """Where each model's request goes; a key goes to one service."""
@@ -417,7 +399,7 @@ class Session:
         is_needed = service.needs_list(text, options)
         if not is_needed:
             return ()
-        key = self._key(home)
+        key = key_of(home)
         at, models = self._lists.get(key, (0.0, ()))
         if at and time.monotonic() - at < _LISTED_S:
             return models
@@ -436,31 +418,11 @@ class Session:
     @contextlib.asynccontextmanager
     async def reached(self, place: Place) -> AsyncIterator[Client]:
         """This loop's client for a place; it is not closed meanwhile."""
-        kept = await self._kept(place)
-        kept.uses += 1
-        try:
-            yield kept.client
-        finally:
-            kept.uses -= 1
+        async with self._clients.reached(await self._running(place)) as client:
+            yield client
 
-    async def _close_with_loop(self) -> None:
-        """Closes this loop's clients when the loop shuts its generators down, as `asyncio.run` and `hs.run` do."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._keepers:
-            self._keepers[loop] = keeper = self._keeper(loop)
-            await anext(keeper)
-
-    async def _keeper(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            self._keepers.pop(loop, None)
-            for kept in self._clients.pop(loop, {}).values():
-                await kept.client.aclose()
-
-    async def _kept(self, place: Place) -> _Kept:
-        from .client.client import Client
-
+    async def _running(self, place: Place) -> Place:
+        """The place, of the simulator the one that runs here; it is started."""
         if not self._closes_at_exit:
             self._closes_at_exit = True
             atexit.register(self.close_at_exit)  # registered after the loop's own close, so it runs before
@@ -469,25 +431,7 @@ class Session:
             place = replace(place, options=replace(place.options, base_url=url, api_key=None))
         if self._simulator is not None and place.options.base_url == self._simulator.url:
             place = replace(place, options=replace(place.options, api_key=Key(SIMULATOR_KEY)))
-        await self._close_with_loop()
-        clients = self._clients.setdefault(asyncio.get_running_loop(), OrderedDict())
-        key = self._key(place)
-        if key not in clients:
-            clients[key] = _Kept(Client.of(place.provider, place.options))
-        clients.move_to_end(key)
-        kept = clients[key]
-        idle = [each for each, other in clients.items() if not other.uses and other is not kept]
-        for each in idle[: max(0, len(clients) - CLIENTS)]:
-            await clients.pop(each).client.aclose()
-        return kept
-
-    def _key(self, place: Place) -> tuple[Provider, str]:
-        """Equal for the same provider, reached the same way with the same key, also of a variable that has changed."""
-        provider, options = place.provider, place.options
-        variable = provider.key_variable if options.key_variable is None else options.key_variable
-        if options.api_key is None and variable:
-            options = replace(options, api_key=Key(os.environ.get(variable, "")))
-        return provider, options.fingerprint
+        return place
 
     def simulator_url(self) -> str:
         from .simulator import Simulator, SimulatorError

@@ -15,8 +15,9 @@ import holystream_nb as hs
 from holystream_nb import report
 from holystream_nb import session as module
 from holystream_nb.client.options import ClientOptions, client_options
+from holystream_nb.clients import MOST
 from holystream_nb.errors import ConnectionFailed, HolystreamError, KeyRefused, MissingKey, SetupError, UnknownProvider
-from holystream_nb.session import CLIENTS, Session
+from holystream_nb.session import Session
 
 KEY = "hs-test-0123456789abcdef"
 OTHER = "hs-test-fedcba9876543210"
@@ -84,8 +85,8 @@ async def test_options_are_no_fields_of_the_body(session: Session, service: Fore
     assert (asked.headers["x-api-key"], asked.headers["x-team"]) == (KEY, "blue-team-1")
     assert "authorization" not in asked.headers
     assert asked.path.endswith("/chat/completions?api-version=2&tenant=t1")
-    (kept,) = next(iter(session._clients.values())).values()
-    assert (kept.client.retries, kept.client.service.inactivity) == (5, 180)
+    ((kept,),) = session._clients.kept()
+    assert (kept.retries, kept.service.inactivity) == (5, 180)
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_cost": 1, "base_url": None, "model": "simulator:gpt-4.1"}])
@@ -553,12 +554,12 @@ async def test_few_clients_are_kept_and_none_is_closed_that_is_in_use(session: S
     """Of more, the one that was not used for longest is closed."""
     used = await session.locate("m", client_options(base_url=service.url, retries=100))
     async with session.reached(used) as client:
-        for retries in range(CLIENTS + 4):
+        for retries in range(MOST + 4):
             await session.choose("m", client_options(base_url=service.url, retries=retries))
-        (kept,) = session._clients.values()
-        assert len(kept) == CLIENTS
-        assert client in [each.client for each in kept.values()]
-        assert [each.client.retries for each in kept.values()][1:] == list(range(5, CLIENTS + 4))
+        (kept,) = session._clients.kept()
+        assert len(kept) == MOST
+        assert client in kept
+        assert [each.retries for each in kept][1:] == list(range(5, MOST + 4))
 
 
 async def test_a_key_is_for_one_service(session: Session) -> None:

@@ -84,7 +84,7 @@ def test_a_loop_that_ends_takes_its_connections_with_it(simulator: Simulator, ho
     while files() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert files() <= before
-    assert all(not loop.is_closed() for loop in session._clients)
+    assert all(not loop.is_closed() for loop in session._clients._of)
 
 
 @linux
