@@ -12,10 +12,11 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
+from .budget import Budget, limit_tokens
 from .client import kinds
 from .clients import Clients, key_of
 from .errors import HolystreamError, SetupError, SeveralFailed
@@ -56,7 +57,6 @@ class _Unchanged:
 _UNCHANGED: Final[Any] = _Unchanged()
 
 _SPEED_VARIABLE: Final = "HOLYSTREAM_SIMULATOR_SPEED"
-_PROMPT_MARGIN: Final = Decimal("1.25")
 
 
 @dataclass(slots=True)
@@ -257,7 +257,7 @@ class Session:
                     source = _with_tools(client, model, messages, parameters, ask, questions)
                     is_limited = ask.max_cost is not None
                 else:
-                    stop_after = _limit(client, model, messages, parameters, ask)
+                    stop_after = limit_tokens(client, model, messages, parameters, ask)
                     source = client.stream(
                         messages,
                         model=model,
@@ -491,7 +491,7 @@ def _with_tools(
     if uncommon := {name: value for name, value in parameters.items() if name not in REQUEST_FIELDS}:
         handed["parameters"] = uncommon
     return run_tools(
-        client if ask.max_cost is None else _Purse(client, ask),
+        client if ask.max_cost is None else Budget(client, ask),
         messages,
         tools=ask.tools,
         model=model,
@@ -501,56 +501,6 @@ def _with_tools(
         transport=ask.transport,
         **handed,
     )
-
-
-class _Purse:
-    """A client whose requests share one `max_cost`: each may use what those before it have left.
-
-    Each round is a request, also on a socket: what a turn costs in which results arrive is known at its end only.
-    """
-
-    def __init__(self, client: Client, ask: Ask) -> None:
-        self._client = client
-        self._ask = ask
-        self._streams: list[Stream] = []
-
-    def stream(self, prompt: Sequence[Message], *, model: str | None, answers_calls: bool, **parameters: Any) -> Stream:
-        replies = [stream.reply for stream in self._streams]
-        # A request that met a dead connection and went out again may be paid for twice.
-        spent = [(reply.cost.usd or Decimal(0)) * (1 + reply.timing.resent) for reply in replies]
-        share = (self._ask.max_cost or Decimal(0)) / len(self._ask.models) - sum(spent)
-        carried = [{"content": str([parameters.get("tools"), *prompt])}]  # schemas and calls are paid for too
-        ask = replace(self._ask, max_cost=share, models=(model,))
-        stop_after = _limit(self._client, model or "", carried, parameters, ask)
-        self._streams.append(self._client.stream(prompt, model=model, stop_after=stop_after, **parameters))
-        return self._streams[-1]
-
-
-def _limit(client: Client, model: str, messages: Sequence[Message], parameters: dict[str, Any], ask: Ask) -> int | None:
-    """Lowers `max_tokens` to what `max_cost` pays for, an equal share for each model.
-
-    Returns the number of tokens at which to stop from here if the service does not; None where nothing was lowered.
-    The prompt is estimated, with a quarter on top. Raises SetupError where no price is known, or where the prompt alone
-    costs as much.
-    """
-    if ask.max_cost is None:
-        return None
-    from .client.stream import estimate_tokens
-    from .pricing import price_card
-
-    card = price_card(client.provider, model.partition("#")[0])
-    if card.input is None or card.output is None:
-        raise SetupError(f"--max-cost cannot be kept: the price of {model} is not known ({card.source}).")
-    share = ask.max_cost / len(ask.models)
-    left = share * 1_000_000 - estimate_tokens(messages) * _PROMPT_MARGIN * card.input
-    tokens = int((left / card.output).to_integral_value(ROUND_FLOOR))
-    if tokens < 2:
-        raise SetupError(f"--max-cost ${share:f} does not pay for the prompt at {model}: nothing was sent.")
-    wanted = parameters.get("max_tokens")
-    if wanted is not None and wanted < tokens:
-        return None
-    parameters["max_tokens"] = tokens - 1
-    return tokens
 
 
 def check_key_is_for_one(places: Sequence[Place], options: ClientOptions | None) -> None:

@@ -31,7 +31,7 @@ ORDER: list[set[str]] = [
     {"client"},
     {"tools", "migration", "defaults"},
     {"live", "ask"},
-    {"clients"},
+    {"budget", "clients"},
     {"session", "sync"},
     {"checking", "models"},
     {"report", "measuring"},
