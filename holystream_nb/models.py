@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
 
-from .errors import HolystreamError
+from .lists import Listed
 from .pricing import priced_models
 
 if TYPE_CHECKING:
-    from .client.client import Client
     from .client.options import ClientOptions
     from .providers.values import Provider
     from .session import Session
 
-FRESH_S: Final = 300.0
-"""How old a list may be: an engine loads another model when its owner says so."""
-
-FRESH_FAILURE_S: Final = 30.0
-
 _ANY: Final = "-"
 """Stands for a model where only the service matters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The models that a service has listed, or what kept it from doing so."""
-
-    provider: Provider
-    models: tuple[str, ...]
-    error: HolystreamError | None = None
 
 
 def known_models(provider: Provider, session: Session) -> tuple[str, ...]:
@@ -42,7 +24,7 @@ def known_models(provider: Provider, session: Session) -> tuple[str, ...]:
 
 
 async def listed_models(session: Session, provider: str = "", options: ClientOptions | None = None) -> Listed:
-    """What the service of a provider lists, the session's (or that of the options) by default; at most 5 min old.
+    """What the service of a provider lists, the session's (or that of the options) by default; at most a minute old.
 
     The simulator's models are known, so that it is not started for this. Raises SetupError for a provider that cannot
     be asked, as there is no such one, or no key; what goes wrong at the service is in `error`.
@@ -55,22 +37,4 @@ async def listed_models(session: Session, provider: str = "", options: ClientOpt
     place = service.place(text, options) if text else service.place_of_home(options)
     if place.provider.name == "simulator" and place.options.base_url is None:
         return Listed(place.provider, known_models(place.provider, session))
-    async with session.reached(place) as client:
-        return await _of(client)
-
-
-async def _of(client: Client) -> Listed:
-    at, found = _kept.get(client, (0.0, None))
-    is_fresh = found is not None and time.monotonic() - at < (FRESH_FAILURE_S if found.error else FRESH_S)
-    if found is None or not is_fresh:
-        from .client.catalogue import models_of  # late: it brings what opens connections
-
-        try:
-            found = Listed(client.provider, await models_of(client))
-        except HolystreamError as exc:
-            found = Listed(client.provider, (), exc)
-        _kept[client] = (time.monotonic(), found)
-    return found
-
-
-_kept: WeakKeyDictionary[Client, tuple[float, Listed]] = WeakKeyDictionary()
+    return await session.listed(place)

@@ -8,7 +8,6 @@ import contextlib
 import os
 import secrets
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .budget import Budget, limit_tokens
 from .client import kinds
-from .clients import Clients, key_of
+from .clients import Clients
 from .errors import HolystreamError, SetupError, SeveralFailed
+from .lists import Listed, Lists
 from .pricing import SIMULATED
 from .providers.secret import Key, sealing
 from .reply import Reply, TransportChoice, transport_choice
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .defaults import DefaultService, Place, Settings
     from .live.lane import Lane
     from .live.questions import Questions
-    from .providers.values import Provider
     from .simulator import Simulator
     from .simulator.profiles import Profile
     from .tools.executor import Consent
@@ -44,9 +43,6 @@ SIMULATOR_KEY: Final = f"sim_{secrets.token_hex(16)}"
 _SEVERAL: Final = "write %%stream -m A -m B, or ChatPanel(models=[…])"
 _KEYWORDS: Final = ("prompt", "model", "system", "timeout", "chat", "format", "max_cost", "transport", "tools", "allow")
 """`hs.stream`'s own, for a likely misspelling."""
-
-_LISTED_S: Final = 60.0
-"""Time for which a server's list of models is taken as it was."""
 
 
 class _Unchanged:
@@ -99,7 +95,7 @@ class Session:
         """What `%config StreamMagics` says, by the options' names."""
         self._configured: Settings | None = None
         self._clients = Clients()
-        self._lists: dict[tuple[Provider, str], tuple[float, tuple[str, ...]]] = {}
+        self._lists = Lists()
         self._told: tuple[str, str] | None = None
         self._simulator: Simulator | None = None
         self._simulator_lock = threading.Lock()
@@ -385,7 +381,7 @@ class Session:
         options = options or ClientOptions()
         service = self.default_service()
         home = service.place_of_home(options)
-        return service.place(text, options, self._lists.get(key_of(home), (0.0, ()))[1])
+        return service.place(text, options, self._lists.known(home))
 
     async def _places(self, ask: Ask) -> list[Place]:
         """Where each model's request goes; a key goes to one service."""
@@ -399,21 +395,19 @@ class Session:
         is_needed = service.needs_list(text, options)
         if not is_needed:
             return ()
-        key = key_of(home)
-        at, models = self._lists.get(key, (0.0, ()))
-        if at and time.monotonic() - at < _LISTED_S:
-            return models
-        from .client.catalogue import models_of
-
         try:
-            async with self.reached(home) as client:
-                models = await models_of(client)
+            found = await self.listed(home, is_failure_kept=is_needed != "always")
+            if found.error is not None:
+                raise found.error
         except HolystreamError:
             if is_needed == "always":
                 raise
             return ()
-        self._lists[key] = time.monotonic(), models
-        return models
+        return found.models
+
+    async def listed(self, place: Place, *, is_failure_kept: bool = True) -> Listed:
+        """What the service of a place lists, at most a minute old (see `Lists.of`)."""
+        return await self._lists.of(place, self.reached, is_failure_kept=is_failure_kept)
 
     @contextlib.asynccontextmanager
     async def reached(self, place: Place) -> AsyncIterator[Client]:

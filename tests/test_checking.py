@@ -12,7 +12,7 @@ import pytest
 from foreign import Asked, Foreign, Given, answering, listed, streamed
 
 import holystream_nb as hs
-from holystream_nb import models
+from holystream_nb import lists
 from holystream_nb.checking import Checks
 from holystream_nb.client.check import Check, Finding
 from holystream_nb.errors import SetupError, UnknownProvider
@@ -143,7 +143,7 @@ async def test_the_list_of_a_service_is_kept_for_a_while(monkeypatch: pytest.Mon
     assert (await listed_models(own, "ollama")).models == ("llama3.2:3b", "qwen:7b", "a|b")
     await listed_models(own, "ollama")
     assert len(local.asked) == 1
-    monkeypatch.setattr(models, "FRESH_S", -1.0)
+    monkeypatch.setattr(lists, "FRESH_S", -1.0)
     await listed_models(own, "ollama")
     assert len(local.asked) == 2
     await own.close()

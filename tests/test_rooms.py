@@ -32,6 +32,7 @@ ORDER: list[set[str]] = [
     {"tools", "migration", "defaults"},
     {"live", "ask"},
     {"budget", "clients"},
+    {"lists"},
     {"session", "sync"},
     {"checking", "models"},
     {"report", "measuring"},

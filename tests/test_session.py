@@ -17,6 +17,7 @@ from holystream_nb import session as module
 from holystream_nb.client.options import ClientOptions, client_options
 from holystream_nb.clients import MOST
 from holystream_nb.errors import ConnectionFailed, HolystreamError, KeyRefused, MissingKey, SetupError, UnknownProvider
+from holystream_nb.models import listed_models
 from holystream_nb.session import Session
 
 KEY = "hs-test-0123456789abcdef"
@@ -527,6 +528,37 @@ async def test_the_simulator_is_on_this_machine_alone(session: Session) -> None:
     """A real service's answer is never called simulated."""
     place = session.located("simulator:m", client_options(base_url="https://api.openai.com/v1"))
     assert (place.provider.name, place.model) == ("openai", "m")
+
+
+# Lists
+
+
+async def test_a_services_list_is_asked_for_once_by_all_who_want_it(session: Session, service: Foreign) -> None:
+    """The only model that is taken, the picker and `%stream models` had a cache each."""
+    options = client_options(base_url=service.url)
+    assert (await session.locate(None, options)).model == "smol"
+    assert (await listed_models(session, options=options)).models == ("smol",)
+    assert (await session.locate(None, options)).model == "smol"
+    assert len(service.asked) == 1
+
+
+async def test_a_server_that_was_started_meanwhile_is_asked_again(session: Session) -> None:
+    """The picker leaves one that failed alone for a while; a question to it does not, and tells the picker."""
+    works = False
+
+    def handler(_asked: Asked) -> Given:
+        body = {"object": "list", "data": [{"id": "smol"}]}
+        return listed(body) if works else Given((b"{}",), 503, {})
+
+    with answering(handler) as service:
+        options = client_options(base_url=service.url, retries=0)
+        assert (await listed_models(session, options=options)).error is not None
+        works = True
+        assert (await listed_models(session, options=options)).error is not None
+        assert len(service.asked) == 1
+        assert (await session.locate(None, options)).model == "smol"
+        assert (await listed_models(session, options=options)).models == ("smol",)
+        assert len(service.asked) == 2
 
 
 # Clients
