@@ -12,7 +12,8 @@ import pytest
 from foreign import Asked, Given, Piece, answering, listed, streamed
 
 from holystream_nb import Client, Simulator
-from holystream_nb.client.check import ROWS, Check, Finding, check
+from holystream_nb.client.check import ROWS, Check, check
+from holystream_nb.client.findings import Finding
 from holystream_nb.client.shape import error_shape, shape_of, short
 
 KEY = "test-0123456789"

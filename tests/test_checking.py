@@ -14,7 +14,8 @@ from foreign import Asked, Foreign, Given, answering, listed, streamed
 import holystream_nb as hs
 from holystream_nb import lists
 from holystream_nb.checking import Checks
-from holystream_nb.client.check import Check, Finding
+from holystream_nb.client.check import Check
+from holystream_nb.client.findings import Finding
 from holystream_nb.errors import SetupError, UnknownProvider
 from holystream_nb.models import listed_models
 from holystream_nb.session import Session, session

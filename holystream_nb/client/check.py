@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from .. import __version__
@@ -28,26 +28,17 @@ from ..errors import (
 )
 from ..providers.secret import Key
 from ..providers.values import Provider
-from ..reply import Reply
-from ..timing import BURST_EVENTS, MEND
-from ..wire.refusals import refuses_include_usage
 from ..wire.transport import Transport
-from ..wire.values import parse
 from .catalogue import LISTING_S, models_of
 from .client import Client
-from .shape import Shape, error_shape, has_done, missing_in, shape_of, short
+from .findings import CALL_TOKENS, TOKENS, TOOL, Finding, Tried, Verdict, is_whole, of_answer, of_call
+from .shape import Shape, error_shape, missing_in, shape_of, short
 from .tap import Exchange, Tap
-
-Verdict = Literal["ok", "warn", "fail", "unknown"]
 
 PROBE_S: Final = 60.0
 """The limit on each probe: a local engine may have to load its model first."""
 
-TOKENS: Final = 48
-"""Enough for an answer whose pieces show whether they come one by one."""
-
 FEW_TOKENS: Final = 16
-CALL_TOKENS: Final = 64
 MOST_BYTES: Final = 1 << 20
 
 _COUNT: Final = "Count from 1 to 40, in digits, with spaces between them and nothing else."
@@ -56,7 +47,7 @@ _ASK_TOOL: Final = "What is the weather in Paris? Use the tool."
 _TOOL: Final[Mapping[str, Any]] = {
     "type": "function",
     "function": {
-        "name": "get_weather",
+        "name": TOOL,
         "description": "The weather in a city.",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
@@ -65,16 +56,6 @@ _LEAST_S: Final = 15.0
 _TIMES: Final = 4.0
 _SOME: Final = 5
 _NO_MODEL: Final = "holystream-check-no-such-model"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One row: what was looked at, how it stands, what was seen, and what to do about it."""
-
-    name: str
-    verdict: Verdict
-    seen: str
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +141,6 @@ ROWS: Final = (
 """The rows of every check, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """A request, and what came of it."""
-
-    reply: Reply
-    error: HolystreamError | None
-    exchanges: Sequence[Exchange]
-    notice: str
-
-    @property
-    def last(self) -> Exchange | None:
-        return self.exchanges[-1] if self.exchanges else None
-
-    @property
-    def has_output(self) -> bool:
-        return self.reply.timing.ttft_ms is not None
-
-
 class _Probe:
     """The requests of one check, one after the other, and what follows from them."""
 
@@ -186,7 +149,7 @@ class _Probe:
         self._model = model
         self._timeout = timeout
         self._tell = tell
-        self._tried: list[_Tried] = []
+        self._tried: list[Tried] = []
         self._listed: tuple[str, ...] | HolystreamError = ()
         self._rows: dict[str, Finding] = {}
         self._shape: Shape = ()
@@ -239,7 +202,7 @@ class _Probe:
             note=unpriced[0] if unpriced else "",
         )
 
-    async def _ask(self, prompt: str, *, model: str = "", **parameters: Any) -> _Tried:
+    async def _ask(self, prompt: str, *, model: str = "", **parameters: Any) -> Tried:
         """One request on the client's way, tried once; its error is part of what comes back."""
         tap = Tap(self._client.service.connections)
         client = self._client.through(tap, max_bytes=MOST_BYTES)  # type: ignore[arg-type]  # stands for one
@@ -251,7 +214,7 @@ class _Probe:
                     notice = stream.progress.notice or notice
         except HolystreamError as exc:
             error = exc
-        tried = _Tried(stream.reply, error, tap.exchanges, notice or stream.progress.notice)
+        tried = Tried(stream.reply, error, tap.exchanges, notice or stream.progress.notice)
         self._tried.append(tried)
         return tried
 
@@ -279,7 +242,7 @@ class _Probe:
         self._found("model", "unknown", seen, f"name one{names}")
         return False
 
-    def _judge_place(self, answer: _Tried) -> None:
+    def _judge_place(self, answer: Tried) -> None:
         error, listed = answer.error, self._listed
         refusal = error if isinstance(error, KeyRefused) else None
         has_answered = (
@@ -332,23 +295,16 @@ class _Probe:
 
     # The answer
 
-    def _judge_answer(self, answer: _Tried) -> bool:
+    def _judge_answer(self, answer: Tried) -> bool:
         """Whether there was one, so that more can be asked."""
         exchange, error = answer.last, answer.error
         if error is not None and not answer.has_output:
             if not isinstance(error, KeyRefused | UnknownModel | ConnectionFailed):
                 self._found("first token", "fail", str(error))
             return False
-        self._judge_first(answer)
-        if exchange is None:
-            return True
-        body = exchange.body
-        is_whole = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
-        self._judge_pieces(answer, is_whole=is_whole)
-        self._judge_usage(answer)
-        self._judge_end(answer, body, is_whole=is_whole)
-        if not is_whole:
-            self._shape = shape_of(body, exchange.headers, asked=self._model, secret=self._secret)
+        self._rows |= {finding.name: finding for finding in of_answer(answer)}
+        if exchange is not None and not is_whole(answer):
+            self._shape = shape_of(exchange.body, exchange.headers, asked=self._model, secret=self._secret)
             missing = missing_in(self._shape)
             if missing:
                 self._found(
@@ -357,68 +313,6 @@ class _Probe:
             else:
                 self._found("format", "ok", "chunks have every field of document 004")
         return True
-
-    def _judge_first(self, answer: _Tried) -> None:
-        timing = answer.reply.timing
-        if timing.ttft_ms is None:
-            self._found(
-                "first token",
-                "warn",
-                f"none within {TOKENS} tokens",
-                "a model that reasons out of sight needs more max_tokens",
-            )
-        else:
-            what = "reasoning" if answer.reply.reasoning and not answer.reply.text else "first token"
-            self._found("first token", "ok", f"{what} after {timing.ttft_ms:,.0f} ms")
-
-    def _judge_pieces(self, answer: _Tried, *, is_whole: bool) -> None:
-        timing = answer.reply.timing
-        if is_whole:
-            self._found(
-                "pieces",
-                "fail",
-                "the answer came whole, as JSON",
-                "the service, or something before it, does not stream",
-            )
-            return
-        if not timing.reads:
-            return
-        count, events = len(timing.reads), sum(timing.events)
-        span = (timing.reads[-1] - timing.reads[0]) / 1e6
-        if timing.burst is not None:
-            came = "at once" if count == 1 else f"in bursts of about {timing.burst}"
-            self._found("pieces", "warn", f"{events} events came {came}: a proxy may be buffering", MEND)
-        elif count == 1 or events / count >= BURST_EVENTS:
-            seen = f"{events} events in {_counted(count, 'read')}: too few, or too fast, to tell"
-            self._found("pieces", "unknown", seen)
-        else:
-            self._found("pieces", "ok", f"{events} events in {count} reads over {span:,.0f} ms")
-
-    def _judge_usage(self, answer: _Tried) -> None:
-        usage = answer.reply.usage
-        refused = any(refuses_include_usage(each.status, each.body) for each in answer.exchanges)
-        word = " (asking for it is refused)" if refused else ""
-        if usage.exact:
-            prompt, output = (
-                "unknown" if n is None else f"{n:,}" for n in (usage.prompt_tokens, usage.completion_tokens)
-            )
-            self._found("usage", "ok", f"{prompt} prompt + {output} output tokens, reported{word}")
-        else:
-            self._found("usage", "warn", f"none is reported{word}", "tokens and cost are estimated (≈)")
-
-    def _judge_end(self, answer: _Tried, body: bytes, *, is_whole: bool) -> None:
-        reason, error = answer.reply.finish_reason, answer.error
-        if error is not None:
-            self._found("end", "fail", str(error))
-        elif is_whole:
-            self._found("end", "ok", f"{reason}, with the body's end")
-        elif reason == "truncated":
-            advice = "an answer that breaks off looks the same: strict programs refuse it"
-            self._found("end", "fail", "it ends without a finish reason and without [DONE]", advice)
-        elif has_done(body):
-            self._found("end", "ok", f"finish reason {short(reason)}, then [DONE]")
-        else:
-            self._found("end", "warn", f"finish reason {short(reason)}, no [DONE]", "it is taken as the end here")
 
     # Tools, sockets, errors
 
@@ -430,27 +324,7 @@ class _Probe:
             again = await self._ask(_ASK_TOOL, **asked)
             if again.error is None:
                 tried, note = again, '; tool_choice="required" is refused'
-        calls = tried.reply.tool_calls
-        if calls:
-            call = calls[0]
-            what = short(f"{call.name}({call.arguments})")
-            if call.name != "get_weather":
-                self._found("tools", "warn", f"called {what}, which is no tool that was given{note}")
-            elif _is_object(call.arguments):
-                self._found("tools", "ok", f"called {what}{note}")
-            elif tried.reply.finish_reason == "length":
-                self._found("tools", "ok", f"called {what}, cut by the limit of {CALL_TOKENS} tokens{note}")
-            else:
-                self._found("tools", "warn", f"called {what}: the arguments are no JSON object{note}")
-        elif isinstance(tried.error, BadRequest | UnknownModel):
-            self._found("tools", "warn", str(tried.error), "ask this model without tools")
-        elif tried.error is not None:
-            self._found("tools", "unknown", str(tried.error))
-        elif note:
-            self._found("tools", "unknown", f"no tool was called{note}")
-        else:
-            ignored = 'no tool was called, although tool_choice="required" asked for one'
-            self._found("tools", "warn", ignored, "check that the model, and the server's settings, have tools")
+        self._rows["tools"] = of_call(tried, note)
 
     async def _try_socket(self) -> None:
         tried = await self._ask(_HELLO, transport="ws", max_tokens=FEW_TOKENS)
@@ -490,14 +364,3 @@ class _Probe:
 def _is_past_the_key(error: HolystreamError) -> bool:
     """Whether an error says that the key was taken, as it is about something that comes after it."""
     return isinstance(error, BadRequest | UnknownModel | RateLimited | StreamInterrupted)
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(parse(text), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
