@@ -210,7 +210,7 @@ class Shadow:
         """Paired ratios of latency and cost, and the similarity of the answers."""
         from .charts.sides import sides
 
-        return sides(self)
+        return sides(self.result, self.pairs, similarity=self.similarity, unrelated=self.unrelated)
 
     def _of(self, model: str) -> list[Trial]:
         return [trial for trial in self.result.records if trial.model == model]

@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from ..client.client import Client
+from ..client.ending import OURS
 from ..client.options import ClientOptions, client_options
 from ..defaults import HOUSE, over
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
@@ -36,9 +37,6 @@ from .journal import Log
 from .plan import Plan, Share, Slot
 from .record import USAGE, Done, Line, Ready, Trial, Warmup
 from .similarity import similarity
-
-CLEAN: Final = frozenset({"truncated", "interrupted", "stopped", ""})
-"""Finish reasons of an answer that is not whole."""
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
 _NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
@@ -337,7 +335,7 @@ def _outcome(reply: Reply, error: HolystreamError | None) -> tuple[str, str]:
         return type(error).__name__, str(error)
     if not reply.timing.reads:
         return "empty", "The answer ended without any output."
-    if reply.finish_reason in CLEAN:
+    if reply.finish_reason in OURS:
         return reply.finish_reason or "truncated", "The answer ended without saying so."
     return "", ""
 

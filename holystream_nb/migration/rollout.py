@@ -8,7 +8,6 @@ import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -20,11 +19,11 @@ from ..client.texts import Texts
 from ..errors import SetupError
 from ..events import Event
 from ..reply import Progress, Reply
-from .guard import Figures, Finding, Guard, Watch, Window, outcome
+from .guard import Finding, Guard, Watch, Window, outcome
+from .state import Happening, Point, State
 from .view import Screen, bundle
 
 Side = Literal["old", "new"]
-Stage = Literal["running", "complete", "rolled back"]
 
 STEP: Final = 25
 """Points a step up adds by default: HolySheep's document 004, where the next one follows 48 hours later."""
@@ -39,48 +38,6 @@ class Route(NamedTuple):
     client: Client
     weight: float
     model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """An entry of a rollout's log; `at_s` is since its start."""
-
-    at_s: float
-    kind: Literal["started", "stepped up", "alert", "recovered", "rolled back"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """How it stood at one moment; p95 of TTFT in ms, None where unknown."""
-
-    at_s: float
-    share: float
-    old_ms: float | None
-    new_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How a rollout stands.
-
-    share: percent of the traffic that goes to the new side. alerts: those that stand, in words. reason: why it was
-    rolled back, or "". over_s: for how long p95 has been over its limit. names: of both sides, `provider:model`.
-    history: the course of it, thinned out evenly as it grows long.
-    """
-
-    stage: Stage
-    share: float
-    elapsed_s: float
-    old: Figures
-    new: Figures
-    alerts: tuple[str, ...]
-    over_s: float
-    reason: str
-    events: tuple[Happening, ...]
-    history: tuple[Point, ...]
-    names: tuple[str, str]
-    guard: Guard
 
 
 class Rollout:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .guard import Figures, milliseconds, percent
 
 if TYPE_CHECKING:
-    from .rollout import Happening, Point, State
+    from .state import Happening, Point, State
 
 _EVERY_S: Final = 0.3
 _EVENTS: Final = 6

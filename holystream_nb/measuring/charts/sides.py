@@ -19,30 +19,34 @@ from .pairs import offsets
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
-    from ..shadow import Shadow
+    from ..results import Result
 
 _WIDTH: Final = 12.0
 _HEIGHT: Final = 4.2
 _FIGURES: Final = (("ttft_ms", "TTFT"), ("e2e_s", "E2E"), ("output_tokens", "output tokens"), ("cost_usd", "cost"))
 
 
-def sides(shadow: Shadow) -> Panels:
-    """Left: new / old of each pair, by logarithms. Right: similarity of answers to one prompt and to different ones."""
+def sides(result: Result, pairs: DataFrame, *, similarity: Quantile, unrelated: Quantile) -> Panels:
+    """Left: new / old of each pair, by logarithms. Right: similarity of answers to one prompt and to different ones.
+
+    pairs, similarity, unrelated: the `Shadow`'s.
+    """
+    old, new = result.models
     made = figure(_WIDTH, _HEIGHT, pad=0.12)
-    heading = f"{clean(shadow.new)} (new) against {clean(shadow.old)} (old) · {context(shadow.result)}"
+    heading = f"{clean(new)} (new) against {clean(old)} (old) · {context(result)}"
     made.suptitle(heading, x=0.012, ha="left", fontsize=10, parse_math=False)
     grid = made.add_gridspec(1, 2)
     left, right = add(made, grid[0]), add(made, grid[1])
-    wanted = _ratios(left, shadow), _similarities(right, shadow)
+    wanted = _ratios(left, result, pairs), _similarities(right, result, [similarity, unrelated])
     for ax, labels in zip((left, right), wanted, strict=True):
         place(ax, labels)
     return Panels([left, right])
 
 
-def _ratios(ax: Axes, shadow: Shadow) -> list[Label]:
-    frame(ax, title="New / old, pair by pair", under=shadow.result.simulator, x="ratio (1 is equal)", y="")
-    pairs = shadow.pairs
+def _ratios(ax: Axes, result: Result, pairs: DataFrame) -> list[Label]:
+    frame(ax, title="New / old, pair by pair", under=result.simulator, x="ratio (1 is equal)", y="")
     whole = pairs[(pairs["old_error"] == "") & (pairs["new_error"] == "")]
     rows = []
     for name, words in _FIGURES:
@@ -51,7 +55,7 @@ def _ratios(ax: Axes, shadow: Shadow) -> list[Label]:
         rows.append((words, new[known] / old[known]))
     ax.axvline(1, color=ink(ax), linewidth=1, zorder=1)
     ax.set_xscale("log")
-    labels = _rows(ax, shadow, rows, [median(np.log(values)) for _, values in rows], math.exp)
+    labels = _rows(ax, result, rows, [median(np.log(values)) for _, values in rows], math.exp)
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value)))
@@ -59,14 +63,14 @@ def _ratios(ax: Axes, shadow: Shadow) -> list[Label]:
     return labels
 
 
-def _similarities(ax: Axes, shadow: Shadow) -> list[Label]:
-    frame(ax, title="Similarity of the answers", under=shadow.result.simulator, x="cosine of word counts", y="")
-    records = shadow.result.records
+def _similarities(ax: Axes, result: Result, medians: Sequence[Quantile]) -> list[Label]:
+    frame(ax, title="Similarity of the answers", under=result.simulator, x="cosine of word counts", y="")
+    records = result.records
     rows = [
         ("same prompt", np.array([t.similarity for t in records if t.similarity is not None], dtype=float)),
         ("different prompts", np.array([t.unrelated for t in records if t.unrelated is not None], dtype=float)),
     ]
-    labels = _rows(ax, shadow, rows, [shadow.similarity, shadow.unrelated], lambda value: value)
+    labels = _rows(ax, result, rows, medians, lambda value: value)
     ax.set_xlim(-0.02, 1.02)
     ax.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
     note(ax, ["1: the same words equally often, in any order. Not a judgement of quality."])
@@ -75,13 +79,13 @@ def _similarities(ax: Axes, shadow: Shadow) -> list[Label]:
 
 def _rows(
     ax: Axes,
-    shadow: Shadow,
+    result: Result,
     rows: Sequence[tuple[str, NDArray[np.float64]]],
     medians: Sequence[Quantile],
     back: Callable[[float], float],
 ) -> list[Label]:
     """A row a figure: dots, the median with its interval where n is enough; `back` takes a median to the axis."""
-    mark = marks(shadow.result.models, ax)[shadow.new]
+    mark = marks(result.models, ax)[result.models[1]]
     labels = []
     for row, ((_, values), middle) in enumerate(zip(rows, medians, strict=True)):
         if len(values):
