@@ -22,6 +22,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, get_args
 
 from IPython.core.error import UsageError
+from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
@@ -426,8 +427,10 @@ def awaited(lines: list[str]) -> list[str]:
 
 
 def _may_await() -> bool:
-    shell = InteractiveShell.instance()
-    return getattr(shell, "kernel", None) is not None and bool(shell.autoawait) and not _is_nested()
+    shell = get_ipython()
+    if shell is None or getattr(shell, "kernel", None) is None:
+        return False
+    return bool(shell.autoawait) and not _is_nested()
 
 
 def _is_nested() -> bool:

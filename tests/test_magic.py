@@ -9,6 +9,7 @@ from typing import Any
 
 import kernels
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
@@ -128,6 +129,12 @@ def test_a_key_in_the_option_line_is_refused_and_not_repeated(line: str) -> None
 def test_other_cells_are_left_as_they_are(lines: list[str]) -> None:
     """Only the magic's own call, alone in its cell, may be rewritten."""
     assert awaited(lines) == lines
+
+
+def test_a_cell_that_is_read_outside_ipython_makes_no_shell_there() -> None:
+    """Whoever came after it in that process was taken for a user of IPython."""
+    awaited(["get_ipython().run_cell_magic('stream', '', 'x')\n"])
+    assert not InteractiveShell.initialized()
 
 
 @pytest.mark.parametrize(
