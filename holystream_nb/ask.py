@@ -61,8 +61,9 @@ def answer_format(value: object) -> Format:
     if value in known:
         return value  # type: ignore[return-value]  # it is one of them
     near = get_close_matches(value.lower(), known, n=1) if isinstance(value, str) else []
-    guess = f"did you mean {near[0]}? " if near else ""
-    raise SetupError(f"format is {kinds.shown(value)}: {guess}There are {', '.join(known)}.")
+    choice = f"choose one of {', '.join(known)}"
+    instead = f"did you mean {near[0]}? ({choice})" if near else f"{choice}."
+    raise SetupError(f"format is {kinds.shown(value)}: {instead}")
 
 
 def functions(value: object) -> tuple[Callable[..., Any], ...]:

@@ -188,7 +188,7 @@ def _of_environment(environ: Mapping[str, str]) -> Settings | None:
     try:
         return Settings("OPENAI_BASE_URL", "", client_options(base_url=url, key_variable="OPENAI_API_KEY"))
     except SetupError as exc:
-        raise SetupError(f"OPENAI_BASE_URL cannot be used: {exc}") from exc
+        raise SetupError(f"OPENAI_BASE_URL cannot be used, since its {str(exc).removeprefix('The ')}") from exc
 
 
 def is_set(options: ClientOptions, name: str) -> bool:

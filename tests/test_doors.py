@@ -125,8 +125,8 @@ WORDS = [
     (send, {"model": 4}, "model is of type int"),
     (stream, {"transport": "carrier pigeon"}, "transport"),
     *((door, {"format": "json"}, "does not know format") for door in (stream, connect, run_tools, bench, shadow)),
-    (stream, {"parameters": [("seed", 7)]}, "parameters of Client.stream are a mapping"),
-    (bench, {"parameters": "seed=7"}, "parameters of hs.bench are a mapping"),
+    (stream, {"parameters": [("seed", 7)]}, "parameters of Client.stream must be a mapping"),
+    (bench, {"parameters": "seed=7"}, "parameters of hs.bench must be a mapping"),
     (run_tools, {"consent": True}, 'consent is of type bool: give "ask", "all"'),
     (run_tools, {"consent": None}, "consent is of type NoneType"),
     (run_tools, {"tools": "get_weather"}, "tools is of type str"),
@@ -188,6 +188,7 @@ async def refusal(door: Callable[..., Any], *given: Any, **keywords: Any) -> str
     sentence = str(caught.value)
     assert sentence.endswith((".", "?", ")"))
     assert "\n" not in sentence
+    assert re.search(r"[.;?] [A-Z]", sentence) is None, "one sentence"
     assert KEY not in sentence
     return sentence
 

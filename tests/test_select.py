@@ -87,8 +87,8 @@ def test_what_a_user_says_of_everybody_holds_at_an_unknown_host(own):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("replicate:llama", "no entry here"),
-        ("sglang: gpt-4o", "no entry here"),
+        ("replicate:llama", "give that service's address as base_url"),
+        ("sglang: gpt-4o", "give that service's address as base_url"),
         ("google:gemini-3", "did you mean gemini:"),
         ("lmstudio:qwen", "did you mean lm-studio:"),
         ("opnai:gpt-4o", "did you mean openai:"),

@@ -91,7 +91,8 @@ def client_options(**given: Any) -> ClientOptions:
     for name, value in found.items():
         if name not in _READ:
             likely = get_close_matches(name, OPTIONS, n=1)
-            raise SetupError(f"There is no option {name}{f': did you mean {likely[0]}?' if likely else '.'}")
+            instead = f"did you mean {likely[0]}?" if likely else f"there are {', '.join(_READ)}."
+            raise SetupError(f"There is no option {name}: {instead}")
         read, flaw = _read(name, value)
         if flaw:
             raise SetupError(flaw)
@@ -117,7 +118,7 @@ def _read(name: str, value: object) -> tuple[Any, str]:
     except SetupError as exc:
         return None, str(exc)
     except ValueError as exc:
-        return None, f"The {name} {exc}."
+        return None, f"The {'mapping ' if name in ('headers', 'query') else ''}{name} {exc}."
 
 
 def _url(_name: str, value: object) -> tuple[str, Secrets]:
@@ -267,29 +268,30 @@ def _fields(
         if name in OPTIONS:
             raise SetupError(f"{name} is an option of the client: give it to {options_at}, not to {door}.")
         if name in _SET_BY_THE_CALL:
-            raise SetupError(f"{name} cannot be given to {door} as a field: it is set by the call itself.")
+            raise SetupError(f"{name} cannot be a field for {door}, as it is set by the call itself: leave it out.")
         if _SECRET_NAME.fullmatch(name) and not get_close_matches(name, REQUEST_FIELDS, n=1, cutoff=0.9):
             raise SetupError(f"{name} would go into the request's body: a key is given as api_key to {options_at}.")
         if name not in REQUEST_FIELDS:
             likely = get_close_matches(name, {*names, *REQUEST_FIELDS, *OPTIONS}, n=1)
-            guess = f"did you mean {likely[0]}?" if likely else "it is no option of ours and no common field."
-            raise SetupError(
-                f"{door} does not know {name}: {guess} A field of the service's own goes into parameters={{…}}."
-            )
+            own = "a field of the service's own goes into parameters={…}"
+            instead = f"did you mean {likely[0]}? ({own})" if likely else f"{own}."
+            raise SetupError(f"{door} does not know {name}: {instead}")
         _refuse_keys(door, name, value)
     if parameters is not None and not isinstance(parameters, Mapping):
-        raise SetupError(f"The parameters of {door} are a mapping of field names to values: parameters={{'seed': 7}}.")
+        raise SetupError(f"The parameters of {door} must be a mapping of names to values: parameters={{'seed': 7}}.")
     further = dict(parameters or {})
     for name, value in further.items():
         if not isinstance(name, str):
-            raise SetupError(f"A field's name is a text: {door} got one of type {type(name).__name__} in parameters.")
+            raise SetupError(f"A name in the parameters of {door} is {kinds.kind(name)}: give each as a text.")
         if name in _SET_BY_THE_CALL:
-            raise SetupError(f"{name} cannot be in the parameters of {door}: it is set by the call itself.")
+            raise SetupError(
+                f"{name} cannot be in the parameters of {door}, as it is set by the call itself: leave it out."
+            )
         if name in OPTIONS - {"headers", "query", "pool"} or _SECRET_NAME.fullmatch(name):
             raise SetupError(f"{name} would go into the request's body: give it as an argument of {options_at}.")
         _refuse_keys(door, name, value)
     if twice := sorted(keywords.keys() & further.keys()):
-        raise SetupError(f"{twice[0]} is given to {door} twice: as a keyword and in parameters.")
+        raise SetupError(f"{twice[0]} is given to {door} twice, as a keyword and in parameters: give it once.")
     return {**keywords, **further}
 
 

@@ -35,7 +35,7 @@ def parts_of(base_url: str) -> tuple[str, dict[str, str]]:
     head, _, tail = base_url.strip().partition("?")
     address = endpoint(head)
     if "#" in tail or re.search(r"[^!-~]|\\", tail):
-        raise SetupError("The base_url has a # or another character in its query that no address has.")
+        raise SetupError("The base_url has a # or another character in its query that no address has: take it out.")
     return address, dict(parse_qsl(tail, keep_blank_values=True))
 
 
@@ -76,18 +76,18 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
 def address_flaw(url: str) -> str | None:
     """What is wrong with an address, without repeating it: it may hold a key."""
     if re.search(r"[^!-~]|\\", url):
-        return "has a character that no address has"
+        return "has a character that no address has: take it out"
     try:
         parts = urlsplit(url)
         port_is_valid = parts.port != 0
     except ValueError:
-        return "is not an address"
+        return "is not an address: write it like https://api.example.com/v1"
     if parts.scheme not in ("http", "https"):
         return "must begin with https:// (or http://)"
     if "@" in parts.netloc:
         return "holds a user name or a key before the @: pass the key as api_key"
     if not parts.hostname or not port_is_valid:
-        return "names no host"
+        return "names no host with a port from 1 to 65535: write it like https://api.example.com/v1"
     if "?" in url or "#" in url:
         return "must end before any ? or #"
     if parts.path.rstrip("/").endswith("/chat/completions"):

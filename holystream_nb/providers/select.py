@@ -88,11 +88,11 @@ def _check_word(word: str, text: str, table: Mapping[str, Provider], default: Pr
             return
         meant = SPELLINGS.get(near[0], near[0])
     if meant in table:
-        what = f"did you mean {meant}:…?"
+        instead, end = f"did you mean {meant}:…", "?"
     elif meant or word in SERVICES:
-        what = "that service has no entry here: give its address as base_url, or an entry in your providers.toml."
-    whole = f" (A model of this whole name is {default.name}:{text}.)" if default.name in table else ""
-    raise UnknownProvider(f"There is no provider {word!r} for {text!r}: {what}{whole}")
+        instead, end = "give that service's address as base_url, or an entry in your providers.toml", "."
+    whole = f", or {default.name}:{text} for a model of this whole name" if default.name in table else ""
+    raise UnknownProvider(f"There is no provider {word!r} for {text!r}: {instead}{whole}{end}")
 
 
 def _no_model(chosen: Provider, models: Collection[str]) -> str:

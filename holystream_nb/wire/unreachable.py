@@ -106,7 +106,9 @@ def _of_tls(exc: ssl.SSLError, route: Route) -> ConnectionFailed:
         elif _OUT_OF_DATE.search(why):
             said = f"is out of date ({why}): check this machine's clock, or have it renewed by who runs the service"
         else:
-            asked = "in SSL_CERT_FILE, or as ca" if route.files.ca is None else f"in {route.files.source}, now another,"
+            asked = "in SSL_CERT_FILE, or as ca"
+            if route.files.ca is not None:
+                asked = f"in {route.files.source}, in place of the one there"
             said = f"is not trusted ({why}): name a PEM file that has its authority {asked}"
         return ConnectionFailed(f"The certificate of {host} {said}.", should_retry=False)
     if any(word in reason for word in _NOT_TLS):
