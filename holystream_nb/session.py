@@ -15,11 +15,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
-from .budget import Budget, limit_tokens
 from .client import kinds
 from .clients import Clients
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .lists import Listed, Lists
+from .max_cost import CappedClient, limit_tokens
 from .pricing import SIMULATED
 from .providers.secret import Key, sealing
 from .reply import Reply, TransportChoice, transport_choice
@@ -485,7 +485,7 @@ def _with_tools(
     if uncommon := {name: value for name, value in parameters.items() if name not in REQUEST_FIELDS}:
         handed["parameters"] = uncommon
     return run_tools(
-        client if ask.max_cost is None else Budget(client, ask),
+        client if ask.max_cost is None else CappedClient(client, ask),
         messages,
         tools=ask.tools,
         model=model,

@@ -31,7 +31,7 @@ ORDER: list[set[str]] = [
     {"client"},
     {"tools", "migration", "defaults"},
     {"live", "ask"},
-    {"budget", "clients"},
+    {"clients", "max_cost"},
     {"lists"},
     {"session", "sync"},
     {"checking", "models"},

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from numbers import Integral, Real
-from typing import Any, Final, Literal, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from ..errors import SetupError
 
@@ -93,8 +93,6 @@ def choice(name: str, value: object, among: Sequence[T] | Mapping[T, Any]) -> T:
             return word
     raise SetupError(f"{name} is {shown(value)}: choose one of {', '.join(among)}.")
 
-
-Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 _LIST: Final = '[{"role": "user", "content": "Hello"}]'
 

@@ -91,15 +91,11 @@ async def locate(door: str, models: object, options: ClientOptions) -> Located:
 
 def listed(door: str, models: object) -> Sequence[Any]:
     """Models as they are given, one by one; each stays sealed, since an address may have a key in its query."""
-    if _is_one(models):
+    if isinstance(opened(models), str | Mapping):
         return [sealed(models)]
     if not isinstance(opened(models), list | tuple) or not opened(models):
         raise SetupError(f"The models of {door} are {kinds.kind(opened(models))}: give one or several, each {_FORMS}.")
     return [sealed(each) for each in opened(models)]
-
-
-def _is_one(models: object) -> bool:
-    return isinstance(opened(models), str | Mapping)
 
 
 def check_side(name: str, model: object) -> None:

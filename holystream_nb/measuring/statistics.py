@@ -47,12 +47,6 @@ class Quantile:
             return "n too small" if self.n else "none"
         return f"{digits(self.value)} ({digits(self.low)} to {digits(self.high)})"
 
-    def scaled(self, factor: float) -> Quantile:
-        """The same in another unit."""
-        if self.value is None or self.low is None or self.high is None:
-            return self
-        return Quantile(self.p, self.value * factor, self.low * factor, self.high * factor, self.n, self.needed)
-
 
 @dataclass(frozen=True, slots=True)
 class Interval:

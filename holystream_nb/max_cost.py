@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PROMPT_MARGIN: Final = Decimal("1.25")
 
 
-class Budget:
+class CappedClient:
     """A client whose requests share one `max_cost`: each may use what those before it have left.
 
     Each round is a request, also on a socket: what a turn costs in which results arrive is known at its end only.
