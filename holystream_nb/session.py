@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .client import kinds
@@ -96,6 +97,7 @@ class Session:
         self._configured: Settings | None = None
         self._clients = Clients()
         self._lists = Lists()
+        self._orders: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._told: tuple[str, str] | None = None
         self._simulator: Simulator | None = None
         self._simulator_lock = threading.Lock()
@@ -242,39 +244,40 @@ class Session:
         messages = self._messages(ask)
         lanes: list[Lane] = []
         async with contextlib.AsyncExitStack() as streams:
-            for text, place in zip(ask.models, await self._places(ask), strict=True):
-                client, model = await streams.enter_async_context(self.reached(place)), place.model
-                parameters = dict(ask.parameters)
-                if ask.format == "json":
-                    parameters.setdefault("response_format", {"type": "json_object"})
-                questions = Questions()
-                source: Stream | ToolRun
-                if ask.tools:
-                    source = _with_tools(client, model, messages, parameters, ask, questions)
-                    is_limited = ask.max_cost is not None
-                else:
-                    stop_after = limit_tokens(client, model, messages, parameters, ask)
-                    source = client.stream(
-                        messages,
-                        model=model,
-                        transport=ask.transport,
-                        timeout=ask.timeout,
-                        stop_after=stop_after,
-                        parameters=parameters,
+            async with self._in_order():
+                for text, place in zip(ask.models, await self._places(ask), strict=True):
+                    client, model = await streams.enter_async_context(self.reached(place)), place.model
+                    parameters = dict(ask.parameters)
+                    if ask.format == "json":
+                        parameters.setdefault("response_format", {"type": "json_object"})
+                    questions = Questions()
+                    source: Stream | ToolRun
+                    if ask.tools:
+                        source = _with_tools(client, model, messages, parameters, ask, questions)
+                        is_limited = ask.max_cost is not None
+                    else:
+                        stop_after = limit_tokens(client, model, messages, parameters, ask)
+                        source = client.stream(
+                            messages,
+                            model=model,
+                            transport=ask.transport,
+                            timeout=ask.timeout,
+                            stop_after=stop_after,
+                            parameters=parameters,
+                        )
+                        is_limited = stop_after is not None
+                    await streams.enter_async_context(source)
+                    lanes.append(
+                        Lane(
+                            source,
+                            label=text or model,
+                            provider=source.provider,
+                            note=self.first_note(text, ask.options, place),
+                            format=ask.format,
+                            limit="--max-cost reached" if is_limited else "",
+                            questions=questions,
+                        )
                     )
-                    is_limited = stop_after is not None
-                await streams.enter_async_context(source)
-                lanes.append(
-                    Lane(
-                        source,
-                        label=text or model,
-                        provider=source.provider,
-                        note=self.first_note(text, ask.options, place),
-                        format=ask.format,
-                        limit="--max-cost reached" if is_limited else "",
-                        questions=questions,
-                    )
-                )
             try:
                 await show(lanes)
             finally:
@@ -286,6 +289,10 @@ class Session:
                     self.conversations[ask.chat] = getattr(lanes[0].source, "messages", [*messages, answer])
         _raise(lanes)
         return replies
+
+    def _in_order(self) -> asyncio.Lock:
+        """Until they are shown, those that are asked at once wait for one another: answers stand in their order."""
+        return self._orders.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def remember(self, reply: Reply, requests: Sequence[Reply] | None = None) -> None:
         """Puts a reply into history and totals; `requests` are the replies it sums up, where there were several."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import traceback
 from collections.abc import Callable, Iterator
@@ -660,3 +661,22 @@ def test_hs_configure_is_the_sessions() -> None:
     """The public door."""
     assert hs.configure == module.session.configure
     assert ClientOptions() == client_options()
+
+
+async def test_answers_that_are_asked_at_once_stand_in_the_order_of_asking(
+    session: Session, ollama: Foreign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever must be looked up first, a list of models or the simulator's address; and a list is asked for once."""
+    shown: list[str] = []
+
+    async def show(lanes: Any) -> None:
+        shown.append(lanes[0].label)
+        for lane in lanes:
+            async for _ in lane.source:
+                pass
+
+    monkeypatch.setattr("holystream_nb.live.show.show", show)
+    models = {"qwen:7b": ollama.url, "smol": ollama.url, "simulator:gpt-4.1#tokens=2": None, "groq:x": ollama.url}
+    await asyncio.gather(*(session.stream("Hello", model=model, base_url=url) for model, url in models.items()))
+    assert shown == list(models)
+    assert sum(each.method == "GET" for each in ollama.asked) == 1
