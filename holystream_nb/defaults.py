@@ -134,15 +134,21 @@ def default_service(settings: Sequence[Settings], environ: Mapping[str, str] = o
 
     Raises SetupError where what is set cannot be.
     """
-    model = next((each.model for each in settings if each.model), "")
     address = next((each for each in settings if each.has_address), None) or _of_environment(environ)
+    home = provider("simulator", environ) if address is None else _address_of(address, environ)
+    model = next((each.model for each in settings if each.model and _is_for(each, home, environ)), "")
     limits = ClientOptions()
     for each in reversed(settings):
         limits = over(without(each.options, BOUND), limits)
     if address is None:
-        return DefaultService(provider("simulator", environ), limits, model, "")
+        return DefaultService(home, limits, model, "")
     bound = {name: getattr(address.options, name) for name in BOUND}
-    return DefaultService(_address_of(address, environ), replace(limits, **bound), model, address.source)
+    return DefaultService(home, replace(limits, **bound), model, address.source)
+
+
+def _is_for(settings: Settings, home: Provider, environ: Mapping[str, str]) -> bool:
+    """Whether a model that was set is one of this service: one that was set with another address is not."""
+    return not settings.has_address or _is_same(_address_of(settings, environ), home)
 
 
 def changed(before: Settings, given: Mapping[str, Any]) -> Settings:

@@ -404,6 +404,20 @@ async def test_a_key_does_not_go_along_where_the_address_moves(session: Session)
     assert session.default_service().provider.name == "simulator"
 
 
+async def test_a_model_that_was_set_with_another_address_is_not_asked_for_here(session: Session) -> None:
+    """hs.configure's model is its own address's: where %config moves the address, it was asked for at the wrong one."""
+    session.configure(base_url="https://a.example/v1", model="m")
+    session.config = {"base_url": "https://b.example/v1"}
+    assert (session.default_service().provider.name, session.default_service().model) == ("b.example", "")
+    session.config = {"base_url": "https://a.example/other"}
+    assert session.default_service().model == "m"
+    session.config = {"base_url": "https://b.example/v1", "model": "n"}
+    assert session.default_service().model == "n"
+    session.configure(base_url=None)
+    session.config = {"base_url": "https://b.example/v1"}
+    assert session.default_service().model == "m"
+
+
 async def test_a_key_without_an_address_is_for_the_house_and_not_for_the_simulator(session: Session) -> None:
     """api_key changes something where nothing is set."""
     assert session.located("gpt-4.1", client_options(api_key=KEY)).provider.name == "holysheep"
