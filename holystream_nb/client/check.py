@@ -235,7 +235,9 @@ class _Probe:
             requests=sum(max(1, len(tried.exchanges)) for tried in self._tried),
             tokens=sum((reply.usage.prompt_tokens or 0) + (reply.usage.completion_tokens or 0) for reply in replies),
             usd=None if unpriced else sum((cost.usd or Decimal(0) for cost in costs), Decimal(0)),
-            exact=all(reply.usage.exact for reply in replies if reply.usage.completion_tokens),
+            exact=all(
+                reply.usage.exact for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens
+            ),
             note=unpriced[0] if unpriced else "",
         )
 
@@ -285,7 +287,8 @@ class _Probe:
         has_answered = (
             answer.last is not None or not isinstance(listed, HolystreamError) or isinstance(listed, ServiceError)
         )
-        self._judge_key(refusal, is_taken=has_answered and (error is None or _is_past_the_key(error)))
+        is_past = error is None or answer.has_output or _is_past_the_key(error)
+        self._judge_key(refusal, is_taken=has_answered and is_past)
         if isinstance(error, NotAStream) and answer.reply.timing.ttft_ms is None:
             self._found("address", "fail", str(error))
         elif has_answered:
@@ -387,12 +390,12 @@ class _Probe:
         span = (timing.reads[-1] - timing.reads[0]) / 1e6
         if timing.burst is not None:
             came = "at once" if count == 1 else f"in bursts of about {timing.burst}"
-            self._found("pieces", "warn", f"{events} events came {came}: a proxy may be buffering", MEND)
+            self._found("pieces", "warn", f"{_counted(events, 'event')} came {came}: a proxy may be buffering", MEND)
         elif count == 1 or events / count >= BURST_EVENTS:
-            seen = f"{events} events in {_counted(count, 'read')}: too few, or too fast, to tell"
+            seen = f"{_counted(events, 'event')} in {_counted(count, 'read')}: too few, or too fast, to tell"
             self._found("pieces", "unknown", seen)
         else:
-            self._found("pieces", "ok", f"{events} events in {count} reads over {span:,.0f} ms")
+            self._found("pieces", "ok", f"{_counted(events, 'event')} in {count} reads over {span:,.0f} ms")
 
     def _judge_usage(self, answer: _Tried) -> None:
         usage = answer.reply.usage
