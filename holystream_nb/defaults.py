@@ -92,6 +92,14 @@ class DefaultService:
         home = self.home(given)
         return Place(home, "", self._options(home, given))
 
+    def place_of_list(self, text: str | None, given: ClientOptions) -> Place:
+        """Where `home` is asked for its models: with what is secret only where it is meant for home.
+
+        A key beside `provider:model` is that provider's, and home is asked whether this is a name of its own first.
+        """
+        is_for_home = given.base_url is not None or self.needs_list(text, given) != "if there"
+        return self.place_of_home(given if is_for_home else without(given, SECRETS))
+
     def needs_list(self, text: str | None, given: ClientOptions) -> Literal["", "always", "if there"]:
         """Whether the names that home serves decide: `always` where no model is named, `if there` where one may be
         named like a provider."""

@@ -403,7 +403,7 @@ class Session:
 
         options = options or ClientOptions()
         service = self.default_service()
-        home = service.place_of_home(options)
+        home = service.place_of_list(text, options)
         return service.place(text, options, self._lists.get(self._key(home), (0.0, ()))[1])
 
     async def _places(self, ask: Ask) -> list[Place]:
@@ -414,10 +414,10 @@ class Session:
 
     async def _listed(self, service: DefaultService, text: str | None, options: ClientOptions) -> tuple[str, ...]:
         """The models of the server that the session, or the caller, names by address, where they decide."""
-        home = service.place_of_home(options)
         is_needed = service.needs_list(text, options)
         if not is_needed:
             return ()
+        home = service.place_of_list(text, options)
         key = self._key(home)
         at, models = self._lists.get(key, (0.0, ()))
         if at and time.monotonic() - at < _LISTED_S:

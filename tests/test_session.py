@@ -453,6 +453,21 @@ async def test_of_several_models_the_list_is_shown(session: Session, ollama: For
     assert not posted(ollama)
 
 
+async def test_a_key_for_another_provider_is_not_shown_to_the_server_that_is_asked_for_its_names(
+    session: Session, ollama: Foreign
+) -> None:
+    """The session's server may have a model called like that: it was asked with the key that was meant for openai."""
+    session.configure(base_url=ollama.url)
+    place = await session.locate("openai:gpt-4o", client_options(api_key=KEY, headers={"x-org": "mine-12345"}))
+    assert place.provider.name == "openai"
+    assert place.options.api_key is not None
+    assert place.options.api_key.reveal() == KEY
+    assert [asked.method for asked in ollama.asked] == ["GET"]
+    assert not {"authorization", "x-org"} & {*ollama.asked[0].headers}
+    await session.stream("Hi", model="groq:x", api_key=KEY)
+    assert posted(ollama)[0].headers["authorization"] == f"Bearer {KEY}", "it is one of its own after all"
+
+
 @pytest.mark.parametrize("model", ["qwen:7b", "mistral:large", "groq:x"])
 @pytest.mark.parametrize("by", ["argument", "configure"])
 async def test_a_model_in_the_servers_list_never_goes_to_a_provider_of_that_name(
