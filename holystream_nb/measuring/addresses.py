@@ -34,6 +34,7 @@ _FORMS: Final = (
     'a text like "openai:gpt-4.1" or "http://127.0.0.1:8080/v1:MODEL", a pair ("http://127.0.0.1:8080/v1", "MODEL"), '
     "or a mapping of base_url, model and how to reach it"
 )
+_URLS: Final = ("http://", "https://")
 _URL: Final = re.compile(r"(https?://(?:\[[^\]]*\]|[^/:?#\s]+)(?::\d+)?(?:/[^:?]*)?(?:\?[^:]*)?)(?::(.*))?", re.DOTALL)
 
 
@@ -90,11 +91,18 @@ async def locate(door: str, models: object, options: ClientOptions) -> Located:
 
 def listed(door: str, models: object) -> Sequence[Any]:
     """Models as they are given, one by one."""
-    if isinstance(models, str | Mapping):
+    if isinstance(models, str | Mapping) or _is_pair(models):
         return [models]
     if not isinstance(models, list | tuple) or not models:
         raise SetupError(f"The models of {door} are {kinds.kind(models)}: give one or several, each {_FORMS}.")
     return models
+
+
+def _is_pair(models: object) -> bool:
+    """Whether it is one model at its address, and not two models."""
+    if not isinstance(models, tuple) or len(models) != 2 or not all(isinstance(each, str) for each in models):
+        return False
+    return models[0].startswith(_URLS) and not models[1].startswith(_URLS)
 
 
 def _spoken(door: str, model: object, options: ClientOptions) -> tuple[str, ClientOptions]:
@@ -105,11 +113,11 @@ def _spoken(door: str, model: object, options: ClientOptions) -> tuple[str, Clie
         return text, _joined(own, options)
     if isinstance(model, tuple | list) and len(model) == 2 and all(isinstance(part, str) for part in model):
         place, text = model
-        if place.startswith(("http:", "https:")):
+        if place.startswith(_URLS):
             return text, _joined(client_options(base_url=place), options)
         return f"{place}:{text}", options
     if isinstance(model, str) and model.strip():
-        if not model.strip().startswith(("http://", "https://")):
+        if not model.strip().startswith(_URLS):
             return model, options
         parts = _URL.fullmatch(model.strip())
         if parts is None:
