@@ -92,6 +92,14 @@ class DefaultService:
         home = self.home(given)
         return Place(home, "", self._options(home, given))
 
+    def place_of_list(self, text: str | None, given: ClientOptions) -> Place:
+        """Where `home` is asked for its models: with what is secret only where it is meant for home.
+
+        A key beside `provider:model` is that provider's, and home is asked whether this is a name of its own first.
+        """
+        is_for_home = given.base_url is not None or self.needs_list(text, given) != "if there"
+        return self.place_of_home(given if is_for_home else without(given, SECRETS))
+
     def needs_list(self, text: str | None, given: ClientOptions) -> Literal["", "always", "if there"]:
         """Whether the names that home serves decide: `always` where no model is named, `if there` where one may be
         named like a provider."""
@@ -134,15 +142,21 @@ def default_service(settings: Sequence[Settings], environ: Mapping[str, str] = o
 
     Raises SetupError where what is set cannot be.
     """
-    model = next((each.model for each in settings if each.model), "")
     address = next((each for each in settings if each.has_address), None) or _of_environment(environ)
+    home = provider("simulator", environ) if address is None else _address_of(address, environ)
+    model = next((each.model for each in settings if each.model and _is_for(each, home, environ)), "")
     limits = ClientOptions()
     for each in reversed(settings):
         limits = over(without(each.options, BOUND), limits)
     if address is None:
-        return DefaultService(provider("simulator", environ), limits, model, "")
+        return DefaultService(home, limits, model, "")
     bound = {name: getattr(address.options, name) for name in BOUND}
-    return DefaultService(_address_of(address, environ), replace(limits, **bound), model, address.source)
+    return DefaultService(home, replace(limits, **bound), model, address.source)
+
+
+def _is_for(settings: Settings, home: Provider, environ: Mapping[str, str]) -> bool:
+    """Whether a model that was set is one of this service: one that was set with another address is not."""
+    return not settings.has_address or _is_same(_address_of(settings, environ), home)
 
 
 def changed(before: Settings, given: Mapping[str, Any]) -> Settings:

@@ -97,6 +97,15 @@ def _header(name: str, value: str) -> None:
         raise SetupError(f"The {name} {flaw}.")
 
 
+_CLOCKS: Final = ("inactivity", "progress_timeout")
+
+
+def _limits(clocks: Mapping[str, float | None]) -> None:
+    from .client.options import client_options  # late: it brings what opens connections
+
+    client_options(**clocks)
+
+
 _CHECKS: Final[Mapping[str, Callable[[str, Any], object]]] = {
     "base_url": _address,
     "key_variable": _variable,
@@ -146,6 +155,8 @@ class StreamMagics(Magics):
         if value not in (None, ""):
             try:
                 _CHECKS[name](name, value)
+                if name in _CLOCKS:
+                    _limits({each: getattr(self, each) for each in _CLOCKS} | {name: value})
             except SetupError as exc:
                 raise TraitError(str(exc)) from None
         return value

@@ -108,7 +108,7 @@ async def _models(session: Session, name: str) -> list[list[str]]:
     Raises what kept the service of a provider that was named from listing them, where none is known.
     """
     from .models import known_models, listed_models
-    from .pricing import price_card
+    from .pricing import SIMULATED, price_card
     from .providers.table import provider
 
     error: HolystreamError | None = None
@@ -125,7 +125,8 @@ async def _models(session: Session, name: str) -> list[list[str]]:
     rows = [["model", "first token", "gap", "USD per 1M tokens in", "out", "source"]]
     for model in dict.fromkeys([*known, *names] if is_documented else names or known):
         card = price_card(seller, model)
-        prices = ["unknown" if price is None else f"{price:f}" for price in (card.input, card.output)]
+        word = f" ({SIMULATED})" if card.note == SIMULATED else ""
+        prices = ["unknown" if price is None else f"{price:f}{word}" for price in (card.input, card.output)]
         pace = paces.get(model) if is_documented else None
         if pace is not None:
             rows.append([model, f"{pace.first_ms:,.0f} ms", f"{pace.gap_ms:g} ms", *prices, pace.source])

@@ -387,7 +387,7 @@ class Session:
 
         options = options or ClientOptions()
         service = self.default_service()
-        home = service.place_of_home(options)
+        home = service.place_of_list(text, options)
         return service.place(text, options, self._lists.known(home))
 
     async def _places(self, ask: Ask) -> list[Place]:
@@ -398,10 +398,10 @@ class Session:
 
     async def _listed(self, service: DefaultService, text: str | None, options: ClientOptions) -> tuple[str, ...]:
         """The models of the server that the session, or the caller, names by address, where they decide."""
-        home = service.place_of_home(options)
         is_needed = service.needs_list(text, options)
         if not is_needed:
             return ()
+        home = service.place_of_list(text, options)
         try:
             found = await self.listed(home, is_failure_kept=is_needed != "always")
             if found.error is not None:

@@ -212,6 +212,20 @@ async def test_reasoning_that_eats_the_tokens_is_no_failure() -> None:
     assert found["end"].verdict == "ok"
 
 
+async def test_a_failure_after_output_says_nothing_against_the_key(simulator: Simulator) -> None:
+    """Who answers has taken the key, whatever comes then; the row said "not tried"."""
+    for fault in ("error", "bad-json", "huge"):
+        found = await checked(simulator, f"gpt-4.1#{fault}")
+        assert (found["key"].verdict, found["key"].seen) == ("ok", "taken"), fault
+
+
+async def test_tokens_that_nobody_reported_are_never_exact() -> None:
+    """Those of the prompt too, where nothing else came."""
+    page = Given((b"<html>Welcome</html>",), 200, {"content-type": "text/html"})
+    found = await _checked_at(lambda asked: page)
+    assert (found.tokens > 0, found.exact) == (True, False)
+
+
 async def test_what_a_model_writes_cannot_leave_its_cell() -> None:
     """Control characters and endless texts of a service."""
 

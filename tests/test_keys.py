@@ -111,6 +111,15 @@ class TestKeyFor:
             assert key is not None
             assert key.reveal() == word
 
+    def test_one_that_needs_a_key_only_sometimes_takes_any_word(self):
+        """Where a key is optional, `EMPTY` is how its users say that there is none."""
+        litellm = provider("litellm", NO_FILE)
+        for word in ("none", "x", "EMPTY"):
+            for given in ({"api_key": word, "environ": {}}, {"environ": {"LITELLM_API_KEY": word}}):
+                key = credentials(litellm, **given)
+                assert key is not None
+                assert key.reveal() == word
+
     @pytest.mark.parametrize("environ", [{}, {"HOLYSHEEP_API_KEY": ""}, {"HOLYSHEEP_API_KEY": " \n"}])
     def test_a_missing_key_names_the_variable_and_the_way_out(self, environ):
         """Without a key the sentence says which variable to set, and that the simulator needs none."""

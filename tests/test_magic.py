@@ -507,6 +507,18 @@ def test_a_very_long_answer_is_saved_as_text_and_says_so(kernel: Any) -> None:
     assert " 59999 " in last["data"]["text/plain"]
 
 
+def test_two_settings_that_cannot_be_together_are_refused_when_they_are_set(kernel: Any) -> None:
+    """Both were taken, and from then on every cell failed, and %stream config with them."""
+    kernel.run("%config StreamMagics.inactivity = 1000")
+    try:
+        ran = kernel.run("%config StreamMagics.progress_timeout = 500")
+        assert "inactivity=1000 is above progress_timeout=500" in ran.error + ran.printed
+        assert "1000" in kernel.run("%stream config").markdown
+        assert kernel.run("%%stream -m gpt-4.1\nHello").reply["status"] == "ok"
+    finally:
+        kernel.run("%config StreamMagics.inactivity = None\n%config StreamMagics.progress_timeout = None")
+
+
 def test_stream_alone_shows_what_the_session_has_used(kernel: Any) -> None:
     """Provider, model, and the totals."""
     shown = kernel.run("%stream").markdown
@@ -518,7 +530,9 @@ def test_the_models_with_pace_and_prices(kernel: Any) -> None:
     """The documents' figures and the card's prices, in one table."""
     shown = kernel.run("%stream models").markdown
     assert "| gpt-4.1 | 1,240 ms | 48 ms |" in shown.replace("\\", "")
-    assert "15.00" in shown
+    assert "15.00 (simulated)" in shown
+    priced = [line for line in shown.splitlines() if "HolySheep document" in line]
+    assert all(line.count("(simulated)") == 2 for line in priced), "nobody is paid, and each line says so"
 
 
 def test_an_answer_is_shown_again_in_plain_form(kernel: Any) -> None:

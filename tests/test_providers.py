@@ -392,6 +392,7 @@ class TestOwnFile:
             ("[groq]\nbase_url = 7\n", r"\[groq\] base_url must be a text"),
             ("[groq]\nbase_url = 'api.groq.com'\n", r"\[groq\] base_url must begin with https://"),
             ("[groq]\ncny_per_usd = '7.3'\n", r"\[groq\] cny_per_usd must be a number"),
+            ("[groq]\ninactivity = 1e400\n", r"\[groq\] inactivity must be a number above 0, and not endless"),
             ("[groq]\ncny_per_usd = 0\n", r"\[groq\] cny_per_usd must be a number above 0"),
             ("[groq]\ncny_per_usd = nan\n", r"\[groq\] cny_per_usd must be a number"),
             ("[groq]\ncny_per_usd = true\n", r"\[groq\] cny_per_usd must be a number"),

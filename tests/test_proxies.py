@@ -376,6 +376,8 @@ def test_a_password_is_in_no_text() -> None:
         ("example.com:8443", "https://example.com:8443 https://a.example.com:8443", "https://example.com"),
         ("example.com:443", "https://example.com", "http://example.com https://example.com:8443"),
         ("https://example.com", "https://example.com", "http://example.com"),
+        ("https://example.com/", "https://example.com https://a.example.com", "http://example.com"),
+        ("example.com:8443/", "https://example.com:8443", "https://example.com"),
         ("10.0.0.5", "http://10.0.0.5:8000", "http://10.0.0.50 http://110.0.0.5"),
         ("10.0.0.5:8000", "http://10.0.0.5:8000", "http://10.0.0.5:8001"),
         ("0.5", "http://a.0.5", "http://10.0.0.5"),

@@ -105,6 +105,23 @@ def test_a_word_that_means_a_service_without_an_entry_is_refused(text, said):
     assert select(f"holysheep:{text}", "openai", NONE) == (provider("holysheep", NONE), text)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("groc:llama", "groq"),
+        ("grpq:llama", "groq"),
+        ("qwem:max", "qwen"),
+        ("vlmm:m", "vllm"),
+        ("xia:m", "xai"),
+        ("oepnai:m", "openai"),
+    ],
+)
+def test_a_slip_in_a_short_name_is_refused_as_in_a_long_one(text, meant):
+    """One letter of four is a quarter of the word: by their ratio such words went to HolySheep as models' names."""
+    with pytest.raises(UnknownProvider, match=f"did you mean {meant}:"):
+        select(text, "holysheep", NONE)
+
+
 def test_every_spelling_is_of_an_entry():
     """And no service without an entry has one."""
     assert set(SPELLINGS.values()) <= set(providers(NONE))

@@ -407,6 +407,20 @@ async def test_a_key_does_not_go_along_where_the_address_moves(session: Session)
     assert session.default_service().provider.name == "simulator"
 
 
+async def test_a_model_that_was_set_with_another_address_is_not_asked_for_here(session: Session) -> None:
+    """hs.configure's model is its own address's: where %config moves the address, it was asked for at the wrong one."""
+    session.configure(base_url="https://a.example/v1", model="m")
+    session.config = {"base_url": "https://b.example/v1"}
+    assert (session.default_service().provider.name, session.default_service().model) == ("b.example", "")
+    session.config = {"base_url": "https://a.example/other"}
+    assert session.default_service().model == "m"
+    session.config = {"base_url": "https://b.example/v1", "model": "n"}
+    assert session.default_service().model == "n"
+    session.configure(base_url=None)
+    session.config = {"base_url": "https://b.example/v1"}
+    assert session.default_service().model == "m"
+
+
 async def test_a_key_without_an_address_is_for_the_house_and_not_for_the_simulator(session: Session) -> None:
     """api_key changes something where nothing is set."""
     assert session.located("gpt-4.1", client_options(api_key=KEY)).provider.name == "holysheep"
@@ -440,6 +454,21 @@ async def test_of_several_models_the_list_is_shown(session: Session, ollama: For
     with pytest.raises(SetupError, match=r"4 models.*qwen:7b, mistral:large"):
         await session.stream("Hi", base_url=ollama.url)
     assert not posted(ollama)
+
+
+async def test_a_key_for_another_provider_is_not_shown_to_the_server_that_is_asked_for_its_names(
+    session: Session, ollama: Foreign
+) -> None:
+    """The session's server may have a model called like that: it was asked with the key that was meant for openai."""
+    session.configure(base_url=ollama.url)
+    place = await session.locate("openai:gpt-4o", client_options(api_key=KEY, headers={"x-org": "mine-12345"}))
+    assert place.provider.name == "openai"
+    assert place.options.api_key is not None
+    assert place.options.api_key.reveal() == KEY
+    assert [asked.method for asked in ollama.asked] == ["GET"]
+    assert not {"authorization", "x-org"} & {*ollama.asked[0].headers}
+    await session.stream("Hi", model="groq:x", api_key=KEY)
+    assert posted(ollama)[0].headers["authorization"] == f"Bearer {KEY}", "it is one of its own after all"
 
 
 @pytest.mark.parametrize("model", ["qwen:7b", "mistral:large", "groq:x"])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from ..models import known_models, listed_models
-from ..pricing import UNKNOWN, price_card
+from ..pricing import SIMULATED, UNKNOWN, price_card
 from ..providers.table import providers
 from ..providers.values import Provider
 from ..session import Session
@@ -114,4 +114,5 @@ def _prices(provider: Provider, model: str) -> str:
     card = price_card(provider, model)
     if card.input is None or card.output is None:
         return card.note if card.note not in ("", UNKNOWN) else "price unknown"
-    return f"${card.input:f} in · ${card.output:f} out per 1M tokens"
+    word = f" ({SIMULATED})" if card.note == SIMULATED else ""
+    return f"${card.input:f} in · ${card.output:f} out per 1M tokens{word}"

@@ -198,7 +198,9 @@ class _Probe:
             requests=sum(max(1, len(tried.exchanges)) for tried in self._tried),
             tokens=sum((reply.usage.prompt_tokens or 0) + (reply.usage.completion_tokens or 0) for reply in replies),
             usd=None if unpriced else sum((cost.usd or Decimal(0) for cost in costs), Decimal(0)),
-            exact=all(reply.usage.exact for reply in replies if reply.usage.completion_tokens),
+            exact=all(
+                reply.usage.exact for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens
+            ),
             note=unpriced[0] if unpriced else "",
         )
 
@@ -248,7 +250,8 @@ class _Probe:
         has_answered = (
             answer.last is not None or not isinstance(listed, HolystreamError) or isinstance(listed, ServiceError)
         )
-        self._judge_key(refusal, is_taken=has_answered and (error is None or _is_past_the_key(error)))
+        is_past = error is None or answer.has_output or _is_past_the_key(error)
+        self._judge_key(refusal, is_taken=has_answered and is_past)
         if isinstance(error, NotAStream) and answer.reply.timing.ttft_ms is None:
             self._found("address", "fail", str(error))
         elif has_answered:

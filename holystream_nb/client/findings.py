@@ -94,12 +94,12 @@ def _pieces(answer: Tried) -> Iterator[Finding]:
         span = (timing.reads[-1] - timing.reads[0]) / 1e6
         if timing.burst is not None:
             came = "at once" if count == 1 else f"in bursts of about {timing.burst}"
-            yield Finding("pieces", "warn", f"{events} events came {came}: a proxy may be buffering", MEND)
+            yield Finding("pieces", "warn", f"{_counted(events, 'event')} came {came}: a proxy may be buffering", MEND)
         elif count == 1 or events / count >= BURST_EVENTS:
-            seen = f"{events} events in {_counted(count, 'read')}: too few, or too fast, to tell"
+            seen = f"{_counted(events, 'event')} in {_counted(count, 'read')}: too few, or too fast, to tell"
             yield Finding("pieces", "unknown", seen)
         else:
-            yield Finding("pieces", "ok", f"{events} events in {count} reads over {span:,.0f} ms")
+            yield Finding("pieces", "ok", f"{_counted(events, 'event')} in {count} reads over {span:,.0f} ms")
 
 
 def _usage(answer: Tried) -> Finding:

@@ -35,6 +35,7 @@ _FORMS: Final = (
     'a text like "openai:gpt-4.1" or "http://127.0.0.1:8080/v1:MODEL", a pair ("http://127.0.0.1:8080/v1", "MODEL"), '
     "or a mapping of base_url, model and how to reach it"
 )
+_URLS: Final = ("http://", "https://")
 _URL: Final = re.compile(r"(https?://(?:\[[^\]]*\]|[^/:?#\s]+)(?::\d+)?(?:/[^:?]*)?(?:\?[^:]*)?)(?::(.*))?", re.DOTALL)
 
 
@@ -91,7 +92,7 @@ async def locate(door: str, models: object, options: ClientOptions) -> Located:
 
 def listed(door: str, models: object) -> Sequence[Any]:
     """Models as they are given, one by one; each stays sealed, since an address may have a key in its query."""
-    if isinstance(opened(models), str | Mapping):
+    if isinstance(opened(models), str | Mapping) or _is_pair(opened(models)):
         return [sealed(models)]
     if not isinstance(opened(models), list | tuple) or not opened(models):
         raise SetupError(f"The models of {door} are {kinds.kind(opened(models))}: give one or several, each {_FORMS}.")
@@ -105,6 +106,13 @@ def check_side(name: str, model: object) -> None:
             f"{name} is {kinds.kind(opened(model))}: give a name like provider:model, because it is measured in a "
             "process of its own; an address of one's own is {'base_url': …, 'model': …}."
         )
+
+
+def _is_pair(models: object) -> bool:
+    """Whether it is one model at its address, and not two models."""
+    if not isinstance(models, tuple) or len(models) != 2 or not all(isinstance(each, str) for each in models):
+        return False
+    return models[0].startswith(_URLS) and not models[1].startswith(_URLS)
 
 
 def _spoken(door: str, model: object, options: ClientOptions) -> tuple[str, ClientOptions]:
@@ -127,11 +135,11 @@ def _parts(model: object) -> tuple[Any, Mapping[str, Any], str]:
         return model.get("model"), own, ""
     if isinstance(model, tuple | list) and len(model) == 2 and all(isinstance(part, str) for part in model):
         place, text = model
-        if place.startswith(("http:", "https:")):
+        if place.startswith(_URLS):
             return text, {"base_url": sealed(place)}, ""
         return f"{place}:{text}", {}, ""
     if isinstance(model, str) and model.strip():
-        if not model.strip().startswith(("http://", "https://")):
+        if not model.strip().startswith(_URLS):
             return model, {}, ""
         parts = _URL.fullmatch(model.strip())
         if parts is None:

@@ -11,7 +11,7 @@ from ..client.stream import ANSWER_TOKENS, estimate_tokens
 from ..defaults import HOUSE
 from ..errors import SetupError
 from ..events import Usage
-from ..pricing import LOCAL, PriceCard, cost, price_card
+from ..pricing import LOCAL, SIMULATED, PriceCard, cost, price_card
 from ..providers.select import at
 from ..providers.table import providers
 from ..providers.values import Provider
@@ -29,7 +29,7 @@ class Estimate:
     per_request: USD of the dearest request of each model of the plan; None where no price is known.
     usd: of all of them; None if any model's price is unknown. Local models cost nothing here.
     output_tokens: what an answer was taken to have; `is_limit` says that `max_tokens` makes it the most it can have.
-    simulated: no model answers, and nobody is paid.
+    simulated: no model answers, and nobody is paid. simulated_usd: the part of `usd` that nobody is paid.
     """
 
     requests: int
@@ -39,6 +39,7 @@ class Estimate:
     output_tokens: int
     is_limit: bool
     simulated: bool
+    simulated_usd: Decimal = Decimal(0)
 
     def __str__(self) -> str:
         count = counted(self.requests, "request")
@@ -49,7 +50,9 @@ class Estimate:
             return f"{count}; the cost is unknown, because a price is"
         if not self.usd:
             return f"{count}, at no price"
-        return f"{count}, {bound} ${self.usd:.4f}{' (simulated)' if self.simulated else ''}"
+        real = [] if self.simulated else [f"${self.usd - self.simulated_usd:.4f}"]
+        unpaid = [f"${self.simulated_usd:.4f} ({SIMULATED})"] if self.simulated_usd else []
+        return f"{count}, {bound} {' and '.join([*real, *unpaid])}"
 
 
 def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
@@ -59,6 +62,7 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
     prompts = [estimate_tokens(plan.messages(index, 0)) for index in range(len(plan.prompts))]
     output = tokens or ANSWER_TOKENS
     rows = [[_price(card, prompt, output) for prompt in prompts] for card in cards]
+    unpaid = [row if card.note == SIMULATED else [Decimal(0)] * len(row) for card, row in zip(cards, rows, strict=True)]
     requests = plan.requests if missing is None else missing
     warmups = len(plan.arms) * plan.warmup * workers if requests else 0
     return Estimate(
@@ -68,7 +72,8 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
         usd=_total(rows, requests, warmups),
         output_tokens=output,
         is_limit=bool(tokens),
-        simulated=all(card.note == "simulated" for card in cards),
+        simulated=all(card.note == SIMULATED for card in cards),
+        simulated_usd=_total(unpaid, requests, warmups) or Decimal(0),
     )
 
 

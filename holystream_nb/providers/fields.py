@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -141,7 +142,10 @@ def _http_hosts(value: object) -> tuple[str, ...]:
 
 
 def _seconds(value: object) -> float:
-    return float(_rate(value))
+    seconds = float(_rate(value))
+    if seconds == math.inf:  # 1e400 is a Decimal, and no float
+        raise ValueError("must be a number above 0, and not endless")
+    return seconds
 
 
 def _header_name(value: object) -> str:

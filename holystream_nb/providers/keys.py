@@ -31,7 +31,7 @@ def credentials(
     own key. Raises MissingKey where one is required, and SetupError rather than send a key unencrypted over a network.
     """
     place = at(provider, base_url)
-    is_keyless = place.key_variable is None
+    is_keyless = place.key_variable is None or place.key_optional
     if key_variable is not None:
         place = replace(place, key_variable=key_variable or None)
     key = key_for(place, api_key=api_key, environ=environ, is_required=is_required, is_keyless=is_keyless)
@@ -68,7 +68,7 @@ def key_for(
     """The key given, else the one in the provider's variable; None where the provider needs none.
 
     Raises MissingKey, without repeating it, for what cannot be a key: nothing, a placeholder, a stray character. A
-    service that needs no key takes any word for one: `none`, `x`, `EMPTY`.
+    service that needs no key, or not always, takes any word for one: `none`, `x`, `EMPTY`.
     """
     variable = provider.key_variable
     if api_key is not None:

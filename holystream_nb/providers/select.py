@@ -83,7 +83,8 @@ def _check_word(word: str, text: str, table: Mapping[str, Provider], default: Pr
             return  # qwen3, deepseek-r1, mixtral:8x7b: families of models are named like those who make them
         from difflib import get_close_matches
 
-        near = get_close_matches(word, [*table, *SERVICES, *SPELLINGS], n=1, cutoff=0.8)
+        names = [*table, *SERVICES, *SPELLINGS]
+        near = get_close_matches(word, names, n=1, cutoff=0.8) or [name for name in names if _is_slip(word, name)]
         if not near:
             return
         meant = SPELLINGS.get(near[0], near[0])
@@ -93,6 +94,14 @@ def _check_word(word: str, text: str, table: Mapping[str, Provider], default: Pr
         instead, end = "give that service's address as base_url, or an entry in your providers.toml", "."
     whole = f", or {default.name}:{text} for a model of this whole name" if default.name in table else ""
     raise UnknownProvider(f"There is no provider {word!r} for {text!r}: {instead}{whole}{end}")
+
+
+def _is_slip(word: str, name: str) -> bool:
+    """Whether it is a name with its letters exchanged, or one of four wrong: such words are too short for a ratio."""
+    if len(word) != len(name):
+        return False
+    wrong = sum(one != other for one, other in zip(word, name, strict=True))
+    return sorted(word) == sorted(name) or (len(word) == 4 and wrong == 1)
 
 
 def _no_model(chosen: Provider, models: Collection[str]) -> str:

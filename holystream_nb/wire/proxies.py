@@ -92,7 +92,7 @@ def is_excepted(parts: SplitResult, no_proxy: str) -> bool:
     """Whether `NO_PROXY` has a URL.
 
     No library at hand knows all that people write there, separated by commas or spaces: `host`, which has its
-    subdomains, `.suffix` and `*.suffix`, which are taken as the same (as curl does), `host:port`, `https://host`,
+    subdomains, `.suffix` and `*.suffix`, which are taken as the same (as curl does), `host:port`, `https://host/`,
     addresses and networks of both kinds, in brackets or not, `10.0.*`, and `*`.
     """
     host = (parts.hostname or "").rstrip(".")
@@ -101,7 +101,7 @@ def is_excepted(parts: SplitResult, no_proxy: str) -> bool:
 
 
 def _has(entry: str, scheme: str, host: str, port: str) -> bool:
-    kind, _, entry = entry.rpartition("://")
+    kind, _, entry = entry.rstrip("/").rpartition("://")
     bracketed = re.fullmatch(r"\[([^]]*)\](/\d+)?(?::(\d+))?", entry)
     if bracketed:
         name, at = bracketed[1] + (bracketed[2] or ""), bracketed[3] or ""

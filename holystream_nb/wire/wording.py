@@ -50,7 +50,7 @@ _SPENT = re.compile(
     | \binsufficient \s (?:account \s)? (?:quota|balance|credits?|funds)                # DeepSeek, OpenRouter
     | \bcredit \s balance \b | \b(?:out \s of|not \s enough|no \s more|used \s all \s available) \s credits?\b
     | \b(?:billing \s hard | billing | monthly \s spending | spending | spend | usage) \s limit \b .{0,30} \breached
-    | \breached \b .{0,30} \b (?:monthly|daily|spending|billing) .{0,12} \b limit
+    | \breached \b .{0,30} \b (?:monthly|daily|spending|billing|usage) .{0,12} \b limit
     | 余额不足 | 欠费                                                                    # GLM, Ark
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,

@@ -45,6 +45,8 @@ async def test_a_provider_is_asked_when_the_reader_opens_it_and_no_other_is(serv
     await picker.fill()
     assert (len(ollama.asked), len(broken.asked)) == (0, 0)
     assert told[-1][0]["provider"] == "simulator"
+    notes = [offer["note"] for offer in told[-1] if offer["provider"] == "simulator"]
+    assert all(note.endswith("(simulated)") for note in notes if "$" in note), "prices that nobody is paid"
     for name in ("ollama", "Ollama ", "broken", "nobody", "openai"):
         await picker.open(name)
     assert values(told[-1], "ollama") == [f"ollama:{name}" for name in NAMES]

@@ -55,6 +55,16 @@ def test_a_local_model_costs_nothing_and_keeps_any_limit() -> None:
     assert str(estimate(local, 1)).endswith("at no price")
 
 
+def test_what_nobody_is_paid_is_said_apart_where_services_are_mixed() -> None:
+    """Of the sum of a simulator and a service, the simulator's part: it stood there as money."""
+    mixed = estimate(plan(models=("simulator:gpt-4.1", "holysheep:gpt-4.1"), parameters={"max_tokens": 100}), 1)
+    assert mixed.usd == 2 * mixed.simulated_usd > 0
+    assert str(mixed).endswith("at most $0.0109 and $0.0109 (simulated)")
+    alone = estimate(plan(models=("simulator:gpt-4.1",), parameters={"max_tokens": 100}), 1)
+    assert alone.usd == alone.simulated_usd
+    assert str(alone).endswith("at most $0.0109 (simulated)")
+
+
 def test_what_was_spent_before_counts() -> None:
     """A resumed run may spend what is left of max_cost."""
     limited = plan(max_cost=Decimal("0.05"))

@@ -50,6 +50,14 @@ def models(service: Foreign) -> list[str]:
     return [asked.body["model"] for asked in service.asked if asked.method == "POST"]
 
 
+async def test_one_pair_is_one_model(one: Foreign, tmp_path: Path) -> None:
+    """It was taken for two models: the server's only one, and one of that name at the session's service, for money."""
+    result = await hs.bench((one.url, "first"), "Hi", path=tmp_path / "run.jsonl", **QUICK)
+    assert result.models == (f"{host(one)}:first",)
+    await hs.sweep((one.url, "first"), "Hi", concurrencies=[1], repeats=1, path=tmp_path / "sweep", **QUICK)
+    assert {*models(one)} == {"first"}
+
+
 async def test_one_bench_mixes_addresses(one: Foreign, two: Foreign, tmp_path: Path) -> None:
     """A text, a pair and a mapping, beside the simulator: each goes to its own address, and is called by its host."""
     given = [

@@ -249,6 +249,8 @@ def test_what_is_no_prompt_that_is_too_long(status: int, message: str) -> None:
             errors.RateLimited,
         ),
         (429, {"message": "x", "type": "exceeded_current_quota_error"}, errors.RateLimited),
+        (429, {"message": "You have reached your specified API usage limits."}, errors.RateLimited),
+        (400, {"message": "You have reached your specified API usage limits."}, errors.ServiceError),
         (
             429,
             {"message": "Rate limit reached on tokens per day (TPD): Limit 100000. Please try again in 7m12.5s."},
