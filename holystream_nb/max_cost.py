@@ -43,7 +43,7 @@ class CappedClient:
 def limit_tokens(
     client: Client, model: str, messages: Sequence[Message], parameters: dict[str, Any], ask: Ask
 ) -> int | None:
-    """Lowers `max_tokens` to what `max_cost` pays for, an equal share for each model.
+    """Lowers the limit on the answer, by whichever name, to what `max_cost` pays for, an equal share for each model.
 
     Returns the number of tokens at which to stop from here if the service does not; None where nothing was lowered.
     The prompt is estimated, with a quarter on top. Raises SetupError where no price is known, or where the prompt alone
@@ -51,6 +51,7 @@ def limit_tokens(
     """
     if ask.max_cost is None:
         return None
+    from .client.request import LIMITS
     from .client.stream import estimate_tokens
     from .pricing import price_card
 
@@ -62,8 +63,10 @@ def limit_tokens(
     tokens = int((left / card.output).to_integral_value(ROUND_FLOOR))
     if tokens < 2:
         raise SetupError(f"--max-cost ${share:f} does not pay for the prompt at {model}: nothing was sent.")
-    wanted = parameters.get("max_tokens")
-    if wanted is not None and wanted < tokens:
+    wanted = [limit for name in LIMITS if isinstance(limit := parameters.get(name), int)]
+    if wanted and min(wanted) < tokens:
         return None
+    for name in LIMITS:
+        parameters.pop(name, None)
     parameters["max_tokens"] = tokens - 1
     return tokens

@@ -7,6 +7,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ async def test_options_are_no_fields_of_the_body(session: Session, service: Fore
     assert (kept.retries, kept.service.inactivity) == (5, 180)
 
 
-@pytest.mark.parametrize("limits", [{}, {"max_cost": 1, "base_url": None, "model": "simulator:gpt-4.1"}])
+@pytest.mark.parametrize("limits", [{}, {"max_cost": 1, "base_url": None, "model": "simulator:gpt-4.1#rate=max"}])
 async def test_a_field_of_the_services_own_goes_along_with_tools(
     session: Session, service: Foreign, limits: dict[str, Any]
 ) -> None:
@@ -709,3 +710,22 @@ async def test_answers_that_are_asked_at_once_stand_in_the_order_of_asking(
     await asyncio.gather(*(session.stream("Hello", model=model, base_url=url) for model, url in models.items()))
     assert shown == list(models)
     assert sum(each.method == "GET" for each in ollama.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent"), [({"max_completion_tokens": 7}, 7), ({"max_completion_tokens": 10**6}, None)]
+)
+async def test_a_limit_on_cost_keeps_a_smaller_limit_of_the_caller_s_by_either_name(
+    session: Session, service: Foreign, wanted: dict[str, int], sent: int | None, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Never both names, and never more than was asked for."""
+    (tmp_path / "providers.toml").write_text(
+        f'[priced]\nbase_url = "{service.url}"\n[priced.prices."smol"]\ninput = 1\noutput = 1\n'
+    )
+    monkeypatch.setenv("HOLYSTREAM_PROVIDERS", str(tmp_path / "providers.toml"))
+    await session.stream("Hi", model="priced:smol", max_cost=0.001, **wanted)
+    (asked,) = posted(service)
+    limits = {name: value for name, value in asked.body.items() if name.startswith("max_")}
+    assert len(limits) == 1
+    assert sent is None or limits == {"max_completion_tokens": sent}
+    assert min(limits.values()) <= 1000

@@ -222,8 +222,10 @@ async def test_the_deadline_begins_with_the_iteration() -> None:
         assert (await read(stream)).finish_reason == "stop"
 
 
-async def test_a_limit_of_ours_that_the_last_read_reaches_changes_nothing() -> None:
+async def test_a_limit_of_ours_that_the_last_read_reaches_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """`stop_after` in the read that ends the answer: the service's own word and count stay."""
+    monkeypatch.setattr("holystream_nb.client.stream.AFTER_FINISH_S", 0.1)
+    monkeypatch.setattr("holystream_nb.client.stream._LOOK_S", 0.02)
 
     async def answer(asked: Asked, out: Writer) -> None:
         await out.head()
