@@ -17,7 +17,8 @@ from .providers.secret import sealing
 from .session import Session, check_key_is_for_one, session
 
 if TYPE_CHECKING:
-    from .client.check import Check, Finding
+    from .client.check import Check
+    from .client.findings import Finding
     from .client.options import ClientOptions
     from .defaults import Place
 
