@@ -18,6 +18,7 @@ from .session import Session, check_key_is_for_one, session
 
 if TYPE_CHECKING:
     from .client.check import Check
+    from .client.findings import Finding
     from .client.options import ClientOptions
     from .defaults import Place
 
@@ -71,8 +72,8 @@ class Checks:
     def _rows(self) -> list[list[str]]:
         if len(self) == 1:
             (only,) = self
-            rows = [[row.name, row.verdict, row.seen, row.advice] for row in only.findings]
-            return [[only.label, "", "what was seen", "what to do"], *rows]
+            rows = [[row.name, row.verdict, _with_advice(row)] for row in only.findings]
+            return [["", "", only.label], *rows]
         head = ["", *(each.label for each in self)]
         names = [row.name for row in self[0].findings]
         return [head, *([name, *(_cell(each, name) for each in self)] for name in names)]
@@ -84,11 +85,9 @@ class Checks:
         return [(name, tuple(shape.get(name, "unknown") for shape in shapes)) for name in shapes[0]]
 
     def _format_rows(self) -> list[list[str]]:
-        head = ["field", *(each.label for each in self), ""]
-        return [
-            head,
-            *([name, *words, "differs" if len(set(words)) > 1 else "same"] for name, words in self._formats()),
-        ]
+        head = ["field", "", *(each.label for each in self)]
+        rows = ([name, "differs" if len(set(words)) > 1 else "same", *words] for name, words in self._formats())
+        return [head, *rows]
 
 
 @sealing()
@@ -175,7 +174,11 @@ def _head(checks: tuple[Check, ...]) -> str:
 
 def _cell(check: Check, name: str) -> str:
     row = check[name]
-    return f"{row.verdict}: {row.seen}" + (f" ({row.advice})" if row.advice else "")
+    return f"{row.verdict}: {_with_advice(row)}"
+
+
+def _with_advice(row: Finding) -> str:
+    return f"{row.seen} → {row.advice}" if row.advice else row.seen
 
 
 def _cost(check: Check) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from .errors import HolystreamError, SetupError
 from .live.figures import approximate, total
 from .live.saved import printable
 from .live.table import bundle as table
 from .live.table import present
+from .pricing import LOCAL
 from .session import Session
 from .sync import run
 
@@ -54,7 +55,8 @@ def _standing(session: Session) -> list[list[str]]:
     except SetupError:
         provider, chosen = service.provider.name, service.model or "none is set"
     totals = session.totals
-    cost = total(totals.usd, totals.simulated_usd, exact=totals.exact)
+    is_local = totals.local > 0 and totals.local == totals.requests
+    cost = LOCAL if is_local else total(totals.usd, totals.simulated_usd, exact=totals.exact)
     if totals.unpriced:
         cost += f", and {totals.unpriced} of unknown cost"
     return [
@@ -76,7 +78,9 @@ def _settings(session: Session) -> list[list[str]]:
     service = session.default_service()
     rows = [["setting", "is", "from"]]
     rows.append(["service", service.provider.name, service.source or "no key set"])
-    rows.append(["address", service.provider.base_url or "a simulator of this kernel", service.source or "built in"])
+    address = service.provider.base_url or "a simulator of this kernel"
+    if not any(each.options.base_url == address for each in session.settings()):  # else it is among what is set
+        rows.append(["address", address, service.source or "built in"])
     variable = service.provider.key_variable if service.options.key_variable is None else service.options.key_variable
     if service.options.api_key is None and variable:
         state = "set" if os.environ.get(variable, "").strip() else "not set"
@@ -99,13 +103,18 @@ def _shown(name: str, value: Any) -> str:
         return "passed in, not shown"
     if name in ("headers", "query"):
         return f"{', '.join(each for each, _ in value)} (values not shown)"
+    if isinstance(value, float):
+        return f"{value:g}{' s' if name in _IN_SECONDS else ''}"
     return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+_IN_SECONDS: Final = ("backoff", "connect_timeout", "inactivity", "progress_timeout")
 
 
 async def _models(session: Session, name: str) -> list[list[str]]:
     """The models of a provider, the session's by default: those that its service lists, and those that are known.
 
-    Raises what kept the service of a provider that was named from listing them, where none is known.
+    Raises what kept the service from listing them, where none is known.
     """
     from .models import known_models, listed_models
     from .pricing import SIMULATED, price_card
@@ -119,7 +128,7 @@ async def _models(session: Session, name: str) -> list[list[str]]:
         seller, names, error = provider(name) if name else session.default_service().provider, (), exc
     paces = {profile.model: profile for profile in session.profiles()}
     known = known_models(seller, session)
-    if name and error is not None and not known:
+    if error is not None and not known:
         raise error
     is_documented = seller.price_list in ("card", "simulated")
     rows = [["model", "first token", "gap", "USD per 1M tokens in", "out", "source"]]

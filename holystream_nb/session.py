@@ -21,7 +21,7 @@ from .clients import Clients
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .lists import Listed, Lists
 from .max_cost import CappedClient, limit_tokens
-from .pricing import SIMULATED
+from .pricing import LOCAL, SIMULATED
 from .providers.secret import Key, sealing
 from .reply import Reply, TransportChoice, transport_choice
 
@@ -60,6 +60,7 @@ _SPEED_VARIABLE: Final = "HOLYSTREAM_SIMULATOR_SPEED"
 class Totals:
     """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown.
 
+    What ran on the user's own machine (`local`) has no price, and costs nothing.
     `simulated_usd` is the simulator's part of `usd`; None where it answered nothing.
     """
 
@@ -68,13 +69,16 @@ class Totals:
     usd: Decimal = Decimal(0)
     simulated_usd: Decimal | None = None
     unpriced: int = 0
+    local: int = 0
     exact: bool = True
 
     def add(self, reply: Reply) -> None:
         self.requests += 1
         self.tokens += reply.usage.completion_tokens or 0
         self.exact = self.exact and reply.usage.exact
-        if reply.cost.usd is None:
+        if reply.cost.note == LOCAL:
+            self.local += 1
+        elif reply.cost.usd is None:
             self.unpriced += 1
         else:
             self.usd += reply.cost.usd

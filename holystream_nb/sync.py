@@ -40,9 +40,10 @@ def run(source: Awaitable[T] | AsyncIterable[T]) -> T | Iterator[T]:
 
 
 def _run(awaitable: Awaitable[T]) -> T:
-    try:
+    loop = None
+    with contextlib.suppress(RuntimeError):  # left before anything runs: an error would name it as its context
         loop = asyncio.get_running_loop()
-    except RuntimeError:
+    if loop is None:
         return _until_complete(_own_loop(), awaitable, outer=None)
     outer = asyncio.current_task(loop)
     _allow_nesting(loop)

@@ -107,6 +107,9 @@ async def test_nobody_at_the_address_is_its_row() -> None:
     assert verdicts(found) == {name: "fail" if name == "address" else "unknown" for name in ROWS if name != "key"}
     assert found["key"].seen == "none is sent"
     assert (found.requests, found.usd) == (1, 0)
+    async with Client("ollama", base_url="http://127.0.0.1:9/v1") as client:
+        found = await check(client)  # no name of a model would help
+    assert found["model"] == Finding("model", "unknown", "not tried: the address does not answer")
 
 
 async def test_a_page_where_an_interface_should_be_is_its_row() -> None:

@@ -60,7 +60,7 @@ async def test_two_services_stand_side_by_side_with_what_differs() -> None:
     assert (len(found), found[1]["usage"].verdict) == (2, "warn")
     shown = repr(found)
     assert re.search(r"\nusage +ok: \d+ prompt .* warn: none is reported", shown)
-    assert re.search(r"\n\[DONE\] +yes +yes +same\n", shown)
+    assert re.search(r"\n\[DONE\] +same +yes +yes\n", shown)
     assert "(simulated)" in shown
     await session.close()
 

@@ -665,6 +665,13 @@ async def test_stream_config_says_what_is_set_and_shows_no_secret(
     session.configure(
         base_url="https://a.example/v1?version=secret-1", api_key=KEY, headers={"x-team": "secret-2"}, retries=4
     )
+    session.config = {"base_url": "http://127.0.0.1:9/v1", "inactivity": 240.0, "model": "my{model}"}
+    report.report(["config"], session)
+    shown = capsys.readouterr().out
+    assert shown.count("http://127.0.0.1:9/v1") == 1  # not as an address, and again as what is set
+    assert "240 s" in shown
+    with pytest.raises(ConnectionFailed, match="Nothing listens"):  # and no table with a head alone
+        report.report(["models"], session)
     session.config = {"inactivity": 240.0, "model": "my{model}"}
     report.report(["config"], session)
     shown = capsys.readouterr().out

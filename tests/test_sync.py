@@ -43,13 +43,14 @@ def test_it_runs_without_a_loop_and_keeps_one_per_thread() -> None:
 
 
 def test_an_error_comes_out_as_it_is() -> None:
-    """Nothing is wrapped."""
+    """Nothing is wrapped, and no error of ours stands before it in a script ("During handling of …")."""
 
     async def fail() -> None:
         raise ValueError("as it is")
 
-    with pytest.raises(ValueError, match="as it is"):
+    with pytest.raises(ValueError, match="as it is") as caught:
         run(fail())
+    assert caught.value.__context__ is None
 
 
 def files() -> int:

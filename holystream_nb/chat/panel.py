@@ -109,8 +109,7 @@ class ChatPanel(traitlets.HasTraits):
     transport: what carries the answers: sse, ws or auto (as for `Client`).
     base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
     api_key, key_variable, key_header, headers, query, ca, cert, inactivity, progress_timeout, retries: how services are
-        reached, as for `Client`; a key is for one service, to which the panel then
-        keeps, and is never saved.
+        reached, as for `Client`. A key is for one service, to which the panel then keeps, and is never saved.
 
     The first five may be changed at any time, here and on the page, and hold from the next question on.
     Observable besides:

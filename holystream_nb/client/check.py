@@ -236,8 +236,12 @@ class _Probe:
             self._found("address", "ok", f"{self._client.base_url} answers{self._openness()}")
         else:
             self._found("address", "fail", str(listed))
+            self._why_not = ": the address does not answer"
+            return False
         if isinstance(listed, KeyRefused):
             self._judge_key(listed, is_taken=False)
+            self._why_not = ": the key is not taken" if self._client.service.key else ": no key was sent"
+            return False
         some = listed[:_SOME] if isinstance(listed, tuple) else ()
         seen = f"none was named; it lists {len(listed):,}" if isinstance(listed, tuple) else "none was named"
         names = f", as {', '.join(short(name) for name in some)}" if some else ""
@@ -276,10 +280,7 @@ class _Probe:
     def _judge_key(self, refusal: KeyRefused | None, *, is_taken: bool) -> None:
         service = self._client.service
         variable = service.provider.key_variable
-        if refusal is not None and service.key is None:
-            where = f" ({variable})" if variable else ""
-            self._found("key", "fail", f"none was sent, and the service wants one{where}: {refusal}")
-        elif refusal is not None:
+        if refusal is not None:
             self._found("key", "fail", str(refusal))
         elif service.key is None:
             self._found("key", "ok", "none is sent" + (", and none is needed" if is_taken else ""))

@@ -41,7 +41,7 @@ class Client:
 
     Used as `async with Client(...) as client:`, in one event loop. Times are in seconds.
 
-    provider: a name from the table (`providers.providers()`).
+    provider: a name from the table (`providers.table.providers()`).
     base_url: another address, which may have a path and a query; a provider's key is never sent to another host than
         the provider's.
     api_key: instead of the provider's variable; key_variable: the name of another variable that has it.
@@ -55,7 +55,7 @@ class Client:
         our own pings), and on the time without output (reset by every output event; keep-alives do not count). By
         default what the table says of the provider; an inactivity above the progress_timeout raises that too.
     retries, backoff: attempts after the first, before the first output event only; delay doubling, with jitter.
-    pool: low, medium or high (`wire.transport.POOLS`).
+    pool: low, medium or high (`wire.pool.POOLS`).
     max_bytes: the largest answer taken.
     requests_per_minute, tokens_per_minute: sent at most by all streams together; by default what the table says of the
         provider, which is no limit unless a user has set one. Each attempt counts. Waiting is `timing.queue_ms`.
@@ -315,7 +315,7 @@ class Client:
         provider = self.provider
         model = kinds.optional_text("model", model, "model='deepseek-v3.2'") or provider.default_model
         if not model:
-            raise SetupError(f"{provider.name} has no default model: name one with model=….")
+            raise SetupError(f"{provider.name} has no default model: name one (model=…).")
         if "max_tokens" in fields:
             fields[tokens_field(provider, model)] = fields.pop("max_tokens")
         body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": bool(is_streamed)}

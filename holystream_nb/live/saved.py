@@ -29,8 +29,8 @@ MARKDOWN_LIMIT: Final = 300_000
 def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
     """The mime bundle and metadata of ended lanes."""
     plain = "\n\n".join(_plain(lane, titled=len(lanes) > 1) for lane in lanes)
-    if len(lanes) > 1:
-        plain += f"\n\n[{printable(_verdict(lanes))}]"
+    if said := _verdict(lanes):
+        plain += f"\n\n[{printable(said)}]"
     data = {"text/plain": plain}
     if len(plain.encode()) > MARKDOWN_LIMIT:
         data["text/plain"] = f"{unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
@@ -93,6 +93,7 @@ def stretches(text: str, calls: Sequence[Call]) -> list[tuple[str, list[Call]]]:
 
 
 def _verdict(lanes: Sequence[Lane]) -> str:
+    """The line under several answers; "" where there is nothing to compare."""
     return verdict({lane.label: lane.reply for lane in lanes})
 
 
@@ -119,7 +120,8 @@ def _markdown(lanes: Sequence[Lane]) -> str:
         if lane.error is not None:  # alone, its error is the cell's; a warning is nowhere else
             parts.append(f"**{plain_line(str(lane.error))}**")
     held = [f"*{plain_line(f'{lane.label} {said}')}*" for lane in lanes for said in bursts(lane.reply)]
-    return "\n\n".join([*parts, "---", _table(lanes), *held, f"*{plain_line(_verdict(lanes))}*"])
+    compared = [f"*{plain_line(said)}*" for said in [_verdict(lanes)] if said]
+    return "\n\n".join([*parts, "---", _table(lanes), *held, *compared])
 
 
 def _section(lane: Lane) -> list[str]:
@@ -169,16 +171,17 @@ def _table(lanes: Sequence[Lane]) -> str:
         reply = lane.reply
         timing, usage = reply.timing, reply.usage
         tokens = "unknown" if usage.completion_tokens is None else f"{usage.completion_tokens:,}"
+        has_answered = bool(figures(reply))
         rows.append(
             [
                 f"{lane.label} ({lane.note})" if lane.note else lane.label,
                 "–" if timing.ttft_ms is None else milliseconds(timing.ttft_ms),
                 "–" if timing.decode_tokens_per_s is None else rate(timing.decode_tokens_per_s),
-                tokens if usage.exact else f"≈{tokens}",
-                money(reply.cost),
+                (tokens if usage.exact else f"≈{tokens}") if has_answered else "–",
+                money(reply.cost) if has_answered else "–",
                 ", ".join(lane.remarks()) or WORDS.get(lane.state, reply.finish_reason),
             ]
         )
     cells = [[plain_line(cell).replace("|", "&#124;") for cell in row] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in cells]
-    return "\n".join([lines[0], "| --- | ---: | ---: | ---: | ---: | --- |", *lines[1:]])
+    return "\n".join([lines[0], "| :--- | ---: | ---: | ---: | ---: | :--- |", *lines[1:]])

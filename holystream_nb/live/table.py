@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Final
 
 from .saved import printable
 
 Rows = Sequence[Sequence[str]]
 """The first is the head."""
 
+CELL: Final = 60
+"""Characters after which a cell goes on in the next line: a terminal would break the whole line, and the columns."""
+
 
 def aligned(rows: Rows) -> str:
-    """The rows as text in columns, one line each."""
-    safe = [[" ".join(printable(cell).split()) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in safe) for column in range(len(safe[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in safe)
+    """The rows as text in columns; what is long in a cell goes on below it, in its column."""
+    folded = [[_folded(printable(cell)) for cell in row] for row in rows]
+    widths = [max(len(line) for row in folded for line in row[column]) for column in range(len(folded[0]))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for row in folded
+        for line in zip_longest(*row, fillvalue="")
+    )
     return "\n".join(line for line in lines if line)
+
+
+def _folded(cell: str) -> list[str]:
+    return textwrap.wrap(cell, CELL, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def marked(rows: Rows) -> str:
@@ -25,7 +38,7 @@ def marked(rows: Rows) -> str:
     from .harmless import plain_line  # late: it brings the parser
 
     lines = [f"| {' | '.join(plain_line(cell).replace('|', '&#124;') for cell in row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+    return "\n".join([lines[0], "|" + " :--- |" * len(rows[0]), *lines[1:]])
 
 
 def bundle(rows: Rows) -> dict[str, str]:

@@ -48,8 +48,8 @@ async def print_lanes(lanes: Sequence[Lane]) -> None:
             _print_end(lane, titled=len(lanes) > 1)
         raise
     await asyncio.gather(*readers)
-    if len(lanes) > 1:
-        _write(verdict({lane.label: lane.reply for lane in lanes}) + "\n", _BOLD)
+    if said := verdict({lane.label: lane.reply for lane in lanes}):
+        _write(f"{said}\n", _BOLD)
 
 
 async def _read(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> None:
@@ -131,10 +131,11 @@ async def _asked(call: Call) -> Answer:
 
 
 def _print_end(lane: Lane, *, titled: bool) -> None:
-    calls = tool_calls(lane)
+    calls, reply = tool_calls(lane), lane.reply
+    gap = "\n\n" if reply.text or reply.reasoning or calls or lane.calls or lane.warning else ""
     _write(f"\n\n{printable(calls)}" if calls else "")
     _write(f"\n\n{lane.warning}" if lane.warning else "", _RED)
-    _write(f"\n\n[{printable(status_line(lane))}]\n", _DIM)
+    _write(f"{gap}[{printable(status_line(lane))}]\n", _DIM)
     if titled and lane.error is not None:
         _write(f"{printable(str(lane.error))}\n", _RED)
 

@@ -71,7 +71,7 @@ async def bench(
 ) -> Result:
     """Measures models in child processes, while this one only draws, and returns what they did.
 
-    models: each `model` or `provider:model`; without a key, models without a provider run on the simulator. Or at an
+    models: each `model`, at the session's service (`%stream config` says which), or `provider:model`. Or at an
         address of its own: `"http://127.0.0.1:8080/v1:MODEL"`, `("http://127.0.0.1:8080/v1", "MODEL")`, or a mapping
         with `model` and the options of a Client, `{"base_url": …, "model": …, "key_variable": …}`. A model left out is
         the server's only one. Those of a host that no table has are called by it.

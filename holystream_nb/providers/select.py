@@ -110,7 +110,7 @@ def _no_model(chosen: Provider, models: Collection[str]) -> str:
         rest = f" and {len(models) - MODELS_SHOWN} more" if len(models) > MODELS_SHOWN else ""
         return f"{chosen.name} serves {len(models)} models, and none was named: choose one of {some}{rest}."
     if chosen.source == UNLISTED:
-        return f"No model was named, and {chosen.name} does not say which it serves: name one with model=…."
+        return f"No model was named, and {chosen.name} does not say which it serves: name one (model=…)."
     return f"{chosen.name} has no default model: name one, as in {chosen.name}:MODEL."
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -302,6 +302,9 @@ def not_a_stream(text: str, key: Hidden) -> NotAStream:
     return NotAStream(f"What arrived is not a chat completion, {begins}: check the base URL, or try again.")
 
 
+_WHERE: Final = "key_variable (in a cell --key-variable NAME, for good in providers.toml)"
+
+
 def service_error(
     status: int,
     headers: Mapping[str, str],
@@ -327,7 +330,7 @@ def service_error(
         retry_after=_retry_after(headers, now),
         key=key,
         should_retry={"true": True, "false": False}.get(_header(headers, "x-should-retry").lower()),
-        without_key=None if sent_key else f"{set_it}, or name the key's variable as key_variable in providers.toml",
+        without_key=None if sent_key else f"{set_it}, or name the key's variable as {_WHERE}",
     )
 
 

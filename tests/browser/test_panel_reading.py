@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from itertools import islice
@@ -70,6 +71,31 @@ async def test_reasoning_is_folded_and_maths_is_typeset(open_notebook: Open, ech
     await expect(fold.locator("summary")).to_have_text(re.compile(r"^Reasoning · ≈?\d+ tokens · \d+\.\d s$"))
     await fold.locator("summary").click()
     await expect(fold.locator(".hs-thoughts")).to_be_visible()
+
+
+async def test_the_head_stays_low_whatever_it_says(open_notebook: Open, echo: Echo, lab: Page) -> None:
+    """A long name of a service does not squeeze the sums into a column of single words, one below the other."""
+    load = f"{IMPORT}; hs.configure(base_url={echo.url!r}, model='a-model-with-a-long-name')"
+    notebook = await open_notebook(chat(""), load=load)
+    await notebook.cell(1).run()
+    panel = Panel(notebook.cell(1).root)
+    await panel.ask("Hello")
+    await panel.shows(0)
+    head = panel.root.locator(".hs-head")
+    await expect(head.locator(".hs-badge")).to_contain_text("(hs.configure)")
+    await expect(head).to_contain_text("tokens")
+    size = lab.viewport_size
+    assert size is not None
+    await lab.evaluate("jupyterapp.shell.collapseLeft()")
+    try:
+        for width in range(1200, 400, -100):
+            await lab.set_viewport_size({"width": width, "height": 900})
+            await asyncio.sleep(0.3)  # JupyterLab lays itself out a moment later
+            low = await head.evaluate("(head) => [head.offsetHeight, head.offsetWidth, head.innerText]")
+            assert low[0] < 100, (width, low)
+    finally:
+        await lab.set_viewport_size(size)
+        await lab.evaluate("jupyterapp.shell.expandLeft()")
 
 
 async def test_it_fits_wide_and_narrow(open_notebook: Open, echo: Echo, lab: Page) -> None:

@@ -63,6 +63,8 @@ def test_the_session_keeps_the_two_apart() -> None:
         ([priced("0.0002", SIMULATED)], "$0.00020 (simulated)"),
         ([priced("0.01"), priced("0.0002", SIMULATED)], "$0.01 and $0.00020 (simulated)"),
         ([priced("0.01"), priced(None, UNKNOWN)], "$0.01, and 1 of unknown cost"),
+        ([priced(None, LOCAL)], "local, no price"),
+        ([priced("0.01"), priced(None, LOCAL)], "$0.01"),
     ],
 )
 def test_the_report_says_both(costs: list[Cost], words: str, capsys: pytest.CaptureFixture[str]) -> None:

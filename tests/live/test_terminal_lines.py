@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from foreign import Given, answering
 from raw_service import Asked, Writer, serving
 
 from holystream_nb import Client
 from holystream_nb.live.lane import Lane
+from holystream_nb.live.saved import bundle
 from holystream_nb.live.terminal import print_lanes
 
 
@@ -32,3 +34,21 @@ async def test_a_terminal_says_once_what_it_waits_for(
     said = capsys.readouterr().out
     assert said.count("no sign of life for") == 1
     assert said.index("no sign of life") < said.index("late")
+
+
+async def test_a_failure_stands_where_the_answer_would_and_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """No empty lines before its line; under several no empty verdict, and no figures of what did not come.
+
+    The kind: marks and lines drawn around nothing (two blank lines in a terminal, `**` and `≈0` in a file).
+    """
+
+    with answering(lambda asked: Given([b"{}"], 404)) as service:
+        client = Client("ollama", base_url=service.url)
+        lanes = [Lane(client.stream("Hello", model="m"), label=label, provider="ollama") for label in ("a", "b")]
+        await print_lanes(lanes[:1])
+        assert capsys.readouterr().out == "[a · failed]\n"
+        await print_lanes(lanes[1:])
+        await client.aclose()
+    data, _ = bundle(lanes)
+    assert data["text/markdown"].endswith("| b | – | – | – | – | failed |")
+    assert not data["text/plain"].endswith("[]")

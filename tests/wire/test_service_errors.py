@@ -354,7 +354,9 @@ def test_a_refusal_where_no_key_was_sent_says_so(status: int, variable: str | No
     """The sentence names the variable and the file, and does not talk of a key that there was not."""
     error = service_error(status, {}, b"", model="m", now=NOW, sent_key=False, variable=variable)
     assert type(error) is errors.KeyRefused
-    assert str(error) == f"The service {words} as key_variable in providers.toml."
+    assert str(error) == (
+        f"The service {words} as key_variable (in a cell --key-variable NAME, for good in providers.toml)."
+    )
     assert "none was sent" not in str(service_error(status, {}, b"", model="m", now=NOW, variable=variable))
     assert "key" not in str(service_error(500, {}, b"", model="m", now=NOW, sent_key=False))
 
