@@ -174,7 +174,8 @@ def _unconnected(causes: list[BaseException], route: Route) -> ConnectionFailed:
         if via:
             return ConnectionFailed(f"Nothing listens at {host}{via}: check HTTPS_PROXY, or start the proxy.")
         if is_loopback(route.url):
-            return ConnectionFailed(f"Nothing listens at {host}: is {_server(route.url)} started?")
+            # Here it is refused at once, and by nobody: what is not started does not start while one waits.
+            return ConnectionFailed(f"Nothing listens at {host}: is {_server(route.url)} started?", should_retry=False)
         return ConnectionFailed(f"Nothing listens at {host}: check the address and its port, and that it is started.")
     if any(isinstance(cause, OSError) and cause.errno in _NO_WAY for cause in causes):
         return ConnectionFailed(f"There is no way to {host}{via} from here: check your network, and your VPN.")

@@ -187,12 +187,12 @@ export class Lane {
     this.tick();
   }
 
-  /** Moves the clock that runs until something arrives; returns whether it runs. */
+  /** Moves the clock that runs until something arrives; returns whether it runs. A notice has a clock of its own. */
   tick(coarse = false): boolean {
-    const { state, since } = this.feed.lanes[this.index]!;
+    const { state, since, figures } = this.feed.lanes[this.index]!;
     const runs = state === "waiting" && !this.feed.lost;
     const seconds = Math.max(0, this.feed.clock() - since) / 1000;
-    say(this.#time, runs ? `${seconds.toFixed(coarse ? 0 : 1)} s …` : "");
+    say(this.#time, runs && !figures.length ? `${seconds.toFixed(coarse ? 0 : 1)} s …` : "");
     return runs;
   }
 
