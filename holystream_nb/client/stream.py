@@ -42,7 +42,11 @@ _LONGEST_WAIT_S: Final = 60.0
 _LOOK_S: Final = 1.0
 _SILENT_S: Final = 20.0
 _DRAIN_S: Final = 0.03
+_LATE_S: Final = 2.0
+"""How long what has come may take to be read once we end it: a stop's connection is closed within 100 ms."""
+
 _ARRIVED_S: Final = 0.01
+_GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, only read
 _FAILURES: Final = (ServiceError, ConnectionFailed, StreamInterrupted)
 
 
@@ -95,6 +99,7 @@ class Stream:
         self._watch: asyncio.TimerHandle | None = None
         # The end: what we did, who lets the connection go, and how it ended.
         self._cause: Cause = ""
+        self._drains_until = 0.0
         self._closing: asyncio.Task[None] | None = None
         self._letting_go = asyncio.Lock()
         self._reply: Reply | None = None
@@ -177,7 +182,8 @@ class Stream:
         elif loop is _running_loop():
             self._end("stopped")
         elif not loop.is_closed():
-            loop.call_soon_threadsafe(self._end, "stopped")
+            with suppress(RuntimeError):  # it ends just now
+                loop.call_soon_threadsafe(self._end, "stopped")
 
     async def __aenter__(self) -> Stream:
         return self
@@ -197,9 +203,9 @@ class Stream:
         while self._reading is not None:  # noqa: ASYNC110  # a cancelled read ends within a few turns of the loop
             await asyncio.sleep(0)
         if self._reply is None and self._closing is None:
-            self._finish(self._ended(None))
-        self._unraised = None
+            self._closing = asyncio.get_running_loop().create_task(self._wind_up())
         await self._close()
+        self._unraised = None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -256,16 +262,17 @@ class Stream:
             self._begin()
         if self._reading is not None:
             raise SetupError("This answer is being read by another task: read it in one.")
+        if self._cause and self._closing is None:
+            self._closing = task.get_loop().create_task(self._wind_up())
         if self._closing is not None:
             await asyncio.shield(self._closing)
             return
         cancelled_before = task.cancelling()
         failure: HolystreamError | None = None
         try:
-            if not self._cause:
-                self._reading, self._waits_since = task, time.perf_counter_ns()
-                self._ready.extend(await self._batch())
-                return
+            self._reading, self._waits_since = task, time.perf_counter_ns()
+            self._ready.extend(await self._batch())
+            return
         except StopAsyncIteration:
             pass
         except asyncio.CancelledError:
@@ -321,22 +328,39 @@ class Stream:
 
     def _end(self, cause: Cause) -> None:
         """Ends it from here, unless it has ended; what has come already is taken first."""
+        until = time.perf_counter() + (_DRAIN_S if cause == "stopped" else _LATE_S)
         if not self.is_running:
+            self._drains_until = min(self._drains_until, until)
             return
-        self._cause = cause
-        if self._reading is not None:
+        self._cause, self._drains_until = cause, until
+        if self._loop is not None:
+            # A turn later: where the loop was busy, a read may have come before, whose reader has not run yet.
+            self._loop.call_soon(_weak(self._leave))
+
+    def _leave(self) -> None:
+        if self._reply is not None or self._closing is not None or self._loop is None:
+            return
+        if self._reading is None:
+            if self._answer is not None:
+                self._closing = self._loop.create_task(self._wind_up())
+        elif self._has_more:
+            self._loop.call_soon(_weak(self._leave))
+        else:
             self._reading.cancel()
-        elif self._answer is not None and self._loop is not None:
-            self._closing = self._loop.create_task(self._wind_up())
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether more has come, and there is time to read it."""
+        answer = self._answer
+        return answer is not None and answer.is_readable and time.perf_counter() < self._drains_until
 
     async def _wind_up(self) -> None:
         """Nobody reads: takes what has come, concludes, and closes."""
         failure: HolystreamError | None = None
         source, answer = self._source, self._answer
-        until = time.perf_counter() + _DRAIN_S
         with suppress(TimeoutError, StopAsyncIteration):
-            while source is not None and answer is not None and time.perf_counter() < until:
-                async with asyncio.timeout(_ARRIVED_S if answer.is_readable else 0):
+            while source is not None and answer is not None and time.perf_counter() < self._drains_until:
+                async with asyncio.timeout(_ARRIVED_S if answer.is_readable else _GLANCE_S):
                     try:
                         self._ready.extend(await anext(source))
                     except HolystreamError as exc:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from raw_service import Asked, Writer, serving
+from raw_service import Asked, Writer, serving, serving_elsewhere
 
 from holystream_nb import Client
 from holystream_nb.client.ending import Cause, Ending, Said, ending
@@ -212,6 +212,74 @@ async def test_a_deadline_still_ends_what_has_not_come() -> None:
             with pytest.raises(DeadlineExceeded):
                 await anext(stream)
     assert (stream.reply.text, stream.reply.finish_reason) == ("early", "truncated")
+
+
+async def test_a_long_answer_that_had_come_is_read_to_its_end() -> None:
+    """Thousands of pieces wait in the socket when the deadline meets a reader who looked away: they had come."""
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await out.head()
+        for number in range(3000):
+            await out.text(f"{number} ")
+        await out.finish()
+        await out.usage(3000)
+        await out.event("[DONE]")
+        await out.end()
+
+    async with serving(answer) as service, client_at(service.url) as client:
+        stream = client.stream("Hello", model="m", timeout=0.5)
+        async with stream:
+            await anext(stream)
+            await asyncio.sleep(0.8)
+            rest = [event async for event in stream]
+    assert len(rest) > 2999
+    assert (stream.reply.finish_reason, stream.reply.usage.completion_tokens) == ("stop", 3000)
+
+
+@pytest.mark.parametrize("who", ["deadline", "stop"])
+async def test_what_came_while_the_loop_was_busy_came_before_our_end(who: str) -> None:
+    """A cell that computes holds the event loop: the answer's end and ours are seen in the same turn of it."""
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await out.head()
+        await out.text("begun ")
+        await asyncio.sleep(0.1)
+        await out.text("and done")
+        await out.finish()
+        await out.usage(300)
+        await out.event("[DONE]")
+        await out.end()
+
+    with serving_elsewhere(answer) as url:
+        async with client_at(url) as client:
+            stream = client.stream("Hello", model="m", timeout=0.3 if who == "deadline" else None)
+            task = asyncio.create_task(read(stream))
+            await asyncio.sleep(0.05)
+            if who == "stop":
+                asyncio.get_running_loop().call_later(0.1, stream.stop)
+            time.sleep(0.4)  # noqa: ASYNC251  # the computation
+            reply = await task
+    assert (reply.text, reply.finish_reason, reply.usage.completion_tokens) == ("begun and done", "stop", 300)
+
+
+async def test_a_stop_while_a_late_answer_is_read_closes_at_once() -> None:
+    """What had come when the deadline met a reader who looked away is read; a stop does not wait for that."""
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await out.head()
+        while not out.raw.transport.is_closing():
+            await out.text("on and on ")
+
+    with serving_elsewhere(answer) as url:
+        async with client_at(url) as client:
+            stream = client.stream("Hello", model="m", timeout=0.1)
+            await anext(stream)
+            await asyncio.sleep(0.2)
+            began = time.perf_counter()
+            stream.stop()
+            await stream.aclose()
+            assert time.perf_counter() - began < 0.1
+    assert stream.reply.finish_reason == "truncated"
 
 
 async def test_the_deadline_begins_with_the_iteration() -> None:
