@@ -43,7 +43,7 @@ _LOOK_S: Final = 1.0
 _SILENT_S: Final = 20.0
 _DRAIN_S: Final = 0.03
 _LATE_S: Final = 2.0
-"""How long what has come may take to be read once we end it: a stop's connection is closed within 100 ms."""
+"""How long what has come may be read once we end it, at once or at a deadline: a stop closes within 100 ms."""
 
 _ARRIVED_S: Final = 0.01
 _GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, only read
@@ -328,7 +328,7 @@ class Stream:
 
     def _end(self, cause: Cause) -> None:
         """Ends it from here, unless it has ended; what has come already is taken first."""
-        until = time.perf_counter() + (_DRAIN_S if cause == "stopped" else _LATE_S)
+        until = time.perf_counter() + (_LATE_S if cause == "deadline" else _DRAIN_S)
         if not self.is_running:
             self._drains_until = min(self._drains_until, until)
             return
