@@ -279,6 +279,9 @@ async def test_usage_and_timing_are_of_all_requests(client: Client, service: Ser
     assert reply.timing.decode_tokens_per_s is None
     assert (tools.progress.ttft_ms, tools.progress.tokens) == (first.timing.ttft_ms, len(first.tool_calls) * 2 + 1)
     assert tools.progress.tokens_per_s is None
+    stands = tools.progress
+    await asyncio.sleep(0.02)
+    assert tools.progress == stands
     assert reply.cost.note == "local, no price"
 
 

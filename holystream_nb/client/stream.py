@@ -31,6 +31,7 @@ from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
+from .keeper import Keeper, keeper_of
 from .limiter import Limiter, Reservation
 from .request import LIMITS, Answer, Ears, Request, Service
 from .texts import Texts
@@ -81,6 +82,7 @@ class Stream:
         self._strict = strict
         self._submitted = time.perf_counter_ns()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: Keeper | None = None
         self._reservation: Reservation | None = None
         self._source: AsyncGenerator[list[Event], None] | None = None
         self._ready: deque[Event] = deque()
@@ -108,10 +110,10 @@ class Stream:
 
     def __del__(self) -> None:
         # Abandoned in the middle: what it holds is let go in order, in its own loop, and quietly.
-        loop, answer = getattr(self, "_loop", None), getattr(self, "_answer", None)
-        if answer is not None and loop is not None and loop.is_running():
+        loop, answer, keeper = (getattr(self, name, None) for name in ("_loop", "_answer", "_keeper"))
+        if answer is not None and loop is not None and keeper is not None and loop.is_running():
             with suppress(RuntimeError):  # the loop ends just now
-                loop.call_soon_threadsafe(_let_go, loop, answer, self._source)
+                loop.call_soon_threadsafe(keeper.sees_off, _Abandoned(answer, self._source))
 
     @property
     def model(self) -> str:
@@ -297,6 +299,8 @@ class Stream:
             raise SetupError("This answer belongs to another event loop: ask again in this one.")
         self._loop = asyncio.get_running_loop()
         self._service.streams.add(self)
+        self._keeper = keeper_of(self._loop)
+        self._keeper.add(self)
         if self._timeout is not None:
             self._deadline = self._loop.call_later(self._timeout, _weak(self._end), "deadline")
         self._watch = self._loop.call_later(_LOOK_S, _weak(self._look))
@@ -400,6 +404,8 @@ class Stream:
         self._reply = self._make_reply(end)
         self._unraised = end.error
         self._service.streams.discard(self)
+        if self._keeper is not None:
+            self._keeper.release(self)
         # What failed before any output, or was never sent, used no tokens.
         used = self._fold.output_events or (self._answer is not None and end.error is None)
         self._settle(_tokens(self._reply.usage) if used else 0)
@@ -409,6 +415,7 @@ class Stream:
             self._reservation.settle(tokens)
 
     def _abandon(self) -> None:
+        self._keeper = None  # whose loop has ended, too
         self._cause = self._cause or "stopped"
         self._finish(self._ended(None))
         self._source = self._answer = None
@@ -588,19 +595,20 @@ def _is_worth_another(error: HolystreamError) -> bool:
     return isinstance(error, RateLimited | ServiceUnavailable | ConnectionFailed | StreamInterrupted)
 
 
-def _let_go(loop: asyncio.AbstractEventLoop, answer: Answer, source: AsyncGenerator[list[Event], None] | None) -> None:
-    async def let_go() -> None:
-        with suppress(Exception):
-            await answer.aclose()
-            if source is not None:
-                await source.aclose()
+class _Abandoned:
+    """What a stream held that nobody holds."""
 
-    task = loop.create_task(let_go())
-    _leaving.add(task)
-    task.add_done_callback(_leaving.discard)
+    def __init__(self, answer: Answer, source: AsyncGenerator[list[Event], None] | None) -> None:
+        self._answer, self._source = answer, source
+        self._closing = asyncio.Lock()
 
-
-_leaving: Final[set[asyncio.Task[None]]] = set()
+    async def aclose(self) -> None:
+        async with self._closing:
+            with suppress(Exception):
+                await self._answer.aclose()
+            if self._source is not None:
+                with suppress(Exception):
+                    await self._source.aclose()
 
 
 def _long(seconds: float) -> str:

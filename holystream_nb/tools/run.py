@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from ..client import kinds
 from ..client.ending import NOTHING, OURS, Cause, Said, ending
+from ..client.keeper import Keeper, keeper_of
 from ..client.options import REQUEST_FIELDS, fields_of
 from ..client.texts import Texts
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
@@ -197,6 +198,7 @@ class ToolRun:
         self._submitted = time.perf_counter_ns()
         self._ended_at: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: Keeper | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._source: AsyncGenerator[Event | Call, None] | None = None
         self._is_read = False
@@ -278,6 +280,8 @@ class ToolRun:
             if self._timeout is not None:
                 self._timer = self._loop.call_later(self._timeout, self._end, "deadline")
             self._source = self._exchange()
+            self._keeper = keeper_of(self._loop)
+            self._keeper.add(self)
         self._is_read = True
         try:
             return await anext(self._source)
@@ -457,6 +461,8 @@ class ToolRun:
     def _conclude(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._keeper is not None:
+            self._keeper.release(self)
         self._said.conclude()
         last = self._last_said()
         if self._error is not None and last.finish_reason == "stopped":

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import itertools
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
 import warnings
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from raw_service import Asked, Writer, serving, serving_elsewhere
 
+import holystream_nb as hs
 from holystream_nb import Client
 from holystream_nb.client.ending import Cause, Ending, Said, ending
 from holystream_nb.client.stream import Stream
@@ -438,6 +441,77 @@ def test_an_abandoned_stream_is_let_go_quietly() -> None:
         gc.collect()
     assert complaints == []
     assert [str(warning.message) for warning in warned if warning.category is not DeprecationWarning] == []
+
+
+LEFT = {
+    "unnamed": "async for _ in ask('Hi'): break",
+    "in a name": "async for _ in (stream := ask('Hi')): break",
+    "in a global name": "KEPT[0] = stream = ask('Hi'); await anext(stream)",
+    "with an error": "await anext(stream := ask('Hi')); raise SystemExit(0)",
+    "texts": "KEPT[0] = texts = ask('Hi').texts(); await anext(texts)",
+    "a turn": "KEPT[0] = c = client.connect(**HOW); await c.send('Hi'); await anext(aiter(c))",
+    "tools": "KEPT[0] = r = hs.run_tools(client, 'Hi', tools=[get], **HOW); await anext(r)",
+    "a rollout": "KEPT[0] = s = hs.Rollout([(client, 95), (client, 5)]).stream('Hi', **HOW); await anext(s)",
+    "a task": "asyncio.create_task(anext(ask('Hi'))); await asyncio.sleep(0.2)",
+}
+PROGRAM = """
+import asyncio, sys
+import holystream_nb as hs
+URL, OVER = sys.argv[1:]
+HOW = {{"model": "gpt-4.1#rate=20", "transport": OVER}}
+KEPT = [None]
+def get(city: str) -> str:
+    "Says what the weather is."
+    return city
+async def main():
+    client = hs.Client("simulator", base_url=URL)
+    ask = lambda prompt: client.stream(prompt, **HOW)
+    {left}
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("over", ["sse", "ws"])
+@pytest.mark.parametrize("left", LEFT)
+def test_what_a_program_leaves_running_ends_quietly_with_its_event_loop(left: str, over: str) -> None:
+    """`asyncio.run` closes all generators at the same time: what reads through several has to be closed before."""
+    program = PROGRAM.format(left=LEFT[left])
+    with hs.Simulator() as simulator:
+        line = [sys.executable, "-c", program, simulator.url, over]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_loop_over_a_stream_that_a_program_leaves_ends_quietly() -> None:
+    """The iterator of hs.run, at the interpreter's end."""
+    program = """
+import sys
+import holystream_nb as hs
+client = hs.Client("simulator", base_url=sys.argv[1])
+events = hs.run(client.stream("Hi", model="gpt-4.1#rate=20", transport=sys.argv[2]))
+next(events)
+"""
+    with hs.Simulator() as simulator:
+        for over in ("sse", "ws"):
+            line = [sys.executable, "-c", program, simulator.url, over]
+            done = subprocess.run(line, capture_output=True, text=True, timeout=30)
+            assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stream_of_a_loop_that_was_just_closed_can_be_closed_elsewhere() -> None:
+    """Nothing of it is left, and nothing is raised."""
+    loop = asyncio.new_event_loop()
+
+    async def begin(url: str) -> Stream:
+        stream = client_at(url).stream("Hello", model="m")
+        await anext(stream)
+        return stream
+
+    with serving_elsewhere(endless) as url:
+        stream = loop.run_until_complete(begin(url))
+        loop.close()
+        asyncio.run(stream.aclose())
+    assert stream.reply.finish_reason == "stopped"
 
 
 async def test_progress_stands_still_after_the_end() -> None:
