@@ -938,6 +938,7 @@ async def test_stop_ends_the_calls_that_run(client: Client, service: Service) ->
     assert (reply.finish_reason, reply.error, ended) == ("stopped", None, ["cancelled"])
     assert len(service.bodies) == 1
     assert [message["role"] for message in tools.messages] == ["user"]
+    await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == tasks
 
 
@@ -993,4 +994,5 @@ async def test_a_cancellation_cancels_the_calls_too(client: Client, service: Ser
     with pytest.raises(asyncio.CancelledError):
         await reader
     assert (ended, tools.reply.finish_reason, tools.calls[0].state) == (["cancelled"], "stopped", "stopped")
+    await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == tasks
