@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterable, Awaitable, Iterator
@@ -62,7 +63,9 @@ def _iterated(source: AsyncIterable[T]) -> Iterator[T]:
             yield event
     finally:
         close, stop = getattr(source, "aclose", None), getattr(source, "stop", None)
-        if close is not None and thread == threading.get_ident():
+        if sys.is_finalizing():
+            pass  # the thread's loop has ended, and all in it
+        elif close is not None and thread == threading.get_ident():
             _run(close())
         elif stop is not None:  # a dropped iterator may be collected in any thread, and the stream's loop is not there
             stop()

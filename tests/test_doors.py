@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,12 @@ WORDS = [
     (bench, {"executor": "dask"}, "executor is a text"),
     (bench, {"path": 3}, "path of a run is of type int"),
     (shadow, {"answers": "kept"}, "answers is a text"),
+    (lambda: hs.project_cost("many"), {}, "tokens_per_day='many': give a whole number"),
+    (lambda: hs.project_cost(1, models=3), {}, "models of hs.project_cost are of type int"),
+    (lambda: hs.project_cost(1, models=[3]), {}, "One of the models is of type int"),
+    (lambda: hs.project_cost(1, mix={"input": "half", "output": 0.5}), {}, "share input of mix is a text"),
+    (lambda: hs.project_cost(1, mix="input"), {}, "mix is a text"),
+    (lambda: hs.project_cost(1, prices={"mine": "cheap"}), {}, "price mine='cheap'"),
     (lambda: preset(1), {}, "preset's name is 1: choose one of 001, 002, 003"),
     (lambda: preset(None), {}, "preset's name is None"),
 ]
@@ -171,8 +178,26 @@ KEYWORDS = [
     ("user", KEY, "looks like a key"),
     ("metadata", {"note": [KEY]}, "looks like a key"),
     ("input", [], "set by the call itself"),
+    ("api_kye", KEY, "did you mean api_key"),
+    ("metadata", {"deep": [{"Access-Token": "plain"}]}, "metadata of .* has Access-Token in it"),
+    ("extra_headers", {"x-api-key": "plain"}, "headers are an option of the client"),
+    ("extra_body", {"api_key": "plain"}, "parameters="),
 ]
 FIELDS = [stream, connect, send, run_tools, bench, sweep, shadow]
+
+
+def variables(exc: BaseException) -> Iterator[str]:
+    """Those of our own frames, of causes too: what %xmode Verbose, pytest -l, rich and Sentry show."""
+    waiting: list[BaseException | None] = [exc]
+    seen = set()
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            waiting += [each.__cause__, each.__context__]
+            for frame, _ in traceback.walk_tb(each.__traceback__):
+                if "/holystream_nb/" in frame.f_code.co_filename:
+                    yield from map(repr, frame.f_locals.values())
 
 
 async def refusal(door: Callable[..., Any], *given: Any, **keywords: Any) -> str:
@@ -186,6 +211,7 @@ async def refusal(door: Callable[..., Any], *given: Any, **keywords: Any) -> str
     with pytest.raises(SetupError) as caught:
         await enter()
     sentence = str(caught.value)
+    assert KEY not in "".join(variables(caught.value))
     assert sentence.endswith((".", "?", ")"))
     assert "\n" not in sentence
     assert re.search(r"[.;?] [A-Z]", sentence) is None, "one sentence"
@@ -228,7 +254,8 @@ async def test_a_keyword_that_is_no_field_is_refused(
 
 
 @pytest.mark.parametrize(
-    "name", ["api_key", "authorization", "auth_token", "base_url", "inactivity", "model", "stream"]
+    "name",
+    ["api_key", "authorization", "auth_token", "base_url", "inactivity", "model", "stream", "extra_headers"],
 )
 @pytest.mark.parametrize("door", FIELDS)
 async def test_what_does_not_belong_in_a_body_is_refused_in_parameters_too(door: Callable[..., Any], name: str) -> None:
@@ -316,3 +343,56 @@ def test_options_of_options_are_the_same() -> None:
 async def test_a_misspelt_keyword_of_the_door_itself_is_guessed(door: Callable[..., Any]) -> None:
     """One letter away from what was meant."""
     assert "did you mean concurrenc" in await refusal(door, concurency=4)
+
+
+@pytest.mark.parametrize("name", ["api_key", "metadata", "chat_template_kwargs"])
+@pytest.mark.parametrize("door", FIELDS)
+async def test_what_is_a_key_inside_a_field_is_refused(door: Callable[..., Any], name: str) -> None:
+    """By its name or its shape, however deep; the words of tokenizers, and what a tool's schema names, are none."""
+    await refusal(door, parameters={name: {"options": [{"api_key": "plain"}]}})
+    client().stream("Hi", parameters={"chat_template_kwargs": {"bos_token": "<s>"}})
+    schema = {"type": "object", "properties": {"password": {"type": "string"}}}
+    client().stream("Hi", tools=[{"type": "function", "function": {"name": "log_in", "parameters": schema}}])
+
+
+DOORS: list[Callable[..., Any]] = [
+    *(hs.Client, hs.ChatPanel, hs.configure, hs.stream, hs.check, hs.calibrate, hs.Rollout),
+    *(options, stream, connect, send, run_tools, bench, sweep, shadow, rollout),
+]
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_no_door_raises_a_type_error_for_a_keyword(door: Callable[..., Any]) -> None:
+    """A misspelt keyword is named, and its value is in no frame."""
+    given = {hs.Rollout: ([],), hs.stream: ("Hi",)}.get(door, ())
+    assert "api_kye" in await refusal(door, *given, api_kye=KEY)
+
+
+@pytest.mark.parametrize("door", [hs.Client, hs.ChatPanel, hs.configure, hs.stream])
+async def test_no_door_raises_a_type_error_for_what_has_no_name(door: Callable[..., Any]) -> None:
+    """Where a key is given as the third argument, it is not shown."""
+    assert "too many positional arguments" in await refusal(door, "simulator", KEY, KEY, KEY)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"base_url": f"https://a.example/v1?{KEY}"}, "name that has no value"),
+        ({"base_url": f"https://a.example/v1?a={KEY}&a=2"}, "twice"),
+        ({"key_header": KEY, "api_key": KEY}, "key where a name belongs"),
+        ({"headers": {KEY: "x-title"}}, "key where a name belongs"),
+        ({"query": {KEY: "x"}}, "key where a name belongs"),
+        ({"key_variable": KEY}, "name of an environment variable"),
+        ({"provider": KEY}, "no provider of that name"),
+        ({"provider": f"https://a.example/v1?a={KEY}"}, "give it as base_url"),
+    ],
+)
+async def test_a_key_in_a_wrong_place_is_not_repeated(given: dict[str, Any], said: str) -> None:
+    """Names are shown, so what is a key is refused as one."""
+    assert re.search(said, await refusal(hs.Client, **({"provider": "simulator", "base_url": NOWHERE} | given)))
+
+
+async def test_a_model_that_is_a_key_is_not_sent() -> None:
+    """The arguments' order is easily mistaken."""
+    for door in (stream, send, run_tools):
+        assert "looks like a key" in await refusal(door, model=KEY)

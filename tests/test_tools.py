@@ -279,6 +279,9 @@ async def test_usage_and_timing_are_of_all_requests(client: Client, service: Ser
     assert reply.timing.decode_tokens_per_s is None
     assert (tools.progress.ttft_ms, tools.progress.tokens) == (first.timing.ttft_ms, len(first.tool_calls) * 2 + 1)
     assert tools.progress.tokens_per_s is None
+    stands = tools.progress
+    await asyncio.sleep(0.02)
+    assert tools.progress == stands
     assert reply.cost.note == "local, no price"
 
 
@@ -935,6 +938,7 @@ async def test_stop_ends_the_calls_that_run(client: Client, service: Service) ->
     assert (reply.finish_reason, reply.error, ended) == ("stopped", None, ["cancelled"])
     assert len(service.bodies) == 1
     assert [message["role"] for message in tools.messages] == ["user"]
+    await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == tasks
 
 
@@ -990,4 +994,5 @@ async def test_a_cancellation_cancels_the_calls_too(client: Client, service: Ser
     with pytest.raises(asyncio.CancelledError):
         await reader
     assert (ended, tools.reply.finish_reason, tools.calls[0].state) == (["cancelled"], "stopped", "stopped")
+    await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == tasks

@@ -630,6 +630,21 @@ async def test_a_kept_socket_that_dies_is_asked_again_only_at_once_and_unread(ho
         assert (second.timing.resent, len(opened)) == (0, 1)
 
 
+async def test_a_kept_socket_that_takes_nothing_counts_where_the_answer_is_asked_for_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the service offers no other socket then, or one again: the request went out once more."""
+
+    async def dead(*_: object) -> tuple[None, int]:
+        return None, 1
+
+    monkeypatch.setattr("holystream_nb.client.attempt.on_kept_socket", dead)
+    post = answer("200 OK", SSE, "text/event-stream")
+    async with serving(hello, post=(post,)) as service, client_of(service, transport="auto") as client:
+        reply = await read(client.stream("Hello", model="m"))
+    assert (reply.text, reply.timing.resent, reply.timing.retries) == ("over SSE", 1, 0)
+
+
 async def test_a_service_that_answers_no_ping_is_dead() -> None:
     """Before the first output it is asked again elsewhere, after it the answer is interrupted."""
 

@@ -31,7 +31,9 @@ async def ask(service: Service, request: Request, ears: Ears) -> Answer:
     if own is not None:
         socket = await opened(service, request, own, ears)
         return await turn(service, request, socket, place, resent)
-    return await _negotiated(service, request, place, ears)
+    answer = await _negotiated(service, request, place, ears)
+    answer.resent += resent
+    return answer
 
 
 async def _negotiated(service: Service, request: Request, place: str, ears: Ears) -> Answer:

@@ -22,7 +22,7 @@ from . import kinds
 from .access import access_of
 from .connection import Connection
 from .limiter import Limiter
-from .options import ClientOptions, client_options, fields_of
+from .options import ClientOptions, client_options, fields_of, refuse_keys
 from .request import Request, Service
 from .stream import Stream
 
@@ -316,6 +316,7 @@ class Client:
         model = kinds.optional_text("model", model, "model='deepseek-v3.2'") or provider.default_model
         if not model:
             raise SetupError(f"{provider.name} has no default model: name one (model=…).")
+        refuse_keys("Client.stream", "model", model)
         if "max_tokens" in fields:
             fields[tokens_field(provider, model)] = fields.pop("max_tokens")
         body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": bool(is_streamed)}

@@ -144,15 +144,29 @@ def _variable(_name: str, value: object) -> str:
 def _key_header(_name: str, value: object) -> str:
     if flaw := header_name_flaw(value):
         raise ValueError(flaw)
-    return str(value)
+    return _no_key(str(value))
+
+
+def _no_key(name: str) -> str:
+    """A name, which is shown where values are not."""
+    if redact_marked(name) != name:
+        raise ValueError("has a key where a name belongs")
+    return name
 
 
 def _headers(_name: str, value: object) -> Secrets:
-    return _pairs(value) if isinstance(value, tuple) else secrets_of(value, header_name_flaw, header_value_flaw)
+    return _named(value, header_name_flaw, header_value_flaw)
 
 
 def _query(_name: str, value: object) -> Secrets:
-    return _pairs(value) if isinstance(value, tuple) else secrets_of(value, query_name_flaw, query_value_flaw)
+    return _named(value, query_name_flaw, query_value_flaw)
+
+
+def _named(value: object, name_flaw: Callable[[object], str], value_flaw: Callable[[str], str]) -> Secrets:
+    pairs = _pairs(value) if isinstance(value, tuple) else secrets_of(value, name_flaw, value_flaw)
+    for name, _ in pairs:
+        _no_key(name)
+    return pairs
 
 
 def _pairs(value: tuple[Any, ...]) -> Secrets:
@@ -233,6 +247,21 @@ _SECRET_NAME: Final = re.compile(
     r"(?:.*[_-])?(?:api[_-]?key|authorization|token|secret|password|bearer)", re.IGNORECASE
 )
 
+_SECRET_INSIDE: Final = re.compile(
+    r"(?:[\w-]*[_-])?(?:api[_-]?key|authorization|password|secret|(?:access|auth|bearer|id|refresh)[_-]?token)",
+    re.IGNORECASE,
+)
+"""Names of keys inside a field, where `bos_token` is none."""
+
+_OF_SDKS: Final = {
+    "extra_headers": "headers are an option of the client, headers={…}.",
+    "default_headers": "headers are an option of the client, headers={…}.",
+    "extra_query": "the query is an option of the client, query={…}.",
+    "default_query": "the query is an option of the client, query={…}.",
+    "extra_body": "fields of the service's own are parameters={…}.",
+}
+"""What other libraries call it."""
+
 
 def fields_of(
     door: str,
@@ -265,6 +294,8 @@ def _fields(
 ) -> dict[str, Any]:
     keywords, parameters = {name: opened(value) for name, value in keywords.items()}, opened(parameters)
     for name, value in keywords.items():
+        if name in _OF_SDKS:
+            raise SetupError(f"{door} does not know {name}: {_OF_SDKS[name]}")
         if name in OPTIONS:
             raise SetupError(f"{name} is an option of the client: give it to {options_at}, not to {door}.")
         if name in _SET_BY_THE_CALL:
@@ -276,7 +307,7 @@ def _fields(
             own = "a field of the service's own goes into parameters={…}"
             instead = f"did you mean {likely[0]}? ({own})" if likely else f"{own}."
             raise SetupError(f"{door} does not know {name}: {instead}")
-        _refuse_keys(door, name, value)
+        refuse_keys(door, name, value)
     if parameters is not None and not isinstance(parameters, Mapping):
         raise SetupError(f"The parameters of {door} must be a mapping of names to values: parameters={{'seed': 7}}.")
     further = dict(parameters or {})
@@ -287,15 +318,17 @@ def _fields(
             raise SetupError(
                 f"{name} cannot be in the parameters of {door}, as it is set by the call itself: leave it out."
             )
+        if name in _OF_SDKS:
+            raise SetupError(f"{name} would go into the request's body: {_OF_SDKS[name]}")
         if name in OPTIONS - {"headers", "query", "pool"} or _SECRET_NAME.fullmatch(name):
             raise SetupError(f"{name} would go into the request's body: give it as an argument of {options_at}.")
-        _refuse_keys(door, name, value)
+        refuse_keys(door, name, value)
     if twice := sorted(keywords.keys() & further.keys()):
         raise SetupError(f"{twice[0]} is given to {door} twice, as a keyword and in parameters: give it once.")
     return {**keywords, **further}
 
 
-def _refuse_keys(door: str, name: str, value: Any, depth: int = 6) -> None:
+def refuse_keys(door: str, name: str, value: Any, depth: int = 6) -> None:
     """Raises SetupError where a text in the value has a key's shape."""
     if isinstance(value, str):
         if redact_marked(value) != value:
@@ -303,8 +336,11 @@ def _refuse_keys(door: str, name: str, value: Any, depth: int = 6) -> None:
                 f"{name} of {door} holds what looks like a key, and would be sent in the body: take it out."
             )
     elif isinstance(value, Mapping) and depth:
-        for each in value.values():
-            _refuse_keys(door, name, each, depth - 1)
+        for inner, each in value.items():
+            is_named = name != "tools" and isinstance(inner, str) and _SECRET_INSIDE.fullmatch(inner)
+            if is_named and isinstance(each, str) and each:
+                raise SetupError(f"{name} of {door} has {inner} in it, which would be sent in the body: take it out.")
+            refuse_keys(door, name, each, depth - 1)
     elif isinstance(value, list | tuple) and depth:
         for each in value:
-            _refuse_keys(door, name, each, depth - 1)
+            refuse_keys(door, name, each, depth - 1)

@@ -31,6 +31,7 @@ from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
+from .keeper import Keeper, keeper_of
 from .limiter import Limiter, Reservation
 from .request import LIMITS, Answer, Ears, Request, Service
 from .texts import Texts
@@ -42,7 +43,11 @@ _LONGEST_WAIT_S: Final = 60.0
 _LOOK_S: Final = 1.0
 _SILENT_S: Final = 20.0
 _DRAIN_S: Final = 0.03
+_LATE_S: Final = 2.0
+"""How long what has come may be read once we end it, at once or at a deadline: a stop closes within 100 ms."""
+
 _ARRIVED_S: Final = 0.01
+_GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, only read
 _FAILURES: Final = (ServiceError, ConnectionFailed, StreamInterrupted)
 
 
@@ -77,6 +82,7 @@ class Stream:
         self._strict = strict
         self._submitted = time.perf_counter_ns()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: Keeper | None = None
         self._reservation: Reservation | None = None
         self._source: AsyncGenerator[list[Event], None] | None = None
         self._ready: deque[Event] = deque()
@@ -95,6 +101,7 @@ class Stream:
         self._watch: asyncio.TimerHandle | None = None
         # The end: what we did, who lets the connection go, and how it ended.
         self._cause: Cause = ""
+        self._drains_until = 0.0
         self._closing: asyncio.Task[None] | None = None
         self._letting_go = asyncio.Lock()
         self._reply: Reply | None = None
@@ -103,10 +110,10 @@ class Stream:
 
     def __del__(self) -> None:
         # Abandoned in the middle: what it holds is let go in order, in its own loop, and quietly.
-        loop, answer = getattr(self, "_loop", None), getattr(self, "_answer", None)
-        if answer is not None and loop is not None and loop.is_running():
+        loop, answer, keeper = (getattr(self, name, None) for name in ("_loop", "_answer", "_keeper"))
+        if answer is not None and loop is not None and keeper is not None and loop.is_running():
             with suppress(RuntimeError):  # the loop ends just now
-                loop.call_soon_threadsafe(_let_go, loop, answer, self._source)
+                loop.call_soon_threadsafe(keeper.sees_off, _Abandoned(answer, self._source))
 
     @property
     def model(self) -> str:
@@ -177,7 +184,8 @@ class Stream:
         elif loop is _running_loop():
             self._end("stopped")
         elif not loop.is_closed():
-            loop.call_soon_threadsafe(self._end, "stopped")
+            with suppress(RuntimeError):  # it ends just now
+                loop.call_soon_threadsafe(self._end, "stopped")
 
     async def __aenter__(self) -> Stream:
         return self
@@ -197,9 +205,9 @@ class Stream:
         while self._reading is not None:  # noqa: ASYNC110  # a cancelled read ends within a few turns of the loop
             await asyncio.sleep(0)
         if self._reply is None and self._closing is None:
-            self._finish(self._ended(None))
-        self._unraised = None
+            self._closing = asyncio.get_running_loop().create_task(self._wind_up())
         await self._close()
+        self._unraised = None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -256,16 +264,17 @@ class Stream:
             self._begin()
         if self._reading is not None:
             raise SetupError("This answer is being read by another task: read it in one.")
+        if self._cause and self._closing is None:
+            self._closing = task.get_loop().create_task(self._wind_up())
         if self._closing is not None:
             await asyncio.shield(self._closing)
             return
         cancelled_before = task.cancelling()
         failure: HolystreamError | None = None
         try:
-            if not self._cause:
-                self._reading, self._waits_since = task, time.perf_counter_ns()
-                self._ready.extend(await self._batch())
-                return
+            self._reading, self._waits_since = task, time.perf_counter_ns()
+            self._ready.extend(await self._batch())
+            return
         except StopAsyncIteration:
             pass
         except asyncio.CancelledError:
@@ -290,6 +299,8 @@ class Stream:
             raise SetupError("This answer belongs to another event loop: ask again in this one.")
         self._loop = asyncio.get_running_loop()
         self._service.streams.add(self)
+        self._keeper = keeper_of(self._loop)
+        self._keeper.add(self)
         if self._timeout is not None:
             self._deadline = self._loop.call_later(self._timeout, _weak(self._end), "deadline")
         self._watch = self._loop.call_later(_LOOK_S, _weak(self._look))
@@ -321,22 +332,39 @@ class Stream:
 
     def _end(self, cause: Cause) -> None:
         """Ends it from here, unless it has ended; what has come already is taken first."""
+        until = time.perf_counter() + (_LATE_S if cause == "deadline" else _DRAIN_S)
         if not self.is_running:
+            self._drains_until = min(self._drains_until, until)
             return
-        self._cause = cause
-        if self._reading is not None:
+        self._cause, self._drains_until = cause, until
+        if self._loop is not None:
+            # A turn later: where the loop was busy, a read may have come before, whose reader has not run yet.
+            self._loop.call_soon(_weak(self._leave))
+
+    def _leave(self) -> None:
+        if self._reply is not None or self._closing is not None or self._loop is None:
+            return
+        if self._reading is None:
+            if self._answer is not None:
+                self._closing = self._loop.create_task(self._wind_up())
+        elif self._has_more:
+            self._loop.call_soon(_weak(self._leave))
+        else:
             self._reading.cancel()
-        elif self._answer is not None and self._loop is not None:
-            self._closing = self._loop.create_task(self._wind_up())
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether more has come, and there is time to read it."""
+        answer = self._answer
+        return answer is not None and answer.is_readable and time.perf_counter() < self._drains_until
 
     async def _wind_up(self) -> None:
         """Nobody reads: takes what has come, concludes, and closes."""
         failure: HolystreamError | None = None
         source, answer = self._source, self._answer
-        until = time.perf_counter() + _DRAIN_S
         with suppress(TimeoutError, StopAsyncIteration):
-            while source is not None and answer is not None and time.perf_counter() < until:
-                async with asyncio.timeout(_ARRIVED_S if answer.is_readable else 0):
+            while source is not None and answer is not None and time.perf_counter() < self._drains_until:
+                async with asyncio.timeout(_ARRIVED_S if answer.is_readable else _GLANCE_S):
                     try:
                         self._ready.extend(await anext(source))
                     except HolystreamError as exc:
@@ -376,6 +404,8 @@ class Stream:
         self._reply = self._make_reply(end)
         self._unraised = end.error
         self._service.streams.discard(self)
+        if self._keeper is not None:
+            self._keeper.release(self)
         # What failed before any output, or was never sent, used no tokens.
         used = self._fold.output_events or (self._answer is not None and end.error is None)
         self._settle(_tokens(self._reply.usage) if used else 0)
@@ -385,6 +415,7 @@ class Stream:
             self._reservation.settle(tokens)
 
     def _abandon(self) -> None:
+        self._keeper = None  # whose loop has ended, too
         self._cause = self._cause or "stopped"
         self._finish(self._ended(None))
         self._source = self._answer = None
@@ -564,19 +595,20 @@ def _is_worth_another(error: HolystreamError) -> bool:
     return isinstance(error, RateLimited | ServiceUnavailable | ConnectionFailed | StreamInterrupted)
 
 
-def _let_go(loop: asyncio.AbstractEventLoop, answer: Answer, source: AsyncGenerator[list[Event], None] | None) -> None:
-    async def let_go() -> None:
-        with suppress(Exception):
-            await answer.aclose()
-            if source is not None:
-                await source.aclose()
+class _Abandoned:
+    """What a stream held that nobody holds."""
 
-    task = loop.create_task(let_go())
-    _leaving.add(task)
-    task.add_done_callback(_leaving.discard)
+    def __init__(self, answer: Answer, source: AsyncGenerator[list[Event], None] | None) -> None:
+        self._answer, self._source = answer, source
+        self._closing = asyncio.Lock()
 
-
-_leaving: Final[set[asyncio.Task[None]]] = set()
+    async def aclose(self) -> None:
+        async with self._closing:
+            with suppress(Exception):
+                await self._answer.aclose()
+            if self._source is not None:
+                with suppress(Exception):
+                    await self._source.aclose()
 
 
 def _long(seconds: float) -> str:

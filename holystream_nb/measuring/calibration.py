@@ -12,6 +12,7 @@ from urllib.request import ProxyHandler, build_opener
 from ..client import kinds
 from ..errors import HolystreamError
 from ..providers.address import is_loopback
+from ..providers.secret import sealing
 from .plan import Plan, ways_of
 from .record import Calibration, Trial
 from .results import Result
@@ -27,6 +28,7 @@ _ANSWER_S: Final = 0.8
 _MOST_TOKENS_PER_S: Final = 1000.0
 
 
+@sealing()
 async def calibrate(
     *,
     concurrency: int = 16,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isclose
 from typing import TYPE_CHECKING, Final
 
+from ..client import kinds
 from ..errors import SetupError
 from ..pricing import LOCAL, PriceCard, price_card
 from ..providers.select import select
@@ -70,16 +71,22 @@ def project_cost(
     Columns: usd_per_day, usd_per_month (30 days), usd_per_year (365), the same in cny, cny_per_usd, source, as_of.
     Values are Decimals, None where the price is unknown. Where a price list has tiers, the first one's price counts.
     """
-    rows = [project(model, tokens_per_day, mix) for model in models]
-    rows += [flat(name, price, tokens_per_day) for name, price in (prices or {}).items()]
+    named = [models] if isinstance(models, str) else models
+    if not isinstance(named, list | tuple) or not named:
+        raise SetupError(f"The models of hs.project_cost are {kinds.kind(models)}: give a list of provider:model.")
+    for name, given in (("mix", mix), ("prices", prices)):
+        if given is not None and not isinstance(given, Mapping):
+            raise SetupError(f"{name} is {kinds.kind(given)}: give a mapping of names to numbers.")
+    rows = [project(kinds.text("One of the models", model), tokens_per_day, mix) for model in named]
+    own = {name: kinds.money(f"The price {name}", price) for name, price in (prices or {}).items()}
+    rows += [flat(name, price, tokens_per_day) for name, price in own.items()]
     return _frame(rows, baseline)
 
 
 def project(model: str, tokens_per_day: int, mix: Mapping[str, Number] | None = None) -> Projection:
     """One model's projection."""
     shares = _shares(mix)
-    if tokens_per_day < 1:
-        raise SetupError(f"tokens_per_day={tokens_per_day}: give 1 or more.")
+    kinds.count("tokens_per_day", tokens_per_day, least=1)
     provider, name = select(model)
     card = price_card(provider, name)
     return Projection(
@@ -109,12 +116,19 @@ def _per_day(card: PriceCard, tokens: int, shares: Mapping[str, Decimal]) -> Dec
 
 
 def _shares(mix: Mapping[str, Number] | None) -> dict[str, Decimal]:
-    shares = {kind: Decimal(str(share)) for kind, share in (mix or {"output": 1}).items() if share}
+    shares = {kind: _share(kind, share) for kind, share in (mix or {"output": 1}).items() if share}
     if unknown := shares.keys() - set(KINDS):
         raise SetupError(f"There is no kind of token {', '.join(sorted(unknown))}: kinds are {', '.join(KINDS)}.")
     if not isclose(sum(shares.values()), 1) or min(shares.values()) < 0:
         raise SetupError(f"The shares of mix must add up to 1, not to {sum(shares.values())}.")
     return shares
+
+
+def _share(kind: str, share: object) -> Decimal:
+    try:
+        return Decimal(str(share))
+    except InvalidOperation:
+        raise SetupError(f"The share {kind} of mix is {kinds.kind(share)}: give a number.") from None
 
 
 def _frame(rows: Sequence[Projection], baseline: str | None) -> DataFrame:

@@ -18,6 +18,7 @@ from ..client.stream import Stream
 from ..client.texts import Texts
 from ..errors import SetupError
 from ..events import Event
+from ..providers.secret import sealing
 from ..reply import Progress, Reply
 from .guard import Finding, Guard, Watch, Window, outcome
 from .state import Happening, Point, State
@@ -62,6 +63,7 @@ class Rollout:
     are running when it is rolled back end where they began.
     """
 
+    @sealing()
     def __init__(
         self,
         routes: Sequence[Route | tuple[Client, float] | tuple[Client, float, str | None]],
@@ -95,6 +97,7 @@ class Rollout:
         self._screen = Screen(lambda: bundle(self.state, self.note))
         self._say("started", f"{self._share:g} % to {_name(new)}, the rest to {_name(old)}")
 
+    @sealing()
     def stream(
         self,
         prompt: str | Sequence[Message],

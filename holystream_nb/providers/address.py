@@ -36,7 +36,12 @@ def parts_of(base_url: str) -> tuple[str, dict[str, str]]:
     address = endpoint(head)
     if "#" in tail or re.search(r"[^!-~]|\\", tail):
         raise SetupError("The base_url has a # or another character in its query that no address has: take it out.")
-    return address, dict(parse_qsl(tail, keep_blank_values=True))
+    pairs = parse_qsl(tail, keep_blank_values=True)
+    if not all(value for _, value in pairs):
+        raise SetupError("The base_url has a query with a name that has no value: write name=value.")
+    if len(dict(pairs)) < len(pairs):
+        raise SetupError("The base_url has a query with a name that is there twice: give each once.")
+    return address, dict(pairs)
 
 
 def is_loopback(url: str) -> bool:

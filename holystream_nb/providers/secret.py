@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
 from typing import Any, Final, NoReturn, TypeVar, cast
+
+from ..errors import HolystreamError, SetupError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,11 +88,37 @@ def sealing(*names: str) -> Callable[[F], F]:
             named = tuple(sealed(value) if name in closed else value for name, value in zip(order, given, strict=False))
             given = named + given[len(named) :]
             keywords = {name: (opened if name in plain else sealed)(value) for name, value in keywords.items()}
-            return door(*given, **keywords)
+            try:
+                return door(*given, **keywords)
+            except HolystreamError as exc:  # a key may be given where none is looked for: as a model, as a provider
+                failure = exc.with_traceback(None)
+                failure.__context__ = failure.__cause__ = None
+            except TypeError:
+                if not (misfit := _misfit(door, given, keywords)):
+                    raise
+                failure = SetupError(misfit)
+            given, named, keywords = (), (), {}  # this frame is in the traceback
+            raise failure
 
         return cast(F, sealed_door)
 
     return decorated
+
+
+def _misfit(door: Callable[..., Any], given: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+    """Why a door cannot be called like this, without any value; "" where it can."""
+    name = door.__qualname__.removesuffix(".__init__").replace("Session.", "hs.")
+    name = name if "." in name or name[0].isupper() else f"hs.{name}"
+    form = signature(door)
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in form.parameters.values())
+    if not takes_any and (unknown := [each for each in keywords if each not in form.parameters]):
+        likely = get_close_matches(unknown[0], form.parameters, n=1)
+        return f"{name} does not know {unknown[0]}: {f'did you mean {likely[0]}?' if likely else 'leave it out.'}"
+    try:
+        form.bind(*given, **keywords)
+    except TypeError as exc:
+        return f"{name} cannot be called like this: {exc}."
+    return ""
 
 
 def sealed(value: Any) -> Any:

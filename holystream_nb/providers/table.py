@@ -7,6 +7,7 @@ The table is `providers.toml` beside this module, with a user's own file of the 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -35,15 +36,18 @@ def provider(name: str, environ: Mapping[str, str] = os.environ) -> Provider:
     """The provider of that name, in any case; UnknownProvider names the known ones."""
     table = providers(environ)
     wanted = name.strip().lower()
+    if "://" in wanted:
+        raise UnknownProvider("A provider is given by its name, and this is an address: give it as base_url.")
     if wanted in table:
         return table[wanted]
     if wanted in unavailable():
         raise UnknownProvider(unavailable()[wanted])
     from difflib import get_close_matches
 
+    called = repr(name) if re.fullmatch(r"[\w .-]{1,16}", name) else "of that name"  # a longer one may be a key
     close = get_close_matches(wanted, table, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
-    raise UnknownProvider(f"There is no provider {name!r}{guess}: known are {', '.join(table)}.")
+    raise UnknownProvider(f"There is no provider {called}{guess}: known are {', '.join(table)}.")
 
 
 UNLISTED: Final = "base_url"

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from ..client import kinds
 from ..client.ending import NOTHING, OURS, Cause, Said, ending
+from ..client.keeper import Keeper, keeper_of
 from ..client.options import REQUEST_FIELDS, fields_of
 from ..client.texts import Texts
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
@@ -195,7 +196,9 @@ class ToolRun:
         self._is_silent_at = 0.0
         self._is_unread = False
         self._submitted = time.perf_counter_ns()
+        self._ended_at: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: Keeper | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._source: AsyncGenerator[Event | Call, None] | None = None
         self._is_read = False
@@ -227,9 +230,10 @@ class ToolRun:
 
     @property
     def progress(self) -> Progress:
-        """How it stands, without the text: for a display."""
+        """How it stands, without the text: for a display. After the end it stands still."""
         now = [] if self._stream is None else [self._stream.progress]
-        elapsed_ms = (time.perf_counter_ns() - self._submitted) / 1e6
+        ended = time.perf_counter_ns() if self._ended_at is None else self._ended_at
+        elapsed_ms = (ended - self._submitted) / 1e6
         return progress_of([*self._progresses, *now], elapsed_ms, self._notice())
 
     def stop(self) -> None:
@@ -276,6 +280,8 @@ class ToolRun:
             if self._timeout is not None:
                 self._timer = self._loop.call_later(self._timeout, self._end, "deadline")
             self._source = self._exchange()
+            self._keeper = keeper_of(self._loop)
+            self._keeper.add(self)
         self._is_read = True
         try:
             return await anext(self._source)
@@ -455,12 +461,15 @@ class ToolRun:
     def _conclude(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._keeper is not None:
+            self._keeper.release(self)
         self._said.conclude()
         last = self._last_said()
         if self._error is not None and last.finish_reason == "stopped":
             last = Said("interrupted")  # a result could not be sent, which the stream did not notice itself
         end = ending(last, self._cause, has_output=bool(self.replies and last.finish_reason), failure=self._error)
         self._error = end.error
+        self._ended_at = time.perf_counter_ns()
         self._reply = self._make_reply(end.finish_reason)
 
     def _last_said(self) -> Said:
@@ -485,6 +494,8 @@ class ToolRun:
     def _notice(self) -> str:
         if self._stream is not None and (notice := self._stream.progress.notice):
             return notice
+        if self._reply is not None:
+            return ""
         running = [call.name for call in self.calls if call.state == "running"]
         return f"running {', '.join(dict.fromkeys(running))}" if running else ""
 

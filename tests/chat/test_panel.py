@@ -359,7 +359,7 @@ def test_a_panel_that_cannot_be_is_refused(options: dict[str, Any], named: str) 
 
 def test_an_unknown_option_is_refused_by_name() -> None:
     """A slip of the pen is no trait."""
-    with pytest.raises(TypeError, match="temprature"):
+    with pytest.raises(SetupError, match="temprature: did you mean temperature"):
         hs.ChatPanel("a", temprature=1)  # type: ignore[call-arg]
 
 

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import itertools
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
 import warnings
@@ -13,8 +15,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from raw_service import Asked, Writer, serving
+from raw_service import Asked, Writer, serving, serving_elsewhere
 
+import holystream_nb as hs
 from holystream_nb import Client
 from holystream_nb.client.ending import Cause, Ending, Said, ending
 from holystream_nb.client.stream import Stream
@@ -214,6 +217,74 @@ async def test_a_deadline_still_ends_what_has_not_come() -> None:
     assert (stream.reply.text, stream.reply.finish_reason) == ("early", "truncated")
 
 
+async def test_a_long_answer_that_had_come_is_read_to_its_end() -> None:
+    """Thousands of pieces wait in the socket when the deadline meets a reader who looked away: they had come."""
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await out.head()
+        for number in range(3000):
+            await out.text(f"{number} ")
+        await out.finish()
+        await out.usage(3000)
+        await out.event("[DONE]")
+        await out.end()
+
+    async with serving(answer) as service, client_at(service.url) as client:
+        stream = client.stream("Hello", model="m", timeout=0.5)
+        async with stream:
+            await anext(stream)
+            await asyncio.sleep(0.8)
+            rest = [event async for event in stream]
+    assert len(rest) > 2999
+    assert (stream.reply.finish_reason, stream.reply.usage.completion_tokens) == ("stop", 3000)
+
+
+@pytest.mark.parametrize("who", ["deadline", "stop"])
+async def test_what_came_while_the_loop_was_busy_came_before_our_end(who: str) -> None:
+    """A cell that computes holds the event loop: the answer's end and ours are seen in the same turn of it."""
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await out.head()
+        await out.text("begun ")
+        await asyncio.sleep(0.1)
+        await out.text("and done")
+        await out.finish()
+        await out.usage(300)
+        await out.event("[DONE]")
+        await out.end()
+
+    with serving_elsewhere(answer) as url:
+        async with client_at(url) as client:
+            stream = client.stream("Hello", model="m", timeout=0.3 if who == "deadline" else None)
+            task = asyncio.create_task(read(stream))
+            await asyncio.sleep(0.05)
+            if who == "stop":
+                asyncio.get_running_loop().call_later(0.1, stream.stop)
+            time.sleep(0.4)  # noqa: ASYNC251  # the computation
+            reply = await task
+    assert (reply.text, reply.finish_reason, reply.usage.completion_tokens) == ("begun and done", "stop", 300)
+
+
+async def test_a_stop_while_a_late_answer_is_read_closes_at_once() -> None:
+    """What had come when the deadline met a reader who looked away is read; a stop does not wait for that."""
+
+    async def answer(asked: Asked, out: Writer) -> None:
+        await out.head()
+        while not out.raw.transport.is_closing():
+            await out.text("on and on ")
+
+    with serving_elsewhere(answer) as url:
+        async with client_at(url) as client:
+            stream = client.stream("Hello", model="m", timeout=0.1)
+            await anext(stream)
+            await asyncio.sleep(0.2)
+            began = time.perf_counter()
+            stream.stop()
+            await stream.aclose()
+            assert time.perf_counter() - began < 0.1
+    assert stream.reply.finish_reason == "truncated"
+
+
 async def test_the_deadline_begins_with_the_iteration() -> None:
     """A stream that is made early and read late has all of its time."""
     async with serving(quick) as service, client_at(service.url) as client:
@@ -372,6 +443,77 @@ def test_an_abandoned_stream_is_let_go_quietly() -> None:
         gc.collect()
     assert complaints == []
     assert [str(warning.message) for warning in warned if warning.category is not DeprecationWarning] == []
+
+
+LEFT = {
+    "unnamed": "async for _ in ask('Hi'): break",
+    "in a name": "async for _ in (stream := ask('Hi')): break",
+    "in a global name": "KEPT[0] = stream = ask('Hi'); await anext(stream)",
+    "with an error": "await anext(stream := ask('Hi')); raise SystemExit(0)",
+    "texts": "KEPT[0] = texts = ask('Hi').texts(); await anext(texts)",
+    "a turn": "KEPT[0] = c = client.connect(**HOW); await c.send('Hi'); await anext(aiter(c))",
+    "tools": "KEPT[0] = r = hs.run_tools(client, 'Hi', tools=[get], **HOW); await anext(r)",
+    "a rollout": "KEPT[0] = s = hs.Rollout([(client, 95), (client, 5)]).stream('Hi', **HOW); await anext(s)",
+    "a task": "asyncio.create_task(anext(ask('Hi'))); await asyncio.sleep(0.2)",
+}
+PROGRAM = """
+import asyncio, sys
+import holystream_nb as hs
+URL, OVER = sys.argv[1:]
+HOW = {{"model": "gpt-4.1#rate=20", "transport": OVER}}
+KEPT = [None]
+def get(city: str) -> str:
+    "Says what the weather is."
+    return city
+async def main():
+    client = hs.Client("simulator", base_url=URL)
+    ask = lambda prompt: client.stream(prompt, **HOW)
+    {left}
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("over", ["sse", "ws"])
+@pytest.mark.parametrize("left", LEFT)
+def test_what_a_program_leaves_running_ends_quietly_with_its_event_loop(left: str, over: str) -> None:
+    """`asyncio.run` closes all generators at the same time: what reads through several has to be closed before."""
+    program = PROGRAM.format(left=LEFT[left])
+    with hs.Simulator() as simulator:
+        line = [sys.executable, "-c", program, simulator.url, over]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_loop_over_a_stream_that_a_program_leaves_ends_quietly() -> None:
+    """The iterator of hs.run, at the interpreter's end."""
+    program = """
+import sys
+import holystream_nb as hs
+client = hs.Client("simulator", base_url=sys.argv[1])
+events = hs.run(client.stream("Hi", model="gpt-4.1#rate=20", transport=sys.argv[2]))
+next(events)
+"""
+    with hs.Simulator() as simulator:
+        for over in ("sse", "ws"):
+            line = [sys.executable, "-c", program, simulator.url, over]
+            done = subprocess.run(line, capture_output=True, text=True, timeout=30)
+            assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stream_of_a_loop_that_was_just_closed_can_be_closed_elsewhere() -> None:
+    """Nothing of it is left, and nothing is raised."""
+    loop = asyncio.new_event_loop()
+
+    async def begin(url: str) -> Stream:
+        stream = client_at(url).stream("Hello", model="m")
+        await anext(stream)
+        return stream
+
+    with serving_elsewhere(endless) as url:
+        stream = loop.run_until_complete(begin(url))
+        loop.close()
+        asyncio.run(stream.aclose())
+    assert stream.reply.finish_reason == "stopped"
 
 
 async def test_progress_stands_still_after_the_end() -> None:
