@@ -18,7 +18,7 @@ from ..client.stream import Stream
 from ..client.texts import Texts
 from ..errors import SetupError
 from ..events import Event
-from ..providers.secret import sealing
+from ..providers.secret import opened, sealing
 from ..reply import Progress, Reply
 from .guard import Finding, Guard, Watch, Window, outcome
 from .state import Happening, Point, State
@@ -114,7 +114,10 @@ class Rollout:
         self._look()
         side = self._side(conversation)
         route = self._routes[side]
-        return RolloutStream(self, side, route.client.stream(prompt, model=route.model or model, **options))
+        stream = route.client.stream(
+            prompt, model=route.model or model, **{name: opened(value) for name, value in options.items()}
+        )
+        return RolloutStream(self, side, stream)
 
     def new_conversation(self) -> str:
         """A `conversation` that no other request has, for requests that belong together: a tool run's rounds."""
