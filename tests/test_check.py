@@ -74,6 +74,7 @@ async def test_a_fault_is_in_its_row(paced: Simulator, faults: str, expected: di
     assert all(found[name].advice for name in expected)
 
 
+@pytest.mark.slow
 async def test_a_missing_end_marker_is_said_and_harmless(simulator: Simulator) -> None:
     """A finish reason is an end too."""
     async with Client("simulator", base_url=simulator.url, api_key="sim-key-1") as client:
@@ -156,6 +157,7 @@ async def _checked_at(handler: Callable[[Asked], Given], model: str = "m", timeo
             return await check(client, model, timeout=timeout)
 
 
+@pytest.mark.slow
 async def test_an_engine_without_tools_says_so_and_everything_else_stands() -> None:
     """A 400 that names them, asked once with and once without tool_choice."""
     refused = listed({"error": {"message": "m does not support tools"}}, 400)
@@ -188,6 +190,7 @@ async def test_only_the_choice_of_tools_is_refused() -> None:
     assert found["tools"].seen.endswith('; tool_choice="required" is refused')
 
 
+@pytest.mark.slow
 async def test_a_buffering_proxy_is_seen_in_bursts_and_as_a_single_read() -> None:
     """By the rule that replies have."""
     found = await _checked_at(engine(lambda asked: counting(0.15, events=40, together=10)))

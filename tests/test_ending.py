@@ -155,6 +155,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
         assert [line for line in alive(tree) if "sleep 600" not in line] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_serve_ends_at_once_and_silently(how: signal.Signals) -> None:
     """Also while an answer runs."""

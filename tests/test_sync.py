@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import subprocess
 import sys
@@ -57,35 +56,46 @@ def files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # a listing opens one itself
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("how", ["thread", "asyncio.run"])
 def test_a_loop_that_ends_takes_its_connections_with_it(simulator: Simulator, how: str) -> None:
-    """Threads that come and go, and loops of one's own, leave no file open: the loop's, the session's clients'."""
+    """Threads that come and go, and loops of one's own, leave no file open: the loop's, the session's clients'.
 
-    async def ask() -> str:
-        client, model = await session.choose("simulator:gpt-4.1", client_options(base_url=simulator.url))
-        async with client.stream("count to 2", model=model) as stream:
-            return "".join([text async for text in stream.texts()])
+    In a process of its own, in which nothing else opens and closes any.
+    """
+    code = f"""
+import asyncio, gc, os, threading, time
+from holystream_nb.client.options import client_options
+from holystream_nb.session import session
+from holystream_nb.sync import run
 
-    def work() -> None:
-        said.append(run(ask()) if how == "thread" else asyncio.run(ask()))
+async def ask():
+    client, model = await session.choose("simulator:gpt-4.1", client_options(base_url="{simulator.url}"))
+    async with client.stream("count to 2", model=model) as stream:
+        return "".join([text async for text in stream.texts()])
 
-    said: list[str] = []
-    gc.collect()
-    before = files()
-    for _ in range(20):
-        if how == "thread":
-            thread = threading.Thread(target=work)
-            thread.start()
-            thread.join()
-        else:
-            work()
-    assert said == ["1, 2"] * 20
-    deadline = time.monotonic() + 5
-    while files() > before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert files() <= before
-    assert all(not loop.is_closed() for loop in session._clients._of)
+def work():
+    said.append(run(ask()) if "{how}" == "thread" else asyncio.run(ask()))
+
+def files():
+    return len(os.listdir("/proc/self/fd"))
+
+said = []
+before = files()
+for _ in range(20):
+    if "{how}" == "thread":
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    else:
+        work()
+deadline = time.monotonic() + 5
+while files() > before and time.monotonic() < deadline:
+    time.sleep(0.05)
+print(said == ["1, 2"] * 20, files() - before, all(not loop.is_closed() for loop in session._clients._of))
+"""
+    assert in_a_process(code) == "True 0 True\n"
 
 
 @linux

@@ -807,6 +807,7 @@ async def test_nothing_runs_without_consent(client: Client, service: Service) ->
     assert tools.calls[0].state == "refused"
 
 
+@pytest.mark.slow
 async def test_a_run_whose_last_answer_has_come_is_whole_whoever_ends_it(client: Client, service: Service) -> None:
     """The rule of a single answer: a stop, a deadline or leaving early does not undo what the service has said."""
     for way in ("stop", "leave", "deadline"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -112,6 +111,8 @@ def _misfit(door: Callable[..., Any], given: tuple[Any, ...], keywords: dict[str
     form = signature(door)
     takes_any = any(each.kind is each.VAR_KEYWORD for each in form.parameters.values())
     if not takes_any and (unknown := [each for each in keywords if each not in form.parameters]):
+        from difflib import get_close_matches
+
         likely = get_close_matches(unknown[0], form.parameters, n=1)
         return f"{name} does not know {unknown[0]}: {f'did you mean {likely[0]}?' if likely else 'leave it out.'}"
     try:

@@ -217,6 +217,7 @@ async def test_a_deadline_still_ends_what_has_not_come() -> None:
     assert (stream.reply.text, stream.reply.finish_reason) == ("early", "truncated")
 
 
+@pytest.mark.slow
 async def test_a_long_answer_that_had_come_is_read_to_its_end() -> None:
     """Thousands of pieces wait in the socket when the deadline meets a reader who looked away: they had come."""
 
@@ -230,10 +231,10 @@ async def test_a_long_answer_that_had_come_is_read_to_its_end() -> None:
         await out.end()
 
     async with serving(answer) as service, client_at(service.url) as client:
-        stream = client.stream("Hello", model="m", timeout=0.5)
+        stream = client.stream("Hello", model="m", timeout=1.5)
         async with stream:
             await anext(stream)
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(1.8)
             rest = [event async for event in stream]
     assert len(rest) > 2999
     assert (stream.reply.finish_reason, stream.reply.usage.completion_tokens) == ("stop", 3000)
@@ -473,6 +474,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["sse", "ws"])
 @pytest.mark.parametrize("left", LEFT)
 def test_what_a_program_leaves_running_ends_quietly_with_its_event_loop(left: str, over: str) -> None:
@@ -484,6 +486,7 @@ def test_what_a_program_leaves_running_ends_quietly_with_its_event_loop(left: st
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_loop_over_a_stream_that_a_program_leaves_ends_quietly() -> None:
     """The iterator of hs.run, at the interpreter's end."""
     program = """
@@ -600,6 +603,7 @@ async def test_it_is_asked_again_once_only() -> None:
     assert len(service.asked) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["late", "after a byte"])
 async def test_an_end_that_may_have_been_work_is_a_failure(how: str) -> None:
     """A second after it was sent, or behind the first byte of an answer, the service may have worked on it."""
