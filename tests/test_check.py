@@ -57,6 +57,7 @@ async def test_a_service_in_order_is_ok_in_every_row(paced: Simulator) -> None:
     assert 50 < found.tokens < 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "expected", "said"),
     [

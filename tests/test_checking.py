@@ -20,6 +20,8 @@ from holystream_nb.errors import SetupError, UnknownProvider
 from holystream_nb.models import listed_models
 from holystream_nb.session import Session, session
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _unpaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

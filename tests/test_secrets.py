@@ -99,6 +99,7 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
         yield caplog
 
 
+@pytest.mark.slow
 @KEY_IN
 @OVER
 @pytest.mark.parametrize("fault", ["nobody", "stalled", "500", "404", "breaks", "no answer"])

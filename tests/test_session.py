@@ -700,6 +700,7 @@ def test_hs_configure_is_the_sessions() -> None:
     assert ClientOptions() == client_options()
 
 
+@pytest.mark.slow
 async def test_answers_that_are_asked_at_once_stand_in_the_order_of_asking(
     session: Session, ollama: Foreign, monkeypatch: pytest.MonkeyPatch
 ) -> None:

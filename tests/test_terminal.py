@@ -13,6 +13,8 @@ import pytest
 
 from holystream_nb.live.lane import CUT_OFF
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """\
 get_ipython().run_line_magic('load_ext', 'holystream_nb')
 get_ipython().run_cell_magic('stream', '-m sim-reasoner', 'Hello\\x1b]0;title\\x07')

@@ -15,6 +15,8 @@ from test_terminal import environment
 from holystream_nb.errors import SetupError
 from holystream_nb.magic import parse
 
+pytestmark = pytest.mark.slow
+
 TOOLS = '''
 import holystream_nb as hs
 

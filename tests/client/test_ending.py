@@ -142,6 +142,7 @@ async def test_after_the_finish_reason_a_while_without_an_event_ends_it(keeps: s
     assert (reply.text, reply.finish_reason, reply.error) == ("all", "stop", None)
 
 
+@pytest.mark.slow
 async def test_the_reader_s_own_pauses_do_not_count_after_the_finish_reason() -> None:
     """One who looks away at that point still gets the usage."""
 
@@ -185,6 +186,7 @@ async def quick_without_a_marker(asked: Asked, out: Writer) -> None:
     await out.gone()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [quick, quick_without_a_marker])
 async def test_a_slow_reader_does_not_make_a_quick_service_late(
     answer: Callable[[Asked, Writer], Awaitable[None]],
@@ -423,6 +425,7 @@ def test_a_client_goes_on_in_a_second_event_loop() -> None:
     assert [asyncio.run(ask()), asyncio.run(ask())] == ["stop", "stop"]
 
 
+@pytest.mark.slow
 def test_an_abandoned_stream_is_let_go_quietly() -> None:
     """`async for … break` without a block: the connection is closed at once, and nobody prints anything."""
     complaints: list[Any] = []

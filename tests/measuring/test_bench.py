@@ -24,6 +24,8 @@ from holystream_nb.measuring.plan import Plan, shares
 from holystream_nb.measuring.results import Result, load
 from holystream_nb.measuring.worker import Address, Job
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Awaitable[Result]]
 
 PACED = "simulator:gpt-4.1#tokens=40,rate=100,first=0.1"  # half a second an answer

@@ -18,6 +18,8 @@ from holystream_nb.client.options import client_options
 from holystream_nb.errors import HolystreamError, SetupError
 from holystream_nb.measuring import addresses
 
+pytestmark = pytest.mark.slow
+
 KEY = "hs_live_9fK2mQ7wZ4xT1bN8vR5c"
 HEADER, QUERY = "9d1f6c0b7a5e4832", "q7Zt44xRw0PdVm2k"
 SECRETS = (KEY, HEADER, QUERY)

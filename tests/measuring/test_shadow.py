@@ -20,6 +20,8 @@ from holystream_nb.measuring.shadow import NOT_QUALITY, Shadow
 from holystream_nb.measuring.similarity import similarity
 from holystream_nb.session import session
 
+pytestmark = pytest.mark.slow
+
 SAME = "Repeat after me: the quick brown fox jumps over the lazy dog"
 OTHER = "Repeat after me: seven green bottles"
 OLD, NEW = "simulator:gpt-4.1", "simulator:deepseek-v3.2"

@@ -19,6 +19,8 @@ import pytest
 from holystream_nb.simulator import Simulator, run
 from holystream_nb.simulator.process import SimulatorError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
