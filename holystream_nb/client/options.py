@@ -233,8 +233,8 @@ REQUEST_FIELDS: Final = frozenset(
         *("parallel_tool_calls", "functions", "function_call", "stream_options", "user", "metadata", "store"),
         *("service_tier", "modalities", "audio", "prediction", "web_search_options", "cache_prompt"),
         *("reasoning", "reasoning_effort", "include_reasoning", "thinking", "enable_thinking", "verbosity"),
-        *("chat_template_kwargs", "guided_json", "grammar", "json_schema", "safe_prompt", "provider", "transforms"),
-        *("route", "models", "plugins", "prompt_cache_key", "safety_identifier"),
+        *("chat_template_kwargs", "guided_json", "grammar", "json_schema", "safe_prompt"),
+        *("prompt_cache_key", "safety_identifier"),
         # Messages and Responses
         *("stop_sequences", "output_config", "instructions", "max_output_tokens", "include", "text", "truncation"),
         *("previous_response_id", "background", "cache_control"),
