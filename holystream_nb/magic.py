@@ -131,7 +131,7 @@ class StreamMagics(Magics):
     base_url = Unicode("", help="address of the default service, for every door of this kernel").tag(config=True)
     key_variable = Unicode("", help="name of the variable that has its key").tag(config=True)
     key_header = Unicode("", help="header that carries its key, instead of Authorization").tag(config=True)
-    ca = Unicode("", help="file of certificates to trust besides the usual ones").tag(config=True)
+    ca = Unicode("", help="file of certificates to trust instead of the usual ones").tag(config=True)
     cert = Unicode("", help="file of a certificate of one's own").tag(config=True)
     inactivity = Float(None, allow_none=True, help="limit on a silence in seconds").tag(config=True)
     progress_timeout = Float(None, allow_none=True, help="limit on the time without output in seconds").tag(config=True)

@@ -140,7 +140,7 @@ class Session:
         api_key, key_variable: its key, or the name of the variable that has it. key_header: the header that carries it
             (`api-key`, `x-api-key`), instead of `Authorization`.
         headers, query: further ones, whose values are treated as keys.
-        ca, cert: files: whom to trust besides the usual, and a certificate of one's own, `cert` or `(cert, key)`.
+        ca, cert: files: whom to trust instead of the usual, and a certificate of one's own, `cert` or `(cert, key)`.
         The rest is as for `Client`.
 
         A key, headers, a query and `cert` are for this base_url (without one: the provider of `model`, or HolySheep),

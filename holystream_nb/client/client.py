@@ -47,7 +47,7 @@ class Client:
     api_key: instead of the provider's variable; key_variable: the name of another variable that has it.
     key_header: the header that carries the key, bare (`api-key`, `x-api-key`), instead of `Authorization`.
     headers, query: further ones. Their values are treated as keys: never shown, and sent to base_url's host alone.
-    ca, cert: files: whom to trust besides the usual, and a certificate of one's own, `cert` or `(cert, key)`.
+    ca, cert: files: whom to trust instead of the usual, and a certificate of one's own, `cert` or `(cert, key)`.
     transport: `sse`; `ws`, the provider's WebSocket, or where it has no address the one it offers in its answer;
         `auto`, the one it offers. Where none is offered, the answer comes over `sse`.
     connect_timeout: limit on opening a connection.
