@@ -52,8 +52,8 @@ def limit_tokens(
     if ask.max_cost is None:
         return None
     from .client.request import LIMITS
-    from .client.stream import estimate_tokens
-    from .pricing import price_card
+    from .money.card import price_card
+    from .money.tokens import estimate_tokens
 
     card = price_card(client.provider, model.partition("#")[0])
     if card.input is None or card.output is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .lists import Listed
-from .pricing import priced_models
+from .money.card import priced_models
 
 if TYPE_CHECKING:
     from .client.options import ClientOptions

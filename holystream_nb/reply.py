@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from .errors import HolystreamError, SetupError
 from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
-from .pricing import Cost
+from .money.cost import Cost
 from .timing import Timing
 
 TransportChoice = Literal["sse", "ws", "auto"]

@@ -11,7 +11,7 @@ from .live.figures import approximate, total
 from .live.saved import printable
 from .live.table import bundle as table
 from .live.table import present
-from .pricing import LOCAL
+from .money.card import LOCAL
 from .session import Session
 from .sync import run
 
@@ -117,7 +117,7 @@ async def _models(session: Session, name: str) -> list[list[str]]:
     Raises what kept the service from listing them, where none is known.
     """
     from .models import known_models, listed_models
-    from .pricing import SIMULATED, price_card
+    from .money.card import SIMULATED, price_card
     from .providers.table import provider
 
     error: HolystreamError | None = None

@@ -21,7 +21,7 @@ from .clients import Clients
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .lists import Listed, Lists
 from .max_cost import CappedClient, limit_tokens
-from .pricing import LOCAL, SIMULATED
+from .money.card import LOCAL, SIMULATED
 from .providers.secret import Key, sealing
 from .reply import Reply, TransportChoice, transport_choice
 

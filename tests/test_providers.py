@@ -12,7 +12,8 @@ import pytest
 
 from holystream_nb.errors import SetupError, UnknownProvider
 from holystream_nb.events import Usage
-from holystream_nb.pricing import cost, price_card
+from holystream_nb.money.card import price_card
+from holystream_nb.money.cost import cost
 from holystream_nb.providers import table
 from holystream_nb.providers.address import endpoint, is_loopback
 from holystream_nb.providers.keys import credentials
@@ -589,7 +590,7 @@ def test_importing_the_rooms_is_light():
     """Reading files and price lists is left to the functions that need it."""
     heavy = ("platformdirs", "tomllib", "genai_prices", "difflib", "pydantic", "httpx2")
     code = (
-        "import sys, holystream_nb.providers.table, holystream_nb.pricing;"
+        "import sys, holystream_nb.providers.table, holystream_nb.money.card;"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     root = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallPart, Usage
-from holystream_nb.pricing import Cost
+from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Fold, Reply, ToolCall
 from holystream_nb.timing import Timing
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from ..models import known_models, listed_models
-from ..pricing import SIMULATED, UNKNOWN, price_card
+from ..money.card import SIMULATED, UNKNOWN, price_card
 from ..providers.table import providers
 from ..providers.values import Provider
 from ..session import Session

@@ -20,7 +20,7 @@ from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..live.show import current_shell, is_watched
-from ..pricing import Cost
+from ..money.cost import Cost
 from ..providers.secret import sealing
 from ..reply import Reply, TransportChoice
 from ..session import check_key_is_for_one, session

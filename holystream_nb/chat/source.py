@@ -10,7 +10,8 @@ from ..client.client import Message
 from ..client.stream import Stream
 from ..events import Event, Usage
 from ..live.questions import Questions
-from ..pricing import UNKNOWN, Cost
+from ..money.card import UNKNOWN
+from ..money.cost import Cost
 from ..reply import Progress, Reply
 from ..session import Session
 from ..timing import Timing

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from ..events import Usage
 from ..live.figures import approximate, money, total
-from ..pricing import LOCAL, SIMULATED, UNKNOWN, Cost
+from ..money.card import LOCAL, SIMULATED, UNKNOWN
+from ..money.cost import Cost
 from ..reply import Reply
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from ..errors import NotAStream, SetupError
 from ..events import Event
 from ..providers.secret import Key
+from ..wire.chat import ChunkDecoder, stray_error
 from ..wire.complaints import redirect_error
-from ..wire.dialects import ChunkDecoder, stray_error
 from ..wire.refusals import names_tokens_field, refuses_include_usage, refuses_streaming
 from ..wire.sse import Decoder
 from ..wire.transport import Response

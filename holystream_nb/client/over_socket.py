@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from ..errors import HolystreamError, ServiceError, SetupError, Stalled, StreamInterrupted
 from ..events import Event, Finish, Usage
+from ..wire.chat import ChunkDecoder
 from ..wire.complaints import close_error
-from ..wire.dialects import ChunkDecoder
-from ..wire.frames import CANCEL, MessageDecoder, event_message, init_message
+from ..wire.sheep import CANCEL, MessageDecoder, event_message, init_message
 from ..wire.websocket import Socket
 from .ending import Said
 from .request import Answer, Ears, Request, Service, check_size, error_body, refusal

@@ -8,7 +8,7 @@ import random
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -25,7 +25,9 @@ from ..errors import (
     StreamInterrupted,
 )
 from ..events import Event, Usage
-from ..pricing import cost, price_card
+from ..money.card import price_card
+from ..money.cost import cost
+from ..money.tokens import estimate_tokens
 from ..providers.values import hides_reasoning
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
@@ -624,10 +626,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def estimate_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Prompt tokens where nobody reported them: a quarter of the ASCII characters, and every other character."""
-    text = "".join(str(message.get("content") or "") for message in messages)
-    ascii_count = sum(character.isascii() for character in text)
-    return len(text) - ascii_count + (ascii_count + 3) // 4

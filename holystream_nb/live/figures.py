@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from ..pricing import SIMULATED, UNKNOWN, Cost
+from ..money.card import SIMULATED, UNKNOWN
+from ..money.cost import Cost
 from ..reply import Reply
 from ..timing import MEND
 

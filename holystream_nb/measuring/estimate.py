@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from ..client.stream import ANSWER_TOKENS, estimate_tokens
+from ..client.stream import ANSWER_TOKENS
 from ..defaults import HOUSE
 from ..errors import SetupError
 from ..events import Usage
-from ..pricing import LOCAL, SIMULATED, PriceCard, cost, price_card
+from ..money.card import LOCAL, SIMULATED, PriceCard, price_card
+from ..money.cost import cost
+from ..money.tokens import estimate_tokens
 from ..providers.select import at
 from ..providers.table import providers
 from ..providers.values import Provider

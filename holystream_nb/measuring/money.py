@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..client import kinds
 from ..errors import SetupError
-from ..pricing import LOCAL, PriceCard, price_card
+from ..money.card import LOCAL, PriceCard, price_card
 from ..providers.select import select
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..client import kinds
-from ..pricing import price_card
+from ..money.card import price_card
 from .estimate import provider_of
 from .results import Result
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ..live.harmless import plain_line
-from ..pricing import SIMULATED
+from ..money.card import SIMULATED
 from .plan import connections
 from .record import Trial
 from .results import good

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import median
 
-from ..pricing import SIMULATED
+from ..money.card import SIMULATED
 from .plan import Plan
 from .record import Trial, Warmup
 

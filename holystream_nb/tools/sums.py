@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ..errors import HolystreamError
 from ..events import Usage
-from ..pricing import Cost
+from ..money.cost import Cost
 from ..reply import Progress, Reply, ToolCall
 
 N = TypeVar("N", int, Decimal)

@@ -13,7 +13,8 @@ from holystream_nb.chat.settings import Settings
 from holystream_nb.chat.spent import Spent
 from holystream_nb.errors import SetupError
 from holystream_nb.events import Usage
-from holystream_nb.pricing import LOCAL, SIMULATED, UNKNOWN, Cost
+from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN
+from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Reply
 from holystream_nb.timing import Timing
 

@@ -12,7 +12,7 @@ from holystream_nb.events import Event, Usage
 from holystream_nb.live.cards import ARGUMENTS_SHOWN, RESULT_SHOWN, card
 from holystream_nb.live.lane import Lane
 from holystream_nb.live.saved import bundle
-from holystream_nb.pricing import Cost
+from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Progress, Reply
 from holystream_nb.timing import Timing
 from holystream_nb.tools.call import Call

@@ -9,7 +9,8 @@ import pytest
 
 from holystream_nb.events import Usage
 from holystream_nb.live.figures import figures, money, verdict
-from holystream_nb.pricing import LOCAL, SIMULATED, UNKNOWN, Cost
+from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN
+from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Reply
 from holystream_nb.session import Session, Totals
 from holystream_nb.timing import Timing

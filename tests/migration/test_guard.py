@@ -27,7 +27,7 @@ from holystream_nb.errors import (
 )
 from holystream_nb.events import Usage
 from holystream_nb.migration.guard import Finding, Guard, Watch, Window, outcome
-from holystream_nb.pricing import Cost
+from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Reply
 from holystream_nb.timing import Timing
 

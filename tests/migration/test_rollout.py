@@ -26,7 +26,7 @@ from holystream_nb.live.lane import Lane
 from holystream_nb.live.show import show
 from holystream_nb.migration.rollout import RolloutStream
 from holystream_nb.migration.view import clock as in_words
-from holystream_nb.pricing import Cost
+from holystream_nb.money.cost import Cost
 from holystream_nb.providers.table import provider
 from holystream_nb.reply import Progress, Reply
 from holystream_nb.timing import Timing

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ...pricing import LOCAL, SIMULATED
+from ...money.card import LOCAL, SIMULATED
 from ..statistics import Quantile
 from ..words import digits
 from .canvas import clean, context, frame, name, note, prepared, scale

@@ -14,7 +14,7 @@ from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallEnd, To
 from holystream_nb.reply import Fold
 from holystream_nb.timing import Timing
 from holystream_nb.wire.complaints import close_error
-from holystream_nb.wire.frames import CANCEL, MessageDecoder, event_message, init_message
+from holystream_nb.wire.sheep import CANCEL, MessageDecoder, event_message, init_message
 
 READ = 7
 KEY = "hs_live_0123456789abcdef"

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from .events import Usage
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 UNKNOWN: Final = "unknown"
 LOCAL: Final = "local, no price"
 SIMULATED: Final = "simulated"
-
-_EXACT: Final = Context(prec=60)  # the caller's own decimal context must not round money
-_MILLION: Final = Decimal(1_000_000)
 
 
 class Row(Protocol):
@@ -79,22 +74,6 @@ class PriceCard:
     listed: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a request cost, in USD and, at the seller's rate, in CNY; None is unknown.
-
-    `exact` is False where the tokens were counted here and not reported. `note` is as in PriceCard: "" for a real
-    price. `source` and `as_of` say where the price comes from and from when it is.
-    """
-
-    usd: Decimal | None
-    cny: Decimal | None
-    exact: bool
-    source: str
-    as_of: str
-    note: str = ""
-
-
 def price_card(seller: Seller, model: str, at: datetime | None = None) -> PriceCard:
     """The card of a model at a seller, for a request made at a time (now).
 
@@ -122,48 +101,11 @@ def priced_models(seller: Seller) -> list[str]:
     if seller.price_list in ("card", "simulated"):
         names += _holysheep_card()["models"]
     elif seller.price_list not in ("own", "local"):
-        lister = next((each for each in _snapshot().providers if each.id == seller.price_list), None)
+        lister = next((each for each in snapshot().providers if each.id == seller.price_list), None)
         at = datetime.now(UTC)
         listed = lister.models if lister is not None else ()
         names += [each.id for each in listed if _first_tier(each.get_prices(at).output_mtok) is not None]
     return list(dict.fromkeys(names))
-
-
-def cost(usage: Usage, card: PriceCard) -> Cost:
-    """The cost of a usage; unknown where a token count or a price it needs is missing, or the counts contradict.
-
-    `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning: nothing is added twice.
-    """
-    prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0
-    usd = cny = None
-    with localcontext(_EXACT):
-        if prompt is not None and completion is not None and 0 <= cached <= prompt and completion >= 0:
-            usd = (_card_sum if card.list_id is None else _list_sum)(card, prompt, cached, completion)
-        if usd is not None:
-            cny = usd * card.cny_per_usd
-    note = UNKNOWN if usd is None and card.note != LOCAL else card.note
-    return Cost(usd, cny, usage.exact, card.source, card.as_of, note)
-
-
-def _card_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Decimal | None:
-    cached_price = card.input if card.cached_input is None else card.cached_input
-    total = Decimal(0)
-    for tokens, price in ((prompt - cached, card.input), (cached, cached_price), (completion, card.output)):
-        if tokens and price is None:
-            return None
-        total += tokens * (price or 0)
-    known = card.input is not None or card.output is not None
-    return total / _MILLION if known else None
-
-
-def _list_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Decimal | None:
-    if (prompt and card.input is None) or (completion and card.output is None):
-        return None
-    from genai_prices import Usage as Reported
-
-    _, model = _snapshot().find_provider_model(card.listed or card.model, None, card.list_id, None)
-    usage = Reported(input_tokens=prompt, cache_read_tokens=cached, output_tokens=completion)
-    return model.get_prices(card.at or datetime.now(UTC)).calc_price(usage)["total_price"]
 
 
 def _listed(seller: Seller, model: str, at: datetime) -> PriceCard:
@@ -172,7 +114,7 @@ def _listed(seller: Seller, model: str, at: datetime) -> PriceCard:
     as_of = f"genai-prices {__version__}"
     list_id, name = _on_the_list(seller.price_list, model)
     try:
-        lister, listed = _snapshot().find_provider_model(name, None, list_id, None)
+        lister, listed = snapshot().find_provider_model(name, None, list_id, None)
     except LookupError:
         place = repr(list_id) if list_id else seller.name
         return _without(seller, model, f"no price of {model!r} at {place} is listed", as_of=as_of)
@@ -240,7 +182,7 @@ def _holysheep_card() -> Mapping[str, Any]:
 
 
 @cache
-def _snapshot() -> DataSnapshot:
+def snapshot() -> DataSnapshot:
     """Our own copy of the list: the library's global one can be replaced by anybody."""
     from genai_prices.data import providers
     from genai_prices.data_snapshot import DataSnapshot

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from holystream_nb import errors
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallPart, Usage
-from holystream_nb.wire.dialects import ChunkDecoder, stray_error
+from holystream_nb.wire.chat import ChunkDecoder, stray_error
 from holystream_nb.wire.sse import Decoder
 
 READ = 7

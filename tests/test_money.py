@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 from holystream_nb.events import Usage
-from holystream_nb.pricing import LOCAL, SIMULATED, UNKNOWN, PriceCard, cost, price_card
+from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN, PriceCard, price_card
+from holystream_nb.money.cost import cost
 from holystream_nb.providers.select import at
 from holystream_nb.providers.table import provider
 from holystream_nb.providers.values import Price, Provider

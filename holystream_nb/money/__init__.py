@@ -1,0 +1,1 @@
+"""What answers cost: price cards, and usage times a card."""
