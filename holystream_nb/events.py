@@ -9,6 +9,8 @@ faster than a frozen dataclass.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 
@@ -57,7 +59,8 @@ class OtherChoice(msgspec.Struct, frozen=True, gc=False, tag=True):
 class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Tokens of a request. None is unknown; `exact` is False where they were counted here and not reported.
 
-    `completion_tokens` includes `reasoning_tokens`; `prompt_tokens` includes `cached_tokens`.
+    `completion_tokens` includes `reasoning_tokens` and `other_tokens`, output that is billed and has no name;
+    `prompt_tokens` includes `cached_tokens` and `cache_write_tokens`. `cost` is what the service says it cost (USD).
     """
 
     prompt_tokens: int | None = None
@@ -67,6 +70,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
     cached_tokens: int | None = None
     exact: bool = True
     read: int = 0
+    cache_write_tokens: int | None = None
+    other_tokens: int | None = None
+    cost: Decimal | None = None
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any, Literal, get_args
 
 from .errors import HolystreamError, SetupError
 from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
+from .facts import Facts, Wire
 from .money.cost import Cost
 from .timing import Timing
 
@@ -42,6 +43,11 @@ class Reply:
     where nothing arrived or the answer is not finished. `error` is set when the request failed; what had arrived is
     kept all the same. `transport` is what carried it, `sse` or `ws`. `other_choices` are the texts of further choices
     (`n` > 1); `data` is the parsed answer where JSON was asked for.
+
+    `wire` is the format it came in; `served_model`, `service_tier`, `detail`, `refusal`, `citations`, `logprobs`,
+    `images`, `timings`, `unreadable` and `raw` are what the service said beside its answer (`facts.Facts`). `echo` is
+    what the service wants back of this turn with the next one, for an assistant's message; None where that is nothing.
+    `chunks` are the pieces as they came, each with its read (ns), where they were asked for.
     """
 
     text: str
@@ -58,6 +64,19 @@ class Reply:
     error: HolystreamError | None = None
     other_choices: tuple[str, ...] = field(default=(), repr=False)
     data: Any = field(default=None, repr=False)
+    wire: Wire = "chat"
+    served_model: str = ""
+    service_tier: str = ""
+    detail: str = ""
+    refusal: str = field(default="", repr=False)
+    citations: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    logprobs: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    images: tuple[str, ...] = field(default=(), repr=False)
+    timings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    unreadable: int = 0
+    raw: str = field(default="", repr=False)
+    echo: Mapping[str, Any] | None = field(default=None, repr=False)
+    chunks: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:
         tokens = self.usage.completion_tokens
@@ -215,7 +234,12 @@ class Fold:
         request_id: str | None,
         error: HolystreamError | None,
         transport: Literal["sse", "ws"] = "sse",
+        wire: Wire = "chat",
+        facts: Facts | None = None,
+        echo: Mapping[str, Any] | None = None,
+        chunks: tuple[tuple[int, str], ...] = (),
     ) -> Reply:
+        facts = facts or Facts()
         usage = self.usage(whole=whole, prompt_estimate=prompt_estimate)
         return Reply(
             text=self._text.getvalue(),
@@ -241,6 +265,19 @@ class Fold:
             transport=transport,
             error=error,
             other_choices=tuple(text.getvalue() for _, text in sorted(self._others.items())),
+            wire=wire,
+            served_model=facts.model,
+            service_tier=facts.service_tier,
+            detail=facts.detail,
+            refusal=facts.refusal,
+            citations=tuple(facts.citations),
+            logprobs=tuple(facts.logprobs),
+            images=tuple(facts.images),
+            timings=facts.timings,
+            unreadable=facts.unreadable,
+            raw=facts.raw,
+            echo=echo,
+            chunks=chunks,
         )
 
     def _first_tokens(self, usage: Usage) -> int:

@@ -16,11 +16,12 @@ PACKAGE = Path(holystream_nb.__file__).parent
 # Each room with the rooms it may import: design.md's order, in which each imports only what stands left of it.
 ORDER: list[set[str]] = [
     {"errors"},
-    {"events", "wire.sse"},
+    {"events", "facts", "wire.sse"},
     {"wire.values", "wire.calls", "wire.wording", "providers"},
     {"wire.redaction"},
-    {"wire.complaints"},
-    {"wire.chat", "wire.refusals", "wire.sheep", "timing"},
+    {"wire.complaints", "wire.format"},
+    {"wire.chat", "wire.messages", "wire.responses", "wire.refusals", "wire.sheep", "timing"},
+    {"wire.formats"},
     {"money"},
     {"reply"},
     {"wire.certificates", "wire.proxies"},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ..errors import SetupError
+from ..facts import Wire, wire_choice
 from ..providers.secret import Key, sealing
 from ..providers.select import address_of, at
 from ..providers.table import provider as named_provider
@@ -50,6 +51,7 @@ class Client:
     ca, cert: files: whom to trust instead of the usual, and a certificate of one's own, `cert` or `(cert, key)`.
     transport: `sse`; `ws`, the provider's WebSocket, or where it has no address the one it offers in its answer;
         `auto`, the one it offers. Where none is offered, the answer comes over `sse`.
+    wire: the format the service is spoken to in, `chat`, `messages` or `responses`, instead of the provider's first.
     connect_timeout: limit on opening a connection.
     inactivity, progress_timeout: limits on a silence (reset by every byte; on a socket by everything but the answers to
         our own pings), and on the time without output (reset by every output event; keep-alives do not count). By
@@ -76,6 +78,7 @@ class Client:
         ca: str | Path | None = None,
         cert: str | Path | tuple[str | Path, str | Path] | None = None,
         transport: TransportChoice = "sse",
+        wire: Wire | None = None,
         connect_timeout: float | None = None,
         inactivity: float | None = None,
         progress_timeout: float | None = None,
@@ -107,7 +110,7 @@ class Client:
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
-        self._set_up(provider, options, transport, connections, sockets)
+        self._set_up(provider, options, transport, wire, connections, sockets)
 
     @classmethod
     def of(
@@ -116,12 +119,13 @@ class Client:
         options: ClientOptions,
         *,
         transport: TransportChoice = "sse",
+        wire: Wire | None = None,
         connections: Transport | None = None,
         sockets: Sockets | None = None,
     ) -> Client:
         """The same from options as a value, as doors keep them (`options.client_options`)."""
         client = cls.__new__(cls)
-        client._set_up(provider, options, transport, connections, sockets)
+        client._set_up(provider, options, transport, wire, connections, sockets)
         return client
 
     def _set_up(
@@ -129,12 +133,14 @@ class Client:
         provider: str | Provider,
         options: ClientOptions,
         transport: TransportChoice,
+        wire: Wire | None,
         connections: Transport | None,
         sockets: Sockets | None,
     ) -> None:
         named = provider if isinstance(provider, Provider) else named_provider(kinds.text("provider", provider))
         found = at(named, options.base_url)
         self.transport = transport_choice(transport)
+        self.wire: Wire = found.wire if wire is None else wire_choice(wire)
         self.retries = _or(options.retries, RETRIES)
         self.backoff = _or(options.backoff, BACKOFF_S)
         address = address_of(found)
@@ -212,6 +218,7 @@ class Client:
         *,
         model: str | None = None,
         transport: TransportChoice | None = None,
+        wire: Wire | None = None,
         timeout: float | None = None,
         stop_after: int | None = None,
         scheduled: int | None = None,
@@ -224,7 +231,7 @@ class Client:
         """Asks for an answer; nothing is sent before the stream is iterated.
 
         prompt: a text, or a list of messages `{"role": …, "content": …}`.
-        transport: instead of the client's.
+        transport, wire: instead of the client's.
         timeout: limit on the whole answer in seconds, from the beginning of the iteration; none by default.
         stop_after: output events after which it is ended from here (`length`), for services that do not keep
             max_tokens.
@@ -242,6 +249,7 @@ class Client:
             model,
             transport,
             "",
+            wire=wire,
             answers_calls=answers_calls,
             timeout=timeout,
             stop_after=stop_after,
@@ -257,6 +265,7 @@ class Client:
         *,
         model: str | None = None,
         transport: TransportChoice | None = None,
+        wire: Wire | None = None,
         timeout: float | None = None,
         parameters: Mapping[str, Any] | None = None,
         **fields: Any,
@@ -270,6 +279,8 @@ class Client:
         kinds.optional_seconds("timeout", timeout)
         if transport is not None:
             transport_choice(transport)
+        if wire is not None:
+            wire_choice(wire)
         of_all = fields_of("Client.connect", fields, parameters, names=_STREAM)
 
         @sealing()
@@ -289,6 +300,7 @@ class Client:
                 model,
                 transport,
                 session,
+                wire=wire,
                 answers_calls=True,
                 timeout=timeout,
                 stop_after=stop_after,
@@ -304,6 +316,7 @@ class Client:
         transport: TransportChoice | None,
         session: str,
         *,
+        wire: Wire | None,
         answers_calls: bool,
         timeout: float | None = None,
         stop_after: int | None = None,
@@ -323,7 +336,9 @@ class Client:
         carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(
             self._service,
-            Request(body, model, carrier, session, answers_calls),
+            Request(
+                body, model, carrier, session, answers_calls, wire=self.wire if wire is None else wire_choice(wire)
+            ),
             retries=self.retries,
             backoff=self.backoff,
             limiter=self.limiter,
@@ -335,8 +350,8 @@ class Client:
 
 
 _STREAM: Final = (
-    *("prompt", "model", "transport", "timeout", "stop_after", "scheduled", "answers_calls", "strict", "stream"),
-    "parameters",
+    *("prompt", "model", "transport", "wire", "timeout", "stop_after", "scheduled", "answers_calls", "strict"),
+    *("stream", "parameters"),
 )
 """Keywords of `stream`, for a likely misspelling."""
 

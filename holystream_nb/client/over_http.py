@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from ..errors import NotAStream, SetupError
 from ..events import Event
+from ..facts import Facts
 from ..providers.secret import Key
-from ..wire.chat import ChunkDecoder, stray_error
+from ..wire.chat import stray_error
 from ..wire.complaints import redirect_error
+from ..wire.format import Decoder
+from ..wire.formats import format_of
 from ..wire.refusals import names_tokens_field, refuses_include_usage, refuses_streaming
-from ..wire.sse import Decoder
+from ..wire.sse import Decoder as Lines
 from ..wire.transport import Response
 from ..wire.values import encoded
 from .ending import Said
@@ -38,7 +41,8 @@ class SSEAnswer:
         self.permit, self.sent, self.headers_at = response.permit, response.sent, response.headers_at
         self.resent = response.resent
         self._service, self._request, self._response = service, request, response
-        self._decoder = ChunkDecoder(asked=request.model, key=service.secret, choices=request.choices)
+        make = format_of(request.wire).decoder
+        self._decoder: Decoder = make(asked=request.model, key=service.secret, choices=request.choices)
 
     @property
     def size(self) -> int:
@@ -51,6 +55,14 @@ class SSEAnswer:
     @property
     def said(self) -> Said:
         return Said(self._decoder.finish_reason or "", self._decoder.is_complete)
+
+    @property
+    def facts(self) -> Facts:
+        return self._decoder.facts
+
+    @property
+    def echo(self) -> Any:
+        return self._decoder.echo()
 
     @property
     def last_read(self) -> int:
@@ -71,7 +83,7 @@ class SSEAnswer:
                 if decoder.error is not None:
                     raise decoder.error
                 return
-            lines = Decoder()
+            lines = Lines()
             while True:
                 check_size(self._service, self.size)
                 events = self._decoded(lines, chunk, stamp)
@@ -95,7 +107,7 @@ class SSEAnswer:
         if error is not None:
             raise error
 
-    def _decoded(self, lines: Decoder, chunk: bytes, stamp: int) -> list[Event]:
+    def _decoded(self, lines: Lines, chunk: bytes, stamp: int) -> list[Event]:
         events: list[Event] = []
         for event in lines.feed(chunk):
             events += self._decoder.feed(event, stamp)
@@ -157,9 +169,10 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
     """
     offer = offer and service.asks_for_socket
     is_refused = False
+    wire = format_of(request.wire)
     await service.sockets.make_room()
     while True:
-        headers: dict[str, str | Key] = {**_OF_SSE, **service.headers}
+        headers: dict[str, str | Key] = {**_OF_SSE, **wire.headers, **service.headers_of(request.wire)}
         body = _body(service, request)
         usage = "stream_options" in body and "stream_options" not in request.body
         if offer:
@@ -169,9 +182,9 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
             headers |= {"X-Session-ID": request.session, "X-Streaming-Mode": "websocket-emulation"}
             body["stream_mode"] = "websocket-compatible"
         response = await service.connections.post(
-            f"{service.base_url}/chat/completions",
+            service.address(request.wire) + wire.path,
             headers=headers,
-            body=encoded(body),
+            body=encoded(wire.body(body, service.provider)),
             connect_timeout=service.connect_timeout,
             inactivity=service.inactivity,
             on_permit=ears.on_permit,
@@ -204,7 +217,7 @@ def _body(service: Service, request: Request) -> dict[str, Any]:
         body["stream"] = False
     if not body["stream"]:
         body.pop("stream_options", None)
-    elif service.asks_for_usage and "stream_options" not in body:
+    elif request.wire == "chat" and service.asks_for_usage and "stream_options" not in body:
         body["stream_options"] = {"include_usage": True}
     wanted = service.tokens_fields.get(request.model)
     for name in LIMITS:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..errors import HolystreamError, ServiceError, SetupError, Stalled, StreamInterrupted
 from ..events import Event, Finish, Usage
+from ..facts import Facts
 from ..wire.chat import ChunkDecoder
 from ..wire.complaints import close_error
 from ..wire.sheep import CANCEL, MessageDecoder, event_message, init_message
@@ -39,6 +40,7 @@ class SocketAnswer:
         self.resent = 0
         self._service, self._request, self._socket, self._place = service, request, socket, place
         self._decoder = MessageDecoder(asked=request.model, key=service.secret, awaits_start=socket.names_turns)
+        self._facts = Facts()
         self._is_first = is_first
         self._before = 0 if is_first else socket.bytes
         self._answers_calls = request.answers_calls
@@ -59,6 +61,14 @@ class SocketAnswer:
     def said(self) -> Said:
         decoder = self._decoder
         return Said(decoder.finish_reason or "", decoder.done or decoder.finish_reason is not None)
+
+    @property
+    def facts(self) -> Facts:
+        return self._facts
+
+    @property
+    def echo(self) -> Any:
+        return None
 
     @property
     def last_read(self) -> int:

@@ -12,8 +12,10 @@ from weakref import WeakSet
 from .. import __version__
 from ..errors import HolystreamError, TooLarge
 from ..events import Event
+from ..facts import Facts, Wire
 from ..providers.address import host_and_port
 from ..providers.secret import Key, Secrets
+from ..providers.table import UNLISTED
 from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
@@ -65,6 +67,21 @@ class Service:
         """The headers of a request to base_url, with the key; what is secret is revealed where it is sent."""
         return {**self._headers_with_key, **{name.lower(): value for name, value in self.further_headers}}
 
+    def headers_of(self, wire: Wire) -> dict[str, str | Key]:
+        """The headers of a request in a format: Messages may want the key in one of its own."""
+        if wire != "messages" or self.key is None or self.key_header is not None:
+            return self.headers
+        own = self.provider.messages_key_header
+        if own is None:  # nobody knows which of the two a server of one's own wants
+            return {"x-api-key": self.key, **self.headers} if self.provider.source == UNLISTED else self.headers
+        headers = {name: value for name, value in self.headers.items() if name != "authorization"}
+        return {own.lower(): self.key, **headers}
+
+    def address(self, wire: Wire) -> str:
+        """What stands before a format's path."""
+        own = {"messages": self.provider.messages_url, "responses": self.provider.responses_url}.get(wire)
+        return own or self.base_url
+
     def headers_at(self, url: str) -> dict[str, str | Key]:
         """The same for a socket, which on another host than base_url's gets the key alone."""
         return self.headers if self._is_own(url) else self._headers_with_key
@@ -107,6 +124,7 @@ class Request:
     session: str = ""
     answers_calls: bool = False
     is_again: bool = False
+    wire: Wire = "chat"
 
     @property
     def choices(self) -> int:
@@ -128,6 +146,7 @@ class Answer(Protocol):
 
     `resent` counts requests that met a dead kept connection and went out again; `is_stale` says that this one did, on a
     kept socket. `last_read` is when the network last brought something (ns), `is_readable` whether more has come.
+    `facts` are what the service said beside the answer, `echo` what it wants back of it.
     `waits_for_us` says that the service owes nothing now: its silence is not limited.
     """
 
@@ -144,6 +163,10 @@ class Answer(Protocol):
     def request_id(self) -> str | None: ...
     @property
     def said(self) -> Said: ...
+    @property
+    def facts(self) -> Facts: ...
+    @property
+    def echo(self) -> Any: ...
     @property
     def last_read(self) -> int: ...
     @property

@@ -31,6 +31,7 @@ from ..money.tokens import estimate_tokens
 from ..providers.values import hides_reasoning
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
+from ..wire.format import minted_by
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .keeper import Keeper, keeper_of
@@ -523,6 +524,13 @@ class Stream:
     def _notify(self, notice: str) -> None:
         self._notice = notice
 
+    def _echo(self, answer: Answer | None) -> Mapping[str, Any] | None:
+        content = answer.echo if answer is not None else None
+        if content is None:
+            return None
+        minted = minted_by(self._service.provider, self._request.model)
+        return {"wire": self._request.wire, "from": minted, "content": content}
+
     def _make_reply(self, end: Ending) -> Reply:
         service, request, answer = self._service, self._request, self._answer
         # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
@@ -549,6 +557,9 @@ class Stream:
             request_id=answer.request_id if answer else None,
             transport=answer.transport if answer else "ws" if request.transport == "ws" else "sse",
             error=end.error,
+            wire=request.wire,
+            facts=answer.facts if answer else None,
+            echo=self._echo(answer),
         )
         if self._has_pauses:  # a decode speed over the time in which tools ran would be false
             reply = replace(reply, timing=replace(reply.timing, visible_tokens=None))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import SetupError
+from ..facts import WIRES
 from .address import address_flaw, as_socket, endpoint
 from .extras import header_name_flaw, header_value_flaw, query_name_flaw, query_value_flaw, secrets_of, variable_flaw
 from .secret import Secrets
@@ -182,6 +183,26 @@ def _templates(value: object) -> tuple[str, ...]:
     return templates
 
 
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def _some_of(*words: str) -> Callable[[Any], tuple[str, ...]]:
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not set(map(str, value)) <= set(words):
+            raise ValueError(f"must be a list of some of {', '.join(words)}")
+        return tuple(value)
+
+    return read
+
+
+ECHOES: Final = ("reasoning_content", "reasoning_details", "extra_content", "thinking", "think")
+
 _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "include_usage": _switch,
     "max_tokens_field": _tokens_field,
@@ -199,6 +220,11 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "websocket_hosts": _hosts,
     "websocket_emulation": _switch,
     "tried": _text,
+    "wires": _some_of(*WIRES),
+    "echo": _some_of(*ECHOES),
+    "echo_turns": _one_of("all", "tools"),
+    "no_echo_models": _globs,
+    "unnamed_output": _one_of("reasoning", "other"),
 }
 _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "base_url": _address,
@@ -208,6 +234,10 @@ _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "headers": _headers,
     "query": _query,
     "default_model": _text,
+    "messages_url": _address,
+    "responses_url": _address,
+    "messages_key_header": _header_name,
+    "responses_websocket": _websocket,
     "websocket": _websocket,
     "websocket_inactivity": _seconds,
     **_DEFAULT_FIELDS,

@@ -143,15 +143,22 @@ def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os
     base_url = endpoint(base_url)
     is_simulator = provider.base_url is None and not provider.addresses and is_loopback(base_url)
     if is_simulator or (provider.base_url is None and same_host(base_url, provider)):
-        return replace(provider, base_url=base_url)
+        return _moved(provider, base_url)
     if provider.base_url is not None and origin(base_url) == origin(provider.base_url):
-        return replace(provider, base_url=base_url)
+        return _moved(provider, base_url)
     if same_host(base_url, provider):
         # The service's key goes to each of its addresses, a user's extras to theirs alone.
-        return replace(provider, base_url=base_url, headers=(), query=())
+        return replace(_moved(provider, base_url), headers=(), query=())
     found = found_at(base_url, environ)
     # Where a key may go unencrypted is said of hosts, not of entries.
     return replace(found, http_key_hosts=tuple(dict.fromkeys((*found.http_key_hosts, *provider.http_key_hosts))))
+
+
+def _moved(provider: Provider, base_url: str) -> Provider:
+    """The provider at another address of its own, where every format is then asked."""
+    if base_url == provider.base_url:
+        return provider
+    return replace(provider, base_url=base_url, messages_url=None, responses_url=None)
 
 
 def found_at(base_url: str, environ: Mapping[str, str] = os.environ) -> Provider:

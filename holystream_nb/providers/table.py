@@ -60,6 +60,7 @@ def unlisted(name: str, base_url: str, price_list: str, environ: Mapping[str, st
     defaults = _latest[2] if _latest is not None else _BLANK
     own = {"name": name, "base_url": base_url, "price_list": price_list, "prices": (), "source": UNLISTED}
     limits = {"requests_per_minute": None, "tokens_per_minute": None}
+    own["wire"] = defaults["wires"][0]
     return Provider(**{**defaults, **own, **limits, "websocket_hosts": (), "websocket_emulation": False})
 
 
@@ -116,8 +117,10 @@ def _table(user_path: Path | None) -> tuple[Mapping[str, Provider], Mapping[str,
             raise SetupError(f"{user_path}: [{name}] needs a base_url.")
         if "base_url" in above and below and not _is_at_home(below, above["base_url"]):
             below = {name: value for name, value in below.items() if not name.startswith(("websocket", "addresses"))}
+        wires = tuple({**defaults, **below, **above}["wires"])
         prices = {price.model: price for price in (*below.get("prices", ()), *above.get("prices", ()))}
-        table[name] = Provider(**{**defaults, **below, **above, "name": name, "prices": tuple(prices.values())})
+        own = {"name": name, "prices": tuple(prices.values()), "wire": wires[0]}
+        table[name] = Provider(**{**defaults, **below, **above, **own})
     return MappingProxyType(table), defaults
 
 
@@ -132,6 +135,10 @@ _BLANK: Final[Mapping[str, Any]] = {
     "default_model": None,
     "requests_per_minute": None,
     "tokens_per_minute": None,
+    "messages_url": None,
+    "responses_url": None,
+    "messages_key_header": None,
+    "responses_websocket": None,
     "websocket": None,
     "prices": (),
     "websocket_inactivity": None,

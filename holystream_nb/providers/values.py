@@ -7,6 +7,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from ..facts import Wire
 from .secret import Secrets
 
 
@@ -24,9 +25,17 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A service that speaks OpenAI's chat completions.
+    """A service that streams answers in one of the wire formats.
 
     base_url: what stands before `/chat/completions`; None for the simulator, which has an address once it runs.
+    wire: the format it is spoken to in; wires: all that it speaks, this one first.
+    messages_url, responses_url: what stands before `/messages` and `/responses`, where that is not base_url.
+    messages_key_header: the header that carries the key in Messages, bare; None is as in the other formats.
+    responses_websocket: the address of its Responses socket (WebSocket mode); None where it has none.
+    echo: what goes back of an assistant's turn with the next request: `reasoning_content`, `reasoning_details`,
+        `extra_content`, `thinking` (parts of the content), `think` (the tags in the text). echo_turns: of `all` of
+        them, or of those with `tools`. no_echo_models: glob patterns of models that refuse `reasoning_content`.
+    unnamed_output: what output is called that only the total counts: `reasoning` or `other`.
     addresses: further addresses of the same service; {word} in one stands for what is yours (a resource, a region).
     key_variable: the environment variable with the key; None where no key is needed.
     key_optional: whether requests go out without a key where the variable is not set.
@@ -55,6 +64,16 @@ class Provider:
 
     name: str
     base_url: str | None
+    wire: Wire
+    wires: tuple[Wire, ...]
+    messages_url: str | None
+    responses_url: str | None
+    messages_key_header: str | None
+    responses_websocket: str | None
+    echo: tuple[str, ...]
+    echo_turns: Literal["all", "tools"]
+    no_echo_models: tuple[str, ...]
+    unnamed_output: Literal["reasoning", "other"]
     addresses: tuple[str, ...]
     key_variable: str | None
     key_optional: bool

@@ -14,15 +14,18 @@ raise: what cannot be read ends in `ChunkDecoder.error`, after the events that c
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
+from holystream_nb.facts import Facts
+from holystream_nb.providers.values import Provider
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
+from holystream_nb.wire.format import Format, without_echo
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
 from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
@@ -105,7 +108,7 @@ def _channels(delta: _Delta) -> tuple[str, str]:
 class ChunkDecoder:
     """The state of one response: call `feed` with each server-sent event, or `whole` once with an unstreamed body.
 
-    `id` and `model` are the chunks' own; `done` says that the service ended the stream itself (`[DONE]`, or a whole
+    `id` is the chunks' own; `done` says that the service ended the stream itself (`[DONE]`, or a whole
     body); `finish_reason` is the first choice's, in the service's word; `is_complete` says that all has come: it is
     done, or every choice that was asked for (`choices`) or seen has finished. `error` is set when the stream carried an
     error or something that is no chunk: the events before it have been returned, and none comes after it. `empty` says
@@ -127,18 +130,18 @@ class ChunkDecoder:
         "done",
         "empty",
         "error",
+        "facts",
         "finish_reason",
         "id",
-        "model",
     )
 
     def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1) -> None:
         self.id: str | None = None
-        self.model: str | None = None
         self.done = False
         self.finish_reason: str | None = None
         self.error: HolystreamError | None = None
         self.empty = True
+        self.facts = Facts()
         self._asked = asked
         self._key = key
         self._decode: Any = _decode_named_chunk  # until id and model are known: they take a third of a chunk's time
@@ -199,6 +202,9 @@ class ChunkDecoder:
             complaint = None
         return self._fail(complaint) if complaint is not None else self._refuse(text)
 
+    def echo(self) -> Any:
+        return None
+
     # one chunk
 
     def _take(self, chunk: _Chunk, data: str, read: int, events: list[Event]) -> None:
@@ -235,8 +241,8 @@ class ChunkDecoder:
 
     def _name(self, chunk: _NamedChunk) -> None:
         self.id = self.id or well_formed(string(chunk.id)) or None
-        self.model = self.model or well_formed(string(chunk.model)) or None
-        if self.id and self.model:
+        self.facts.model = self.facts.model or well_formed(string(chunk.model))
+        if self.id and self.facts.model:
             self._decode = _decode_chunk
 
     def _answer(self, choice: _Choice, read: int, events: list[Event]) -> None:
@@ -367,3 +373,11 @@ def stray_error(
     if not (empty and ignored):
         return None
     return not_a_stream("\n".join(f"{name}:{value}" if value else name for name, value in ignored), key)
+
+
+def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
+    """A request as this format has it."""
+    return {**asked, "messages": without_echo(asked["messages"])}
+
+
+CHAT: Final = Format("chat", "/chat/completions", {}, body, ChunkDecoder)

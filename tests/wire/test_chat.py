@@ -88,7 +88,7 @@ def test_an_ordinary_stream() -> None:
         )
     )
     assert events == [text("Hel"), text("lo"), Finish("stop", READ), Usage(3, 2, 5, None, None, True, READ)]
-    assert (chunks.id, chunks.model, chunks.done, chunks.finish_reason) == ("c1", "m1", True, "stop")
+    assert (chunks.id, chunks.facts.model, chunks.done, chunks.finish_reason) == ("c1", "m1", True, "stop")
     assert chunks.error is None
 
 
@@ -332,7 +332,7 @@ def test_names_come_when_they_come() -> None:
     _, chunks = run(
         data(*({"id": i, "model": m, "choices": []} for i, m in [("", None), ("c", ""), ("d", "m"), ("e", "n")]))
     )
-    assert (chunks.id, chunks.model) == ("c", "m")
+    assert (chunks.id, chunks.facts.model) == ("c", "m")
 
 
 # --- chunks: reasoning ----------------------------------------------------------------------------------------------

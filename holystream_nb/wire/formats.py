@@ -1,0 +1,13 @@
+"""The formats by their names."""
+
+from __future__ import annotations
+
+from ..facts import Wire
+from .format import Format
+
+
+def format_of(wire: Wire) -> Format:
+    """The format of that name."""
+    from .chat import CHAT
+
+    return {"chat": CHAT}[wire]
