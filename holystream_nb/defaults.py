@@ -25,8 +25,11 @@ HOUSE: Final = "holysheep"
 SECRETS: Final = ("api_key", "key_variable", "key_header", "headers", "query", "cert")
 """Options that are for one service."""
 
-BOUND: Final = frozenset({"base_url", *SECRETS})
-"""Options that belong to one address; all others hold wherever a request goes."""
+ADDRESSED: Final = frozenset({"base_url", *SECRETS})
+"""Options that say which service is meant."""
+
+BOUND: Final = ADDRESSED | {"wire"}
+"""Options that belong to one service; all others hold wherever a request goes."""
 
 _NOTHING: Final = ClientOptions()
 
@@ -42,7 +45,7 @@ class Settings:
     @property
     def has_address(self) -> bool:
         """Whether it says where requests go: by an address, or by a key for one."""
-        return any(is_set(self.options, name) for name in BOUND)
+        return any(is_set(self.options, name) for name in ADDRESSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +151,11 @@ def default_service(settings: Sequence[Settings], environ: Mapping[str, str] = o
     limits = ClientOptions()
     for each in reversed(settings):
         limits = over(without(each.options, BOUND), limits)
+    wires = [each.options.wire for each in settings if each.options.wire and _is_for(each, home, environ)]
+    limits = replace(limits, wire=wires[0] if wires else None)
     if address is None:
         return DefaultService(home, limits, model, "")
-    bound = {name: getattr(address.options, name) for name in BOUND}
+    bound = {name: getattr(address.options, name) for name in ADDRESSED}
     return DefaultService(home, replace(limits, **bound), model, address.source)
 
 

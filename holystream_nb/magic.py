@@ -31,6 +31,7 @@ from traitlets import Float, Int, TraitError, Unicode, observe, validate
 from .ask import Ask, Format
 from .client import kinds
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
+from .facts import WIRES, Wire
 from .providers.address import parts_of
 from .providers.extras import header_name_flaw, variable_flaw
 from .reply import TransportChoice
@@ -69,6 +70,7 @@ class Options:
     format: Format = "markdown"
     max_cost: Decimal | None = None
     transport: TransportChoice = "sse"
+    wire: Wire | None = None
     tools: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -78,7 +80,8 @@ class Options:
 
 
 _SHARED: Final = (
-    *("model", "base_url", "key_variable", "key_header", "ca", "cert", "inactivity", "progress_timeout", "retries"),
+    *("model", "base_url", "key_variable", "key_header", "ca", "cert", "wire", "inactivity", "progress_timeout"),
+    "retries",
 )
 """Settings of `%config StreamMagics` that hold for every door; the others are for %%stream."""
 
@@ -110,6 +113,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], object]]] = {
     "base_url": _address,
     "key_variable": _variable,
     "key_header": _header,
+    "wire": lambda name, value: kinds.choice(name, value, WIRES),
     "timeout": kinds.seconds,
     "max_cost": kinds.money,
     "inactivity": kinds.seconds,
@@ -133,6 +137,7 @@ class StreamMagics(Magics):
     key_header = Unicode("", help="header that carries its key, instead of Authorization").tag(config=True)
     ca = Unicode("", help="file of certificates to trust instead of the usual ones").tag(config=True)
     cert = Unicode("", help="file of a certificate of one's own").tag(config=True)
+    wire = Unicode("", help="format the service is spoken to in: chat, messages or responses").tag(config=True)
     inactivity = Float(None, allow_none=True, help="limit on a silence in seconds").tag(config=True)
     progress_timeout = Float(None, allow_none=True, help="limit on the time without output in seconds").tag(config=True)
     retries = Int(None, allow_none=True, help="attempts after the first, before any output").tag(config=True)
@@ -147,7 +152,8 @@ class StreamMagics(Magics):
         session.config = {name: getattr(self, name) for name in _SHARED}
 
     @validate(
-        "base_url", "key_variable", "key_header", "timeout", "max_cost", "inactivity", "progress_timeout", "retries"
+        *("base_url", "key_variable", "key_header", "wire", "timeout", "max_cost", "inactivity", "progress_timeout"),
+        "retries",
     )
     def _can_be(self, proposal: Any) -> Any:
         """What is set; TraitError, without a text that may be a key, for what cannot be: what was set before stays."""
@@ -201,6 +207,11 @@ class StreamMagics(Magics):
         choices=get_args(TransportChoice),
         default="sse",
         help="what carries the answer: server-sent events, the service's WebSocket, or auto: a socket if it offers one",
+    )
+    @argument(
+        "--wire",
+        choices=WIRES,
+        help="the format the service is spoken to in, instead of the provider's first",
     )
     @argument("--timeout", type=float, help="limit on the whole answer in seconds; none by default")
     @argument("--inactivity", type=float, metavar="SECONDS", help="limit on a silence without any byte")
@@ -265,6 +276,7 @@ class StreamMagics(Magics):
             options=client_options(
                 base_url=options.base_url,
                 key_variable=options.key_variable,
+                wire=options.wire,
                 inactivity=options.inactivity,
                 progress_timeout=options.progress_timeout,
             ),
@@ -339,6 +351,7 @@ def parse(line: str) -> Options:
         values.format,
         values.max_cost,
         values.transport,
+        values.wire,
         _names("--tools", values.tools),
         _names("--allow", values.allow),
         parameters,

@@ -19,6 +19,7 @@ from .ask import Ask, Format, answer_format, consent, functions, model_name, sys
 from .client import kinds
 from .clients import Clients
 from .errors import HolystreamError, SetupError, SeveralFailed
+from .facts import Wire
 from .lists import Listed, Lists
 from .max_cost import CappedClient, limit_tokens
 from .money.card import LOCAL, SIMULATED
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 HISTORY: Final = 100
 SIMULATOR_KEY: Final = f"sim_{secrets.token_hex(16)}"
 _SEVERAL: Final = "write %%stream -m A -m B, or ChatPanel(models=[…])"
-_KEYWORDS: Final = ("prompt", "model", "system", "timeout", "chat", "format", "max_cost", "transport", "tools", "allow")
+_KEYWORDS: Final = (
+    *("prompt", "model", "system", "timeout", "chat", "format", "max_cost", "transport", "wire", "tools", "allow"),
+)
 """`hs.stream`'s own, for a likely misspelling."""
 
 
@@ -120,6 +123,7 @@ class Session:
         query: Mapping[str, str] | None = _UNCHANGED,
         ca: str | Path | None = _UNCHANGED,
         cert: str | Path | tuple[str | Path, str | Path] | None = _UNCHANGED,
+        wire: Wire | None = _UNCHANGED,
         connect_timeout: float | None = _UNCHANGED,
         inactivity: float | None = _UNCHANGED,
         progress_timeout: float | None = _UNCHANGED,
@@ -141,10 +145,13 @@ class Session:
             (`api-key`, `x-api-key`), instead of `Authorization`.
         headers, query: further ones, whose values are treated as keys.
         ca, cert: files: whom to trust instead of the usual, and a certificate of one's own, `cert` or `(cert, key)`.
+        wire: the format the service is spoken to in: chat, messages or responses.
         The rest is as for `Client`.
 
-        A key, headers, a query and `cert` are for this base_url (without one: the provider of `model`, or HolySheep),
-        are sent to no other host, and go when another base_url is set. Raises SetupError for what cannot be.
+        A key, headers, a query, `cert` and `wire` are for this base_url (without one: the provider of `model`, or
+        HolySheep), are sent to no other host, and go when another base_url is set.
+
+        Raises SetupError for what cannot be.
         """
         given = {name: value for name, value in locals().items() if name != "self" and value is not _UNCHANGED}
         from .defaults import Settings, changed  # late: they bring the client's room
@@ -163,6 +170,7 @@ class Session:
         format: Format = "markdown",
         max_cost: float | Decimal | None = None,
         transport: TransportChoice = "sse",
+        wire: Wire | None = None,
         tools: Sequence[Callable[..., Any]] = (),
         allow: Consent = "ask",
         base_url: str | None = None,
@@ -188,6 +196,7 @@ class Session:
         format: how the answer is drawn; `json` asks for JSON, and puts it, parsed, into `reply.data`.
         max_cost: USD that the answer may cost at most.
         transport: what carries it: sse, ws or auto (as for `Client`).
+        wire: the format: chat, messages or responses, instead of the provider's first.
         tools: typed Python functions that the model may call (`@hs.tool`); each call waits for your click.
         allow: tools that may run unasked: names, or "all".
         base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
@@ -210,6 +219,7 @@ class Session:
             query=query,
             ca=ca,
             cert=cert,
+            wire=wire,
             inactivity=inactivity,
             progress_timeout=progress_timeout,
             retries=retries,

@@ -19,6 +19,7 @@ from ..client.options import ClientOptions, client_options
 from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
+from ..facts import Wire
 from ..live.show import current_shell, is_watched
 from ..money.cost import Cost
 from ..providers.secret import sealing
@@ -107,6 +108,7 @@ class ChatPanel(traitlets.HasTraits):
         its own; what they print may land in any cell.
     allow: tools that may run unasked: names, or "all". Where nobody sees the panel, the other calls are refused.
     transport: what carries the answers: sse, ws or auto (as for `Client`).
+    wire: the format: chat, messages or responses, instead of each provider's first.
     base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
     api_key, key_variable, key_header, headers, query, ca, cert, inactivity, progress_timeout, retries: how services are
         reached, as for `Client`. A key is for one service, to which the panel then keeps, and is never saved.
@@ -146,6 +148,7 @@ class ChatPanel(traitlets.HasTraits):
         tools: Sequence[Callable[..., Any]] = (),
         allow: Consent = "ask",
         transport: TransportChoice = "sse",
+        wire: Wire | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
         key_variable: str | None = None,
@@ -173,6 +176,7 @@ class ChatPanel(traitlets.HasTraits):
             query=query,
             ca=ca,
             cert=cert,
+            wire=wire,
             inactivity=inactivity,
             progress_timeout=progress_timeout,
             retries=retries,

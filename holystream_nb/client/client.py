@@ -100,6 +100,7 @@ class Client:
             query=query,
             ca=ca,
             cert=cert,
+            wire=wire,
             connect_timeout=connect_timeout,
             inactivity=inactivity,
             progress_timeout=progress_timeout,
@@ -110,7 +111,7 @@ class Client:
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
-        self._set_up(provider, options, transport, wire, connections, sockets)
+        self._set_up(provider, options, transport, connections, sockets)
 
     @classmethod
     def of(
@@ -119,13 +120,12 @@ class Client:
         options: ClientOptions,
         *,
         transport: TransportChoice = "sse",
-        wire: Wire | None = None,
         connections: Transport | None = None,
         sockets: Sockets | None = None,
     ) -> Client:
         """The same from options as a value, as doors keep them (`options.client_options`)."""
         client = cls.__new__(cls)
-        client._set_up(provider, options, transport, wire, connections, sockets)
+        client._set_up(provider, options, transport, connections, sockets)
         return client
 
     def _set_up(
@@ -133,14 +133,13 @@ class Client:
         provider: str | Provider,
         options: ClientOptions,
         transport: TransportChoice,
-        wire: Wire | None,
         connections: Transport | None,
         sockets: Sockets | None,
     ) -> None:
         named = provider if isinstance(provider, Provider) else named_provider(kinds.text("provider", provider))
         found = at(named, options.base_url)
         self.transport = transport_choice(transport)
-        self.wire: Wire = found.wire if wire is None else wire_choice(wire)
+        self.wire: Wire = options.wire or found.wire
         self.retries = _or(options.retries, RETRIES)
         self.backoff = _or(options.backoff, BACKOFF_S)
         address = address_of(found)

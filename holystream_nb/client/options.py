@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import SetupError
+from ..facts import WIRES, Wire
 from ..providers.address import parts_of
 from ..providers.extras import (
     header_name_flaw,
@@ -39,6 +40,7 @@ class ClientOptions:
         bare; by default `Authorization`, with `Bearer`.
     headers, query: further ones, whose values are treated as keys.
     ca, cert: files of certificates: whom to trust, and who we are (`cert` or `(cert, key)`).
+    wire: the format it is spoken to in, `chat`, `messages` or `responses`.
     inactivity: limit on a silence without any byte. progress_timeout: limit on the time without output.
     """
 
@@ -50,6 +52,7 @@ class ClientOptions:
     query: Secrets = field(default=(), repr=False)
     ca: str | None = None
     cert: str | tuple[str, str] | None = None
+    wire: Wire | None = None
     connect_timeout: float | None = None
     inactivity: float | None = None
     progress_timeout: float | None = None
@@ -200,6 +203,10 @@ def _bytes(name: str, value: object) -> int:
     return kinds.count(name, value, least=1)
 
 
+def _wire(name: str, value: object) -> str:
+    return kinds.choice(name, value, WIRES)
+
+
 def _pool(name: str, value: object) -> str:
     return kinds.choice(name, value, tuple(POOLS))
 
@@ -213,6 +220,7 @@ _READ: Final[Mapping[str, Callable[[str, object], Any]]] = {
     "query": _query,
     "ca": _file,
     "cert": _files,
+    "wire": _wire,
     "connect_timeout": kinds.seconds,
     "inactivity": kinds.seconds,
     "progress_timeout": kinds.seconds,

@@ -21,7 +21,7 @@ from ..providers.secret import sealing
 from . import addresses
 from .addresses import Model
 from .journal import Log, read
-from .plan import Plan, Prompt, limits_of, prompts_of, ways_of
+from .plan import Plan, Prompt, limits_of, prompts_of, transports_of, wires_of
 from .progress import Silent, shown, view
 from .record import Contents, Session, Trial
 from .results import Result
@@ -60,6 +60,7 @@ async def bench(
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
     transport: str | Sequence[str] = "sse",
+    wire: str | Sequence[str] | None = None,
     reuse: bool = True,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -78,10 +79,12 @@ async def bench(
     prompts: texts, or lists of messages; every model is asked each of them `repeats` times, in random order, in turns.
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
+    wire: "chat", "messages" or "responses", or several, in the same way: `deepseek-v3.2 · messages`; of several wires
+        and transports each pair is a row, `deepseek-v3.2 · responses ws`. By default each provider's own.
     reuse: whether connections are kept, as a client keeps them; False opens one for every request, whose cost is
         `connect_ms`.
     concurrency: streams at once (closed loop, the default with 1), or rate: requests a second (open loop, Poisson).
-    warmup: discarded requests for each worker, model and transport before anything counts.
+    warmup: discarded requests for each worker, model, transport and wire before anything counts.
     seed: of order, arrivals and prefixes; random if not given. The same seed sends the same requests again.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent.
@@ -136,7 +139,8 @@ async def bench(
         timeout=kinds.optional_seconds("timeout", timeout),
         parameters=asked,
         base_url=options.base_url,
-        transport=ways_of(transport),
+        transport=transports_of(transport),
+        wire=wires_of(wire),
         reuse=kinds.switch("reuse", reuse),
     )
     located = await addresses.locate("hs.bench", models, options)

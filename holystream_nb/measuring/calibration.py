@@ -13,7 +13,7 @@ from ..client import kinds
 from ..errors import HolystreamError
 from ..providers.address import is_loopback
 from ..providers.secret import sealing
-from .plan import Plan, ways_of
+from .plan import Plan, transports_of
 from .record import Calibration, Trial
 from .results import Result
 from .statistics import point
@@ -59,7 +59,7 @@ async def calibrate(
     tokens = kinds.optional_count("tokens", tokens, least=1) or max(2, round(tokens_per_s * _ANSWER_S))
     suffix = f"#tokens={tokens},rate={tokens_per_s:g}"
     models = tuple(f"simulator:deepseek-v3.2{suffix},first={first}" for first in FIRST_S)
-    ways = ways_of(transport)
+    ways = transports_of(transport)
     plan = Plan(
         models=models,
         prompts=("Calibration.",),
@@ -158,7 +158,7 @@ def _error(trials: Iterable[Trial], urls: Sequence[str]) -> dict[str, list[float
         record = _record(trial.response_id, urls)
         if record is not None and (each := errors(trial, record)) is not None:
             found["ttft"].append(each[0])
-            found.setdefault(f"ttft {trial.transport}", []).append(each[0])
+            found.setdefault(f"ttft {trial.way}", []).append(each[0])
             found["e2e"].append(each[1])
             found["gap"] += each[2]
     return found

@@ -75,7 +75,7 @@ def read(path: Path) -> Contents:
     trials: dict[tuple[str, str, int, int], Trial] = {}
     for line in lines:
         if type(line) is Trial:
-            trials.setdefault((line.model, line.transport, line.prompt, line.repeat), line)
+            trials.setdefault((line.model, line.way, line.prompt, line.repeat), line)
     return Contents(
         header=header,
         sessions=(header.session, *(line for line in lines if isinstance(line, Session))),

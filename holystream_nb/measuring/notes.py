@@ -98,9 +98,9 @@ def _medians(result: Result, name: str) -> list[float]:
 def _elsewhere(result: Result) -> str:
     """A word about answers that came over another transport than the one that was asked for."""
     moved = Counter(
-        (trial.transport, trial.transport_used)
+        (asked, trial.transport_used)
         for trial in result.records
-        if trial.transport_used and trial.transport != "auto"
+        if trial.transport_used and (asked := result.plan.ways[trial.way][1]) != "auto"
     )
     return " ".join(
         f"WARNING: {counted(count, 'request')} asked for over {asked} came over {used}: the service opened no socket."

@@ -12,6 +12,7 @@ import msgspec
 
 from ..client import kinds
 from ..errors import SetupError
+from ..facts import WIRES
 from ..reply import TransportChoice
 
 Prompt = str | list[dict[str, Any]]
@@ -24,14 +25,14 @@ STREAMS_PER_PROCESS: Final = 100
 _START_S: Final = 0.010
 _PAUSE_S: Final = 0.025
 _LONG_ANSWER_S: Final = 10.0
-_LATER: Final[dict[str, Any]] = {"reuse": True, "own": {}, "options": {}}
+_LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}}
 
 
 _json = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Slot(msgspec.Struct, frozen=True, array_like=True):
-    """One request to make: indices of its model, prompt and transport, its repeat, and when.
+    """One request to make: indices of its model, prompt and way, its repeat, and when.
 
     `wait_s` is a pause before the request (closed loop), or the time since the slot before it (open loop).
     """
@@ -40,11 +41,11 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
     prompt: int
     repeat: int
     wait_s: float
-    transport: int = 0
+    way: int = 0
 
     @property
     def id(self) -> tuple[int, int, int, int]:
-        return self.model, self.prompt, self.repeat, self.transport
+        return self.model, self.prompt, self.repeat, self.way
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,15 +53,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     models: each `provider:model`.
     prompts: texts, or lists of messages.
-    repeats: requests for each model, transport and prompt.
+    repeats: requests for each model, way and prompt.
     concurrency: streams at once (closed loop); rate: requests a second (open loop, Poisson). One of the two.
-    warmup: discarded requests for each worker, model and transport before anything counts.
+    warmup: discarded requests for each worker, model and way before anything counts.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD; None is no limit.
     cache: whether repeats send the very same prompt, so that a service's prompt cache may answer; otherwise each
         repeat has a short prefix of its own.
     retries, timeout (s), parameters, base_url: as for `Client` and its `stream`.
-    transport: one of `TRANSPORTS`, or several.
+    transport: one of `TRANSPORTS`, or several. wire: one of `facts.WIRES`, or several; "" is each provider's own. Of
+        several, each pair of a wire and a transport is a way, and every model is asked in every way.
     reuse: whether connections are kept from request to request; otherwise each request opens one of its own.
     own: addresses that are not the table's, by the provider's name in `models`, which is its host.
     options: how services were reached, as far as it is no secret: limits, and names of headers and of a query.
@@ -82,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     base_url: str | None = None
     transport: str | tuple[str, ...] = "sse"
+    wire: str | tuple[str, ...] = ""
     simulator: str = ""
     reuse: bool = True
     own: dict[str, str] = {}
@@ -91,6 +94,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(self.transport, str) and len(self.transport) == 1:
             # One is one, however it was written: it is the same plan, with the same hash.
             msgspec.structs.force_setattr(self, "transport", self.transport[0])
+        if not isinstance(self.wire, str) and len(self.wire) == 1:
+            msgspec.structs.force_setattr(self, "wire", self.wire[0])
         flaw = _flaw(self)
         if flaw:
             raise SetupError(flaw)
@@ -124,15 +129,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return (self.transport,) if isinstance(self.transport, str) else self.transport
 
     @property
-    def arms(self) -> dict[str, tuple[str, str]]:
-        """What is compared: (model, transport) by its name, which is the model's where there is one transport."""
-        return {
-            self.arm(model, transport): (model, transport) for model in self.models for transport in self.transports
-        }
+    def wires(self) -> tuple[str, ...]:
+        return (self.wire,) if isinstance(self.wire, str) else self.wire
 
-    def arm(self, model: str, transport: str) -> str:
+    @property
+    def ways(self) -> dict[str, tuple[str, str]]:
+        """(wire, transport) by its name: `ws`, `messages`, or `responses ws`, as there are several of either."""
+        pairs = [(wire, transport) for wire in self.wires for transport in self.transports]
+        if len(self.wires) == 1:
+            return {transport: (wire, transport) for wire, transport in pairs}
+        if len(self.transports) == 1:
+            return {wire: (wire, transport) for wire, transport in pairs}
+        return {f"{wire} {transport}": (wire, transport) for wire, transport in pairs}
+
+    @property
+    def arms(self) -> dict[str, tuple[str, str]]:
+        """What is compared: (model, way) by its name, which is the model's where there is one way."""
+        return {self.arm(model, way): (model, way) for model in self.models for way in self.ways}
+
+    def arm(self, model: str, way: str) -> str:
         """`provider:model`, or `provider:model · ws`."""
-        return model if len(self.transports) == 1 else f"{model} · {transport}"
+        return model if len(self.ways) == 1 else f"{model} · {way}"
 
     @property
     def workers(self) -> int:
@@ -145,27 +162,36 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         names = [field for field in self.__struct_fields__ if field != "max_cost"]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
-    def messages(self, prompt: int, repeat: int | str, transport: int = 0) -> list[dict[str, Any]]:
+    def messages(self, prompt: int, repeat: int | str, way: int = 0) -> list[dict[str, Any]]:
         """What is sent: the prompt, with the prefix of its repeat unless caches may answer.
 
-        All models get the same text for the same prompt and repeat: they are compared in pairs. A model asked over a
-        second transport gets another prefix of the same length: it has the first one's text in its cache.
+        All models get the same text for the same prompt and repeat: they are compared in pairs. A model asked in a
+        second way gets another prefix of the same length: it has the first one's text in its cache.
         """
         asked = self.prompts[prompt]
         messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
         if self.cache and isinstance(repeat, int):
             return messages
-        label = f"{repeat} {self.transports[transport]}" if transport else repeat
+        label = f"{repeat} {list(self.ways)[way]}" if way else repeat
         return _prefixed(messages, prefix(self.seed, prompt, label))
 
 
-def ways_of(transport: object) -> tuple[str, ...]:
+def transports_of(transport: object) -> tuple[str, ...]:
     """Transports as they are given: one, or several."""
-    if isinstance(transport, str):
-        return (transport,)
-    if not isinstance(transport, list | tuple) or not all(isinstance(way, str) for way in transport):
-        raise SetupError(f"transport is {kinds.kind(transport)}: give one or a list of {', '.join(TRANSPORTS)}.")
-    return tuple(transport)
+    return _several("transport", transport, TRANSPORTS)
+
+
+def wires_of(wire: object) -> tuple[str, ...]:
+    """Wire formats as they are given: none (each provider's own), one, or several."""
+    return ("",) if wire is None else _several("wire", wire, WIRES)
+
+
+def _several(name: str, given: object, known: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
+        raise SetupError(f"{name} is {kinds.kind(given)}: give one or a list of {', '.join(known)}.")
+    return tuple(given)
 
 
 def prompts_of(door: str, prompts: object) -> tuple[Prompt, ...]:
@@ -197,8 +223,9 @@ def limits_of(limits: object) -> dict[str, float]:
 
 
 def connections(plan: Plan) -> list[str]:
-    """What is unusual about a run's connections, in words; of several transports, tables and charts have rows."""
+    """What is unusual about a run's connections, in words; of several ways, tables and charts have rows."""
     found = [] if plan.transport == "sse" or len(plan.transports) > 1 else [f"over {plan.transport}"]
+    found += [f"as {plan.wire}"] if plan.wire and len(plan.wires) == 1 else []
     return found if plan.reuse else [*found, "a new connection for each request"]
 
 
@@ -208,17 +235,17 @@ def prefix(seed: int, prompt: int, repeat: int | str) -> str:
 
 
 def schedule(plan: Plan) -> list[list[Slot]]:
-    """Every request in order, in blocks: one block is one prompt and repeat, asked of every model over every transport.
+    """Every request in order, in blocks: one block is one prompt and repeat, asked of every model in every way.
 
-    Blocks are in random order, and so are the requests in each: models and transports take turns, and what is compared
-    in pairs is asked at nearly the same time.
+    Blocks are in random order, and so are the requests in each: models and ways take turns, and what is compared in
+    pairs is asked at nearly the same time.
     """
     rng = Random(f"schedule {plan.seed}")  # noqa: S311  # an order, not a secret
     pairs = [(prompt, repeat) for prompt in range(len(plan.prompts)) for repeat in range(plan.repeats)]
     rng.shuffle(pairs)
     blocks = []
     for prompt, repeat in pairs:
-        arms = [(model, way) for model in range(len(plan.models)) for way in range(len(plan.transports))]
+        arms = [(model, way) for model in range(len(plan.models)) for way in range(len(plan.ways))]
         rng.shuffle(arms)
         blocks.append([Slot(model, prompt, repeat, _wait(plan, rng), way) for model, way in arms])
     return blocks
@@ -307,11 +334,16 @@ def _flaw(plan: Plan) -> str | None:
         return f"There is no limit {', '.join(sorted(unknown))}: limits are {', '.join(LIMITS)}."
     if plan.max_cost is not None and not plan.max_cost > 0:
         return f"max_cost={plan.max_cost}: give US dollars above 0."
-    ways = plan.transports
-    if strange := [way for way in ways if way not in TRANSPORTS]:
-        return f"There is no transport {strange[0]!r}: choose from {', '.join(TRANSPORTS)}."
-    if not ways or len(set(ways)) < len(ways):
-        return f"transport={list(ways)}: name each transport once."
+    if plan.wire == "":
+        return _flaw_in("transport", plan.transports, TRANSPORTS)
+    return _flaw_in("transport", plan.transports, TRANSPORTS) or _flaw_in("wire", plan.wires, WIRES)
+
+
+def _flaw_in(name: str, given: Sequence[str], known: Sequence[str]) -> str | None:
+    if strange := [each for each in given if each not in known]:
+        return f"There is no {name} {strange[0]!r}: choose from {', '.join(known)}."
+    if not given or len(set(given)) < len(given):
+        return f"{name}={list(given)}: name each {name} once."
     return None
 
 

@@ -79,7 +79,8 @@ def _row_003(result: Result, arm: str) -> list[Any]:
 
 def _transport(result: Result, arm: str) -> str:
     """An arm as 003 calls it; with its model where there are several."""
-    model, transport = result.plan.arms[arm]
+    model, way = result.plan.arms[arm]
+    transport = result.plan.ways[way][1]
     word = _WORDS.get(transport, transport)
     return word if len(result.models) == 1 else f"{result.label(model)} · {word}"
 

@@ -64,13 +64,15 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     `usd` and `cny` are exact decimals; `price_note` is "" for a real price. Of a pair whose answers were compared, the
     later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
     answer, where keeping it was asked for.
-    `transport` is the one that was asked for, `transport_used` the one that brought the answer where it was another.
+    `way` is the plan's name for the transport, or the format and the transport, that was asked for (in a file:
+    `transport`); `wire` is the format it came in, `transport_used` the transport that brought it where it was another.
     """
 
     model: str
     prompt: int
     repeat: int
-    transport: str = "sse"
+    way: str = msgspec.field(default="sse", name="transport")
+    wire: str = "chat"
     transport_used: str = ""
     session: int = 0
     worker: int = 0

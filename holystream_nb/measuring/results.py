@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "model",
     "transport",
+    "wire",
     "prompt",
     "repeat",
     "error",
@@ -64,8 +65,8 @@ COLUMNS: Final = (
 )
 """One row a request:
 
-model `provider:model` · transport: what was asked for: sse, ws or auto · prompt, repeat: what was asked; two models'
-or transports' rows with the same are a pair
+model `provider:model` · transport: what was asked for: sse, ws or auto · wire: the format: chat, messages, responses
+prompt, repeat: what was asked; rows of two models, transports or wires with the same are a pair
 error: "" or its class · at_s: the call's start, after the run's first · scheduled_s: the intended one (open loop)
 lag_ms, queue_ms, connect_ms, ttft_ms, ttfa_ms, e2e_s, e2e_scheduled_s, tpot_ms, decode_tokens_per_s,
 e2e_tokens_per_s: as `timing` defines them · characters_per_s: characters of text and reasoning / E2E
@@ -109,13 +110,13 @@ class Result:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """What is compared: the models, or `provider:model · transport` for each where there are several transports."""
+        """What is compared: the models, or `provider:model · ws` for each way where there are several."""
         return tuple(self.plan.arms)
 
     def of(self, arm: str) -> list[Trial]:
         """The records of an arm."""
-        model, transport = self.plan.arms[arm]
-        return [trial for trial in self.records if trial.model == model and trial.transport == transport]
+        model, way = self.plan.arms[arm]
+        return [trial for trial in self.records if trial.model == model and trial.way == way]
 
     def rows(self, arm: str) -> DataFrame:
         """The rows of an arm in `trials`."""
@@ -126,8 +127,10 @@ class Result:
         return self._only(self.gaps, arm)
 
     def _only(self, frame: DataFrame, arm: str) -> DataFrame:
-        model, transport = self.plan.arms[arm]
-        return frame[(frame["model"] == model) & (frame["transport"] == transport)]
+        model, way = self.plan.arms[arm]
+        wire, transport = self.plan.ways[way]
+        rows = (frame["model"] == model) & (frame["transport"] == transport)
+        return frame[rows & (frame["wire"] == wire)] if len(self.plan.wires) > 1 else frame[rows]
 
     @property
     def missing(self) -> int:
@@ -142,16 +145,17 @@ class Result:
     @cached_property
     def trials(self) -> DataFrame:
         """One row a request, in the order of their starts."""
-        return _frame(self.records, self.sessions, self.plan.limits)
+        return _frame(self.records, self.sessions, self.plan)
 
     @cached_property
     def warmups(self) -> DataFrame:
         """The discarded requests, in the same columns."""
-        return _frame(self._warmups, self.sessions, self.plan.limits)
+        return _frame(self._warmups, self.sessions, self.plan)
 
     @cached_property
     def gaps(self) -> DataFrame:
-        """One row a gap of the requests that succeeded: model, transport, prompt, repeat, index, at_s, gap_ms, events.
+        """One row a gap of the requests that succeeded: model, transport, wire, prompt, repeat, index, at_s, gap_ms,
+        events.
 
         at_s is the gap's end, since sent; events is how many output events the read brought that ended it.
         """
@@ -165,13 +169,13 @@ class Result:
             for index, gap in enumerate(trial.reads[1:], 1):
                 at_s = (stamps[index] - (trial.sent or 0)) / 1e9
                 events = trial.events[index] if trial.events else 1
-                asked = trial.model, trial.transport, trial.prompt, trial.repeat
+                asked = trial.model, self.plan.ways[trial.way][1], trial.wire, trial.prompt, trial.repeat
                 rows.append((*asked, index, at_s, gap / 1e6, events))
-        columns = ["model", "transport", "prompt", "repeat", "index", "at_s", "gap_ms", "events"]
+        columns = ["model", "transport", "wire", "prompt", "repeat", "index", "at_s", "gap_ms", "events"]
         return DataFrame(rows, columns=columns)
 
     def arm(self, name: str) -> str:
-        """The arm that a name means: its label, a model or a transport where that is enough; SetupError names all.
+        """The arm that a name means: its label, a model or a way where that is enough; SetupError names all.
 
         `simulator:deepseek-v3.2 · ws` is also `deepseek-v3.2 · ws`, `deepseek-v3.2 ws`, and `ws` if there is one model.
         """
@@ -202,9 +206,9 @@ class Result:
         return throughput(self)
 
     def compare(self, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
-        """Two models or transports in pairs: same prompt and repeat, nearly the same time. Its text says what it means.
+        """Two models or ways in pairs: same prompt and repeat, nearly the same time. Its text says what it means.
 
-        a, b: names of models, of transports ("sse", "ws") if there is one model, or labels (see `arm`).
+        a, b: names of models, of ways ("sse", "messages") if there is one model, or labels (see `arm`).
         """
         from .comparison import compare
 
@@ -240,10 +244,10 @@ def load(path: str | Path) -> Any:
     return Result(read(path), path)
 
 
-def _names(model: str, name: str, transport: str) -> list[str]:
+def _names(model: str, name: str, way: str) -> list[str]:
     """All that an arm may be called."""
     models = (model, name)
-    return [transport, *models, *(f"{each}{between}{transport}" for each in models for between in (" · ", " "))]
+    return [way, *models, *(f"{each}{between}{way}" for each in models for between in (" · ", " "))]
 
 
 def good(trial: Trial, timing: Timing, limits: Mapping[str, float]) -> bool:
@@ -254,28 +258,30 @@ def good(trial: Trial, timing: Timing, limits: Mapping[str, float]) -> bool:
     return all(figure is not None and figure <= limit for figure, limit in zip(figures, limits.values(), strict=True))
 
 
-def _frame(trials: Sequence[Trial], sessions: Sequence[Session], limits: Mapping[str, float]) -> DataFrame:
+def _frame(trials: Sequence[Trial], sessions: Sequence[Session], plan: Plan) -> DataFrame:
     from pandas import DataFrame
 
     anchors = {session.number: (session.wall_ns - sessions[0].wall_ns) / 1e9 for session in sessions}
     starts = [anchors.get(trial.session, 0.0) + trial.submitted / 1e9 for trial in trials]
     first = min(starts, default=0.0)
-    rows = [_row(trial, at - first, limits) for trial, at in zip(trials, starts, strict=True)]
+    rows = [_row(trial, at - first, plan) for trial, at in zip(trials, starts, strict=True)]
     rows.sort(key=lambda row: row["at_s"])
     frame = DataFrame(rows, columns=list(COLUMNS))
     figures = [name for name in COLUMNS if name.endswith(("_ms", "_s"))]
     return frame.astype(dict.fromkeys(figures, float))
 
 
-def _row(trial: Trial, at_s: float, limits: Mapping[str, float]) -> dict[str, Any]:
+def _row(trial: Trial, at_s: float, plan: Plan) -> dict[str, Any]:
     from .statistics import point
 
-    timing = trial.timing
+    timing, limits = trial.timing, plan.limits
+    transport = plan.ways[trial.way][1]
     gaps = timing.gaps_ms
     e2e_s = timing.e2e_s
     return {
         "model": trial.model,
-        "transport": trial.transport,
+        "transport": transport,
+        "wire": trial.wire,
         "prompt": trial.prompt,
         "repeat": trial.repeat,
         "error": trial.error,
@@ -304,7 +310,7 @@ def _row(trial: Trial, at_s: float, limits: Mapping[str, float]) -> dict[str, An
         "bytes": trial.bytes,
         "retries": trial.retries,
         "resent": trial.resent,
-        "transport_used": trial.transport_used or trial.transport,
+        "transport_used": trial.transport_used or transport,
         "cost_usd": trial.usd,
         "cost_cny": trial.cny,
         "price_note": trial.price_note,

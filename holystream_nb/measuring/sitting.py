@@ -53,8 +53,8 @@ class Sitting:
         plan = self.plan
         made = [*self.before.trials, *self.before.warmups] if self.before else []
         numbers = {model: number for number, model in enumerate(plan.models)}
-        ways = {transport: number for number, transport in enumerate(plan.transports)}
-        done = {(numbers[trial.model], trial.prompt, trial.repeat, ways[trial.transport]) for trial in made}
+        ways = {way: number for number, way in enumerate(plan.ways)}
+        done = {(numbers[trial.model], trial.prompt, trial.repeat, ways[trial.way]) for trial in made}
         dealt = shares(plan, self.workers or plan.workers, done)
         if not dealt[0].slots:
             return ""

@@ -17,7 +17,7 @@ from . import addresses
 from .addresses import Model
 from .bench import bench, check_fields
 from .journal import read
-from .plan import Prompt, prompts_of, ways_of
+from .plan import Prompt, prompts_of, transports_of, wires_of
 from .results import Result
 from .statistics import quantile
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "model",
     "transport",
+    "wire",
     "concurrency",
     "n",
     "errors",
@@ -57,12 +58,14 @@ class Sweep:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """What is compared: the models, or `provider:model · transport` for each where there are several transports."""
+        """What is compared: the models, or `provider:model · ws` for each way where there are several."""
         return tuple(dict.fromkeys(self._arm(result) for result in self.results))
 
     def _arm(self, result: Result) -> str:
-        several = len({each.plan.transports for each in self.results}) > 1
-        return f"{result.models[0]} · {result.plan.transports[0]}" if several else result.models[0]
+        plans = [each.plan for each in self.results]
+        differing = [name for name in ("wire", "transport") if len({getattr(plan, name) for plan in plans}) > 1]
+        way = " ".join(getattr(result.plan, name) for name in differing)
+        return f"{result.models[0]} · {way}" if way else result.models[0]
 
     def of(self, arm: str) -> list[Result]:
         """An arm's results, by rising concurrency; the name may lack its provider."""
@@ -102,9 +105,10 @@ async def sweep(
     max_cost: Any = None,
     path: str | Path | None = None,
     transport: str | Sequence[str] = "sse",
+    wire: str | Sequence[str] | None = None,
     **options: Any,
 ) -> Sweep:
-    """One closed-loop bench for each model, transport and concurrency, all apart: their throughputs must not mix.
+    """One closed-loop bench for each model, transport, wire and concurrency, all apart: their throughputs must not mix.
 
     repeats: by default so many that each client makes three requests; never fewer than two.
     max_cost: USD of each single bench.
@@ -122,10 +126,11 @@ async def sweep(
     labels = [(await addresses.locate("hs.sweep", [model], given)).models[0] for model in named]
     folder = _folder(path)
     results = []
-    for (model, label), way in product(zip(named, labels, strict=True), ways_of(transport)):
+    ways = product(wires_of(wire), transports_of(transport))
+    for (model, label), (format, carrier) in product(zip(named, labels, strict=True), ways):
         for concurrency in loads:
             least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked)))
-            kind = "" if way == "sse" else f"-{way}"
+            kind = "".join(f"-{part}" for part in (format, "" if carrier == "sse" else carrier) if part)
             file = folder / f"{_file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()
             result = await bench(
@@ -136,7 +141,8 @@ async def sweep(
                 max_cost=max_cost,
                 path=None if begun else file,
                 resume=file if begun else None,
-                transport=way,
+                transport=carrier,
+                wire=format or None,
                 **options,
             )
             results.append(result)
@@ -186,6 +192,7 @@ def _row(result: Result) -> dict[str, Any]:
     return {
         "model": result.models[0],
         "transport": result.plan.transports[0],
+        "wire": result.plan.wires[0] or next((trial.wire for trial in result.records), ""),
         "concurrency": result.plan.concurrency,
         "n": len(result.records),
         "errors": len(result.records) - len(succeeded),

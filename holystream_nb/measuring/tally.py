@@ -65,7 +65,7 @@ class Tally:
         if self._first is None:
             self._first = self._clock()
             self.state = "running"
-        part = self.parts[self._arm(record.model, record.transport)]
+        part = self.parts[self._arm(record.model, record.way)]
         part.done += 1
         part.failed += bool(record.error)
         timing = record.timing

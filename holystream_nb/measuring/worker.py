@@ -29,6 +29,7 @@ from ..client.options import ClientOptions, client_options
 from ..defaults import HOUSE, over
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
 from ..events import Finish, OtherChoice, ToolCallEnd, Usage
+from ..facts import Wire
 from ..providers.secret import Secrets
 from ..providers.table import providers
 from ..reply import Reply, TransportChoice
@@ -113,8 +114,8 @@ class Worker:
             api_key=address.key or (os.environ.get(address.key_variable) if address.key_variable else None),
             **address.options,
         )
-        # Each stream may leave a connection of each transport behind, and a full pool would close them.
-        connections = (len(self._job.share.starts) or 200) * len(self._plan.transports)
+        # Each stream may leave a connection of each way behind, and a full pool would close them.
+        connections = (len(self._job.share.starts) or 200) * len(self._plan.ways)
         pool = "low" if connections < 10 else "medium" if connections < 50 else "high"
         limits = ClientOptions(retries=self._plan.retries, pool=pool)
         options = over(limits, over(self._secret.get(provider, limits), given))
@@ -124,22 +125,22 @@ class Worker:
     async def warm_up(self, warmed: set[tuple[int, int]]) -> Ready:
         """One request, or as many as the plan says, for each arm of the share that is not `warmed`, side by side.
 
-        An arm is the index of a model and that of a transport.
+        An arm is the index of a model and that of a way.
         """
         share = self._job.share
-        arms = sorted({(slot.model, slot.transport) for slot in share.slots} - warmed)
+        arms = sorted({(slot.model, slot.way) for slot in share.slots} - warmed)
         for error in await asyncio.gather(*(self._warm(*arm) for arm in arms)):
             if isinstance(error, _HOPELESS):
                 return Ready(share.worker, type(error).__name__, str(error))
         warmed.update(arms)
         return Ready(share.worker)
 
-    async def _warm(self, model: int, transport: int) -> HolystreamError | None:
+    async def _warm(self, model: int, way: int) -> HolystreamError | None:
         """One arm's warm-ups; the last one's error, which ends them where nothing can follow it."""
         error: HolystreamError | None = None
         for number in range(self._plan.warmup):
             text = f"warm-up {self._job.session} {self._job.share.worker} {number} {model}"
-            error = await self._ask(Warmup, Slot(model, 0, -1 - number, 0.0, transport), text, stream=0)
+            error = await self._ask(Warmup, Slot(model, 0, -1 - number, 0.0, way), text, stream=0)
             if isinstance(error, _HOPELESS):
                 break
         return error
@@ -233,7 +234,8 @@ class Worker:
     ) -> tuple[Reply, HolystreamError | None, list[int]]:
         """The reply, its error, and how many output events each distinct read brought."""
         provider, model = self._chosen[slot.model]
-        messages = self._plan.messages(slot.prompt, repeat, slot.transport)
+        messages = self._plan.messages(slot.prompt, repeat, slot.way)
+        wire, transport = list(self._plan.ways.values())[slot.way]
         events: list[int] = []
         last = -1
         error: HolystreamError | None = None
@@ -242,7 +244,8 @@ class Worker:
             client.stream(
                 messages,
                 model=model,
-                transport=cast(TransportChoice, self._plan.transports[slot.transport]),
+                transport=cast(TransportChoice, transport),
+                wire=cast(Wire, wire) if wire else None,
                 timeout=self._plan.timeout,
                 scheduled=scheduled,
                 parameters=self._plan.parameters,
@@ -281,12 +284,13 @@ class Worker:
         reads = [read - origin for read in timing.reads]
         word, message = _outcome(reply, error)
         free = _is_free(reply, error)
-        transport = self._plan.transports[slot.transport]
+        way, (_, transport) = list(self._plan.ways.items())[slot.way]
         return {
             "model": self._plan.models[slot.model],
             "prompt": slot.prompt,
             "repeat": slot.repeat,
-            "transport": transport,
+            "way": way,
+            "wire": reply.wire,
             "transport_used": "" if reply.transport == transport else reply.transport,
             "session": self._job.session,
             "worker": self._job.share.worker,

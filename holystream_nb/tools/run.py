@@ -24,6 +24,7 @@ from ..client.options import REQUEST_FIELDS, fields_of
 from ..client.texts import Texts
 from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
+from ..facts import Wire, wire_choice
 from ..providers.secret import sealing
 from ..reply import Progress, Reply, ToolCall, TransportChoice, transport_choice
 from .call import Ask, Call
@@ -99,6 +100,7 @@ def run_tools(
     max_rounds: int = MAX_ROUNDS,
     timeout: float | None = None,
     transport: TransportChoice | None = None,
+    wire: Wire | None = None,
     conversation: str | int | None = None,
     parameters: Mapping[str, Any] | None = None,
     **fields: Any,
@@ -126,6 +128,7 @@ def run_tools(
     timeout: limit in seconds on everything together, waiting for consent included.
     transport: instead of the client's: `sse`, `ws` or `auto`. On a socket results go back in the turn that asked for
         them, and a call may run before the model has written its next one; else in the next request.
+    wire: the format, instead of the client's: `chat`, `messages` or `responses`.
     conversation: where the client is a Rollout, what keeps its requests on one side.
     fields: further fields of every request (a `tool_choice` that forces a call, of the first one only).
     parameters: fields of any name, for what only this service knows.
@@ -139,6 +142,7 @@ def run_tools(
     handed: dict[str, Any] = {name: value for name, value in asked.items() if name in REQUEST_FIELDS}
     handed |= {"parameters": uncommon} if uncommon else {}
     handed |= {"transport": transport_choice(transport)} if transport is not None else {}
+    handed |= {"wire": wire_choice(wire)} if wire is not None else {}
     handed |= {"conversation": conversation} if conversation is not None else {}
     return ToolRun(
         client,

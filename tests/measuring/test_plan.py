@@ -45,8 +45,8 @@ def test_transports_take_turns_as_models_do() -> None:
     """A block asks every model over every transport; neither transport is always first, and each is asked as often."""
     made = plan(transport=("sse", "ws"))
     blocks = schedule(made)
-    assert all(len({(slot.model, slot.transport) for slot in block}) == 6 for block in blocks)
-    assert {block[0].transport for block in blocks} == {0, 1}
+    assert all(len({(slot.model, slot.way) for slot in block}) == 6 for block in blocks)
+    assert {block[0].way for block in blocks} == {0, 1}
     assert sum(map(len, blocks)) == made.requests == 120
     assert list(made.arms)[:2] == ["x:a · sse", "x:a · ws"]
 

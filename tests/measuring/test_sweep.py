@@ -72,7 +72,7 @@ def test_a_preset_has_the_columns_of_its_document(trial: Make, result: Callable[
 def test_003_has_a_row_for_each_transport(trial: Make, result: Callable[..., Result]) -> None:
     """Its two rows under its own words, with intervals; one failure of 72 is 1.4 %, and the means are of the others."""
     trials = [
-        trial(repeat=i, transport=way, ttft=ttft, error="ConnectionFailed" if (way, i) == ("ws", 0) else "")
+        trial(repeat=i, way=way, ttft=ttft, error="ConnectionFailed" if (way, i) == ("ws", 0) else "")
         for way, ttft in (("sse", 300), ("ws", 200))
         for i in range(72)
     ]

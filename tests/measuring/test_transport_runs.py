@@ -22,7 +22,7 @@ QUICK = "simulator:gpt-4.1#tokens=10,rate=100,first=0.05"  # a seventh of a seco
 
 def methods(simulator: Simulator, result: Result) -> Counter[tuple[str, str]]:
     """How often each transport was asked for, and what the simulator knows the request as."""
-    return Counter((trial.transport, simulator.record(trial.response_id)["method"]) for trial in result.records)
+    return Counter((trial.way, simulator.record(trial.response_id)["method"]) for trial in result.records)
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ async def test_each_pair_is_asked_over_both_transports(run: Run, simulator: Simu
 async def test_sockets_are_kept_from_turn_to_turn(run: Run, simulator: Simulator) -> None:
     """One stream at a time needs one socket, which the warm-up has opened: nothing that counts waits for one."""
     result = await run(QUICK, repeats=4, transport=BOTH)
-    sockets = {simulator.record(trial.response_id)["session"] for trial in result.records if trial.transport == "ws"}
+    sockets = {simulator.record(trial.response_id)["session"] for trial in result.records if trial.way == "ws"}
     assert len(sockets) == 1
     assert result.rows(result.arm("ws"))["connect_ms"].max() < result.warmups["connect_ms"].max()
 
@@ -53,7 +53,7 @@ async def test_sockets_are_kept_from_turn_to_turn(run: Run, simulator: Simulator
 async def test_without_reuse_each_request_opens_its_connection(run: Run, simulator: Simulator) -> None:
     """As many sockets as turns; the handshake is in connect, and not in TTFT."""
     result = await run(QUICK.replace("#", "#head=0.05,"), repeats=6, transport=BOTH, reuse=False)
-    ws = [trial for trial in result.records if trial.transport == "ws"]
+    ws = [trial for trial in result.records if trial.way == "ws"]
     assert len({simulator.record(trial.response_id)["session"] for trial in ws}) == 6
     summary = result.summary()
     new = summary.loc[result.arm("ws"), "connect_p50_ms"].value
@@ -74,7 +74,7 @@ async def test_a_run_over_both_goes_on_where_it_ended(run: Run, tmp_path: Path) 
     assert load(file).missing == 3
     again = await run(QUICK, repeats=3, transport=BOTH, resume=file)
     assert not again.missing
-    assert {trial.transport for trial in again.records[len(result.records) // 2 :]} == {"ws"}
+    assert {trial.way for trial in again.records[len(result.records) // 2 :]} == {"ws"}
     with pytest.raises(SetupError, match="transport"):
         await run(QUICK, repeats=3, resume=file)
 

@@ -35,7 +35,7 @@ def both(trial: Make, result: Results) -> Results:
         trials = [
             trial(
                 model,
-                transport=way,
+                way=way,
                 repeat=repeat,
                 sent=1000 * repeat,
                 ttft=300 * chance.lognormvariate(0, 0.05) - (40 if way == "ws" else 0),
@@ -106,11 +106,11 @@ def test_the_table_of_003_has_its_figures_with_intervals(both: Results) -> None:
 
 def test_an_answer_over_another_transport_is_a_warning(trial: Make, result: Results) -> None:
     """A row says what was asked for: where the service opened no socket, that is said; `auto` may do as it likes."""
-    fallen = [trial(repeat=i, transport="ws", transport_used="sse") for i in range(3)]
-    found = result(*fallen, trial(repeat=3, transport="ws"), transport="ws", repeats=4)
+    fallen = [trial(repeat=i, way="ws", transport_used="sse") for i in range(3)]
+    found = result(*fallen, trial(repeat=3, way="ws"), transport="ws", repeats=4)
     assert found.trials.transport_used.tolist() == ["sse", "sse", "sse", "ws"]
     assert any("WARNING: 3 requests asked for over ws came over sse" in note for note in found.notes)
-    free = result(trial(transport="auto", transport_used="sse"), transport="auto")
+    free = result(trial(way="auto", transport_used="sse"), transport="auto")
     assert not any("WARNING" in note for note in free.notes)
 
 
@@ -119,9 +119,9 @@ def test_a_trial_of_an_old_file_came_over_sse() -> None:
     line = b'{"kind":"trial","model":"simulator:a","prompt":0,"repeat":3}'
     old = decode(line)
     assert isinstance(old, Trial)
-    assert (old.transport, old.transport_used) == ("sse", "")
+    assert (old.way, old.transport_used) == ("sse", "")
     assert b"transport" not in encoder.encode(old)
-    ws = Trial(model="simulator:a", prompt=0, repeat=3, transport="ws")
+    ws = Trial(model="simulator:a", prompt=0, repeat=3, way="ws")
     assert decode(encoder.encode(ws)) == ws
 
 
@@ -129,7 +129,7 @@ def test_progress_has_a_row_for_each_transport(trial: Make) -> None:
     """And the estimate counts a warm-up for each."""
     plan = Plan(models=("simulator:a",), prompts=("Hello",), repeats=4, transport=BOTH)
     tally = Tally(plan)
-    tally.add(trial(transport="ws", ttft=100, gaps=(20, 20)))
+    tally.add(trial(way="ws", ttft=100, gaps=(20, 20)))
     assert rows(tally) == [
         ["simulator:a · sse", "0 of 4", "0", "–", "–"],
         ["simulator:a · ws", "1 of 4", "0", "100", "50.0"],
@@ -142,7 +142,7 @@ def test_what_is_unusual_about_the_connections_stands_on_the_chart(both: Results
     """One transport that is not SSE, and a connection for each request; two transports have labels instead."""
     assert "over" not in canvas.context(both())
     assert "a new connection for each request" in canvas.context(both(reuse=False))
-    only = result(trial(transport="ws"), transport="ws")
+    only = result(trial(way="ws"), transport="ws")
     assert "1 at once · over ws ·" in canvas.context(only)
     assert "over ws" in only.to_markdown()
     assert list(only.summary().index) == ["simulator:a"]

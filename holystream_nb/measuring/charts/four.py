@@ -42,8 +42,9 @@ def _heading(result: Result) -> str:
     counts = [len(result.of(arm)) for arm in result.arms]
     low, high = min(counts), max(counts)
     each = f"{low} requests each" if low == high else f"{low} to {high} requests each"
-    ways = len(result.plan.transports)
-    over = f" over {counted(ways, 'transport')}" if ways > 1 else ""
+    transports, wires = len(result.plan.transports), len(result.plan.wires)
+    over = f" over {counted(transports, 'transport')}" if transports > 1 else ""
+    over += f" in {counted(wires, 'wire format')}" if wires > 1 else ""
     return f"{counted(len(result.models), 'model')}{over}, {each} · {context(result)}"
 
 

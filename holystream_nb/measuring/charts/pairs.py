@@ -33,7 +33,7 @@ def differences(
     timing error could explain, is hollow: not to be trusted. The grey strip about 0 is the timing error (median).
     """
     if len(result.arms) < 2:
-        raise SetupError("Differences need at least two models, or two transports.")
+        raise SetupError("Differences need at least two models, or two ways of asking one.")
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
     ax = prepared(ax, height=min(9.0, max(HEIGHT * 0.75, 1.7 + 0.85 * (len(result.arms) - 1))))
