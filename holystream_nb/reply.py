@@ -13,6 +13,7 @@ from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
 from .facts import Facts, Wire
 from .money.cost import Cost
 from .timing import Timing
+from .wire.calls import joined
 
 TransportChoice = Literal["sse", "ws", "auto"]
 """What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` one it offers, else `sse`."""
@@ -27,7 +28,7 @@ def transport_choice(text: str) -> TransportChoice:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function the model asks for; `arguments` is JSON text, as the model wrote it."""
+    """A function the model asks for; `arguments` is JSON text, as the model wrote it (see `wire.calls.joined`)."""
 
     id: str
     name: str
@@ -245,7 +246,7 @@ class Fold:
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue(),
             tool_calls=tuple(
-                ToolCall(call.id, call.name, "".join(call.arguments)) for _, call in sorted(self._calls.items())
+                ToolCall(call.id, call.name, joined(call.arguments)) for _, call in sorted(self._calls.items())
             ),
             finish_reason=finish_reason,
             usage=usage,

@@ -21,7 +21,8 @@ import holystream_nb as hs
 from holystream_nb import Client, Reply, Simulator
 from holystream_nb.errors import DeadlineExceeded, SetupError, Stalled, StreamInterrupted
 from holystream_nb.events import Finish, Text
-from holystream_nb.tools.call import RESULT_BYTES, Answer, Call, as_text, perform
+from holystream_nb.tools.call import Answer, Call, perform
+from holystream_nb.tools.results import RESULT_BYTES, result_of
 from holystream_nb.tools.run import ToolRun
 
 
@@ -105,7 +106,7 @@ TEXT = {"type": "string"}
         (list[int], {"type": "array", "items": NUMBER}),
         (dict[str, int], {"type": "object", "additionalProperties": NUMBER}),
         (int | None, {"anyOf": [NUMBER, {"type": "null"}]}),
-        (Literal["a", "b"], {"enum": ["a", "b"]}),
+        (Literal["a", "b"], {**TEXT, "enum": ["a", "b"]}),
         (
             Annotated[int, msgspec.Meta(ge=1, description="how many")],
             {**NUMBER, "minimum": 1, "description": "how many"},
@@ -192,7 +193,7 @@ def _yields(value: int) -> Iterator[int]:
         (_lost, "Nowhere"),
         (_yields, "it yields"),
         (lambda: None, "name"),
-        (functools.partial(_unnamed), "partial|name"),
+        (functools.partial(_unnamed), r"\*values"),
         (Point, "function"),
         ({"type": "function"}, "function"),
     ],
@@ -208,15 +209,15 @@ def test_what_cannot_be_a_tool_is_refused_in_a_sentence(function: Any, said: str
     [
         ('{"city": "Rome"}', {"city": "Rome"}),
         (' {"city": "Rome", "days": 1} ', {"city": "Rome", "days": 1}),
-        ("", "missing required field `city`"),
+        ("", "city: Field required"),
         ('{"city": "Ro', "truncated"),
-        ("[]", "Expected `object`"),
-        ('{"city": 1}', r"Expected `str`, got `int` - at `\$.city`"),
-        ('{"city": "Rome", "days": "1"}', r"Expected `int`, got `str` - at `\$.days`"),
-        ('{"city": "Rome", "country": "Italy"}', "unknown field `country`"),
+        ("[]", "Expected a JSON object"),
+        ('{"city": 1}', "city: Input should be a valid string"),
+        ('{"city": "Rome", "days": "a few"}', "days: Input should be a valid integer"),
+        ('{"city": "Rome", "days": 1.5}', "days: Input should be a valid integer"),
     ],
 )
-def test_arguments_are_checked_strictly(text: str, expected: Any) -> None:
+def test_arguments_are_checked(text: str, expected: Any) -> None:
     """What the model left out is left to the function; what is wrong is named."""
     if isinstance(expected, dict):
         assert get_weather.arguments(text) == expected
@@ -644,7 +645,7 @@ def sleeps() -> None:
     [
         (("nothing", "{}"), "there is no tool 'nothing'; there are: get_weather, "),
         (("get_weather", '{"city'), "the arguments do not fit get_weather: Input data was truncated"),
-        (("get_weather", '{"city": 1}'), "the arguments do not fit get_weather: Expected `str`, got `int`"),
+        (("get_weather", '{"city": 1}'), "the arguments do not fit get_weather: city: Input should be a valid str"),
         (("fails", "{}"), "RuntimeError: no luck"),
         (("fails_with_login", "{}"), "ConnectionError: https://…@example.org refused … and …"),
         (("returns_object", "{}"), "returned object, which JSON has no form of"),
@@ -718,14 +719,14 @@ def test_secrets_of_the_environment_do_not_go_back(
 ) -> None:
     """Neither as they are nor as JSON writes them."""
     monkeypatch.setenv(name, value)
-    assert as_text("f", form(value)) in ('{"k":["…"]}', "…", '"…"')
+    assert result_of("f", form(value)).text in ('{"k":["…"]}', "…", '"…"')
 
 
 def test_logins_and_marked_keys_do_not_go_back_but_ids_do() -> None:
     """Also in JSON, where an address and a mail address stand side by side."""
     commit = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233"
     value = ["postgres://ann:pw@h/db", "http://a.example", "me@b.example", "sk-abcdef0123456789", commit]
-    assert as_text("f", value) == f'["postgres://…@h/db","http://a.example","me@b.example","…","{commit}"]'
+    assert result_of("f", value).text == f'["postgres://…@h/db","http://a.example","me@b.example","…","{commit}"]'
 
 
 async def test_functions_that_hang_do_not_keep_others_from_running() -> None:
@@ -743,7 +744,7 @@ async def test_functions_that_hang_do_not_keep_others_from_running() -> None:
     try:
         ends = await asyncio.gather(*(perform(hangs, {}) for _ in range(40)), return_exceptions=True)
         assert {str(end) for end in ends} == {"hangs took longer than 0.05 s."}
-        assert await perform(quick, {}) == "here"
+        assert (await perform(quick, {})).text == "here"
         async with asyncio.timeout(5):
             await asyncio.to_thread(int)
     finally:

@@ -6,32 +6,22 @@ import asyncio
 import concurrent.futures
 import contextvars
 import inspect
-import json
-import os
-import re
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
-import msgspec
-
-from ..wire.redaction import redact, redact_marked
 from .function import Tool
+from .results import Image, Result, ToolError, result_of, short
 
 State = Literal["writing", "asking", "running", "done", "failed", "refused", "stopped"]
 Answer = Literal["allow", "always", "refuse"]
 
-RESULT_BYTES: Final = 64 * 1024
-"""The longest result that goes back to a model; what is cut off is said."""
-
 STOPPED: Final = "stopped before it had a result"
 """The error of a call that was stopped."""
 
-_ERROR_CHARACTERS: Final = 300
 _CLEANUP_S: Final = 0.05
-_SECRET: Final = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|_PAT|_PASS|_CREDENTIALS)$", re.IGNORECASE)
-_LOGIN: Final = re.compile(r'(?<=://)[^/@\s"]+(?=@)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +29,10 @@ class Call:
     """A call that a model asked for.
 
     `number` counts the run's calls from 0, `round` from 1 the rounds in which results go back together; `at` is the
-    length of the run's text before it, in characters. `arguments` is JSON text as the model wrote it. `result` is what
-    the function returned, as text; `error` why there is none (state `failed`, `refused` or `stopped`). `seconds` is the
-    function's own time.
+    length of the run's text before it, in characters. `name` and `arguments` (JSON text) are as the model writes them,
+    and once it has written them as it means them: the tool's own name, one object. `result` is what the function
+    returned, as text, and `images` the pictures in it; `error` why there is none (state `failed`, `refused` or
+    `stopped`). `seconds` is the function's own time.
     """
 
     number: int
@@ -54,6 +45,7 @@ class Call:
     result: str = ""
     error: str = ""
     seconds: float | None = None
+    images: tuple[Image, ...] = ()
 
     @property
     def is_final(self) -> bool:
@@ -61,16 +53,24 @@ class Call:
 
     @property
     def content(self) -> str:
-        """What goes back to the model."""
+        """What goes back to the model, as text."""
         return self.result if self.state == "done" else f"Error: {self.error}"
+
+    @property
+    def parts(self) -> str | list[dict[str, Any]]:
+        """The same as a message's content: with images a list of parts, as OpenAI's Chat Completions has them."""
+        if not self.images:
+            return self.content
+        pictures = [{"type": "image_url", "image_url": {"url": image.url}} for image in self.images]
+        return [{"type": "text", "text": self.content}, *pictures]
 
 
 Ask = Callable[[Call], Awaitable[Answer]]
 """Asks a person whether a call may run. SetupError: nobody can be asked, and its sentence says what to do instead."""
 
 
-async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> str:
-    """Calls the function and returns its result as text; raises ToolError, fit for a model and for a reader.
+async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> Result:
+    """Calls the function and returns what goes back; raises ToolError, fit for a model and for a reader.
 
     A sync function runs in a thread of its own; a call past its time, or one that is cancelled, is left behind where it
     does not end by itself.
@@ -80,7 +80,7 @@ async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> str:
         await asyncio.wait({work}, timeout=function.timeout)
         if not work.done():
             raise ToolError(f"{function.name} took longer than {function.timeout:g} s.")
-        return as_text(function.name, work.result())
+        return work.result()
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -97,37 +97,33 @@ async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> str:
             work.add_done_callback(_forget)
 
 
-class ToolError(Exception):
-    """Why a call has no result: one short sentence, without a traceback or secrets."""
-
-
-async def _called(function: Tool[..., Any], arguments: dict[str, Any]) -> Any:
+async def _called(function: Tool[..., Any], arguments: dict[str, Any]) -> Result:
+    call = partial(function, **arguments)
     try:
-        if inspect.iscoroutinefunction(inspect.unwrap(function.function)):
-            return await function(**arguments)
-        result = await _in_thread(function, arguments)
-        return await result if inspect.isawaitable(result) else result
+        is_async = inspect.iscoroutinefunction(inspect.unwrap(function.function))
+        value = await call() if is_async else await _in_thread(function.name, call)
+        value = await value if inspect.isawaitable(value) else value
+        result: Result = await _in_thread(function.name, partial(result_of, function.name, value))  # it may take long
+        return result
     except SystemExit as exc:  # out of a task it would end the loop
         raise ToolError(f"SystemExit: {exc}") from exc
 
 
-async def _in_thread(function: Tool[..., Any], arguments: dict[str, Any]) -> Any:
-    """Calls it in a thread that nothing else needs: one that hangs blocks neither the loop's pool nor the exit."""
+async def _in_thread(name: str, work: Callable[[], Any]) -> Any:
+    """Does it in a thread that nothing else needs: one that hangs blocks neither the loop's pool nor the exit."""
     outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
     outcome.set_running_or_notify_cancel()
     context = contextvars.copy_context()
 
     def call() -> None:
         try:
-            outcome.set_result(context.run(function, **arguments))
+            outcome.set_result(context.run(work))
         except StopIteration as exc:  # no future of asyncio takes one; the word that a coroutine has for it (PEP 479)
-            outcome.set_exception(
-                RuntimeError(f"{function.name} raised StopIteration").with_traceback(exc.__traceback__)
-            )
+            outcome.set_exception(RuntimeError(f"{name} raised StopIteration").with_traceback(exc.__traceback__))
         except BaseException as exc:  # it is the caller's
             outcome.set_exception(exc)
 
-    threading.Thread(target=call, name=f"tool {function.name}", daemon=True).start()
+    threading.Thread(target=call, name=f"tool {name}", daemon=True).start()
     return await asyncio.wrap_future(outcome)
 
 
@@ -135,38 +131,3 @@ def _forget(work: asyncio.Future[Any]) -> None:
     """An end that nobody waits for any more is no news."""
     if not work.cancelled():
         work.exception()
-
-
-def as_text(name: str, value: Any) -> str:
-    """A result as text or JSON, in whole characters, cut at 64 KiB. Raises ToolError where JSON has no form of it."""
-    if isinstance(value, str):
-        data = value.encode("utf-8", "replace")
-    else:
-        try:
-            data = msgspec.json.encode(value)
-        except Exception as exc:  # whatever msgspec makes of it
-            raise ToolError(
-                f"{name} returned {type(value).__name__}, which JSON has no form of: return text, lists or dicts."
-            ) from exc
-    text = redact_marked(_without_secrets(data.decode()))  # before the cut, which could go through a secret
-    data = text.encode()
-    if len(data) <= RESULT_BYTES:
-        return text
-    return f"{data[:RESULT_BYTES].decode('utf-8', 'ignore')}\n[cut here: {RESULT_BYTES:,} of {len(data):,} bytes]"
-
-
-def short(text: str) -> str:
-    """The first line of a message, without keys, of at most 300 characters."""
-    line = " ".join(text.strip().partition("\n")[0].split())
-    line = redact(_without_secrets(line))
-    line = line.encode("utf-8", "replace").decode()
-    return line if len(line) <= _ERROR_CHARACTERS else f"{line[:_ERROR_CHARACTERS]} …"
-
-
-def _without_secrets(text: str) -> str:
-    """The text without logins in addresses and the values of variables that are called like a secret, also in JSON."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and _SECRET.search(name):
-            for form in (value, json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]):
-                text = text.replace(form, "…")
-    return _LOGIN.sub("…", text)

@@ -75,7 +75,7 @@ class Exchange:
             taken.add(id)
             function = {"name": call.name, "arguments": _valid(call)}
             entries.append({"id": id, "type": "function", "function": function})
-            results.append({"role": "tool", "tool_call_id": id, "content": call.content})
+            results.append({"role": "tool", "tool_call_id": id, "content": call.parts})
         said = self.text.round_text or None
         self.messages += [{"role": "assistant", "content": said, "tool_calls": entries}, *results]
         self.text.begin_round()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import Any, Final, Literal
 
 from ..errors import SetupError
 from ..events import ToolCallPart
-from .call import STOPPED, Ask, Call, ToolError, perform, short
+from ..wire.calls import joined
+from .call import STOPPED, Ask, Call, perform
 from .function import Tool
+from .results import ToolError, short
 
 Consent = Literal["ask", "all"] | Collection[str]
 
@@ -20,6 +23,15 @@ _CALLS: Final = 64
 
 _KEPT: Final = _CALLS + 8
 """Calls of one round that are kept at all; what goes back has no word of the others."""
+
+
+_NAME_CHARACTERS: Final = 64
+
+_MEANT: Final = re.compile(r"(?:[\w-]+[.:/])*?(?P<name>[\w-]+)(?::\d+|\(\))?")
+"""What models put around a name: `functions.f`, `default_api:f`, `functions.f:0`, `f()`."""
+
+_REFUSED: Final = re.compile(r"[^A-Za-z0-9_-]")
+"""What services refuse in a name, and the whole request with it."""
 
 
 class Executor:
@@ -119,7 +131,9 @@ class Executor:
     def start(self, number: int) -> None:
         """Runs a call whose arguments are whole."""
         self._begun += 1
-        self._change(number, arguments="".join(self._parts[number]))
+        self._close(number)
+        if not self._calls[number].name:
+            self._change(number, name="unnamed")
         task = self._tasks[number] = asyncio.ensure_future(self._perform(number))
         task.add_done_callback(self.wake)
 
@@ -131,7 +145,8 @@ class Executor:
     def refuse(self, number: int, error: str) -> Call:
         """Ends a call that is not to run."""
         self._begun += 1
-        return self._change(number, arguments="".join(self._parts[number]), state="refused", error=error)
+        self._close(number)
+        return self._change(number, state="refused", error=error)
 
     def refuse_written(self, error: str) -> list[Call]:
         """The same for every call that does not run yet."""
@@ -162,7 +177,8 @@ class Executor:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for call in self.calls:
             if not call.is_final:
-                self._change(call.number, arguments=call.arguments, state="stopped", error=STOPPED)
+                self._close(call.number)
+                self._change(call.number, state="stopped", error=STOPPED)
 
     async def _perform(self, number: int) -> None:
         started: int | None = None
@@ -176,6 +192,7 @@ class Executor:
             if number >= self._first + _CALLS:
                 raise ToolError(f"not run: an answer may have {_CALLS} calls")
             tool, arguments = self._understood(call)
+            note = _note(tool, call, arguments)
             refusal = await self._refusal(call, change)
             if refusal:
                 change(state="refused", error=refusal)
@@ -183,11 +200,17 @@ class Executor:
             change(state="running")
             started = time.perf_counter_ns()
             result = await perform(tool, arguments)
-            change(state="done", result=result)
+            change(state="done", result=result.text + note, images=result.images)
         except ToolError as exc:
             change(state="failed", error=str(exc))
         except asyncio.CancelledError:
             change(state="stopped", error=STOPPED)
+
+    def _close(self, number: int) -> None:
+        """Nothing more is written: the call has its arguments, and its tool's name or one that services take back."""
+        written = self._calls[number].name
+        name = meant(written, self._tools) or _REFUSED.sub("_", written)[:_NAME_CHARACTERS]
+        self._change(number, name=name, arguments=joined(self._parts[number]))
 
     def _understood(self, call: Call) -> tuple[Tool[..., Any], dict[str, Any]]:
         tool = self._tools.get(call.name)
@@ -219,6 +242,20 @@ class Executor:
         self._now = None
         call = self._calls[number] = replace(self._calls[number], **fields)
         return call
+
+
+def meant(name: str, tools: Collection[str]) -> str | None:
+    """The tool that a model means by a name, also with what its own format puts around it; None where there is none."""
+    if name in tools:
+        return name
+    found = _MEANT.fullmatch(name.partition("<|")[0].strip())
+    return found["name"] if found and found["name"] in tools else None
+
+
+def _note(tool: Tool[..., Any], call: Call, arguments: Collection[str]) -> str:
+    """What a model is told of what it gave and its tool did not get, as there is no such parameter."""
+    names = ", ".join(name for name in tool.unknown(call.arguments) if name not in arguments)
+    return f"\n[left out, {tool.name} has no such parameter: {short(names)}]" if names else ""
 
 
 def allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[str]:

@@ -1,12 +1,72 @@
-"""Which tool call a piece belongs to. No I/O, no clock."""
+"""Which tool call a piece belongs to, and which arguments its pieces are. No I/O, no clock."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+import string
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
 from holystream_nb.events import ToolCallPart
+
+_SPACE: Final = re.compile(r"\s*")
+_LENIENT: Final = json.JSONDecoder(strict=False)
+_BESIDE: Final[tuple[Any, ...]] = ({}, "", None)
+"""What a service may send before the real arguments, or instead of none."""
+
+
+def joined(pieces: Sequence[str]) -> str:
+    """The arguments in a call's pieces, as the text of one JSON object; unchanged where none can be told.
+
+    Models and services also write them twice, `{}` before them, a string that holds the object, a fence around it, and
+    line breaks inside strings.
+    """
+    text = "".join(pieces)
+    if not text or text.isspace() or is_object(text):
+        return text
+    last = pieces[-1]
+    if len(pieces) > 1 and is_object(last) and last.startswith(text[: -len(last)]):
+        return last  # a repeat of the whole, before the pieces had brought the whole
+    try:
+        return _object(text) or text
+    except (ValueError, RecursionError):
+        return text
+
+
+def is_object(text: str) -> bool:
+    """Whether this is the text of a JSON object, by the letter of the standard."""
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _object(text: str) -> str:
+    """The only object in a text of several JSON values, one of which may be a string that holds it; "" if none is.
+
+    Raises ValueError for what is no JSON.
+    """
+    text = text.strip()
+    if text.startswith("```"):
+        text = text.strip("`").lstrip(string.ascii_letters).strip()
+    values: list[tuple[Any, str]] = []
+    end = 0
+    while end < len(text):
+        value, stop = _LENIENT.raw_decode(text, end)
+        values.append((value, text[end:stop]))
+        end = _SPACE.match(text, stop).end()  # type: ignore[union-attr]  # it matches anything
+    said = [each for each in values if each[0] not in _BESIDE] or [({}, "{}")]
+    found, written = said[0]
+    if any(value != found for value, _ in said):
+        return ""
+    if isinstance(found, str):
+        return _object(found)
+    if not isinstance(found, dict):
+        return ""
+    return written if is_object(written) else msgspec.json.encode(found).decode()
 
 
 class Call:
@@ -23,13 +83,15 @@ class Call:
 
     def is_whole(self) -> bool:
         """Whether the arguments are a complete JSON object, so that nothing can follow."""
-        text = "".join(self.arguments)
-        if not text.rstrip().endswith("}"):
+        return is_object(joined(self.arguments))
+
+    def is_followed_by(self, arguments: str) -> bool:
+        """Whether these arguments begin another call of the same name, although nothing but that tells them apart."""
+        if not (arguments.lstrip().startswith("{") and self.is_whole()):
             return False
-        try:
-            return isinstance(msgspec.json.decode(text), dict)
-        except (ValueError, RecursionError):
-            return False
+        if len(self.arguments) > 1:
+            return joined([*self.arguments, arguments]) != joined(self.arguments)  # else it is a repeat
+        return self.arguments[0].strip() != "{}" or arguments.strip() == "{}"  # else the real arguments come now
 
 
 class Calls:
@@ -79,12 +141,10 @@ class Calls:
             return self._new_call() if id or name or not self._calls else self._calls[-1]
         if id and call.id:  # and they differ: a new call says its name, another id alone does not make one
             return self._new_call() if name or not numbered else call
-        if name and call.name and (name != call.name or (arguments.lstrip().startswith("{") and call.is_whole())):
+        if name and call.name and (name != call.name or call.is_followed_by(arguments)):
             return self._new_call()
         return call
 
     def _new_call(self) -> Call:
         self._calls.append(Call(len(self._calls)))
         return self._calls[-1]
-
-    # what is no ordinary chunk
