@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -14,13 +14,31 @@ from .refusals import failure
 _COMMENT = b": keep-alive\n\n"
 _SEPARATORS = b": \x0b \x0c \x1c \x1d \x1e\n"
 _FIELDS = (b"event: ping\n\n", b"id: 7\n\n", b"retry: 3000\n\n", b"id: 8\nevent: ping\nretry: 1000\n\n")
+_LAST = frozenset({"response.completed", "response.incomplete", "message_stop"})
+"""Types of named events after which nothing comes."""
+
+Failure = Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+"""The objects that report an error in a format, by the fault that asked for it and the chunk whose place they take."""
+
+
+def chat_failure(fault: str, body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """An error in a stream of chat completions: the error object by itself, or beside choices."""
+    error = failure(500)
+    if fault == "error_chunk":
+        return [{**body, **error, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]}]
+    return [error]
 
 
 class EventFraming:
-    """The byte style of one stream; its state is what only the first event or every second one has."""
+    """The byte style of one stream; its state is what only the first event or every second one has.
 
-    def __init__(self, faults: Faults) -> None:
+    `named` events have an `event:` line with the `type` of their object, and no `[DONE]` after them, as Messages and
+    Responses are; `failure` says how the format reports an error.
+    """
+
+    def __init__(self, faults: Faults, *, named: bool = False, failure: Failure = chat_failure) -> None:
         self.faults = faults
+        self._named, self._failure = named, failure
         self._plain = not (
             faults.comments
             or faults.fields
@@ -30,6 +48,7 @@ class EventFraming:
             or faults.crlf
             or faults.cr
             or faults.no_space
+            or (named and faults.done_open)
         )
         self._whole = not (faults.bytes or faults.split_utf8)
         self._colon = b"data:" if faults.no_space else b"data: "
@@ -40,44 +59,49 @@ class EventFraming:
     def pieces(self, body: Mapping[str, Any]) -> tuple[bytes, ...]:
         """One chunk as an event, in the writes in which it goes out."""
         data = self._encode(body)
-        event = b"data: %b\n\n" % data if self._plain else self._styled(self._data(data))
+        if self._plain:
+            event = b"%bdata: %b\n\n" % (self._name(body), data) if self._named else b"data: %b\n\n" % data
+        else:
+            event = self._styled(self._event(body, data))
         return (event,) if self._whole else pieces(event, self.faults)
 
     def broken(self, body: Mapping[str, Any]) -> tuple[bytes, ...]:
         """The same with its JSON cut off."""
         data = self._encode(body)
-        return pieces(self._styled(b"data: %b\n\n" % data[: len(data) // 2]), self.faults)
+        return pieces(self._styled(self._event(body, data[: len(data) // 2])), self.faults)
 
     def error(self, fault: str, body: Mapping[str, Any]) -> tuple[bytes, ...] | None:
-        """An error: a chunk of its own, beside choices, an event by its name, or a bare field."""
-        error = failure(500)
+        """An error as the format reports it, as an event by its name, or as a bare field."""
+        told = self._failure(fault, body)
         match fault:
-            case "error_chunk":
-                choices = [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
-                event = self._data(self._encode({**body, **error, "choices": choices}))
             case "error_event":
-                event = b"event: error\ndata: %b\n\n" % self._encode(error)
+                events = [b"event: error\ndata: %b\n\n" % self._encode(each) for each in told]
             case "error_field":
-                event = b"error: %b\n\n" % self._encode(error["error"])
+                events = [b"error: %b\n\n" % self._encode(each.get("error", each)) for each in told]
             case _:
-                event = self._data(self._encode(error))
-        return pieces(self._styled(event), self.faults)
+                events = [self._event(each, self._encode(each)) for each in told]
+        return tuple(piece for event in events for piece in pieces(self._styled(event), self.faults))
 
     def close_code(self) -> int | None:
         """A body has no close frame."""
         return None
 
     def last(self) -> tuple[bytes, ...] | None:
-        """The `[DONE]` event."""
-        if self.faults.no_done:
+        """The `[DONE]` event; streams of named events have none."""
+        if self.faults.no_done or self._named:
             return None
         done = b"%b[DONE]" % self._colon + (b"\n" if self.faults.done_open else b"\n\n")
         return pieces(self._styled(done), self.faults)
 
-    def _data(self, data: bytes) -> bytes:
+    def _name(self, body: Mapping[str, Any]) -> bytes:
+        return b"event: %b\n" % str(body.get("type", "message")).encode()
+
+    def _event(self, body: Mapping[str, Any], data: bytes) -> bytes:
+        """The event of an object whose JSON is `data`, plain but for what faults do to its own lines."""
         if self.faults.bad_utf8:
             data = data.replace("\ufffd".encode(), b"\xff")
-        return b"%b%b\n\n" % (self._colon, data)
+        open_end = self._named and self.faults.done_open and body.get("type") in _LAST
+        return b"%b%b%b\n%b" % (self._name(body) if self._named else b"", self._colon, data, b"" if open_end else b"\n")
 
     def _styled(self, event: bytes) -> bytes:
         """An event written out with line ends LF, with everything around it that the faults add."""
