@@ -124,6 +124,14 @@ Chunks:
     tools=openai|index-1|no-index|empty-ids|null-ids|repeat-name|whole|object|no-arguments|interleaved
                             both the answer is tool calls, in this shape (object: whole, its arguments no text)
     rounds=N                both tools are called N times one after the other, then comes the text
+
+Responses only:
+
+    dialect=llama.cpp|copilot|vllm|openrouter
+                            both Responses as that one speaks them: no places and numbers, completed where cut; an
+                                 item's id another in every event; nothing in the last event's output; other ids
+                                 there, the reasoning item ended last, [DONE]
+    life=S                  WS   a socket of Responses reaches its limit S seconds after its handshake (an hour)
 """
 
 from __future__ import annotations

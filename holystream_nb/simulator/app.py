@@ -14,12 +14,16 @@ from .gate import Gate, Settings, authorize
 from .profiles import PROFILES
 from .records import Record, Records
 from .refusals import Refusal, error_object
+from .responses import RESPONSES, Responses
+from .responses_memory import Memory
 from .sockets import SESSIONS, STREAM, Sockets
 
 _CHAT = "/v1/chat/completions"
 _PAGE = """This is the HolyStream simulator: a stand-in for HolySheep on your own machine. No model answers here.
 
 POST /v1/chat/completions   OpenAI's format, streamed or not; with agent_mode and Upgrade: websocket, a socket's address
+POST /v1/responses          OpenAI's Responses, streamed or not
+GET  /v1/responses          the same on a WebSocket
 GET  /v1/chat/stream        a WebSocket
 GET  /v1/models             {models}
 GET  /sim/requests          the last requests
@@ -35,12 +39,15 @@ class App:
         self.records = Records()
         self._settings = settings
         gate = Gate(settings)
-        sockets = Sockets(gate, self.records)
+        memory = Memory()
+        sockets = Sockets(gate, self.records, memory)
         # a bare Router: Starlette's middleware would wrap every `send`
         self._router = Router(
             [
                 Route("/", self._page),
                 Route(_CHAT, Chat(gate, self.records, sockets), methods=["POST"]),
+                Route(RESPONSES, Responses(gate, self.records, memory), methods=["POST"]),
+                Route(RESPONSES, sockets, methods=["GET"]),
                 Route(STREAM, sockets, methods=["GET"]),
                 Route(SESSIONS + "{id}", sockets, methods=["GET"]),
                 Route("/v1/models", self._models),
@@ -100,8 +107,8 @@ class App:
 def _records_itself(method: str, path: str) -> bool:
     """Whether the endpoint of an address writes its record."""
     if method == "POST":
-        return path == _CHAT
-    return method in ("GET", "HEAD") and (path == STREAM or path.startswith(SESSIONS))
+        return path in (_CHAT, RESPONSES)
+    return method in ("GET", "HEAD") and (path in (STREAM, RESPONSES) or path.startswith(SESSIONS))
 
 
 def _recorded(send: Send, record: Record) -> Send:

@@ -1,20 +1,14 @@
-"""`POST /v1/chat/completions`: reads the request, then plays its script against the clock.
-
-A raw ASGI endpoint, so that each event is stamped right before it is handed to the socket, and a client's leaving is
-seen at once, also in a pause.
-"""
+"""`POST /v1/chat/completions`: reads the request, then plays its script against the clock."""
 
 from __future__ import annotations
 
 import time
 from itertools import chain
-from typing import Final
-
-from starlette.types import Receive, Scope, Send
 
 from .answers import Answer, answer
 from .chunks import chunks, completion
-from .exchange import Exchange, watched
+from .endpoint import UNBUFFERED, Endpoint
+from .exchange import Exchange
 from .framing import EventFraming
 from .gate import Gate, authorize
 from .play import play
@@ -25,34 +19,13 @@ from .request import ChatRequest, read
 from .script import Begin, script
 from .sockets import Sockets
 
-_UNBUFFERED: Final = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
-"""What engines send with a stream: a cache must not keep it, nginx must not collect it."""
 
-
-class Chat:
+class Chat(Endpoint):
     """The endpoint."""
 
     def __init__(self, gate: Gate, records: Records, sockets: Sockets) -> None:
-        self._gate = gate
-        self._records = records
+        super().__init__(gate, records)
         self._sockets = sockets
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send)
-        body = await exchange.body()
-        if body is None:
-            exchange.record.disconnected()
-            return
-        record = exchange.record
-        record.session = exchange.header("x-session-id")
-        self._records.active.add(record.id)
-        try:
-            await watched(exchange, self._answer(exchange, body))
-        except Exception:
-            record.outcome = "broken"
-            raise
-        finally:
-            self._records.active.discard(record.id)
 
     async def _answer(self, exchange: Exchange, body: bytes) -> None:
         settings = self._gate.settings
@@ -80,7 +53,7 @@ class Chat:
         pace = schedule(request.profile, speed, faults, f"pace {seed} {request.digest}")
         if request.stream and not faults.whole:
             charset = faults.charset or "utf-8"
-            await exchange.head(200, f"text/event-stream; charset={charset}", _UNBUFFERED)
+            await exchange.head(200, f"text/event-stream; charset={charset}", UNBUFFERED)
             steps = script(faults, chain([Begin(pace)], chunks(request, answers)), EventFraming(faults))
             await play(exchange, steps, start)
         else:

@@ -232,6 +232,17 @@ class Faults:
     )
     rounds: int | None = _value("N", _size, BOTH, "tools are called N times one after the other, then comes the text")
 
+    # Responses only
+    dialect: str | None = _choice(
+        "llama.cpp|copilot|vllm|openrouter",
+        BOTH,
+        "Responses as that one speaks them: no places and numbers, completed where cut; an item's id another in every "
+        "event; nothing in the last event's output; other ids there, the reasoning item ended last, [DONE]",
+    )
+    life: float | None = _value(
+        "S", _seconds, WS, "a socket of Responses reaches its limit S seconds after its handshake (an hour)"
+    )
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -5,14 +5,14 @@ By hand, because wsproto refuses to write what the faults need: text that is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 import msgspec
 
 from .faults import Faults
-from .framing import pieces
+from .framing import Failure, pieces
 from .messages import error_message
 from .refusals import failure
 
@@ -30,11 +30,17 @@ def frame(opcode: int, payload: bytes, *, last: bool = True) -> bytes:
     return first + b"\x7f" + size.to_bytes(8, "big") + payload
 
 
-class MessageFraming:
-    """The style of one turn's messages."""
+def turn_failure(fault: str, body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """An error message, or an error beside `done`."""
+    error = error_message(failure(500), 500)
+    return [{"type": "done", "finish_reason": "error", "error": error["error"]} if fault == "error_chunk" else error]
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+
+class MessageFraming:
+    """The style of one turn's messages; `failure` says how their format reports an error."""
+
+    def __init__(self, faults: Faults, failure: Failure = turn_failure) -> None:
+        self._faults, self._failure = faults, failure
         self._plain = not (faults.bytes or faults.split_utf8 or faults.bad_utf8 or faults.comments or faults.fields)
         self._opcode = BINARY if faults.binary else TEXT
         self._unknown: Iterator[bytes] = cycle(_UNKNOWN)
@@ -55,14 +61,10 @@ class MessageFraming:
         return self._styled(data[: len(data) // 2])
 
     def error(self, fault: str, body: Mapping[str, Any]) -> tuple[bytes, ...] | None:
-        """An error message, or an error beside `done`."""
-        error = error_message(failure(500), 500)
-        match fault:
-            case "error":
-                return self.pieces(error)
-            case "error_chunk":
-                return self.pieces({"type": "done", "finish_reason": "error", "error": error["error"]})
-        return None
+        """An error as the format reports it, where that is a message."""
+        if fault not in ("error", "error_chunk"):
+            return None
+        return tuple(piece for each in self._failure(fault, body) for piece in self.pieces(each))
 
     def close_code(self) -> int | None:
         """The code of the close frame that was asked for."""

@@ -87,8 +87,8 @@ class EventFraming:
         return None
 
     def last(self) -> tuple[bytes, ...] | None:
-        """The `[DONE]` event; streams of named events have none."""
-        if self.faults.no_done or self._named:
+        """The `[DONE]` event; streams of named events have none, but OpenRouter's."""
+        if self.faults.no_done or (self._named and self.faults.dialect != "openrouter"):
             return None
         done = b"%b[DONE]" % self._colon + (b"\n" if self.faults.done_open else b"\n\n")
         return pieces(self._styled(done), self.faults)

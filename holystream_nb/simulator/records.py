@@ -103,8 +103,8 @@ class Records:
         return record
 
     def get(self, request_id: str) -> Record | None:
-        """The record of a request, if it is still kept."""
-        return self._kept.get(request_id)
+        """The record of a request, or of the response with this id on a socket, if it is still kept."""
+        return self._kept.get(request_id.replace("resp_", "req_"))
 
     def newest(self, most: int = 100) -> list[Record]:
         """The newest records, newest first."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .channel import SocketChannel
 from .exchange import Exchange
 from .faults import DROP, Faults
 from .frames import MessageFraming
@@ -105,7 +106,7 @@ class Session:
             return
         running.turn, record.model = turn, turn.request.profile.model
         self.socket.mute = turn.request.faults.mute
-        before = Faults() if negotiated else _of_suffix(body)
+        before = Faults() if negotiated else of_suffix(body)
         if before.head:
             await running.sleep(before.head)
             start += before.head
@@ -131,20 +132,13 @@ class Session:
             asyncio.get_running_loop().call_soon(self._task.cancel)
 
 
-class _Running:
-    """The turn that runs, as the channel on which its script is played."""
+class _Running(SocketChannel):
+    """The turn that runs."""
 
     def __init__(self, socket: WebSocket, record: Record) -> None:
-        self.record = record
+        super().__init__(socket, record)
         self.turn: Turn | None = None
-        self._socket = socket
-        self._cancelled = asyncio.Event()
         self._news = asyncio.Event()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the client has cancelled the turn."""
-        return self._cancelled.is_set()
 
     def take(self, kind: str, payload: Any) -> None:
         """What the client sends in the middle of the turn."""
@@ -171,46 +165,14 @@ class _Running:
         faults = Faults() if self.turn is None else self.turn.request.faults
         await self.write(b"".join(MessageFraming(faults).pieces(message)), (kind,))
 
-    async def write(self, data: bytes, kinds: tuple[str, ...]) -> None:
-        """Send bytes that complete messages of these `kinds`, once the socket takes them."""
-        await self._socket.connection.drain()
-        if self._socket.closing:
-            return
-        if kinds:
-            self.record.sent(kinds)
-        self._socket.connection.write(data)
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass, at most until the turn is cancelled."""
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._cancelled.wait()
-        except TimeoutError:
-            pass
-
     async def results(self) -> None:
         """Wait for the results of all calls, an interruption, or a cancel."""
         while self.turn is not None and self.turn.waits and not self.stopped:
             self._news.clear()
             await self._news.wait()
 
-    async def finish(self, end: End) -> None:
-        """End the turn: on an open socket, with a close frame, or with the connection."""
-        self.record.ended(end.outcome)
-        connection = self._socket.connection
-        match end.outcome:
-            case "ended" | "closed":
-                self._socket.close(end.code)
-            case "cut" | "dropped":
-                await asyncio.shield(connection.cut())
-            case "reset":
-                await asyncio.shield(connection.reset())
 
-
-def _of_suffix(body: dict[str, Any]) -> Faults:
+def of_suffix(body: dict[str, Any]) -> Faults:
     """Of the faults in the model's suffix, those that come before a turn."""
     asked = faults_of(str(body.get("model", "")).partition("#")[2])
     return replace(Faults(), **{each.name: getattr(asked, each.name) for each in fields(Faults) if each.name in BEFORE})

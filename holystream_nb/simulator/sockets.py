@@ -1,4 +1,7 @@
-"""The WebSocket endpoints: `/v1/chat/stream` (A), and `/v1/sessions/ID`, which a POST with agent_mode offers (B)."""
+"""The WebSocket endpoints.
+
+`/v1/chat/stream` (A), `/v1/sessions/ID`, which a POST with agent_mode offers (B), and `/v1/responses` (OpenAI's).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ from .messages import A, B
 from .records import Records
 from .refusals import Refusal
 from .request import ChatRequest, faults_of
+from .responses import RESPONSES
+from .responses_memory import Memory
+from .responses_socket import ResponsesSession
 from .session import Opening, Session
 
 STREAM = "/v1/chat/stream"
@@ -24,10 +30,11 @@ _GOOD_S = 30
 
 
 class Sockets:
-    """Both endpoints, and the sockets that have been offered and not been opened yet."""
+    """The endpoints, and the sockets that have been offered and not been opened yet."""
 
-    def __init__(self, gate: Gate, records: Records) -> None:
+    def __init__(self, gate: Gate, records: Records, memory: Memory) -> None:
         self._gate = gate
+        self._memory = memory
         self._records = records
         self._offered: OrderedDict[str, tuple[float, Opening]] = OrderedDict()
 
@@ -64,7 +71,11 @@ class Sockets:
             opening = await self._opening(exchange)
             if opening is None:
                 return
-            session = Session(exchange, opening, self._gate, self._records)
+            session: Session | ResponsesSession
+            if exchange.record.path == RESPONSES:
+                session = ResponsesSession(exchange, opening, self._gate, self._records, self._memory)
+            else:
+                session = Session(exchange, opening, self._gate, self._records)
             exchange.record.head(101)
             exchange.record.ended("upgraded")
             exchange.connection.upgrade([(b"x-request-id", exchange.record.id.encode())], session.socket.feed)
