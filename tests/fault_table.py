@@ -218,6 +218,9 @@ CASES: Final = (
         options=_CALLING,
     ),
     Case("rounds=2", both(CALLS, CALLS_ON_SOCKET), options=_CALLING),
+    #
+    Case("dialect=llama.cpp|copilot|vllm|openrouter", both(WHOLE)),
+    Case("life=9", socket(WHOLE)),
 )
 
 _ONE_TOKEN_MORE: Final = {

@@ -20,12 +20,19 @@ turn has the same tokens at the same distances, begins with `{"type": "start", "
 under that id. Results of tools, context updates, interruptions and a cancel have their effect in the running turn.
 Usage counts each message of the client once, however many rounds the turn has.
 
+It speaks OpenAI's Responses: at `POST /v1/responses`, and on a WebSocket at `GET /v1/responses`. The same request has
+the same text and calls as in chat completions. What `store` keeps (the last 1,000 responses, in memory) can be named in
+`previous_response_id`; a reasoning item that comes back must be this simulator's own, unchanged and followed by what it
+led to. On the socket each response is a turn with a record of its own, under the response's id; turns in lanes by
+`stream_id`, `response.steer`, `generate: false`, and the connection's own memory are as OpenAI documents them.
+
 Faults are written in the header, `X-Simulate: cut=5, stall=2`, or behind the model, `"model": "gpt-4.1#cut=5,stall=2"`;
 where both name one, the header wins. For a socket the header is the handshake's, or that of the POST which offered it;
-refusals in it concern the handshake (or the POST), those behind the model of an `init` that turn, which ends with an
-error message then. A fault works on both transports, on server-sent events (SSE) or on sockets (WS) only, and is
-ignored where it does not. "After N tokens" counts text, reasoning and tool-call tokens of the first choice, on a socket
-those of the whole turn; in a shorter answer it is after the last. Seconds (S) are real ones, whatever the speed factor.
+refusals in it concern the handshake (or the POST), those behind the model of an `init` or `response.create` that turn,
+which ends with an error message then. A fault works on both transports, on server-sent events (SSE) or on sockets (WS)
+only, and is ignored where it does not. "After N tokens" counts text, reasoning and tool-call tokens of the first
+choice, on a socket those of the whole turn; in a shorter answer it is after the last. Seconds (S) are real ones,
+whatever the speed factor.
 
 Amount and pace:
 

@@ -44,7 +44,8 @@ class ResponseStream:
         keep: Callable[[Items], None],
         lane: str | None = None,
     ) -> None:
-        self.request, self.id, self.steered = request, id, False
+        self.request, self.id = request, id
+        self.steered = self._cut = False
         self.faults, self._answer, self._pace = request.faults, answer, pace
         self._mint, self._keep, self._lane = mint, keep, lane
         self._key = id.removeprefix("resp_")[:24]
@@ -147,10 +148,10 @@ class ResponseStream:
         ends: list[Chunk] = []
         if self._reasons:
             yield from self._reasoning(ends)
-        if not self.steered and (self._answer.text or not self._answer.calls):
+        if not self._cut and (self._answer.text or not self._answer.calls):
             yield from self._message(ends)
         yield from ends
-        if not self.steered and self._answer.calls:
+        if not self._cut and self._answer.calls:
             yield from self._calls()
 
     def _reasoning(self, ends: list[Chunk]) -> Iterator[Chunk]:
@@ -179,6 +180,7 @@ class ResponseStream:
                 kind = "other" if as_summary else "reasoning"
                 yield from self._delta(kind, "response.reasoning_text.delta", {**place, "content_index": 0}, token)
             if self.steered:
+                self._cut = True
                 break
         text = "".join(said)
         last = []
@@ -220,6 +222,7 @@ class ResponseStream:
             said.append(token)
             yield from self._delta("text", f"response.{name}.delta", place | more, token)
             if self.steered:
+                self._cut = True
                 break
         text = "".join(said)
         whole = {"refusal" if refusal else "text": text}
@@ -267,7 +270,7 @@ class ResponseStream:
 
     def _terminal(self) -> Chunk:
         """The last event. What the response said is remembered first: the client may go on as soon as it sees it."""
-        finish = "steered" if self.steered else self.faults.finish or self._answer.finish
+        finish = "steered" if self._cut else self.faults.finish or self._answer.finish
         if finish == "length" and self.faults.dialect == "llama.cpp":
             finish = "stop"
         output, usage = self.output, self._usage()
@@ -287,7 +290,7 @@ class ResponseStream:
         return self._chunk("done", "response.incomplete", response=response)
 
     def _status(self) -> str:
-        cut = self.steered or (self._answer.finish == "length" and not self._answer.calls)
+        cut = self._cut or (self._answer.finish == "length" and not self._answer.calls)
         return "incomplete" if cut else "completed"
 
     def _sealed(self, item: Item, *, part: bool = False) -> dict[str, str]:
@@ -304,7 +307,7 @@ class ResponseStream:
         if self.faults.usage in ("null", "none"):
             return None
         asked = self.request.chat.prompt_tokens
-        told = self._beat + 1 if self.steered else self._answer.tokens
+        told = self._beat + 1 if self._cut else self._answer.tokens
         report: dict[str, Any] = {
             "input_tokens": asked,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -75,7 +76,8 @@ class Mint:
 
     def encrypted(self, key: str, item: Item) -> str:
         """The `encrypted_content` of a reasoning item of the response with this key."""
-        said = msgspec.json.encode([item.get("summary") or [], item.get("content") or []])
+        parts = [item.get("summary") or [], item.get("content") or []]
+        said = msgspec.json.encode(parts, order="deterministic")
         sealed = hashlib.blake2b(key.encode() + said, key=self._secret, digest_size=24).digest()
         return base64.urlsafe_b64encode(bytes.fromhex(key) + sealed).decode()
 
@@ -86,7 +88,8 @@ class Mint:
         the id of one that reasoning led to must come with that reasoning.
         """
         reasoned = {item["id"] for item in known if item.get("type") == "reasoning"}
-        for item, after in zip(given, [*given[1:], {}], strict=True):
+        nothing: Item = {}
+        for item, after in zip_longest(given, given[1:], fillvalue=nothing):
             id = item.get("id")
             found = _ID.fullmatch(id) if isinstance(id, str) else None
             if item.get("type") == "reasoning":

@@ -212,8 +212,10 @@ def _chat_body(data: Mapping[str, Any], items: Sequence[Item], generate: bool) -
         messages.append({"role": "user", "content": ""})
     body: dict[str, Any] = {name: data[name] for name in _SAME if name in data}
     body |= {"messages": messages, "stream": _flag(data, "stream", False)}
-    if "max_output_tokens" in data:
-        body["max_completion_tokens"] = data["max_output_tokens"]
+    if (limit := data.get("max_output_tokens")) is not None:
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise _invalid_type("max_output_tokens", "an integer above 0")
+        body["max_completion_tokens"] = limit
     if tools := _tools(data):
         body["tools"] = tools
     choice = data.get("tool_choice")

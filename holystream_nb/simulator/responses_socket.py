@@ -253,8 +253,10 @@ class ResponsesSession:
 
     def _recall(self, id: str) -> Items | None:
         """A response that a lane has newest, whatever its `store`; or one that is stored."""
-        newest = (lane.newest for lane in self._lanes.values())
-        return next((each[1] for each in newest if each is not None and each[0] == id), None) or self._memory.recall(id)
+        for lane in self._lanes.values():
+            if lane.newest is not None and lane.newest[0] == id:
+                return lane.newest[1]
+        return self._memory.recall(id)
 
     async def _limit(self) -> None:
         """The end of the connection's life, also of an idle one."""
