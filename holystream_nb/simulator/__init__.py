@@ -68,7 +68,7 @@ Refusals:
     retry-after=S           both the failure's Retry-After in seconds (429 without it: 1)
     retry-date=S            both the failure's Retry-After as an HTTP date S seconds from now
     no-retry-after          both a 429 without Retry-After
-    error-body=openai|message|detail|string|list|text|html|empty
+    error-body=openai|anthropic|message|detail|string|list|text|html|empty
                             both the shape of the failure's body
     refuse-usage=400|422    SSE  stream_options.include_usage is refused with this status
     redirect=301|302|303|307|308
@@ -120,17 +120,33 @@ Chunks:
                             SSE  the first chunk: role alone, content null, missing, with text
     blank=empty|null|no-choices|null-choices|no-delta|null-delta
                             both such a chunk before every token; WS: content empty, null (null-…) or missing (no-…)
-    usage=null|running|null-counts|finish|none
-                            both usage: null or running in every chunk, null counts, in the finish chunk, or never
+    usage=null|running|null-counts|zeros|finish|none|total|outside|cached|cost|costs|ticks|estimate
+                            both usage: null or running in every chunk, null counts, zeros, in the finish chunk, or
+                                 never; reasoning only in the total (Gemini) or beside the completion (xAI), cache reads
+                                 and writes, the cost as OpenRouter, Perplexity, xAI, DeepInfra state it ($1 and $4 a
+                                 million)
     message                 SSE  the whole answer so far in `message` beside the delta
     parts                   SSE  content as a list of parts (reasoning as thinking parts)
     refusal                 both the text comes as a refusal
-    reasoning=reasoning_content|reasoning|text|summary|both|both-details
-                            both reasoning under this name (text, summary: reasoning_details), or twice; WS: under its
-                                 own name
+    reasoning=reasoning_content|reasoning|text|summary|both|both-details|parts|encrypted|think
+                            both reasoning under this name (text, summary: reasoning_details), or twice, as thinking
+                                 parts, encrypted, or as <think> in the text; WS: under its own name
     tools=openai|index-1|no-index|empty-ids|null-ids|repeat-name|whole|object|no-arguments|interleaved
                             both the answer is tool calls, in this shape (object: whole, its arguments no text)
+    arguments=strings|floats|nulls|twice|empty-first|repeat|extra
+                            both arguments: numbers and truth as strings, 2.0 for 2, null for those not required,
+                                 encoded twice, one key too many; SSE: {} before the pieces, or the whole once more
+                                 after them
+    names=prefix|channel    both tools named functions.f, or f<|channel|>commentary
     rounds=N                both tools are called N times one after the other, then comes the text
+    echo=deepseek|kimi|gemini|openrouter|mistral|minimax|groq
+                            SSE  the model reasons as this service's do, and a history without what it wants back (groq:
+                                 with it) gets its 400
+    citations=annotations|search
+                            SSE  sources, as OpenAI's annotations or as Perplexity's
+    image                   SSE  an image in the answer, as OpenRouter sends it
+    served=WORD             SSE  the answer names this model
+    tier=WORD               SSE  the answer names this service tier
 
 Responses only:
 

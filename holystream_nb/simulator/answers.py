@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from . import prose
+from . import echo, prose
 from .faults import Faults
 from .request import ChatRequest, Message, Tool
 from .schema import value_for
@@ -48,12 +48,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """One choice; `text` may be a sequence that makes its tokens as they are asked for."""
+    """One choice; `text` may be a sequence that makes its tokens as they are asked for.
+
+    `stopped_by` is the stop sequence that ended it, "" where none did.
+    """
 
     reasoning: Sequence[str]
     text: Sequence[str]
     calls: tuple[Call, ...]
     finish: str
+    stopped_by: str = ""
 
     @property
     def tokens(self) -> int:
@@ -87,7 +91,8 @@ def answer(request: ChatRequest, seed: int, choice: int) -> Answer:
     rng = Random(f"answer {seed} {request.digest} {choice}")  # noqa: S311 - variety, not a secret
     faults, limit = request.faults, request.limit
     calls = _calls(request, rng)
-    reasons = request.profile.reasons or faults.reasoning is not None
+    asked = request.profile.reasons if request.thinks is None else request.thinks
+    reasons = asked or faults.reasoning is not None or faults.echo is not None
     reasoning: Sequence[str] = tokenize(prose.thoughts(_topic(request))) if reasons else []
     text: Sequence[str] = [] if calls else tokenize(_text(request, rng))
     if faults.tokens is not None and not calls:
@@ -95,8 +100,39 @@ def answer(request: ChatRequest, seed: int, choice: int) -> Answer:
     elif faults.numbered:
         text = Stretch(len(text), [])
     text = _with_extra(text, faults)
-    whole = Answer(reasoning, text, calls, "tool_calls" if calls else "stop")
+    if reasoning and echo.spelling(faults) == "think":
+        text, reasoning = [*tokenize("<think>\n"), *reasoning, *tokenize("\n</think>\n\n"), *text], []
+    text, stopped_by = _until(request.stop, text)
+    whole = Answer(reasoning, text, calls, "tool_calls" if calls else "stop", stopped_by)
     return whole if limit is None or whole.tokens <= limit else _shortened(whole, limit)
+
+
+def _until(stop: Sequence[str], text: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The text before the first stop sequence in it, and that sequence; all of it and "" where there is none."""
+    if not stop:
+        return text, ""
+    longest = max(map(len, stop))
+    tail, before = "", 0
+    for number, token in enumerate(text):
+        window = tail + token
+        found = [(at, each) for each in stop if (at := window.find(each)) >= 0]
+        if found:
+            at, word = min(found)
+            return _tokens_up_to(text[: number + 1], before - len(tail) + at), word
+        before += len(token)
+        tail = window[-longest:]
+    return text, ""
+
+
+def _tokens_up_to(tokens: Sequence[str], size: int) -> list[str]:
+    """The tokens of the first `size` characters, the last one cut where they end."""
+    kept = []
+    for token in tokens:
+        if size <= 0:
+            break
+        kept.append(token[:size])
+        size -= len(token)
+    return kept
 
 
 def _shortened(whole: Answer, limit: int) -> Answer:
@@ -210,15 +246,37 @@ def _calls(request: ChatRequest, rng: Random) -> tuple[Call, ...]:
     return tuple(
         Call(
             id=f"call_{rng.getrandbits(64):016x}",
-            name=tool.name,
-            arguments=()
-            if shape == "no-arguments"
-            else tuple(
-                tokenize(msgspec.json.encode(value_for(tool.parameters or {"type": "object"}, prompt)).decode())
-            ),
+            name=_spelt_name(tool.name, request.faults.names),
+            arguments=() if shape == "no-arguments" else tuple(tokenize(_arguments(tool, prompt, request.faults))),
         )
         for tool in called
     )
+
+
+def _spelt_name(name: str, shape: str | None) -> str:
+    return {"prefix": f"functions.{name}", "channel": f"{name}<|channel|>commentary"}.get(shape or "", name)
+
+
+def _arguments(tool: Tool, prompt: str, faults: Faults) -> str:
+    """The arguments of a call as JSON, in the shape that a fault names."""
+    values = value_for(tool.parameters or {"type": "object"}, prompt)
+    if isinstance(values, dict):
+        match faults.arguments:
+            case "strings":
+                values = {name: _as_string(value) for name, value in values.items()}
+            case "floats":
+                values = {name: float(value) if type(value) is int else value for name, value in values.items()}
+            case "nulls":
+                values |= dict.fromkeys(tool.parameters.get("properties", {}).keys() - values.keys())
+            case "extra":
+                values["explanation"] = "because"
+    written = msgspec.json.encode(values).decode()
+    return msgspec.json.encode(written).decode() if faults.arguments == "twice" else written
+
+
+def _as_string(value: Any) -> Any:
+    """A number or a truth value as models write it in quotes."""
+    return msgspec.json.encode(value).decode() if isinstance(value, bool | int | float) else value
 
 
 def _rounds(request: ChatRequest) -> list[list[Tool]]:

@@ -154,7 +154,7 @@ class Faults:
     )
     no_retry_after: bool = _flag(BOTH, "a 429 without Retry-After")
     error_body: str | None = _choice(
-        "openai|message|detail|string|list|text|html|empty", BOTH, "the shape of the failure's body"
+        "openai|anthropic|message|detail|string|list|text|html|empty", BOTH, "the shape of the failure's body"
     )
     refuse_usage: str | None = _choice("400|422", SSE, "stream_options.include_usage is refused with this status")
     redirect: str | None = _choice("301|302|303|307|308", BOTH, "a redirect to this simulator under another host name")
@@ -213,24 +213,43 @@ class Faults:
         "such a chunk before every token; WS: content empty, null (null-…) or missing (no-…)",
     )
     usage: str | None = _choice(
-        "null|running|null-counts|finish|none",
+        "null|running|null-counts|zeros|finish|none|total|outside|cached|cost|costs|ticks|estimate",
         BOTH,
-        "usage: null or running in every chunk, null counts, in the finish chunk, or never",
+        "usage: null or running in every chunk, null counts, zeros, in the finish chunk, or never; reasoning only in "
+        "the total (Gemini) or beside the completion (xAI), cache reads and writes, the cost as OpenRouter, "
+        "Perplexity, xAI, DeepInfra state it ($1 and $4 a million)",
     )
     message: bool = _flag(SSE, "the whole answer so far in `message` beside the delta")
     parts: bool = _flag(SSE, "content as a list of parts (reasoning as thinking parts)")
     refusal: bool = _flag(BOTH, "the text comes as a refusal")
     reasoning: str | None = _choice(
-        "reasoning_content|reasoning|text|summary|both|both-details",
+        "reasoning_content|reasoning|text|summary|both|both-details|parts|encrypted|think",
         BOTH,
-        "reasoning under this name (text, summary: reasoning_details), or twice; WS: under its own name",
+        "reasoning under this name (text, summary: reasoning_details), or twice, as thinking parts, encrypted, or as "
+        "<think> in the text; WS: under its own name",
     )
     tools: str | None = _choice(
         "openai|index-1|no-index|empty-ids|null-ids|repeat-name|whole|object|no-arguments|interleaved",
         BOTH,
         "the answer is tool calls, in this shape (object: whole, its arguments no text)",
     )
+    arguments: str | None = _choice(
+        "strings|floats|nulls|twice|empty-first|repeat|extra",
+        BOTH,
+        "arguments: numbers and truth as strings, 2.0 for 2, null for those not required, encoded twice, one key too "
+        "many; SSE: {} before the pieces, or the whole once more after them",
+    )
+    names: str | None = _choice("prefix|channel", BOTH, "tools named functions.f, or f<|channel|>commentary")
     rounds: int | None = _value("N", _size, BOTH, "tools are called N times one after the other, then comes the text")
+    echo: str | None = _choice(
+        "deepseek|kimi|gemini|openrouter|mistral|minimax|groq",
+        SSE,
+        "the model reasons as this service's do, and a history without what it wants back (groq: with it) gets its 400",
+    )
+    citations: str | None = _choice("annotations|search", SSE, "sources, as OpenAI's annotations or as Perplexity's")
+    image: bool = _flag(SSE, "an image in the answer, as OpenRouter sends it")
+    served: str | None = _value("WORD", _word, SSE, "the answer names this model")
+    tier: str | None = _value("WORD", _word, SSE, "the answer names this service tier")
 
     # Responses only
     dialect: str | None = _choice(

@@ -13,6 +13,16 @@ _MESSAGES = {
     500: "The simulator had an error while processing the request, as the request asked for.",
     503: "The simulator is overloaded, as the request asked for.",
 }
+_ANTHROPIC = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
 _HTML = (
     "<!DOCTYPE html>\n<html><head><title>{0}</title></head>\n<body><h1>{0}</h1><p>simulated proxy</p></body></html>\n"
 )
@@ -37,6 +47,12 @@ def error_object(
     return {"error": {"message": message, "type": kind, "param": param, "code": code or _CODES.get(status)}}
 
 
+def anthropic_error(message: str, status: int) -> dict[str, Any]:
+    """`{"type": "error", "error": {"type", "message"}}`, with Anthropic's word for the status."""
+    kind = _ANTHROPIC.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
 def failure(status: int) -> dict[str, Any]:
     """The error object of a failure that was asked for."""
     return error_object(_MESSAGES.get(status, f"The simulator answers {status}, as the request asked for."), status)
@@ -52,6 +68,7 @@ def error_body(shape: str, status: int) -> tuple[str, bytes]:
         return "text/plain; charset=utf-8", message.encode() if shape == "text" else b""
     bodies: dict[str, Any] = {
         "openai": error,
+        "anthropic": anthropic_error(message, status),
         "message": {"message": message, "code": status},
         "detail": {"detail": [{"loc": ["body"], "msg": message, "type": "simulated"}]},
         "string": {"error": message},

@@ -8,12 +8,17 @@ from typing import Any
 
 import msgspec
 
+from . import echo
 from .faults import FaultError, Faults, parse
+from .fields import Fields
 from .profiles import PROFILES, Profile
 from .refusals import Refusal
 from .tokens import tokenize
 
-_SHAPELESS = ("seed", "stream", "stream_options", "stream_mode", "agent_mode", "model", "user", "metadata")
+_SHAPELESS = (
+    *("seed", "stream", "stream_options", "stream_mode", "agent_mode", "model", "user", "metadata"),
+    *("logprobs", "top_logprobs", "service_tier"),
+)
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -39,6 +44,8 @@ class ChatRequest:
     """One request: `limit` is max_tokens, `wanted_tool` a name, "required" or "", `json` True or a JSON schema.
 
     `agent_mode` asks for a WebSocket, if the request also says `Upgrade: websocket`; `stream` is then true as well.
+    `stop` are the texts that end the answer; `top_logprobs` is None where no log probabilities are asked for; `thinks`
+    says whether the model is to reason (None: as it usually does); `tier` is the service tier that the answer names.
     `digest` names everything that shapes the answer (not the seed, nor whether it is streamed).
     """
 
@@ -57,6 +64,10 @@ class ChatRequest:
     prompt_tokens: int
     digest: str
     agent_mode: bool
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    thinks: bool | None = None
+    tier: str | None = None
 
 
 def read(body: bytes, header: str) -> ChatRequest:
@@ -70,28 +81,24 @@ def read(body: bytes, header: str) -> ChatRequest:
         raise Refusal(400, f"The body is not JSON: {exc}") from exc
     if not isinstance(data, dict):
         raise Refusal(400, "The body must be a JSON object.")
-    fields = _Fields({name: value for name, value in data.items() if value is not None})
+    fields = Fields({name: value for name, value in data.items() if value is not None})
     model, _, suffix = fields.text("model").partition("#")
     faults = faults_of(suffix, header)
     listed = fields.list("messages", least=1)
     called = _called(listed)
     messages = tuple(_message(item, f"messages[{n}]", called) for n, item in enumerate(listed))
+    if faults.echo:
+        echo.check(faults.echo, listed)
     stream = fields.flag("stream")
     fields.number("temperature", 0, 2)
     fields.number("top_p", 0, 1)
     limit = fields.integer("max_completion_tokens", 1) or fields.integer("max_tokens", 1)
     tools, wanted_tool = _tools(fields)
-    if model not in PROFILES:
-        raise Refusal(
-            404,
-            f"The model `{model}` does not exist; the simulator has {', '.join(PROFILES)}.",
-            param="model",
-            code="model_not_found",
-        )
+    profile = profile_of(model)
     shaping = {name: value for name, value in data.items() if name not in _SHAPELESS}
     shaping["messages"] = [_shaping(item) for item in listed]
     return ChatRequest(
-        profile=PROFILES[model],
+        profile=profile,
         faults=faults,
         messages=messages,
         stream=stream,
@@ -104,11 +111,27 @@ def read(body: bytes, header: str) -> ChatRequest:
         parallel_calls=fields.flag("parallel_tool_calls", default=True),
         json=_json(fields),
         prompt_tokens=sum(len(tokenize(message.text)) for message in messages),
-        digest=hashlib.blake2b(
-            model.encode() + msgspec.json.encode(shaping, order="deterministic"), digest_size=12
-        ).hexdigest(),
+        digest=digest_of(model, shaping),
         agent_mode=fields.flag("agent_mode"),
+        stop=_stop(fields),
+        top_logprobs=_top_logprobs(fields),
+        tier=_tier(fields, faults),
     )
+
+
+def profile_of(model: str) -> Profile:
+    """The profile of a model; raises Refusal where there is none."""
+    if model not in PROFILES:
+        message = f"The model `{model}` does not exist; the simulator has {', '.join(PROFILES)}."
+        raise Refusal(404, message, param="model", code="model_not_found")
+    return PROFILES[model]
+
+
+def digest_of(model: str, shaping: Any) -> str:
+    """A name for everything that shapes an answer."""
+    return hashlib.blake2b(
+        model.encode() + msgspec.json.encode(shaping, order="deterministic"), digest_size=12
+    ).hexdigest()
 
 
 def faults_of(*sources: str) -> Faults:
@@ -117,60 +140,6 @@ def faults_of(*sources: str) -> Faults:
         return parse(*sources)
     except FaultError as exc:
         raise Refusal(400, str(exc), param="X-Simulate", code="unknown_fault") from exc
-
-
-class _Fields:
-    """Typed access to a JSON object whose nulls have been dropped; what is wrong is refused by name."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.values = values
-
-    def text(self, name: str) -> str:
-        value = self.values.get(name)
-        if value is None:
-            raise Refusal(400, f"You must provide a `{name}` parameter.", param=name)
-        return str(self._checked(name, value, isinstance(value, str) and bool(value), "a string"))
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        value = self.values.get(name, default)
-        return bool(self._checked(name, value, isinstance(value, bool), "true or false"))
-
-    def integer(self, name: str, least: int | None = None, most: int | None = None) -> int | None:
-        value = self.values.get(name)
-        if value is None:
-            return None
-        good = isinstance(value, int) and not isinstance(value, bool)
-        self._checked(name, value, good, "an integer")
-        return int(self._within(name, value, least, most))
-
-    def number(self, name: str, least: float, most: float) -> None:
-        value = self.values.get(name)
-        if value is not None:
-            good = isinstance(value, int | float) and not isinstance(value, bool)
-            self._within(name, self._checked(name, value, good, "a number"), least, most)
-
-    def list(self, name: str, least: int = 0) -> list[Any]:
-        value = self.values.get(name, [])
-        return list(
-            self._checked(name, value, isinstance(value, list) and len(value) >= least, "an array that is not empty")
-        )
-
-    def object(self, name: str) -> dict[str, Any]:
-        value = self.values.get(name, {})
-        return dict(self._checked(name, value, isinstance(value, dict), "an object"))
-
-    @staticmethod
-    def _checked(name: str, value: Any, good: bool, wanted: str) -> Any:
-        if not good:
-            raise Refusal(400, f"Invalid value for `{name}`: expected {wanted}.", param=name, code="invalid_type")
-        return value
-
-    @staticmethod
-    def _within(name: str, value: Any, least: float | None, most: float | None) -> Any:
-        if (least is not None and value < least) or (most is not None and value > most):
-            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
-            raise Refusal(400, f"Invalid value for `{name}`: expected {bounds}.", param=name, code="invalid_value")
-        return value
 
 
 def _called(messages: list[Any]) -> dict[Any, str]:
@@ -214,16 +183,39 @@ def _message(item: Any, where: str, called: dict[Any, str]) -> Message:
     return Message(role, content, called.get(str(item.get("tool_call_id")), "") if role == "tool" else "")
 
 
-def _include_usage(fields: _Fields, stream: bool) -> bool:
+def _stop(fields: Fields) -> tuple[str, ...]:
+    value = fields.values.get("stop", [])
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or len(listed) > 4 or not all(isinstance(each, str) and each for each in listed):
+        raise Refusal(400, "Invalid value for `stop`: expected a string or an array of up to 4.", param="stop")
+    return tuple(listed)
+
+
+def _top_logprobs(fields: Fields) -> int | None:
+    top = fields.integer("top_logprobs", 0, 20)
+    if fields.flag("logprobs"):
+        return top or 0
+    if top is not None:
+        raise Refusal(400, "`top_logprobs` is only allowed when `logprobs` is true.", param="top_logprobs")
+    return None
+
+
+def _tier(fields: Fields, faults: Faults) -> str | None:
+    """The tier that serves the request: the one it names, for OpenAI's auto the default one."""
+    asked = fields.text("service_tier") if "service_tier" in fields.values else None
+    return faults.tier or ("default" if asked == "auto" else asked)
+
+
+def _include_usage(fields: Fields, stream: bool) -> bool:
     if "stream_options" not in fields.values:
         return False
-    options = _Fields(fields.object("stream_options"))
+    options = Fields(fields.object("stream_options"))
     if not stream:
         raise Refusal(400, "`stream_options` is only allowed when `stream` is true.", param="stream_options")
     return options.flag("include_usage")
 
 
-def _tools(fields: _Fields) -> tuple[tuple[Tool, ...], str]:
+def _tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
     """The tools, and which one must be called: a name, "required", or "" where the prompt decides."""
     tools: list[Tool] = []
     for number, item in enumerate(fields.list("tools")):
@@ -251,7 +243,7 @@ def _tools(fields: _Fields) -> tuple[tuple[Tool, ...], str]:
     return tuple(tools), "required" if choice == "required" and tools else ""
 
 
-def _json(fields: _Fields) -> bool | dict[str, Any]:
+def _json(fields: Fields) -> bool | dict[str, Any]:
     form = fields.object("response_format")
     kind = form.get("type", "text")
     if kind == "json_schema":

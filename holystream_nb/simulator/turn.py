@@ -145,9 +145,8 @@ class Turn:
         return read(msgspec.json.encode(self._body), self._header)
 
     def _usage(self) -> dict[str, Any]:
-        report = usage(self._prompt_tokens, sum(self._told.values()), self._told["reasoning"])
-        if self.request.faults.usage == "null-counts":
-            report = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"))
+        told, shape = self._told, self.request.faults.usage
+        report = usage(self._prompt_tokens, sum(told.values()), told["reasoning"], shape)
         return {**report, "cost": 0.0} if self._words.usage_apart else report
 
 
