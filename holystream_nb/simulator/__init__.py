@@ -14,6 +14,13 @@ reason, and only `x-request-id` and `date` differ).
 It does what a prompt says: code, a table, a list, maths and so on; JSON; "count to N"; "in N sentences"; tools by their
 names, those behind a "then" once the others have answered; and "Repeat after me:", whose rest comes back to the letter.
 
+`/v1/messages` speaks Anthropic's Messages, as strict as the real one: what of a tool's round is missing or changed,
+thoughts and their signatures included, is refused in Anthropic's words. The base URL of Anthropic's own clients is
+`simulator.url` without its `/v1`. The faults of SSE work there where the format has such a thing: an error in the
+stream is `overloaded_error` (with after=0 it is the first event; error-chunk has OpenAI's shape), finish may be
+refusal or pause_turn, reasoning=encrypted gives a redacted_thinking block, blank=… empty pieces or pings. A prompt's
+prefix that ends at a `cache_control` counts as written, then as read for as long as it is kept.
+
 It speaks WebSocket too, as HolySheep's documents describe it: at `/v1/chat/stream` (their words A), or at the address
 that a POST with `Upgrade: websocket` and `"agent_mode": true` is answered with (words B; good once, for 30 s). There a
 turn has the same tokens at the same distances, begins with `{"type": "start", "id": …}`, and has a record of its own

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .anthropic import COUNT, MESSAGES, Messages, TokenCount
 from .chat import Chat
 from .chunks import CREATED
 from .gate import Gate, Settings, authorize
@@ -19,13 +20,23 @@ from .responses_memory import Memory
 from .sockets import SESSIONS, STREAM, Sockets
 
 _CHAT = "/v1/chat/completions"
+_UNSUPPORTED = tuple(
+    f"/v1/{name}"
+    for name in (
+        *("embeddings", "completions", "images", "audio", "moderations", "files", "batches", "fine_tuning", "rerank"),
+        *("realtime", "assistants", "threads", "vector_stores", "messages/batches"),
+    )
+)
+"""What OpenAI's and Anthropic's APIs have and the simulator does not."""
 _PAGE = """This is the HolyStream simulator: a stand-in for HolySheep on your own machine. No model answers here.
 
 POST /v1/chat/completions   OpenAI's format, streamed or not; with agent_mode and Upgrade: websocket, a socket's address
 POST /v1/responses          OpenAI's Responses, streamed or not
 GET  /v1/responses          the same on a WebSocket
+POST /v1/messages           Anthropic's Messages, streamed or not; /count_tokens counts a prompt
 GET  /v1/chat/stream        a WebSocket
 GET  /v1/models             {models}
+GET  /health                200
 GET  /sim/requests          the last requests
 GET  /sim/requests/ID       the true times of one, ns of time.perf_counter_ns
 GET  /sim/active            how many answers are running, and how many sockets are open
@@ -48,10 +59,13 @@ class App:
                 Route(_CHAT, Chat(gate, self.records, sockets), methods=["POST"]),
                 Route(RESPONSES, Responses(gate, self.records, memory), methods=["POST"]),
                 Route(RESPONSES, sockets, methods=["GET"]),
+                Route(MESSAGES, Messages(gate, self.records), methods=["POST"]),
+                Route(COUNT, TokenCount(gate, self.records), methods=["POST"]),
                 Route(STREAM, sockets, methods=["GET"]),
                 Route(SESSIONS + "{id}", sockets, methods=["GET"]),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{model:path}", self._models),
+                Route("/health", self._health),
                 Route("/sim/requests", self._requests),
                 Route("/sim/requests/{id}", self._request),
                 Route("/sim/active", self._active),
@@ -66,7 +80,8 @@ class App:
         if scope["path"].startswith("/v1"):
             headers = dict(scope["headers"])
             host = headers.get(b"host", b"").decode("latin-1")
-            record = self.records.open(scope["method"], scope["path"], host, b"authorization" in headers)
+            has_key = not headers.keys().isdisjoint((b"authorization", b"x-api-key"))
+            record = self.records.open(scope["method"], scope["path"], host, has_key)
             scope["state"]["record"] = record
             if not _records_itself(scope["method"], scope["path"]):
                 send = _recorded(send, record)
@@ -79,6 +94,9 @@ class App:
 
     async def _page(self, request: Request) -> Response:
         return PlainTextResponse(_PAGE.format(models=", ".join(PROFILES)))
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
 
     async def _models(self, request: Request) -> Response:
         authorize(request.headers.get("authorization", ""), self._settings.key)
@@ -107,7 +125,7 @@ class App:
 def _records_itself(method: str, path: str) -> bool:
     """Whether the endpoint of an address writes its record."""
     if method == "POST":
-        return path in (_CHAT, RESPONSES)
+        return path in (_CHAT, RESPONSES, MESSAGES, COUNT)
     return method in ("GET", "HEAD") and (path in (STREAM, RESPONSES) or path.startswith(SESSIONS))
 
 
@@ -130,6 +148,10 @@ async def _nowhere(scope: Scope, receive: Receive, send: Send, status: int = 404
     """OpenAI's answer to an address that does not exist."""
     if scope["type"] != "http":
         return
-    message = f"Invalid URL ({scope['method']} {scope['path']})" if status == 404 else "Method not allowed."
+    method, path = scope["method"], scope["path"]
+    if status == 404 and method == "POST" and path.startswith(_UNSUPPORTED):
+        message = f"The simulator has no {path}: it answers chats only, as GET / says."
+    else:
+        message = f"Invalid URL ({method} {path})" if status == 404 else "Method not allowed."
     app: ASGIApp = JSONResponse(error_object(message, status), status)
     await app(scope, receive, send)

@@ -11,7 +11,7 @@ from email.utils import formatdate
 
 from .exchange import Exchange
 from .faults import DROP, Faults
-from .refusals import Refusal, error_body, failure, html_page
+from .refusals import Refusal, error_body, html_page
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,13 @@ class Gate:
         """Whether this try of the request is to fail with the status (or DROP) that `faults.fail` names."""
         return faults.fail is not None and self._tries.fails(_identity(exchange, body), faults.tries)
 
-    async def refuses(self, exchange: Exchange, faults: Faults, body: bytes) -> bool:
-        """Answer with the failure, or with what is no answer at all, if that was asked for."""
+    async def refuses(self, exchange: Exchange, faults: Faults, body: bytes, shape: str = "openai") -> bool:
+        """Answer with the failure, or with what is no answer at all, if that was asked for.
+
+        `shape` is that of the format's errors, where no other was asked for.
+        """
         if self.fails(exchange, faults, body):
-            await _fail(exchange, faults)
+            await _fail(exchange, faults, shape)
         elif faults.redirect:
             port = exchange.header("host").rpartition(":")[2]
             location = [("location", f"http://localhost:{port}{exchange.record.path}")]
@@ -62,7 +65,8 @@ class Gate:
         elif faults.html:
             await exchange.respond(200, "text/html; charset=utf-8", html_page("Welcome to a proxy").encode(), "refused")
         elif faults.error_200:
-            await exchange.respond_json(200, failure(500), "refused")
+            kind, data = error_body(shape, 500)
+            await exchange.respond(200, kind, data, "refused")
         else:
             return False
         return True
@@ -103,13 +107,13 @@ def retry_after(faults: Faults) -> str | None:
     return "1" if faults.fail == 429 and not faults.no_retry_after else None
 
 
-async def _fail(exchange: Exchange, faults: Faults) -> None:
+async def _fail(exchange: Exchange, faults: Faults, shape: str) -> None:
     status = faults.fail or DROP
     if status == DROP:
         await exchange.break_off("dropped")
         return
     wait = retry_after(faults)
-    kind, data = error_body(faults.error_body or "openai", status)
+    kind, data = error_body(faults.error_body or shape, status)
     await exchange.respond(status, kind, data, "refused", [] if wait is None else [("retry-after", wait)])
 
 
@@ -118,5 +122,6 @@ def _identity(exchange: Exchange, body: bytes) -> str:
     run = exchange.header("x-sim-run")
     if run:
         return f"run {run}"
-    parts = (body, exchange.header("x-simulate").encode(), exchange.header("authorization").encode())
+    sent = (exchange.header(name).encode() for name in ("x-simulate", "authorization", "x-api-key"))
+    parts = (body, *sent)
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
