@@ -26,7 +26,7 @@ _KNOWN = frozenset(
         *("model", "messages", "max_tokens", "system", "stream", "stop_sequences", "temperature", "top_p", "top_k"),
         *("metadata", "tools", "tool_choice", "thinking", "output_config", "output_format", "cache_control", "speed"),
         *("service_tier", "container", "context_management", "mcp_servers", "inference_geo", "diagnostics"),
-        *("user_profile_id", "workspace_id", "billing_policy", "compaction", "fallbacks", "thread"),
+        *("user_profile_id", "workspace_id", "billing_policy", "compaction", "fallbacks"),
     )
 )
 _BLOCKS = (
