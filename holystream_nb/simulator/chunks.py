@@ -154,14 +154,16 @@ def chunks(request: ChatRequest, answers: Sequence[Answer]) -> Iterator[Chunk]:
     for index, each in enumerate(answers):
         yield from stream.opening(index, each)
     beat = 0
+    speaking = dict(enumerate(answers))
     columns = [stream.tokens(index, each) for index, each in enumerate(answers)]
     for beat, row in enumerate(zip_longest(*columns)):
         for index, delta in enumerate(row):
             if delta is not None:
                 yield from stream.output(beat, index, *delta)
-    for index, each in enumerate(answers):
-        yield from stream.extras(beat, index, each)
-        yield from stream.closing(beat, index, each)
+            elif index in speaking:
+                yield from stream.closing(beat, index, speaking.pop(index))
+    for index, each in speaking.items():
+        yield from stream.closing(beat, index, each, last=index == max(speaking))
     if request.include_usage and request.faults.usage not in ("finish", "none"):
         yield stream.usage(beat)
 
@@ -224,18 +226,15 @@ class _Stream:
             body["choices"][0]["message"] = {"role": "assistant", "content": "".join(self.said[index])}
         yield Chunk(kind, beat, index, body)
 
-    def extras(self, beat: int, index: int, answer: Answer) -> Iterator[Chunk]:
-        """The chunk with what is neither text nor a call: sources and images."""
+    def closing(self, beat: int, index: int, answer: Answer, *, last: bool = False) -> Iterator[Chunk]:
+        """The chunk with sources and images, and the one that names the finish reason."""
         if extras := _extras(answer, self.faults):
             yield Chunk("other", beat, index, self._chunk(index, extras))
-
-    def closing(self, beat: int, index: int, answer: Answer) -> Iterator[Chunk]:
-        """The chunk that names the finish reason."""
         finish = _finish(self.faults, answer)
         if finish is None:
             return
         body = self._chunk(index, {}, finish)
-        if self.faults.usage in ("finish", "running") and index == len(self.answers) - 1:
+        if self.faults.usage in ("finish", "running") and last:
             body["usage"] = total_usage(self.request, self.answers)
         yield Chunk("finish", beat, index, body)
 

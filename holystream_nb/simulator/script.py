@@ -81,8 +81,8 @@ def _steps(faults: Faults, chunks: Iterable[Chunk | Begin | Wait], framing: Fram
         if isinstance(chunk, Begin | Wait):
             yield chunk
             continue
-        # a fault placed after the answer's last token happens before its finish
-        closes = chunk is None or chunk.kind in ("finish", "usage", "done")
+        # a fault placed after the first choice's last token happens before its finish
+        closes = chunk is None or (chunk.kind in ("finish", "usage", "done") and chunk.choice == 0)
         while incidents and (closes or tokens >= incidents[0][0]):
             for step in _incident(incidents.pop(0)[1], chunk or last, faults, framing):
                 yield step

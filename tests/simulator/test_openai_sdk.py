@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from holystream_nb.simulator import Simulator
 
@@ -121,3 +122,36 @@ def test_retries_end_well(simulator: Simulator) -> None:
             model="gpt-4.1#fail=429,tries=2,retry-after=0.01", messages=[{"role": "user", "content": "retry"}]
         )
     assert completion.choices[0].message.content
+
+
+def test_typed_answers_keep_their_constraints(client: openai.OpenAI) -> None:
+    """`parse` gets what a model with bounds, a pattern and recursion demands, for each of two choices."""
+
+    class Sheep(BaseModel):
+        name: str = Field(min_length=8)
+        age: int = Field(ge=40, multiple_of=3)
+        tag: str = Field(pattern=r"^[A-Z]{2}-\d{3}$")
+        lambs: list[Sheep] = Field(max_length=2)
+
+    Sheep.model_rebuild(_types_namespace={"Sheep": Sheep})
+    messages = [{"role": "user", "content": "I met Dolly, aged 6"}]
+    completion = client.chat.completions.parse(model="gpt-4.1", messages=messages, response_format=Sheep, n=2)
+    assert [choice.index for choice in completion.choices] == [0, 1]
+    assert all(choice.message.parsed.age == 42 for choice in completion.choices)
+
+
+def test_two_choices_are_streamed(client: openai.OpenAI) -> None:
+    """The SDK's accumulator tells two choices apart, each with text, finish reason and log probabilities."""
+    with client.chat.completions.stream(model="gpt-4.1", messages=MESSAGES, n=2, logprobs=True) as stream:
+        for _ in stream:
+            pass
+        completion = stream.get_final_completion()
+    assert [choice.finish_reason for choice in completion.choices] == ["stop", "stop"]
+    for choice in completion.choices:
+        assert "".join(item.token for item in choice.logprobs.content) == choice.message.content
+
+
+def test_embeddings_are_refused_clearly(client: openai.OpenAI) -> None:
+    """What is not there is the SDK's NotFoundError, with a sentence."""
+    with pytest.raises(openai.NotFoundError, match="The simulator has no /v1/embeddings"):
+        client.embeddings.create(model="x", input="sheep")
