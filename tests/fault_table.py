@@ -168,7 +168,7 @@ CASES: Final = (
     Case("fail=503,tries=2", {"ws": again(2)}, where="model"),
     Case("fail=drop,tries=2", both(again(2))),
     Case("fail=drop,tries=9", both(failed("StreamInterrupted", retries=3))),
-    Case("error-body=openai|message|detail|string|list|text|html|empty,fail=401", both(failed("KeyRefused"))),
+    Case("error-body=openai|anthropic|message|detail|string|list|text|html|empty,fail=401", both(failed("KeyRefused"))),
     Case("refuse-usage=400|422", {"sse": UNCOUNTED}),
     Case("redirect=301|302|303|307|308", both(failed("ServiceError"))),
     #
@@ -206,18 +206,31 @@ CASES: Final = (
     #
     Case("role=only|null|none|joined", {"sse": WHOLE}),
     Case("blank=empty|null|no-choices|null-choices|no-delta|null-delta", both(WHOLE)),
-    Case("usage=null|running|finish", both(WHOLE)),
+    Case("usage=null|zeros|running|finish|total|outside|cached|cost|costs|ticks|estimate", both(WHOLE)),
     Case("usage=null-counts|none", both(UNCOUNTED)),
     Case("message", {"sse": WHOLE}),
     Case("parts", {"sse": WHOLE}),
     Case("refusal", both(WHOLE)),
-    Case("reasoning=reasoning_content|reasoning|text|summary|both|both-details", both(REASONED), options=_THINKING),
+    Case(
+        "reasoning=reasoning_content|reasoning|text|summary|both|both-details|parts", both(REASONED), options=_THINKING
+    ),
+    Case("reasoning=encrypted|think", both(WHOLE)),
     Case(
         "tools=openai|index-1|no-index|empty-ids|null-ids|repeat-name|whole|object|no-arguments|interleaved",
         both(CALLS, CALLS_ON_SOCKET),
         options=_CALLING,
     ),
+    Case(
+        "arguments=strings|floats|nulls|twice|empty-first|repeat|extra", both(CALLS, CALLS_ON_SOCKET), options=_CALLING
+    ),
+    Case("names=prefix|channel", both(CALLS, CALLS_ON_SOCKET), options=_CALLING),
     Case("rounds=2", both(CALLS, CALLS_ON_SOCKET), options=_CALLING),
+    Case("echo=deepseek|kimi|groq", {"sse": REASONED}, options=_THINKING),
+    Case("echo=gemini|openrouter|mistral|minimax", {"sse": WHOLE}),
+    Case("citations=annotations|search", {"sse": WHOLE}),
+    Case("image", {"sse": WHOLE}),
+    Case("served=other-model", {"sse": WHOLE}),
+    Case("tier=flex", {"sse": WHOLE}),
     #
     Case("dialect=llama.cpp|copilot|vllm|openrouter", both(WHOLE)),
     Case("life=9", socket(WHOLE)),
@@ -347,7 +360,7 @@ def _text(reply: Reply, faults: str) -> str:
     tokens[int(names.get("after", 3)) : 0] = (token for name, token in _ONE_TOKEN_MORE.items() if name in names)
     if reply.error is not None and "bad-utf8" in names:
         tokens = tokens[: int(names["after"])] + tokens[int(names["after"]) + 1 :]
-    kept, rest = 0, reply.text
+    kept, rest = 0, reply.text.partition("</think>\n\n")[2] or reply.text
     while kept < len(tokens) and rest.startswith(tokens[kept]):
         rest = rest.removeprefix(tokens[kept])
         kept += 1
@@ -355,10 +368,13 @@ def _text(reply: Reply, faults: str) -> str:
 
 
 def _calls(reply: Reply, faults: str) -> str:
+    """How many calls are whole, their names and arguments read as those of models that write them oddly."""
+    wanted = {"no-arguments": {}, "extra": {"city": "Oslo", "explanation": "because"}}
+    arguments = wanted.get(faults.partition("=")[2], {"city": "Oslo"})
     whole = [
-        call.name
+        call.name.removeprefix("functions.").partition("<|")[0]
         for call in reply.tool_calls
-        if call.id and (json.loads(call.arguments or "{}") == ({} if "no-arguments" in faults else {"city": "Oslo"}))
+        if call.id and json.loads(call.arguments or "{}") == arguments
     ]
     return f"{len(whole)} of 2 calls" if set(whole) == {"weather", "news"} else f"{reply.tool_calls}"
 
