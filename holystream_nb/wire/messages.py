@@ -32,7 +32,7 @@ from holystream_nb.wire.values import Halves, count, parse, string, well_formed
 
 # --- a request --------------------------------------------------------------------------------------------------------
 
-MOST_TOKENS: Final = (
+DEFAULT_MAX_TOKENS: Final = (
     (re.compile(r"claude-(?:instant|v?2|3)(?=$|[-.:@])"), 4_096),
     (re.compile(r"claude"), 32_000),
     (re.compile(r""), 8_192),
@@ -123,7 +123,7 @@ def _limit(asked: Mapping[str, Any], thinking: Any) -> Any:
     for name in ("max_tokens", "max_completion_tokens"):
         if asked.get(name) is not None:
             return asked[name]
-    most = next(most for pattern, most in MOST_TOKENS if pattern.search(asked["model"]))
+    most = next(most for pattern, most in DEFAULT_MAX_TOKENS if pattern.search(asked["model"]))
     budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
     return most + budget if type(budget) is int and budget >= most else most
 

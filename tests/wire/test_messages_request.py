@@ -7,10 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
-from anthropic.types.message_create_params import MessageCreateParamsStreaming
-from pydantic import TypeAdapter
 
 from holystream_nb.errors import SetupError
 from holystream_nb.providers.table import provider
@@ -20,28 +17,15 @@ ANTHROPIC = provider("anthropic")
 MODEL = "claude-sonnet-4-5"
 HELLO = {"role": "user", "content": "Hello"}
 PNG = "iVBORw0KGgo="
-FOREIGN = TypeAdapter(MessageCreateParamsStreaming)
-"""The official package's own types of a request."""
 
 
 def written(*messages: Any, model: str = MODEL, **fields: Any) -> dict[str, Any]:
-    """The request for these messages, which the official package takes for one of its own."""
+    """The request for these messages."""
     asked = {"model": model, "messages": list(messages) or [HELLO], **fields, "stream": True}
     before = json.dumps(asked)
     request = body(asked, ANTHROPIC)
     assert json.dumps(asked) == before  # it is the caller's
-    read(FOREIGN.validate_python(json.loads(msgspec.json.encode(request))))
     return request
-
-
-def read(tree: Any) -> None:
-    """Goes through a tree, whose lists pydantic looks at only as they are read."""
-    if isinstance(tree, dict):
-        for value in tree.values():
-            read(value)
-    elif not isinstance(tree, str) and isinstance(tree, Iterable):
-        for value in tree:
-            read(value)
 
 
 def turns(*messages: Any, **fields: Any) -> Any:
@@ -457,3 +441,48 @@ def test_the_same_message_for_another_provider() -> None:
     asked = {"model": MODEL, "messages": [HELLO, said], "stream": True}
     assert body(asked, ANTHROPIC)["messages"][1] == assistant(THOUGHT, text("Hi"))
     assert body(asked, replace(ANTHROPIC, name="other"))["messages"][1] == assistant(text("Hi"))
+
+
+# --- the official package -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow  # building its types takes seconds
+def test_the_official_package_takes_the_request_for_its_own() -> None:
+    """Everything that this format rewrites fits the types of the `anthropic` package, to the last leaf."""
+    from anthropic.types.message_create_params import MessageCreateParamsStreaming
+    from pydantic import TypeAdapter, ValidationError
+
+    own = TypeAdapter(MessageCreateParamsStreaming)
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    paper = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERg==", "filename": "a.pdf"}}
+    said = {"role": "assistant", "content": "Hi", "tool_calls": [call("a", "f", '{"x": 1}'), call("b", "g", "{")]}
+    request = written(
+        {"role": "system", "content": [text("Be brief.", cache_control={"type": "ephemeral"})]},
+        {"role": "user", "content": [text("Hello"), picture, paper]},
+        {**said, **echo(THOUGHT, HIDDEN, text("Hi"), use("a", "f", {"x": 1}), use("b", "g"))},
+        result("a", [text("A plot."), picture]),
+        result("b", "Error: no"),
+        {"role": "assistant", "content": "And?", "tool_calls": [call("c.0", "f")]},
+        result("c.0"),
+        tools=[TOOL],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        stop="END",
+        user="u1",
+        reasoning_effort="high",
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}},
+    )
+    read(own.validate_python(request))
+    request["messages"][0]["content"][1]["source"] = {"type": "base64"}
+    with pytest.raises(ValidationError):
+        read(own.validate_python(request))
+
+
+def read(tree: Any) -> None:
+    """Goes through a tree, whose lists pydantic looks at only as they are read."""
+    if isinstance(tree, dict):
+        for value in tree.values():
+            read(value)
+    elif not isinstance(tree, str) and isinstance(tree, Iterable):
+        for value in tree:
+            read(value)
