@@ -215,9 +215,9 @@ def test_a_stream_cut_anywhere_is_truncated_and_no_error(at: int) -> None:
 
 
 def test_the_stop_reason_is_the_end_where_no_message_stop_comes() -> None:
-    """All has come with the stop reason; `done` waits for the terminal event."""
-    events, decoder = run(data(start(), begin(0), says("Hi"), last("max_tokens")))
-    assert Finish("max_tokens", READ) in events
+    """All has come with the stop reason, calls that are open too; `done` waits for the terminal event."""
+    events, decoder = run(data(start(), begin(0), says("Hi"), begin(1, "tool_use", id="t", name="f"), last("tool_use")))
+    assert output(events)[1:] == [part(0, "t", "f"), part(0, arguments="{}"), Finish("tool_use", READ)]
     assert (decoder.is_complete, decoder.done) == (True, False)
 
 
@@ -510,6 +510,8 @@ def test_a_piece_that_cannot_be_read(odd: bytes) -> None:
     events, decoder = run(data(start(), begin(0), says("a"), odd, says("b"), odd, last(), STOP))
     assert output(events) == [text("a"), text("b"), Finish("end_turn", READ)]
     assert (decoder.error, decoder.facts.unreadable) == (None, 2)
+    _, decoder = run(data(start(), odd))
+    assert (decoder.error, decoder.facts.unreadable) == (None, 1)
     _, decoder = run(data(odd, says("a")))
     assert isinstance(decoder.error, errors.NotAStream)
     assert "not an answer in the Messages format" in str(decoder.error)
@@ -581,9 +583,9 @@ def test_half_characters() -> None:
         b'{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"%s"}}' % half
         for half in (b"\\ud83d", b"\\ude00!", b"\\ud83d")
     ]
-    events, decoder = run(data(start(), begin(0, "thinking"), end(0), begin(1), *halves, last(), STOP))
-    assert "".join(event.text for event in events if isinstance(event, Text)).startswith("😀!")
-    assert decoder.echo()[-1] == {"type": "text", "text": "😀!\ufffd"}
+    events, decoder = run(data(start(), begin(0, "thinking"), end(0), begin(1), *halves, says("x", 1), last(), STOP))
+    assert "".join(event.text for event in events if isinstance(event, Text)) == "😀!\ufffdx"
+    assert decoder.echo()[-1] == {"type": "text", "text": "😀!\ufffdx"}
     msgspec.json.encode(decoder.echo())
 
 
