@@ -307,7 +307,9 @@ class _Probe:
                 self._found("first token", "fail", str(error))
             return False
         self._rows |= {finding.name: finding for finding in of_answer(answer)}
-        if exchange is not None and not is_whole(answer):
+        if self._client.wire != "chat":
+            self._found("format", "ok", f'it is read as wire="{self._client.wire}"')
+        elif exchange is not None and not is_whole(answer):
             self._shape = shape_of(exchange.body, exchange.headers, asked=self._model, secret=self._secret)
             missing = missing_in(self._shape)
             if missing:

@@ -50,7 +50,8 @@ class SSEAnswer:
 
     @property
     def request_id(self) -> str | None:
-        return self._response.headers.get("x-request-id") or self._decoder.id
+        headers = self._response.headers
+        return headers.get("x-request-id") or headers.get("request-id") or self._decoder.id
 
     @property
     def said(self) -> Said:
@@ -144,7 +145,7 @@ class SSEAnswer:
         if opening == b"<":
             parts, chunk = [], b""
             raise NotAStream(
-                f"{self._service.base_url} answered with a web page, not with a chat completion: check the address."
+                f"{self._service.base_url} answered with a web page, not with an answer of a model: check the address."
             )
         return stamp, b"".join(parts), opening
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import TooLarge
+from ..facts import Wire
 from ..wire.redaction import Hidden, hide
 from ..wire.sse import Decoder
 from ..wire.values import parse, well_formed
@@ -46,8 +47,15 @@ def shape_of(body: bytes, headers: Mapping[str, str], *, asked: str, secret: Hid
     )
 
 
-def has_done(body: bytes) -> bool:
-    return any(text.strip() == "[DONE]" for text in _data_of(body)[0])
+END: Final[Mapping[Wire, str]] = {"chat": "[DONE]", "messages": "message_stop", "responses": "response.completed"}
+"""What each format ends with."""
+
+
+def has_end(body: bytes, wire: Wire) -> bool:
+    data = _data_of(body)[0]
+    if wire == "chat":
+        return any(text.strip() == END[wire] for text in data)
+    return any(isinstance(tree := _parsed(text), dict) and tree.get("type") == END[wire] for text in data)
 
 
 def missing_in(shape: Shape) -> list[str]:

@@ -467,8 +467,8 @@ class Stream:
         self._retries += 1
         self._out, self._is_asking = None, False
         self._settle(0)
-        status = getattr(error, "status", None)
-        self._notice = f"{status or 'no connection'}, again in {delay:.0f} s" if delay >= 1 else ""
+        why = error.status or "the service failed" if isinstance(error, ServiceError) else "no connection"
+        self._notice = f"{why}, again in {delay:.0f} s" if delay >= 1 else ""
         if self._answer is not None:
             await self._answer.aclose()
             self._answer = None

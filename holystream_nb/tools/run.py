@@ -39,7 +39,7 @@ _SILENCE_S: Final = 0.1
 """Several times the pause between two tokens, also of the slower models of the documents; a model that has results to
 read thinks longer before it goes on."""
 
-_BROKEN_OFF: Final = ("length", "content_filter", *OURS)
+_BROKEN_OFF: Final = ("length", "max_tokens", "model_context_window_exceeded", "content_filter", "refusal", *OURS)
 _CALLED: Final = ("tool_calls", "function_call")
 
 

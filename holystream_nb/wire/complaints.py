@@ -41,7 +41,7 @@ _STATUS_OF_WORDS = (
     ("too_large", 413),
     ("timeout", 408),
     ("conflict", 409),
-    ("overloaded", 503),
+    ("overloaded", 529),
     ("unavailable", 503),
     ("server_error", 500),
     ("servererror", 500),
@@ -296,10 +296,11 @@ def close_error(code: int, reason: str, *, asked: str, key: Hidden) -> ServiceEr
     return stream_error(said, asked, key)
 
 
-def not_a_stream(text: str, key: Hidden) -> NotAStream:
+def not_a_stream(text: str, key: Hidden, wanted: str = "a chat completion") -> NotAStream:
+    """The error for something else than the answer that was `wanted`."""
     excerpt = _excerpt(text, 80, key)
     begins = f'it begins with "{excerpt}"' if excerpt else "it is empty"
-    return NotAStream(f"What arrived is not a chat completion, {begins}: check the base URL, or try again.")
+    return NotAStream(f"What arrived is not {wanted}, {begins}: check the base URL, or try again.")
 
 
 _WHERE: Final = "key_variable (in a cell --key-variable NAME, for good in providers.toml)"

@@ -8,6 +8,10 @@ from .format import Format
 
 def format_of(wire: Wire) -> Format:
     """The format of that name."""
+    if wire == "messages":
+        from .messages import MESSAGES
+
+        return MESSAGES
     from .chat import CHAT
 
     return {"chat": CHAT}[wire]
