@@ -8,6 +8,10 @@ from .format import Format
 
 def format_of(wire: Wire) -> Format:
     """The format of that name."""
+    if wire == "responses":
+        from .responses import RESPONSES
+
+        return RESPONSES
     from .chat import CHAT
 
     return {"chat": CHAT}[wire]
