@@ -500,3 +500,34 @@ async def test_a_conversation_is_kept_longer_than_a_bare_socket() -> None:
         await asyncio.sleep(0.1)
         await ask(client, after(first, "And?"))
     assert turns.frames[1]["previous_response_id"] == "resp_1"
+
+
+async def test_input_before_the_answer_has_begun_waits_for_it() -> None:
+    """It must name the response that it steers."""
+
+    async def play(peer: Peer) -> None:
+        await asyncio.sleep(0.1)
+        assert len(turns.frames) == 1
+        await peer.send(begun(), text("Hi"))
+        turns.frames.append(await peer.receive())
+        await peer.send(steer_event("accepted"), ended(), begun("resp_2"), text("Ho"), ended("resp_2"))
+
+    turns = Turns(play)
+    async with serving(turns) as service, client_of(service) as client, client.connect(model="m") as connection:
+        await connection.send(HI)
+        await connection.send_event("steer", {"input": "Shorter!"})
+        async for _ in connection:
+            pass
+    assert turns.frames[1]["previous_response_id"] == "resp_1"
+    assert connection.reply.text == "Hi\n\nHo"
+
+
+async def test_a_connection_at_its_limit_in_the_middle_is_an_interruption() -> None:
+    """What had arrived is kept; before any output the turn is tried again, on a socket that is new as well."""
+    limit = error("websocket_connection_limit_reached")
+    turns = Turns([begun(), text("So"), limit], [begun(), limit])
+    async with serving(turns) as service, client_of(service) as client:
+        reply = await ask(client)
+        assert (await ask(client)).text == "A3"
+    assert (reply.text, reply.finish_reason) == ("So", "interrupted")
+    assert isinstance(reply.error, StreamInterrupted)

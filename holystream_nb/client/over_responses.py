@@ -98,6 +98,7 @@ class ResponsesAnswer:
         self._before = 0 if known is None else socket.bytes
         self._said: list[str] = []
         self._calls: dict[int, list[str]] = {}
+        self._held: list[Any] = []
         self._is_closed = False
 
     @property
@@ -155,12 +156,19 @@ class ResponsesAnswer:
                 self._remember(events)
                 yield events
                 events = []
+            if self._held:
+                await self._steer()
             while decoder.notices:
                 self._ears.notify(decoder.notices.pop(0))
-            if decoder.error is not None and not self.is_stale:
-                raise decoder.error
-            if decoder.done or decoder.error is not None:
+            if decoder.done or self.is_stale:
                 return
+            if getattr(decoder.error, "code", None) == _TOO_OLD:
+                raise StreamInterrupted(
+                    f"{self._socket.host} ended the connection, which had been open for too long; what had arrived is "
+                    "kept: try again."
+                ) from decoder.error
+            if decoder.error is not None:
+                raise decoder.error
         code, reason = self._socket.closed or (1005, "")
         error: HolystreamError | None = close_error(code, reason, asked=self._request.model, key=self._service.secret)
         if error is None and decoder.empty:
@@ -187,12 +195,17 @@ class ResponsesAnswer:
             raise SetupError('steer needs its input: give {"input": "a text"}, or a list of messages of the user.')
         if self._is_closed or self._decoder.is_complete or self._decoder.error is not None:
             raise SetupError("steer comes too late: this answer has ended.")
-        if self._decoder.id is None:
-            raise SetupError("steer comes too early: send it when the answer has begun.")
-        frame = {"type": "response.steer", "previous_response_id": self._decoder.id, "input": given}
-        text = encoded(frame).decode()
-        self._decoder.steer(given)
-        await self._socket.send(text, self._service.websocket_inactivity)
+        encoded(given)  # or raises
+        self._held.append(given)
+        await self._steer()
+
+    async def _steer(self) -> None:
+        """Sends the input that is held, once the response has the id which it must name."""
+        while self._held and self._decoder.id is not None:
+            given = self._held.pop(0)
+            self._decoder.steer(given)
+            frame = {"type": "response.steer", "previous_response_id": self._decoder.id, "input": given}
+            await self._socket.send(encoded(frame).decode(), self._service.websocket_inactivity)
 
     def decline_calls(self) -> None:
         """Tool calls end the answer anyway: the next turn carries their results."""
