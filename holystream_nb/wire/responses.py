@@ -78,18 +78,21 @@ def body(asked: Mapping[str, Any], provider: Provider, known: int = 0) -> dict[s
     if limit is not None:
         written.setdefault("max_output_tokens", limit)
     if "tools" in given:
-        written["tools"] = [_flattened(tool) for tool in given["tools"]]
+        tools = given["tools"]
+        written["tools"] = [_flattened(tool) for tool in tools] if isinstance(tools, list | tuple) else tools
     if "tool_choice" in given:
         written["tool_choice"] = _flattened(given["tool_choice"])
     written |= _nested(given, "reasoning", effort=given.get("reasoning_effort"))
-    written |= _nested(given, "text", format=_form(given.get("response_format")), verbosity=given.get("verbosity"))
+    written |= _nested(given, "text", format=_flattened(given.get("response_format")), verbosity=given.get("verbosity"))
     written["store"] = given.get("store", False)
     wanted = [_LOGPROBS] if given.get("logprobs") else []
     if not written["store"] and hides_reasoning(provider, model):
         wanted.append(ENCRYPTED)
     if include := list(dict.fromkeys([*given.get("include", ()), *wanted])):
         written["include"] = include
-    options = {name: value for name, value in given.get("stream_options", {}).items() if name != "include_usage"}
+    own = given.get("stream_options")
+    options = {**own} if isinstance(own, Mapping) else {}
+    options.pop("include_usage", None)
     if provider.name in _PADDED:
         options.setdefault("include_obfuscation", False)
     if options and given["stream"]:
@@ -98,9 +101,12 @@ def body(asked: Mapping[str, Any], provider: Provider, known: int = 0) -> dict[s
 
 
 def _instructions(messages: Sequence[Item]) -> tuple[str, int]:
-    """The text of the system's messages that lead, and how many they are; one that is not only text ends them."""
+    """The text of the system's messages that lead, and how many they are; one that is not only text ends them.
+
+    The last message is never one, as there must be an item.
+    """
     texts: list[str] = []
-    for message in messages:
+    for message in messages[:-1]:
         content = message.get("content")
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if message["role"] not in ("system", "developer") or not isinstance(parts, list):
@@ -172,28 +178,23 @@ def _part(part: Any) -> Any:
     if kind == "text":
         return {**part, "type": "input_text"}
     if kind == "image_url":
-        image = part["image_url"]
+        image = part.get("image_url")
         image = image if isinstance(image, Mapping) else {"url": image}
         return {"type": "input_image", "image_url": image.get("url", ""), "detail": image.get("detail", "auto")}
     if kind == "file":
-        return {"type": "input_file", **part["file"]}
+        return {"type": "input_file", **(part.get("file") or {})}
     if kind == "input_audio":
         raise SetupError('Responses take no audio: leave it out, or use wire="chat", which has it.')
     return part
 
 
 def _flattened(tool: Any) -> Any:
-    """A tool, or the choice of one, whose own fields stand beside its type: `{"type": "function", "name": …}`."""
+    """A tool, the choice of one, or a schema: its fields stand beside its type, `{"type": "function", "name": …}`."""
     inner = tool.get(tool.get("type")) if isinstance(tool, Mapping) else None
     if not isinstance(inner, Mapping):
         return tool
     tools = {"tools": [_flattened(each) for each in inner["tools"]]} if "tools" in inner else {}
     return {"type": tool["type"], **inner, **tools}
-
-
-def _form(form: Any) -> Any:
-    """`response_format` as `text.format`."""
-    return _flattened(form)
 
 
 def _nested(given: Mapping[str, Any], name: str, **inner: Any) -> dict[str, Any]:

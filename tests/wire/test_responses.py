@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +52,8 @@ def test_what_the_system_says_first_are_instructions() -> None:
     both = written([system, {**late, "content": [{"type": "text", "text": "In French."}]}, user, late])
     assert both["instructions"] == "Be short.\n\nIn French."
     assert both["input"] == [user, late]
+    alone = written([system])
+    assert ("instructions" in alone, alone["input"]) == (False, [system])
     own = written([system, user], instructions="Mine.")
     assert (own["instructions"], own["input"]) == ("Mine.", [system, user])
 
@@ -741,8 +742,3 @@ def test_any_bytes_are_no_exception(junk: bytes) -> None:
     ResponsesDecoder(asked="m").take(junk, READ)
     ResponsesDecoder(asked="m").whole(junk, READ)
     run(data(CREATED) + b"data: " + junk)
-
-
-def test_an_untried_provider_needs_nothing_of_its_own() -> None:
-    """A provider of the user's own is written to like any other."""
-    assert written(provider=replace(LLAMA, name="mine")) == written()
