@@ -178,7 +178,7 @@ class ResponsesAnswer:
 
     def _remember(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Text):
+            if type(event) is Text:
                 self._said.append(event.text)
             elif isinstance(event, ToolCallPart):
                 call = self._calls.setdefault(event.index, ["", "", ""])
