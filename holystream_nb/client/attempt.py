@@ -6,8 +6,9 @@ Retries, stop and limits on the whole are `stream`'s.
 from __future__ import annotations
 
 from ..errors import HolystreamError, SetupError
-from ..providers.select import offered_socket, socket_address
+from ..providers.select import offered_socket, responses_socket, socket_address
 from .over_http import SSEAnswer, over_sse, posted
+from .over_responses import over_responses
 from .over_socket import SocketAnswer, on_kept_socket, opened, turn
 from .request import Answer, Ears, Request, Service
 
@@ -19,12 +20,14 @@ async def ask(service: Service, request: Request, ears: Ears) -> Answer:
     """
     if request.transport == "sse":
         return await over_sse(service, request, ears)
-    own = socket_address(service.provider) if request.transport == "ws" else None
-    place = own or service.base_url
     if not request.body["stream"]:
         raise SetupError(
             'stream=False asks for the whole answer at once, which no socket carries: use transport="sse".'
         )
+    if request.wire != "chat":
+        return await _of_format(service, request, ears)
+    own = socket_address(service.provider) if request.transport == "ws" else None
+    place = own or service.base_url
     kept, resent = (None, 0) if request.is_again else await on_kept_socket(service, request, place, ears)
     if kept is not None:
         return kept
@@ -34,6 +37,16 @@ async def ask(service: Service, request: Request, ears: Ears) -> Answer:
     answer = await _negotiated(service, request, place, ears)
     answer.resent += resent
     return answer
+
+
+async def _of_format(service: Service, request: Request, ears: Ears) -> Answer:
+    """The turn on the format's own socket, which no service offers in an answer; else over server-sent events."""
+    if request.transport == "ws":
+        url = responses_socket(service.provider) if request.wire == "responses" else None
+        if url is not None:
+            return await over_responses(service, request, url, ears)
+        ears.notify("no socket is offered: over SSE")
+    return await over_sse(service, request, ears)
 
 
 async def _negotiated(service: Service, request: Request, place: str, ears: Ears) -> Answer:

@@ -50,7 +50,8 @@ class Client:
     headers, query: further ones. Their values are treated as keys: never shown, and sent to base_url's host alone.
     ca, cert: files: whom to trust instead of the usual, and a certificate of one's own, `cert` or `(cert, key)`.
     transport: `sse`; `ws`, the provider's WebSocket, or where it has no address the one it offers in its answer;
-        `auto`, the one it offers. Where none is offered, the answer comes over `sse`.
+        `auto`, the one it offers. Where none is offered, the answer comes over `sse`. In Responses `ws` is their
+        WebSocket mode, where the provider's entry has one.
     wire: the format the service is spoken to in, `chat`, `messages` or `responses`, instead of the provider's first.
     connect_timeout: limit on opening a connection.
     inactivity, progress_timeout: limits on a silence (reset by every byte; on a socket by everything but the answers to

@@ -17,7 +17,8 @@ class Connection:
     """A conversation with one model: `await connection.send(…)`, `async for event in connection: …`, and again.
 
     A turn's iteration ends with the turn. `reply` and `progress` are the running turn's, or the last one's. Turns share
-    the client's open sockets; what the service should remember is in the messages of each `send`.
+    the client's open sockets; what the service should remember is in the messages of each `send`. On a socket of the
+    Responses, whose service still has the conversation, only what is new in them goes out.
     """
 
     def __init__(self, start: Callable[..., Stream]) -> None:
@@ -68,6 +69,9 @@ class Connection:
         """Sends an event into the running turn: `tool_result`, `context_update`, `user_interruption`, or your own.
 
         A tool's result is `{"call_id": …, "tool": …, "result": "a text"}`; while one is owed, silence is not limited.
+        In Responses there is one event, `steer` with `{"input": "a text"}`: the answer that is running goes on with
+        what the user says meanwhile, and stays one answer; where the input was not used, the progress and the reply's
+        `detail` say so. Results of tools stand there in the messages of the next `send`.
         Raises SetupError where no turn is running, or where it runs over server-sent events.
         """
         await self._last.send_event(type, payload)

@@ -115,7 +115,7 @@ class Request:
 
     `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
     socket; without, a second of silence after the last call ends the answer. `is_again`: it went out before, and met a
-    kept socket that was dead: it takes no kept one now.
+    kept socket that was dead, or whose service had forgotten the conversation: it takes no kept one now.
     """
 
     body: Mapping[str, Any]
@@ -145,7 +145,8 @@ class Answer(Protocol):
     """An answer whose head has arrived. `permit`, `sent` and `headers_at` are stamps (ns), `size` what has come (B).
 
     `resent` counts requests that met a dead kept connection and went out again; `is_stale` says that this one did, on a
-    kept socket. `last_read` is when the network last brought something (ns), `is_readable` whether more has come.
+    kept socket, or that its service had forgotten what it was to go on from. `last_read` is when the network last
+    brought something (ns), `is_readable` whether more has come.
     `facts` are what the service said beside the answer, `echo` what it wants back of it.
     `waits_for_us` says that the service owes nothing now: its silence is not limited.
     """

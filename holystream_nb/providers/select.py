@@ -189,11 +189,20 @@ def socket_address(provider: Provider) -> str | None:
 
     Raises SetupError for a host that is not the provider's: the key would go there.
     """
-    if provider.websocket is None:
+    return _own_socket(provider, "websocket", provider.websocket)
+
+
+def responses_socket(provider: Provider) -> str | None:
+    """The same for the socket on which it speaks Responses."""
+    return _own_socket(provider, "responses_websocket", provider.responses_websocket)
+
+
+def _own_socket(provider: Provider, field: str, url: str | None) -> str | None:
+    if url is None:
         return None
-    address = offered_socket(provider, provider.websocket)
+    address = offered_socket(provider, url)
     if address is None:
-        raise SetupError(f"The websocket of {provider.name} is on a host that its websocket_hosts do not name: add it.")
+        raise SetupError(f"The {field} of {provider.name} is on a host that its websocket_hosts do not name: add it.")
     return address
 
 

@@ -12,6 +12,10 @@ def format_of(wire: Wire) -> Format:
         from .messages import MESSAGES
 
         return MESSAGES
+    if wire == "responses":
+        from .responses import RESPONSES
+
+        return RESPONSES
     from .chat import CHAT
 
-    return {"chat": CHAT}[wire]
+    return CHAT

@@ -139,6 +139,8 @@ class Decoder:
                 self._retry = None
             elif line.startswith("data: "):
                 data.append(line[6:])
+            elif line.startswith("event: "):
+                self._type = line[7:]
             elif line[0] != ":":
                 self._field(line)
 

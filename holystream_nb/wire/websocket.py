@@ -55,7 +55,8 @@ class Socket:
 
     `permit`, `asked` and `opened` are stamps (ns): the pool had room, the handshake was sent, it was answered.
     `bytes` counts what has come since (B). `closed` is the service's close code and reason once it has sent one.
-    `names_turns` is for whoever reads the messages: turns begin with their id here.
+    `names_turns` is for whoever reads the messages: turns begin with their id here. So is `memory`: what the service
+    still knows of the turns before.
     """
 
     def __init__(self, response: Response, *, ping_s: float = PING_S, pong_s: float = PONG_S) -> None:
@@ -65,6 +66,7 @@ class Socket:
         self.bytes = 0
         self.closed: tuple[int, str] | None = None
         self.names_turns = False
+        self.memory: Any = None
         self._response = response
         self._stream = response.stream
         self._frames = Connection(ConnectionType.CLIENT)
@@ -352,9 +354,11 @@ class Sockets:
         self._open.add(socket)
         return socket
 
-    async def take(self, place: str) -> Socket | None:
-        """A socket of the place that rests and still works, the one used last first."""
+    async def take(self, place: str, prefers: Callable[[Socket], int] | None = None) -> Socket | None:
+        """A socket of the place that rests and still works: the one that `prefers` says most of, the one used last."""
         resting = self._resting.get(place, [])
+        if prefers is not None:
+            resting.sort(key=prefers)
         while resting:
             socket = resting.pop()
             if not socket.is_of(asyncio.get_running_loop()):
@@ -369,12 +373,12 @@ class Sockets:
                 return socket
         return None
 
-    async def keep(self, place: str, socket: Socket) -> None:
+    async def keep(self, place: str, socket: Socket, seconds: float | None = None) -> None:
         """Lets a socket rest for its place's next turn; where the pool is full, it makes room instead."""
         if self._connections.is_full or not socket.is_open:
             await socket.aclose()
             return
-        socket.rest(self._keep_s)
+        socket.rest(self._keep_s if seconds is None else seconds)
         self._resting.setdefault(place, []).append(socket)
 
     async def make_room(self) -> None:
