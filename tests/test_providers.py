@@ -25,6 +25,7 @@ HOSTED = {
     "holysheep",
     "openai",
     "openrouter",
+    "perplexity",
     "deepseek",
     "groq",
     "mistral",
@@ -237,7 +238,25 @@ class TestTable:
         headers = {row.name: row.key_header for row in providers(NONE).values() if row.key_header}
         assert headers == {"azure": "api-key", "portkey": "x-portkey-api-key"}
         waits = {row.name: row.inactivity for row in providers(NONE).values() if row.inactivity != 600}
-        assert waits == {"openrouter": 180, "deepseek": 180, "xai": 900}
+        assert waits == {"openrouter": 180, "deepseek": 180, "xai": 900, "anthropic": 180}
+
+    def test_a_provider_is_spoken_to_in_the_format_that_it_speaks_first(self):
+        """Who does not speak Chat Completions first is asked in its own format; the table says what else it speaks."""
+        table = providers(NONE)
+        others = {row.name: row.wire for row in table.values() if row.wire != "chat"}
+        assert others == {
+            "openai": "responses", "xai": "responses", "perplexity": "responses", "anthropic": "messages"
+        }  # fmt: skip
+        assert all(row.wires[0] == row.wire and len(set(row.wires)) == len(row.wires) for row in table.values())
+        assert all("messages" in row.wires for row in table.values() if row.messages_url or row.messages_key_header)
+        assert all("responses" in row.wires for row in table.values() if row.responses_url or row.responses_websocket)
+
+    def test_addresses_of_other_formats_move_with_their_provider(self):
+        """At its second address a service has its Messages beside it; at a path of one's own everything is there."""
+        row = provider("moonshot", NONE)
+        assert at(row, "https://api.moonshot.cn/v1", NONE).messages_url == "https://api.moonshot.cn/anthropic/v1"
+        assert at(row, "https://api.moonshot.ai/other", NONE).messages_url is None
+        assert at(row, "https://example.com/v1", NONE).messages_url is None
 
     def test_a_reasoning_model_is_known_by_its_name_behind_a_gateway(self):
         """What reasons in silence does so under a vendor's prefix too."""
@@ -264,10 +283,10 @@ class TestNames:
         with pytest.raises(UnknownProvider, match=r"'zzz': known are"):
             provider("zzz", NONE)
 
-    @pytest.mark.parametrize("word", ["perplexity", "github", " GitHub-Models"])
+    @pytest.mark.parametrize("word", ["github", " GitHub-Models"])
     def test_a_service_that_cannot_be_used_says_why(self, word, own):
-        """Services that have ended, or speak no format of ours, are refused by name; a user's own entry is not."""
-        with pytest.raises(UnknownProvider, match=r"^(GitHub Models was|Perplexity ended).*: choose "):
+        """Services that have ended are refused by name; a user's own entry is not."""
+        with pytest.raises(UnknownProvider, match=r"^GitHub Models was.*: choose "):
             provider(word, NONE)
         name = word.strip().lower()
         mine = own(f'[{name}]\nbase_url = "https://proxy.example/v1"\n')

@@ -155,10 +155,22 @@ def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os
 
 
 def _moved(provider: Provider, base_url: str) -> Provider:
-    """The provider at another address of its own, where every format is then asked."""
+    """The provider at another address of its own; those of other formats come along where the path is the same."""
     if base_url == provider.base_url:
         return provider
-    return replace(provider, base_url=base_url, messages_url=None, responses_url=None)
+    home, there = urlsplit(provider.base_url or ""), urlsplit(base_url)
+
+    def moved(url: str | None) -> str | None:
+        if url is None or there.path != home.path or origin(url) != origin(provider.base_url or ""):
+            return None
+        return f"{there.scheme}://{there.netloc}{urlsplit(url).path}"
+
+    return replace(
+        provider,
+        base_url=base_url,
+        messages_url=moved(provider.messages_url),
+        responses_url=moved(provider.responses_url),
+    )
 
 
 def found_at(base_url: str, environ: Mapping[str, str] = os.environ) -> Provider:
