@@ -358,7 +358,7 @@ class ResponsesDecoder:
         except (ValueError, RecursionError):
             complaint = None
         if complaint is None:
-            self.error = not_a_stream(text, self._key)
+            self.error = not_a_stream(text, self._key, "an answer in the Responses format")
             return []
         return self._fail(complaint)
 
@@ -401,7 +401,7 @@ class ResponsesDecoder:
     def _unreadable(self, text: str) -> list[Event]:
         """A piece that is none of this format's: the answer's beginning, or one to be left out."""
         if self.empty:
-            self.error = not_a_stream(text, self._key)
+            self.error = not_a_stream(text, self._key, "an answer in the Responses format")
         else:
             self.facts.unreadable += 1
         return []

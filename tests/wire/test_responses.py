@@ -542,7 +542,9 @@ def test_no_error_holds_the_key() -> None:
 
 def test_what_is_no_answer_at_all_is_said() -> None:
     """A beginning that cannot be read is refused."""
-    assert isinstance(run(data(b"<html>"))[1].error, NotAStream)
+    error = run(data(b"<html>"))[1].error
+    assert isinstance(error, NotAStream)
+    assert "not an answer in the Responses format" in str(error)
     assert run(data({"object": "something"}))[1].empty
 
 
