@@ -34,6 +34,7 @@ _HOMES = {
     "configure": "session",
     "history": "session",
     "load": "measuring.results",
+    "mcp": "tools.mcp_servers",
     "preset": "measuring.presets",
     "project_cost": "measuring.money",
     "run": "sync",
@@ -67,6 +68,7 @@ __all__ = [
     "configure",
     "history",
     "load",
+    "mcp",
     "preset",
     "project_cost",
     "run",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from .simulator import Simulator
     from .sync import run
     from .tools.function import tool
+    from .tools.mcp_servers import mcp
     from .tools.run import run_tools
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from .client import kinds
 from .errors import SetupError
 from .reply import TransportChoice
+from .tools.mcp_servers import Server
 
 if TYPE_CHECKING:
     from .client.client import Message
@@ -36,7 +37,7 @@ class Ask:
     format: Format = "markdown"
     max_cost: Decimal | None = None
     transport: TransportChoice = "sse"
-    tools: tuple[Callable[..., Any], ...] = ()
+    tools: tuple[Callable[..., Any] | Server, ...] = ()
     allow: Consent = "ask"
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,13 +67,13 @@ def answer_format(value: object) -> Format:
     raise SetupError(f"format is {kinds.shown(value)}: {instead}")
 
 
-def functions(value: object) -> tuple[Callable[..., Any], ...]:
-    """Tools: a function, or a list of them."""
-    listed = (value,) if callable(value) else value
+def functions(value: object) -> tuple[Callable[..., Any] | Server, ...]:
+    """Tools: a function, an MCP server, or a list of them."""
+    listed = (value,) if callable(value) or isinstance(value, Server) else value
     if not isinstance(listed, list | tuple):
         raise SetupError(f"tools is {kinds.kind(value)}: give a list of typed Python functions, tools=[get_weather].")
     for each in listed:
-        if not callable(each):
+        if not callable(each) and not isinstance(each, Server):
             raise SetupError(
                 f"tools is a list with {kinds.kind(each)} in it: give typed Python functions, tools=[get_weather]."
             )

@@ -38,6 +38,7 @@ from .reply import TransportChoice
 from .report import report
 from .session import session
 from .sync import run
+from .tools.mcp_servers import named
 
 
 class Interrupted(KeyboardInterrupt):
@@ -74,6 +75,7 @@ class Options:
     tools: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
+    mcp: tuple[str, ...] = ()
     key_variable: str | None = None
     inactivity: float | None = None
     progress_timeout: float | None = None
@@ -195,6 +197,7 @@ class StreamMagics(Magics):
         metavar="NAMES",
         help="functions of this notebook that the model may call, with commas between; each call waits for your click",
     )
+    @argument("--mcp", action="append", metavar="NAMES", help="MCP servers of your mcp.json whose tools it may call")
     @argument(
         "--allow", action="append", metavar="NAMES", help="tools that may run unasked; all: every one; may be repeated"
     )
@@ -245,7 +248,7 @@ class StreamMagics(Magics):
         """What this session has used; the models; a service tried; an answer again; the end of a conversation.
 
         %stream                provider, model, and the totals of this session
-        %stream config         what is set, by whom, and the path of your providers.toml
+        %stream config         what is set, by whom, and the paths of your providers.toml and mcp.json
         %stream models [NAME]  the models of the session's provider, or of the one named, with pace and prices
         %stream check [NAME …] try a provider, or provider:model, with a few tokens; several stand side by side
         %stream last [n]       the last answer of this kernel, or the n-th last, as plain text
@@ -285,7 +288,7 @@ class StreamMagics(Magics):
             format=options.format,
             max_cost=max_cost,
             transport=options.transport,
-            tools=tuple(_function(name, self._variables()) for name in options.tools),
+            tools=(*(_function(name, self._variables()) for name in options.tools), *map(named, options.mcp)),
             allow="all" if "all" in options.allow else options.allow or "ask",
             parameters={**{key: value for key, value in defaults.items() if value is not None}, **options.parameters},
         )
@@ -352,9 +355,10 @@ def parse(line: str) -> Options:
         values.max_cost,
         values.transport,
         values.wire,
-        _names("--tools", values.tools),
-        _names("--allow", values.allow),
+        _listed(values.tools, "--tools", r"[^\W\d]\w*"),
+        _listed(values.allow, "--allow", r"[\w-]+"),
         parameters,
+        _listed(values.mcp, "--mcp", r"\S.*"),
         values.key_variable,
         values.inactivity,
         values.progress_timeout,
@@ -366,10 +370,11 @@ def _seconds(option: str, value: float) -> None:
         raise SetupError(f"--{option.replace('_', '-')} {value:g}: give seconds above 0.")
 
 
-def _names(option: str, texts: list[str] | None) -> tuple[str, ...]:
-    names = [name.strip() for text in texts or () for name in text.split(",")]
-    if wrong := [name for name in names if not name.isidentifier()]:
-        raise SetupError(f"{option} {wrong[0]}: this is not a function's name; write for example {option} a,b.")
+def _listed(texts: list[str] | None, option: str, name: str) -> tuple[str, ...]:
+    names = [each.strip() for text in texts or () for each in text.split(",")]
+    if wrong := [each for each in names if not re.fullmatch(name, each)]:
+        what = "an MCP server's" if option == "--mcp" else "a function's"
+        raise SetupError(f"{option} {wrong[0]}: this is not {what} name; write for example {option} a,b.")
     return tuple(dict.fromkeys(names))
 
 
@@ -484,4 +489,5 @@ def unload(shell: InteractiveShell) -> None:
         manager.magics["cell"].pop("stream", None)
         manager.magics["line"].pop("stream", None)
     session.config = {}
+    session.end_servers()
     shell.configurables[:] = [item for item in shell.configurables if not isinstance(item, StreamMagics)]

@@ -14,6 +14,7 @@ from .live.table import present
 from .money.card import LOCAL
 from .session import Session
 from .sync import run
+from .tools import mcp_servers
 
 
 def report(words: Sequence[str], session: Session) -> None:
@@ -95,6 +96,9 @@ def _settings(session: Session) -> list[list[str]]:
         ]
     path, is_there = user_file()
     rows.append(["providers.toml", str(path), "read" if is_there else "there is none yet"])
+    path, is_there = mcp_servers.user_file()
+    servers = ", ".join(map(printable, mcp_servers.names())) or "no server"
+    rows.append(["mcp.json", str(path), servers if is_there else "there is none yet"])
     return rows
 
 

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import os
 import secrets
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .simulator import Simulator
     from .simulator.profiles import Profile
     from .tools.executor import Consent
+    from .tools.mcp_servers import Server
     from .tools.run import ToolRun
 
 HISTORY: Final = 100
@@ -171,7 +173,7 @@ class Session:
         max_cost: float | Decimal | None = None,
         transport: TransportChoice = "sse",
         wire: Wire | None = None,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
         base_url: str | None = None,
         api_key: str | None = None,
@@ -197,7 +199,8 @@ class Session:
         max_cost: USD that the answer may cost at most.
         transport: what carries it: sse, ws or auto (as for `Client`).
         wire: the format: chat, messages or responses, instead of the provider's first.
-        tools: typed Python functions that the model may call (`@hs.tool`); each call waits for your click.
+        tools: typed Python functions that the model may call (`@hs.tool`), and MCP servers (`hs.mcp`); each call waits
+            for your click.
         allow: tools that may run unasked: names, or "all".
         base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
         api_key, key_variable, key_header, headers, query, ca, cert: how the service is reached, as for `Client`.
@@ -330,6 +333,12 @@ class Session:
                 self._simulator.stop()
                 self._simulator = None
 
+    @staticmethod
+    def end_servers() -> None:
+        """Ends the MCP servers, and forgets what of them was allowed."""
+        if sessions := sys.modules.get("holystream_nb.tools.mcp_sessions"):  # else none was started
+            sessions.sessions.end()
+
     def default_service(self) -> DefaultService:
         """The service of doors that are told none, and who said so: `%config`, `hs.configure`, the environment, nobody.
 
@@ -365,7 +374,7 @@ class Session:
         if len(set(ask.models)) < len(ask.models):
             raise SetupError("A model is named twice: give each -m once.")
         if ask.allow != "ask" and not ask.tools:
-            raise SetupError("--allow is for tools, and there are none: give --tools.")
+            raise SetupError("--allow is for tools, and there are none: give --tools, or --mcp.")
         if ask.tools and "tools" in ask.parameters:
             raise SetupError("Tools are given twice: leave them out of the request's parameters.")
 

@@ -27,6 +27,7 @@ from ..reply import Reply, TransportChoice
 from ..session import check_key_is_for_one, session
 from ..tools.exchange import Message
 from ..tools.executor import Consent
+from ..tools.mcp_servers import Server
 from .answering import Answering
 from .conversation import Conversation, Turn
 from .display import Display
@@ -103,9 +104,9 @@ class ChatPanel(traitlets.HasTraits):
     system: system prompt.
     temperature: 0 to 2; None leaves it to the service.
     max_tokens: largest number of tokens of an answer; None leaves it to the service.
-    tools: typed Python functions that the models may call (`@hs.tool`); each call waits for the reader's click. They
-        run beside the cells: an async one on the loop of all panels, which it must not block, a sync one in a thread of
-        its own; what they print may land in any cell.
+    tools: typed Python functions that the models may call (`@hs.tool`), and MCP servers (`hs.mcp`); each call waits
+        for the reader's click. Functions run beside the cells: an async one on the loop of all panels, which it must
+        not block, a sync one in a thread of its own; what they print may land in any cell.
     allow: tools that may run unasked: names, or "all". Where nobody sees the panel, the other calls are refused.
     transport: what carries the answers: sse, ws or auto (as for `Client`).
     wire: the format: chat, messages or responses, instead of each provider's first.
@@ -145,7 +146,7 @@ class ChatPanel(traitlets.HasTraits):
         system: str = "",
         temperature: float | None = None,
         max_tokens: int | None = None,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
         transport: TransportChoice = "sse",
         wire: Wire | None = None,
@@ -312,7 +313,7 @@ class ChatPanel(traitlets.HasTraits):
         cls,
         path: str | Path,
         *,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
         transport: TransportChoice = "sse",
         **options: Any,

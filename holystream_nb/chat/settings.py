@@ -13,6 +13,7 @@ from ..errors import SetupError
 from ..reply import TransportChoice, transport_choice
 from ..tools.executor import Consent, allowed
 from ..tools.function import named
+from ..tools.mcp_servers import Server, split
 from ..wire.values import well_formed
 from .conversation import MOST_LANES
 
@@ -67,7 +68,7 @@ class Means:
 
     options: ClientOptions = field(default_factory=ClientOptions)
     transport: TransportChoice = "sse"
-    tools: tuple[Callable[..., Any], ...] = ()
+    tools: tuple[Callable[..., Any] | Server, ...] = ()
     allow: Consent = "ask"
 
     def checked(self) -> Means:
@@ -75,5 +76,6 @@ class Means:
         transport_choice(self.transport)
         if self.allow != "ask" and not self.tools:
             raise SetupError("allow is for tools, and there are none: give tools=[…].")
-        allowed(self.allow, named(self.tools))
+        functions, servers = split(self.tools)
+        allowed(self.allow, named(functions), is_complete=not servers)
         return self

@@ -112,6 +112,8 @@ async def _asked(call: Call) -> Answer:
     What was typed before the question is dropped: it answers something else.
     """
     shown = card(call)
+    if shown["error"]:
+        _write(f"\n{printable(shown['error'])}", _DIM)
     question = f"\nRun {printable(shown['name'])}({printable(shown['arguments'])})? [y]es, [a]lways, [N]o: "
     termios.tcflush(sys.stdin, termios.TCIFLUSH)
     _write(question, _BOLD)

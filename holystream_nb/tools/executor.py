@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -14,12 +14,15 @@ from ..events import ToolCallPart
 from ..wire.calls import joined
 from .call import STOPPED, Ask, Call, perform
 from .function import Tool
+from .mcp import ServerTool
 from .results import ToolError, short
 
 Consent = Literal["ask", "all"] | Collection[str]
 
 _CALLS: Final = 64
 """Calls of one round that are run; the model is told that the others were not."""
+
+_CHANGED: Final = "its MCP server describes it in another way than when it was allowed"
 
 _KEPT: Final = _CALLS + 8
 """Calls of one round that are kept at all; what goes back has no word of the others."""
@@ -41,11 +44,14 @@ class Executor:
     None when there may be something else to look at.
     """
 
-    def __init__(self, tools: Mapping[str, Tool[..., Any]], consent: Consent, ask: Ask | None) -> None:
+    def __init__(
+        self, tools: Mapping[str, Tool[..., Any]], consent: Consent, ask: Ask | None, *, is_complete: bool = True
+    ) -> None:
         self.news: asyncio.Queue[Call | None] = asyncio.Queue()
         self.round = 1
         self._tools = tools
-        self._allowed = allowed(consent, tools)
+        self._consent = consent
+        self._allowed = _keys(allowed(consent, tools, is_complete=is_complete), tools)
         self._ask = ask
         self._calls: list[Call] = []
         self._parts: list[list[str]] = []
@@ -54,6 +60,15 @@ class Executor:
         self._begun = 0
         self._now: tuple[Call, ...] | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def offer(self, tools: Mapping[str, Tool[..., Any]], *, is_first: bool) -> None:
+        """From now on these are the tools; of those that come later, or change, none may run unasked.
+
+        Raises SetupError where there is no tool of a name that may.
+        """
+        self._tools = tools
+        if is_first:
+            self._allowed = _keys(allowed(self._consent, tools), tools)
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -193,11 +208,11 @@ class Executor:
                 raise ToolError(f"not run: an answer may have {_CALLS} calls")
             tool, arguments = self._understood(call)
             note = _note(tool, call, arguments)
-            refusal = await self._refusal(call, change)
+            refusal = await self._refusal(call, tool, change)
             if refusal:
                 change(state="refused", error=refusal)
                 return
-            change(state="running")
+            change(state="running", error="")
             started = time.perf_counter_ns()
             result = await perform(tool, arguments)
             change(state="done", result=result.text + note, images=result.images)
@@ -221,21 +236,25 @@ class Executor:
         except ValueError as exc:
             raise ToolError(f"the arguments do not fit {tool.name}: {short(str(exc))}") from exc
 
-    async def _refusal(self, call: Call, change: Callable[..., None]) -> str:
+    async def _refusal(self, call: Call, tool: Tool[..., Any], change: Callable[..., None]) -> str:
         """Why a call may not run; "" where it may."""
-        if call.name in self._allowed:
+        if _key(tool) in self._allowed:
             return ""
+        changed = _CHANGED if isinstance(tool, ServerTool) and tool.has_changed else ""
         if self._ask is None:
-            return f"{call.name} was not allowed, and nobody can be asked: give consent=[{call.name!r}], or ask=…"
-        change(state="asking")
+            what = f"{changed}: look at it, and restart the kernel" if changed else f"give consent=[{call.name!r}]"
+            return f"{call.name} was not allowed, and nobody can be asked: {what}, or give ask=…"
+        change(state="asking", error=changed)
         try:
             answer = await self._ask(self._calls[call.number])
         except SetupError as exc:
-            return str(exc)
+            return f"{changed}, and {exc}" if changed else str(exc)
         except Exception as exc:  # whatever the callback raises, it is not consent
             return f"asking failed with {type(exc).__name__}: {short(str(exc))}"
         if answer == "always":
-            self._allowed |= {call.name}
+            self._allowed |= {_key(tool)}
+            if isinstance(tool, ServerTool):
+                tool.vouch()
         return "" if answer in ("allow", "always") else "the user did not allow this call"
 
     def _change(self, number: int, **fields: Any) -> Call:
@@ -258,8 +277,25 @@ def _note(tool: Tool[..., Any], call: Call, arguments: Collection[str]) -> str:
     return f"\n[left out, {tool.name} has no such parameter: {short(names)}]" if names else ""
 
 
-def allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[str]:
-    """The names of the tools that may run unasked; SetupError for one that there is not."""
+def _key(tool: Tool[..., Any]) -> Hashable:
+    """What consent for a tool binds."""
+    return tool.key if isinstance(tool, ServerTool) else tool.name
+
+
+def _keys(names: frozenset[str], tools: Mapping[str, Tool[..., Any]]) -> frozenset[Hashable]:
+    """The same for those of these names, without one that has changed since it was first allowed."""
+    found: set[Hashable] = set()
+    for tool in (tools[name] for name in names & tools.keys()):
+        if isinstance(tool, ServerTool):
+            if tool.has_changed:
+                continue
+            tool.vouch()
+        found.add(_key(tool))
+    return frozenset(found)
+
+
+def allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]], *, is_complete: bool = True) -> frozenset[str]:
+    """The names of the tools that may run unasked; SetupError for one that there is not, if these are all."""
     if consent == "ask":
         return frozenset()
     if consent == "all":
@@ -270,7 +306,7 @@ def allowed(consent: Consent, tools: Mapping[str, Tool[..., Any]]) -> frozenset[
             f'consent is of type {type(consent).__name__}: give "ask", "all", or a list of the names of tools.'
         )
     names = frozenset([consent] if isinstance(consent, str) else consent)
-    if unknown := names - tools.keys():
+    if is_complete and (unknown := names - tools.keys()):
         raise SetupError(
             f"{', '.join(sorted(unknown))} cannot be allowed: there is no such tool (there are: {', '.join(tools)})."
         )

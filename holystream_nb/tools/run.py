@@ -31,6 +31,8 @@ from .call import Ask, Call
 from .exchange import Exchange, Message
 from .executor import Consent, Executor
 from .function import Tool, named
+from .mcp import are_stale, offered, starting
+from .mcp_servers import Server, split
 from .sums import progress_of, reply_of
 
 MAX_ROUNDS: Final = 8
@@ -93,7 +95,7 @@ def run_tools(
     client: Streams,
     messages: str | Sequence[Message],
     *,
-    tools: Iterable[Callable[..., Any]],
+    tools: Iterable[Callable[..., Any] | Server],
     model: str | None = None,
     consent: Consent = "ask",
     ask: Ask | None = None,
@@ -119,7 +121,7 @@ def run_tools(
     changes. Nothing is shown: `hs.stream(…, tools=[…])` does the same on the screen.
 
     messages: a text, or a list of messages.
-    tools: typed functions, decorated with `@hs.tool` or not.
+    tools: typed functions, decorated with `@hs.tool` or not, and MCP servers (`hs.mcp`).
     consent: what may run unasked: nothing ("ask"), these names, or everything ("all").
     ask: is asked for every other call; an async function that takes a Call and returns "allow", "always" (this tool, in
         this run) or "refuse". Without it, such calls are refused, and the model is told so.
@@ -144,10 +146,12 @@ def run_tools(
     handed |= {"transport": transport_choice(transport)} if transport is not None else {}
     handed |= {"wire": wire_choice(wire)} if wire is not None else {}
     handed |= {"conversation": conversation} if conversation is not None else {}
+    functions, servers = split(tools)
     return ToolRun(
         client,
         kinds.messages(messages, "The messages of hs.run_tools"),
-        tools=named(tools),
+        tools=named(functions),
+        servers=servers,
         model=kinds.optional_text("model", model, "model='gpt-4.1'"),
         consent=consent,
         ask=ask,
@@ -174,6 +178,7 @@ class ToolRun:
         messages: str | Sequence[Message],
         *,
         tools: Mapping[str, Tool[..., Any]],
+        servers: Sequence[Server] = (),
         model: str | None,
         consent: Consent,
         ask: Ask | None,
@@ -181,13 +186,17 @@ class ToolRun:
         timeout: float | None,
         parameters: Mapping[str, Any],
     ) -> None:
-        if not tools:
+        if not tools and not servers:
             raise SetupError("There is no tool: give tools=[…], or ask without.")
         if max_rounds < 1:
             raise SetupError(f"max_rounds={max_rounds}: give 1 or more.")
         self._client = client
+        self._functions = tools
+        self._servers = servers
+        self._offering: asyncio.Future[dict[str, Tool[..., Any]]] | None = None
+        self._has_offers = False
         self._specifications = [tool.specification for tool in tools.values()]
-        self._calls = Executor(tools, consent, ask)
+        self._calls = Executor(tools, consent, ask, is_complete=not servers)
         self._max_rounds = max_rounds
         self._timeout = timeout
         self._parameters = dict(parameters)
@@ -301,6 +310,7 @@ class ToolRun:
     async def _exchange(self) -> AsyncGenerator[Event | Call, None]:
         try:
             while True:
+                await self._look_at_servers()
                 async with contextlib.aclosing(self._arriving()) as events:
                     async for event in events:
                         yield event
@@ -330,6 +340,29 @@ class ToolRun:
                 await self._calls.aclose()
             finally:
                 self._conclude()
+
+    async def _look_at_servers(self) -> None:
+        """Before a request: the MCP servers' tools, where they may be others than at the last one.
+
+        Raises SetupError for a server that does not start, and for a tool that is to be allowed and is not there.
+        """
+        if not self._servers or self._cause or (self._has_offers and not are_stale(self._servers)):
+            return
+        self._offering = asyncio.ensure_future(offered(self._functions, self._servers))
+        try:
+            tools = await self._offering
+        except asyncio.CancelledError:
+            if self._cause:
+                return
+            raise
+        finally:
+            self._offering = None
+        self._calls.offer(tools, is_first=not self._has_offers)
+        self._has_offers = True
+        self._specifications = [tool.specification for tool in tools.values()]
+        if self._stream is not None:  # the first request, which was made without them
+            await self._stream.aclose()
+            self._stream = self._request()
 
     def _request(self) -> Request:
         """The next request; nothing is sent before it is read."""
@@ -458,6 +491,8 @@ class ToolRun:
         if self._cause or self._reply is not None:
             return
         self._cause = reason
+        if self._offering is not None:
+            self._offering.cancel()
         if self._stream is not None:
             self._stream.stop()
         self._calls.stop()
@@ -500,6 +535,8 @@ class ToolRun:
             return notice
         if self._reply is not None:
             return ""
+        if self._offering is not None and (notice := starting(self._servers)):
+            return notice
         running = [call.name for call in self.calls if call.state == "running"]
         return f"running {', '.join(dict.fromkeys(running))}" if running else ""
 
