@@ -1,7 +1,8 @@
 """An MCP server of 2025-06-18, written by hand, whose every line a test can read: `python mcp_old_server.py LOG [WAY]`.
 
 LOG gets each message that it receives, one a line. `ask` asks the client for all that it might offer, `change`
-describes its tools in another way and says so, `wait` never answers, `twist` writes what is no message.
+describes its tools in another way and says so, `wait` never answers, `twist` writes what is no message. The ways are
+`many` (tools) and `pages` (of tools, without end).
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ def main() -> None:
             send(id=id, result={"protocolVersion": VERSION, "capabilities": capabilities, "serverInfo": info})
         elif method == "tools/list":
             tools = [{"name": name, "description": description, "inputSchema": {"type": "object"}} for name in TOOLS]
-            send(id=id, result={"tools": tools})
+            if "many" in sys.argv:
+                tools = [{**tools[0], "name": f"tool{number}"} for number in range(200)]
+            more = {"nextCursor": "on"} if "pages" in sys.argv else {}
+            send(id=id, result={"tools": tools, **more})
         elif method == "tools/call":
             called(id, message["params"]["name"])
         elif method is None:

@@ -242,7 +242,7 @@ class Executor:
             return ""
         changed = _CHANGED if isinstance(tool, ServerTool) and tool.has_changed else ""
         if self._ask is None:
-            what = f"{changed}: look at it, and restart the kernel" if changed else f"give consent=[{call.name!r}]"
+            what = f"{changed}: check it, and restart the kernel" if changed else f"give consent=[{call.name!r}]"
             return f"{call.name} was not allowed, and nobody can be asked: {what}, or give ask=…"
         change(state="asking", error=changed)
         try:

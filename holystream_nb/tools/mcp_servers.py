@@ -100,13 +100,17 @@ class Server:
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """All that no text may show: environment, headers, the address's query, and arguments that are a key's."""
+        """All that no text may show: environment, headers, the address's query, and arguments that are a key's.
+
+        Each as it is, and as it stands in JSON.
+        """
         query = parse_qsl(urlsplit(self.url.reveal()).query) if self.url is not None else []
         arguments = self.words[1:]
         named = [after for before, after in pairwise(arguments) if _names_a_key(before)]
         joined = [value for name, _, value in (each.partition("=") for each in arguments) if _names_a_key(name)]
-        secret = (*(value for _, value in query), *named, *filter(None, joined))
-        return (*(key for _, key in (*self.env, *self.headers)), *map(Key, secret))
+        values = [key.reveal() for _, key in (*self.env, *self.headers)]
+        secret = [*values, *(value for _, value in query), *named, *filter(None, joined)]
+        return tuple(map(Key, dict.fromkeys([*secret, *(json.dumps(each)[1:-1] for each in secret)])))
 
 
 @sealing("server", "env")

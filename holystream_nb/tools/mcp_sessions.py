@@ -138,7 +138,9 @@ class Session:
                 break
             if not cursor:
                 return offers
-        raise ServerFailed(f"The MCP server {self.server.name} offers more than {MOST_TOOLS} tools: too many to tell.")
+        raise ServerFailed(
+            f"The MCP server {self.server.name} offers more than {MOST_TOOLS} tools: no model takes so many."
+        )
 
     async def _called(self, offer: Offer, arguments: dict[str, Any]) -> CallToolResult:
         from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult, InputRequiredResult
@@ -203,10 +205,7 @@ class Session:
 
     async def _listen(self, client: Client) -> None:
         """Hears of changes where a client has to ask to be told (since protocol 2026-07-28)."""
-        from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
-        from mcp.shared.exceptions import MCPError
-
-        with contextlib.suppress(ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError):
+        with contextlib.suppress(Exception):  # without it, changes are seen when the next run begins
             async with client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
                     self.is_stale = True

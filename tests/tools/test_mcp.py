@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from starlette.responses import RedirectResponse
 
 import holystream_nb as hs
 from holystream_nb import Client, Simulator
+from holystream_nb.ask import Ask
 from holystream_nb.errors import SetupError
+from holystream_nb.max_cost import CappedClient
 from holystream_nb.tools import mcp_sessions
 from holystream_nb.tools.call import RESULT_BYTES, Answer, Call, ToolError
 from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, Picture, ServerTool, are_stale, offered
@@ -436,11 +439,9 @@ async def test_a_server_that_died_is_said_and_started_again(
     assert not is_alive(first)
     os.kill(second, 9)
     await until(lambda: not sessions.of(server).is_running)
+    assert sessions.of(server).notice == "starting box again: it had ended"
     again = ask(client, "Use box__add", server)
-    words = []
-    async with again:
-        async for _ in again:
-            words.append(again.progress.notice)
+    await again
     assert again.calls[0].state == "done"
     assert len(pids(notes())) == 3
 
@@ -555,6 +556,28 @@ async def test_what_is_no_message_ends_nothing(start: Callable[..., Server], cap
     assert await tools["box__twist"]() == "twisted"
     out, err = capfd.readouterr()
     assert "Loading" not in out + err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["many", "pages"])
+async def test_tools_without_end_are_refused(start: Callable[..., Server], way: str) -> None:
+    """On one page or on many."""
+    with pytest.raises(SetupError, match="box offers more than 128 tools"):
+        await offered({}, [start(way, script="mcp_old_server.py")])
+
+
+@pytest.mark.slow
+async def test_a_limit_on_cost_counts_what_is_sent_alone(simulator: Simulator, start: Callable[..., Server]) -> None:
+    """A request is made before the tools are known, and again with them: the first has no share of the limit."""
+    async with Client("simulator", base_url=simulator.url) as client:
+        prompt = "Use box__add"
+        capped = CappedClient(client, Ask(prompt, models=("gpt-4.1",), max_cost=Decimal("0.02")))
+        run = ask(capped, prompt, start(), max_tokens=50)  # type: ignore[arg-type]  # it stands for one
+        await run
+    assert run.calls[0].state == "done"
+    assert len(run.replies) == 2
+    first, *sent = [stream.reply for stream in capped._streams]
+    assert [len(sent), first.cost.usd or 0] == [2, 0]
 
 
 @pytest.mark.slow
