@@ -47,7 +47,9 @@ class ServerTool(Tool[..., Any]):
     def __init__(self, session: Session, offer: Offer, name: str) -> None:
         self.name = name
         self.description = readable(offer.description, DESCRIPTION_SHOWN)
-        self.parameters = {"type": "object", "properties": {}, **_readable(offer.schema)}
+        schema = _readable(offer.schema)
+        named = schema.get("properties")
+        self.parameters = {**schema, "type": "object", "properties": named if isinstance(named, dict) else {}}
         if len(json.dumps(self.parameters)) > SCHEMA_BYTES:
             raise SetupError(f"{name} has a schema of more than {SCHEMA_BYTES:,} bytes: no model can be told of it.")
         self.timeout = TIMEOUT_S

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from holystream_nb.errors import SetupError
 from holystream_nb.max_cost import CappedClient
 from holystream_nb.tools import mcp_sessions
 from holystream_nb.tools.call import RESULT_BYTES, Answer, Call, ToolError
-from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, Picture, ServerTool, are_stale, offered
+from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, Picture, ServerTool, _name, are_stale, offered
 from holystream_nb.tools.mcp_servers import INSTALL, Server, named, split, user_file
 from holystream_nb.tools.mcp_sessions import Offer, Session, sessions
 from holystream_nb.tools.run import ToolRun
@@ -267,6 +268,24 @@ def test_schemas_without_end_are_cut_or_refused() -> None:
     assert json.dumps(tool_of("", deep).parameters).count("properties") < 40
     with pytest.raises(SetupError, match="schema of more than"):
         tool_of("", {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(5000)}})
+
+
+@pytest.mark.parametrize(
+    "schema", [{}, {"type": "string"}, {"properties": 7}, {"properties": None, "type": ["object"]}]
+)
+def test_a_schema_that_is_none_becomes_one_of_an_object(schema: dict[str, Any]) -> None:
+    """Services refuse the whole request where one is not."""
+    assert tool_of("", schema).parameters == {"type": "object", "properties": {}}
+
+
+def test_names_that_services_refuse_are_changed_and_stay_apart() -> None:
+    """In characters and in length; what was changed has a mark, by which two stay two."""
+    server = hs.mcp("clock", name="my box/1")
+    names = [_name(server, Offer(name, "", {}, "")) for name in ("read", "read.file", "read/file", "r" * 100, "ü")]
+    assert names[0] == "my_box_1__read"
+    assert names[1].startswith("my_box_1__read_file_")
+    assert len(set(names)) == 5
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in names)
 
 
 def test_arguments_are_an_object() -> None:
