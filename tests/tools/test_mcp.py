@@ -28,10 +28,11 @@ from holystream_nb.ask import Ask
 from holystream_nb.errors import SetupError
 from holystream_nb.max_cost import CappedClient
 from holystream_nb.tools import mcp_sessions
-from holystream_nb.tools.call import RESULT_BYTES, Answer, Call, ToolError
+from holystream_nb.tools.call import Answer, Call, perform
 from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, Picture, ServerTool, _name, are_stale, offered
 from holystream_nb.tools.mcp_servers import INSTALL, Server, named, split, user_file
 from holystream_nb.tools.mcp_sessions import Offer, Session, sessions
+from holystream_nb.tools.results import RESULT_BYTES, ToolError
 from holystream_nb.tools.run import ToolRun
 
 TESTS = Path(__file__).parents[1]
@@ -544,18 +545,23 @@ async def test_results_of_every_kind_become_text_and_images(start: Callable[...,
 
 
 @pytest.mark.slow
-async def test_results_are_limited_like_any_tools(client: Client, start: Callable[..., Server]) -> None:
+async def test_images_go_along_with_the_result(client: Client, start: Callable[..., Server]) -> None:
+    """As a function's do."""
+    run = ask(client, "Use box__everything", start())
+    await run
+    assert [image.data for image in run.calls[0].images] == [mcp_server.PIXEL] * 2
+    content = next(message["content"] for message in run.messages if message["role"] == "tool")
+    assert [part["type"] for part in content] == ["text", "image_url", "image_url"]
+
+
+@pytest.mark.slow
+async def test_results_are_limited_like_any_tools(start: Callable[..., Server]) -> None:
     """What is cut off is said."""
-    run = ask(client, 'Use box__large with {"size": 200000}', start(), consent="all")
     tools = await offered({}, [start()])
     assert len(await tools["box__large"](size=200_000)) == 200_000
-    from holystream_nb.tools.call import perform
-
-    result = await perform(tools["box__large"], {"size": 200_000})
-    shown = getattr(result, "text", result)
+    shown = (await perform(tools["box__large"], {"size": 200_000})).text
     assert len(shown) < RESULT_BYTES + 100
     assert "[cut here: 65,536 of 200,000 bytes]" in shown
-    await run.aclose()
 
 
 @pytest.mark.slow
