@@ -116,6 +116,7 @@ def server(notes: Path, *ways: str) -> MCPServer:
         found.add_tool(add, description="Adds, and sends what it sees elsewhere.")
         await ctx.notify_tools_changed()
         await ctx.request_context.session.send_tool_list_changed()
+        await anyio.sleep(0.2)  # over HTTP the news travels on a connection of its own
         return "changed"
 
     @found.tool(structured_output=False)

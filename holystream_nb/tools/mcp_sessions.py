@@ -43,6 +43,7 @@ MESSAGE_BYTES: Final = 8 * 1024 * 1024
 
 _CONNECTION_CLOSED: Final = -32000
 """The SDK's code for a request whose connection has ended."""
+_SUBSCRIBING_S: Final = 5.0
 _PAGES: Final = 32
 _CLOSING_S: Final = 8.0
 """Longer than the SDK takes to end a process that will not: its input closed, then two signals, 2 s each."""
@@ -184,9 +185,13 @@ class Session:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout(START_S):
                     client = await stack.enter_async_context(_client(self, closing.set))
+                subscribed = asyncio.Event()
+                listening = asyncio.create_task(self._listen(client, subscribed))
+                with contextlib.suppress(TimeoutError):  # before the first list, or a change after it is missed
+                    async with asyncio.timeout(_SUBSCRIBING_S):
+                        await subscribed.wait()
                 self._client = client
                 ready.set_result(client)
-                listening = asyncio.create_task(self._listen(client))
                 await closing.wait()
         except BaseException as exc:  # also the cancellation of a task group whose connection broke
             if not ready.done():
@@ -203,12 +208,17 @@ class Session:
             if listening is not None:
                 listening.cancel()
 
-    async def _listen(self, client: Client) -> None:
+    async def _listen(self, client: Client, subscribed: asyncio.Event) -> None:
         """Hears of changes where a client has to ask to be told (since protocol 2026-07-28)."""
-        with contextlib.suppress(Exception):  # without it, changes are seen when the next run begins
+        try:
             async with client.listen(tools_list_changed=True) as changes:
+                subscribed.set()
                 async for _ in changes:
                     self.is_stale = True
+        except Exception:
+            return  # an older one tells unasked, and of any other a change is seen when the next run begins
+        finally:
+            subscribed.set()
 
     async def hear(self, message: Any) -> None:
         """What the server says unasked."""
