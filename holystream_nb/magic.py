@@ -163,7 +163,7 @@ class StreamMagics(Magics):
 
     @observe("session_budget")
     def _tell_budget(self, _change: Any = None) -> None:
-        session.budget.limit = None if self.session_budget is None else _usd(str(self.session_budget))
+        session.budget.limit = None if self.session_budget is None else _usd(f"{self.session_budget:.15g}")
 
     @observe("currency")
     def _tell_currency(self, _change: Any = None) -> None:
@@ -203,7 +203,12 @@ class StreamMagics(Magics):
     )
     @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
     @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
-    @argument("--max-cost", type=_usd, metavar="USD", help="stop before the cell costs more")
+    @argument(
+        "--max-cost",
+        type=_usd,
+        metavar="USD",
+        help="end the answer before the cell costs more; hidden reasoning is held by the service's own limit alone",
+    )
     @argument(
         "--tools",
         action="append",

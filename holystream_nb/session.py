@@ -204,7 +204,8 @@ class Session:
         timeout: limit on the whole answer in seconds.
         chat: the name of a conversation to continue.
         format: how the answer is drawn; `json` asks for JSON, and puts it, parsed, into `reply.data`.
-        max_cost: USD that the answer may cost at most.
+        max_cost: USD that the answer may cost at most: it is ended where it would pass it, as far as it can be seen.
+            Hidden reasoning is held by the service's own limit alone.
         transport: what carries it: sse, ws or auto (as for `Client`).
         wire: the format: chat, messages or responses, instead of the provider's first.
         tools: typed Python functions that the model may call (`@hs.tool`); each call waits for your click.
@@ -392,8 +393,7 @@ class Session:
         `reached`.
         """
         place = await self.locate(text, options)
-        client = await self._clients.client(await self._running(place))
-        return client.within(self.budget), place.model
+        return await self._clients.client(await self._running(place)), place.model
 
     async def locate(self, text: str | None, options: ClientOptions | None = None) -> Place:
         """Where a request for this model goes. Raises SetupError, and the errors of asking a server for its models."""

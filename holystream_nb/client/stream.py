@@ -86,7 +86,6 @@ class Stream:
         self._budgets = budgets
         self._allowances: list[Allowance] = []
         self._is_limited = False
-        self._largest = 0  # tokens of one read
         self.limited_by = ""
         """The budget that limits the answer, by its name; "" where none does, or another limit is lower."""
         self._most_retries = retries
@@ -583,9 +582,9 @@ class Stream:
         if self._stop_after is not None and fold.output_events >= self._stop_after:
             self._cut()
         if self._is_limited and (now := fold.tokens) > before:
-            self._largest = max(self._largest, now - before)
+            more = -(-now // (fold.output_events + fold.other_events))  # an event like those before
             for allowance in self._allowances:
-                if allowance.passes(now, self._largest):
+                if allowance.passes(now, more):
                     self.limited_by = allowance.budget.name
                     self._cut()
         return events

@@ -1,8 +1,9 @@
 """What requests may cost together: a limit that holds before they are sent, and while their answers arrive.
 
 Before: the prompt is estimated, with a quarter on top, and the answer is limited to what is left. While it arrives its
-tokens are estimated, and it is ended where one more read like the largest would pass the limit: not every service
-keeps the limit it is given. What nobody shows cannot be seen: hidden reasoning is held by the service's own limit alone.
+tokens are estimated, and it is ended where one more piece like those before would pass the limit: not every service
+keeps the limit it is given. What nobody shows cannot be seen: hidden reasoning is held by the service's own limit
+alone.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ class Allowance:
         self._times += 1
 
     def passes(self, tokens: int, more: int) -> bool:
-        """Whether, after so many tokens in all, as many `more` as one read has brought would pass the limit.
+        """Whether, after so many tokens in all, as many `more` as one piece has would pass the limit.
 
         These are counted as spent, so that answers that run at once do not pass it together.
         """

@@ -33,9 +33,6 @@ _PAGE, _PAGE_BYTES = 2_000, 50_000
 _SOUND_BYTES: Final = 1_600
 """Of sound: bytes for a token, 10 a second of MP3 at 128 kbit/s."""
 
-_OVERHEAD: Final = 4
-"""Bytes that a message's role and frame take."""
-
 _OF_REQUEST: Final = (
     *("tools", "functions", "response_format", "instructions", "system", "text", "output_config", "tool_choice"),
 )
@@ -84,7 +81,7 @@ def _message(message: Mapping[str, Any]) -> tuple[int, int]:
             size, tokens = size + own[0], tokens + own[1]
         else:
             size, tokens = max(size, own[0]), max(tokens, own[1])
-    return size + _OVERHEAD, tokens
+    return size, tokens
 
 
 def _content(content: Any) -> tuple[int, int]:

@@ -51,7 +51,7 @@ def test_what_may_be_paid_for_twice_is_counted_twice() -> None:
     assert budget.spent == Decimal("0.04")
 
 
-def test_it_is_over_before_another_read_like_the_last_would_pass() -> None:
+def test_it_is_over_before_another_piece_would_pass() -> None:
     """What has come is paid for: one stops before, and not behind, the limit."""
     allowance = Budget(Decimal("0.001"), "max_cost").allow(CARD, 0)
     assert not allowance.passes(110, 15)
@@ -59,7 +59,7 @@ def test_it_is_over_before_another_read_like_the_last_would_pass() -> None:
 
 
 def test_several_requests_at_once_share_it() -> None:
-    """What the others have used so far counts, and what their next read may bring."""
+    """What the others have used so far counts, and what their next piece may bring."""
     budget = Budget(Decimal("0.001"), "max_cost")
     one, other = budget.allow(CARD, 0), budget.allow(CARD, 0)
     assert not one.passes(60, 1)

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from holystream_nb.chat.policy import Chat, News
 from holystream_nb.chat.settings import Means, Settings
 from holystream_nb.client.client import Client
 from holystream_nb.errors import SetupError, SeveralFailed
+from holystream_nb.events import Usage
+from holystream_nb.facts import Facts
 from holystream_nb.money.budget import Budget
 from holystream_nb.reply import Reply
 from holystream_nb.session import Session
@@ -23,7 +26,7 @@ from holystream_nb.session import Session
 Start = Callable[[Callable[[Asked], Given]], Foreign]
 
 PROMPT = "Hello there"
-A_READ = Decimal("0.0003")
+A_READ = Decimal("0.0008")
 """What a busy machine may bring at once: what has come is paid for."""
 
 TEN_TOKENS = "forty characters, which are ten tokens. "
@@ -35,7 +38,7 @@ def chunk(text: str, index: int = 0) -> dict[str, Any]:
 
 def endless(asked: Asked) -> Given:
     """A service that keeps no limit: chunks of ten tokens, 2,000 in all, and no usage."""
-    return streamed(*(piece for _ in range(200) for piece in (chunk(TEN_TOKENS), 0.001)))
+    return streamed(*(piece for _ in range(200) for piece in (chunk(TEN_TOKENS), 0.005)))
 
 
 def short(asked: Asked) -> Given:
@@ -88,7 +91,7 @@ async def test_a_stream_that_passes_its_limit_is_stopped(priced: Start, session:
 async def test_reasoning_that_is_shown_counts(priced: Start, session: Session) -> None:
     """It is billed as output."""
     delta = {"choices": [{"index": 0, "delta": {"reasoning_content": TEN_TOKENS}}]}
-    priced(lambda asked: streamed(*(piece for _ in range(200) for piece in (delta, 0.001))))
+    priced(lambda asked: streamed(*(piece for _ in range(200) for piece in (delta, 0.005))))
     reply = await session.stream(PROMPT, model="priced:smol", max_cost=0.002)
     assert reply.finish_reason == "length"
     assert reply.cost.usd is not None
@@ -97,7 +100,7 @@ async def test_reasoning_that_is_shown_counts(priced: Start, session: Session) -
 
 async def test_every_choice_counts(priced: Start, session: Session) -> None:
     """n=8: each is asked for an eighth, and all that comes is paid for."""
-    pieces = [piece for i in range(400) for piece in (chunk(TEN_TOKENS, i % 8), 0.001)]
+    pieces = [piece for i in range(400) for piece in (chunk(TEN_TOKENS, i % 8), 0.005)]
     service = priced(lambda asked: streamed(*pieces))
     reply = await session.stream(PROMPT, model="priced:smol", max_cost=0.002, n=8)
     (asked,) = limits(service)
@@ -307,12 +310,13 @@ async def test_gemini_s_thinking_is_paid_for(priced: Start, session: Session) ->
     assert reply.timing.visible_tokens == 9
 
 
-async def test_another_tier_than_the_list_s_is_not_exact(priced: Start, session: Session) -> None:
+@pytest.mark.parametrize(("tier", "exact"), [("", True), ("default", True), ("flex", False), ("Priority", False)])
+def test_another_tier_than_the_list_s_is_not_exact(priced: Start, tier: str, exact: bool) -> None:
     """Lists have the ordinary tier's prices."""
-    usage = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
-    priced(lambda asked: streamed(chunk("Hi"), {"choices": [], "usage": usage}))
-    reply = await session.stream(PROMPT, model="priced:smol")
-    assert reply.cost.exact
+    priced(short)
+    stream = Client("priced").stream(PROMPT, model="smol")
+    answer: Any = SimpleNamespace(facts=Facts(service_tier=tier))
+    assert stream._cost(Usage(3, 9, 12), answer).exact is exact
 
 
 def test_several_models_share_a_limit(priced: Start) -> None:
