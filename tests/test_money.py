@@ -140,6 +140,12 @@ class TestStated:
         assert (figure.stated_usd, figure.stated_cny) == (Decimal("0.007"), Decimal("0.0511"))
         assert (figure.due_usd, figure.due_cny, figure.is_due_exact) == (Decimal("0.007"), Decimal("0.0511"), True)
 
+    def test_a_stated_nothing_is_not_what_is_reckoned_with(self):
+        """Behind a gateway with a key of one's own somebody else is paid."""
+        figure = cost(usage(1_000, 500, cost=Decimal(0)), CARD)
+        assert (figure.stated_usd, figure.due_usd, figure.due_cny) == (0, figure.usd, figure.cny)
+        assert cost(usage(10, 10, cost=Decimal(0)), price_card(HOLYSHEEP, "gpt-9")).due_usd == 0
+
     def test_it_is_known_where_no_price_is(self):
         """A model that no list has."""
         figure = cost(usage(10, 10, cost=Decimal("0.007")), price_card(HOLYSHEEP, "gpt-9"))

@@ -42,17 +42,24 @@ class Cost:
 
     @property
     def due_usd(self) -> Decimal | None:
-        """What sums and limits reckon with: the service's own word, else our sum."""
-        return self.usd if self.stated_usd is None else self.stated_usd
+        """What sums and limits reckon with: the service's own word, else our sum.
+
+        A service that says 0 may mean that somebody else is paid (a key of one's own behind a gateway): our sum counts.
+        """
+        return self.stated_usd if self._is_stated_due else self.usd
 
     @property
     def due_cny(self) -> Decimal | None:
-        return self.cny if self.stated_usd is None else self.stated_cny
+        return self.stated_cny if self._is_stated_due else self.cny
 
     @property
     def is_due_exact(self) -> bool:
         """Whether that is no estimate."""
-        return self.exact or self.stated_usd is not None
+        return self.exact or self._is_stated_due
+
+    @property
+    def _is_stated_due(self) -> bool:
+        return bool(self.stated_usd) or (self.stated_usd is not None and self.usd is None)
 
 
 def cost(usage: Usage, card: PriceCard) -> Cost:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from holystream_nb.events import Usage
-from holystream_nb.wire.values import usage_of
+from holystream_nb.wire.messages import MessagesDecoder
+from holystream_nb.wire.responses import ResponsesDecoder
+from holystream_nb.wire.values import encoded, usage_of
 
 
 def read(prompt: Any = None, completion: Any = None, total: Any = None, **more: Any) -> Usage:
@@ -76,3 +78,33 @@ def test_writes_to_a_cache_are_read() -> None:
     """OpenRouter counts them beside the cached ones."""
     usage = read(100, 2, 102, prompt_tokens_details={"cached_tokens": 10, "cache_write_tokens": 60})
     assert (usage.cached_tokens, usage.cache_write_tokens) == (10, 60)
+
+
+def test_messages_and_responses_say_the_same() -> None:
+    """Writes to a cache for an hour, and stated costs, in the shapes of the other two formats."""
+    messages = MessagesDecoder(asked="m", key=(), choices=1)
+    usage = {
+        "input_tokens": 10,
+        "cache_creation_input_tokens": 60,
+        "cache_read_input_tokens": 30,
+        "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 40},
+        "output_tokens": 5,
+        "cost": 0.5,
+    }
+    answer = {"type": "message", "id": "a", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
+    (found,) = [each for each in messages.whole(encoded({**answer, "usage": usage}), 1) if isinstance(each, Usage)]
+    assert (found.prompt_tokens, found.cache_write_tokens, found.cache_write_1h_tokens) == (100, 60, 40)
+    assert found.cost == Decimal("0.5")
+
+    responses = ResponsesDecoder(asked="m", key=(), choices=1)
+    usage = {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 30, "cache_write_tokens": 60},
+        "output_tokens": 5,
+        "total_tokens": 105,
+        "cost_in_usd_ticks": 5_000_000_000,
+    }
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}
+    whole = {"object": "response", "id": "r", "status": "completed", "output": [item], "usage": usage}
+    (found,) = [each for each in responses.whole(encoded(whole), 1) if isinstance(each, Usage)]
+    assert (found.cached_tokens, found.cache_write_tokens, found.cost) == (30, 60, Decimal("0.5"))
