@@ -26,6 +26,7 @@ class Ask:
     """One request to one or several models, as the magic's options or `hs.stream`'s arguments say it.
 
     A model that is None is the one that is set, or the service's default; `options` that are None are the session's.
+    `is_line`: the magic's option line said it, and messages name its options.
     """
 
     prompt: str | Sequence[Message]
@@ -40,6 +41,11 @@ class Ask:
     tools: tuple[Callable[..., Any] | Server, ...] = ()
     allow: Consent = "ask"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_line: bool = False
+
+    def word(self, name: str) -> str:
+        """What the reader calls one of these: `--max-cost` on the option line, `max_cost` in Python."""
+        return f"--{name.replace('_', '-')}" if self.is_line else name
 
 
 def model_name(value: object, several: str) -> str | None:

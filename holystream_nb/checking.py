@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .client import kinds
 from .errors import MissingKey, SetupError
-from .live.figures import approximate, total
+from .live.figures import approximate
 from .live.harmless import plain_line
 from .live.table import aligned, marked
 from .live.waiting import WaitingLine
+from .money.amount import Amount, total
 from .providers.secret import sealing
 from .session import Session, check_key_is_for_one, session
 
@@ -182,8 +183,8 @@ def _with_advice(row: Finding) -> str:
 
 
 def _cost(check: Check) -> str:
-    simulated = check.usd if check.provider == "simulator" else None
-    unpriced = check.note or "cost unknown"
-    usd = unpriced if check.usd is None else total(check.usd, simulated, exact=check.exact)
+    cost = None if check.usd is None else Amount(check.usd, check.cny)
+    simulated = cost if check.provider == "simulator" else None
+    usd = check.note or "cost unknown" if cost is None else total(cost, simulated, exact=check.exact)
     requests = f"{check.requests} request{'' if check.requests == 1 else 's'}"
     return f"{check.label}: {requests}, {approximate(check.exact)}{check.tokens:,} tokens, {usd}"

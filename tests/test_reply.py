@@ -1,5 +1,6 @@
 """Events folded into a Reply."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -58,14 +59,14 @@ def test_the_last_usage_wins() -> None:
 
 
 def test_without_usage_tokens_are_counted_and_marked() -> None:
-    """One token an output event, the prompt estimated, and neither is exact."""
-    usage = folded(Text("a", 1), Reasoning("b", 2), Finish("stop", 3)).usage
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.exact) == (7, 2, 9, False)
+    """From the text, of which a chunk may hold many tokens; the prompt is estimated too, and neither is exact."""
+    usage = folded(Text("a chunk of ten tokens or so, as services send", 1), Reasoning("b", 2), Finish("stop", 3)).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.exact) == (7, 12, 19, False)
 
 
 def test_a_partial_answer_never_takes_a_running_usage_for_the_whole() -> None:
-    """After a stop the events are counted, and the prompt's reported tokens are used."""
-    usage = folded(Text("a", 1), Usage(5, 1, 6, read=1), Text("b", 2), whole=False).usage
+    """After a stop the text is estimated, and the prompt's reported tokens are used."""
+    usage = folded(Text("a", 1), Usage(5, 1, 6, read=1), Text("bcd ef", 2), whole=False).usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.exact) == (5, 2, False)
 
 
@@ -94,6 +95,69 @@ def test_hidden_reasoning_is_left_out_of_the_rate(usage: Usage, hides: bool, vis
     assert folded(Text("a", 1), usage, hides_reasoning=hides).timing.visible_tokens == visible
 
 
+@pytest.mark.parametrize(
+    ("usage", "unnamed", "reasoning", "other", "visible"),
+    [
+        (Usage(3, 102, 105, other_tokens=93), "reasoning", 93, None, 9),
+        (Usage(3, 102, 105, other_tokens=93), "other", None, 93, 9),
+        (Usage(3, 9, 12), "reasoning", 0, None, 9),
+        (Usage(3, 93, 96, other_tokens=93), "other", None, 93, None),
+        (Usage(3, 10, 13, reasoning_tokens=11), "other", 11, None, None),
+        (Usage(3, 388, 400, reasoning_tokens=340, other_tokens=46), "reasoning", 386, None, 2),
+    ],
+)
+def test_output_that_no_count_names(
+    usage: Usage, unnamed: Any, reasoning: int | None, other: int | None, visible: int | None
+) -> None:
+    """Its provider's row says whether it is reasoning; nobody saw it come, and below one token there is no rate."""
+    reply = folded(Text("a", 1), usage, unnamed=unnamed)
+    assert (reply.usage.reasoning_tokens, reply.usage.other_tokens) == (reasoning, other)
+    assert reply.timing.visible_tokens == visible
+
+
+@pytest.mark.parametrize("usage", [Usage(0, 0, 0), Usage(5, 0, 5), Usage(5, None, None), Usage(cost=None), Usage()])
+def test_zeros_beside_text_are_no_usage(usage: Usage) -> None:
+    """Nor is what is absent: the text is estimated, and says so."""
+    reply = folded(Text("abcdefgh", 1), usage)
+    assert (reply.usage.completion_tokens, reply.usage.exact, reply.cost.exact) == (2, False, False)
+    assert reply.usage.prompt_tokens == (usage.prompt_tokens or 7)
+
+
+def test_nothing_counted_where_nothing_came_is_a_count() -> None:
+    """An empty answer has no tokens."""
+    assert folded(Usage(5, 0, 5)).usage == Usage(5, 0, 5)
+
+
+def test_a_count_that_output_came_after_is_not_of_the_whole() -> None:
+    """A running usage whose last is missing: at least so many, and not exact."""
+    usage = folded(Text("a", 1), Usage(5, 7, 12, read=1), Text("b", 2), Finish("stop", 3)).usage
+    assert (usage.completion_tokens, usage.exact) == (7, False)
+
+
+def test_a_stated_cost_stays_whatever_comes_after_it() -> None:
+    """In a piece before, in a piece behind, and after a stop."""
+    one, other = Usage(cost=Decimal("0.5"), read=1), Usage(5, 1, 6, read=1)
+    for events in ([one, other], [other, one]):
+        for whole in (True, False):
+            usage = folded(Text("a", 1), *events, whole=whole).usage
+            assert (usage.prompt_tokens, usage.completion_tokens, usage.cost) == (5, 1, Decimal("0.5"))
+
+
+def test_choices_are_estimated_together_and_have_no_common_rate() -> None:
+    """All are billed; only the first was timed."""
+    events = [Text("a" * 40, 1), OtherChoice(1, "b" * 40, 1), Text("a" * 40, 2), OtherChoice(1, "b" * 40, 2)]
+    assert folded(*events).usage.completion_tokens == 40
+    assert folded(*events).timing.visible_tokens == 20
+    assert folded(*events, Usage(5, 40, 45)).timing.visible_tokens is None
+
+
+def test_tokens_of_the_first_read_are_estimated_where_all_are() -> None:
+    """Two reads of ten tokens each, half a second apart: 20 a second."""
+    second = 1_000_000_000
+    reply = folded(Text("a" * 40, second), Text("b" * 40, second + second // 2))
+    assert reply.timing.decode_tokens_per_s == pytest.approx(20)
+
+
 def test_shown_reasoning_stays_in_the_rate() -> None:
     """Where reasoning events were seen, all completion tokens arrived in view."""
     reply = folded(Reasoning("a", 1), Text("b", 2), Usage(1, 600, 601, reasoning_tokens=500))
@@ -117,7 +181,7 @@ def test_a_first_read_of_many_events_makes_no_answer_faster() -> None:
 
 def test_the_representation_is_one_short_line_without_the_text() -> None:
     """A reply at the end of a cell does not dump the answer."""
-    assert repr(folded(Text("secret text", 1))) == "<Reply p:m stop ≈1 tokens>"
+    assert repr(folded(Text("secret text", 1))) == "<Reply p:m stop ≈3 tokens>"
 
 
 def test_events_are_counted_by_the_read_that_brought_them() -> None:

@@ -32,7 +32,7 @@ ORDER: list[set[str]] = [
     {"client"},
     {"tools", "migration", "defaults"},
     {"live", "ask"},
-    {"clients", "max_cost"},
+    {"clients"},
     {"lists"},
     {"session", "sync"},
     {"checking", "models"},

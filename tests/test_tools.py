@@ -278,7 +278,7 @@ async def test_usage_and_timing_are_of_all_requests(client: Client, service: Ser
     assert reply.timing.e2e_s == pytest.approx((last.timing.reads[-1] - first.timing.sent) / 1e9)
     assert reply.timing.e2e_s > 0.05
     assert reply.timing.decode_tokens_per_s is None
-    assert (tools.progress.ttft_ms, tools.progress.tokens) == (first.timing.ttft_ms, len(first.tool_calls) * 2 + 1)
+    assert (tools.progress.ttft_ms, tools.progress.events) == (first.timing.ttft_ms, len(first.tool_calls) * 2 + 1)
     assert tools.progress.tokens_per_s is None
     stands = tools.progress
     await asyncio.sleep(0.02)

@@ -60,6 +60,9 @@ def load(path: Path) -> Saved:
     spent = saved.spent
     if spent.simulated and not spent.simulated_usd:  # a file from before there was this field
         spent = replace(spent, simulated_usd=spent.usd)
+    if spent.simulated and not spent.simulated_cny:  # the same
+        is_all = spent.simulated_usd == spent.usd
+        spent = replace(spent, simulated_cny=spent.cny if is_all else spent.simulated_usd)  # its rate is 1
     return msgspec.structs.replace(saved, spent=spent, turns=Conversation(saved.turns).ended().turns)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -108,6 +109,8 @@ class ChatPanel(traitlets.HasTraits):
         for the reader's click. Functions run beside the cells: an async one on the loop of all panels, which it must
         not block, a sync one in a thread of its own; what they print may land in any cell.
     allow: tools that may run unasked: names, or "all". Where nobody sees the panel, the other calls are refused.
+    max_cost: USD that the whole conversation may cost at most, what a loaded one has cost included: a question that it
+        does not pay for is not sent, and an answer that would pass it is ended. Hidden reasoning is not seen meanwhile.
     transport: what carries the answers: sse, ws or auto (as for `Client`).
     wire: the format: chat, messages or responses, instead of each provider's first.
     base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
@@ -148,6 +151,7 @@ class ChatPanel(traitlets.HasTraits):
         max_tokens: int | None = None,
         tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
+        max_cost: Decimal | float | str | None = None,
         transport: TransportChoice = "sse",
         wire: Wire | None = None,
         base_url: str | None = None,
@@ -182,10 +186,11 @@ class ChatPanel(traitlets.HasTraits):
             progress_timeout=progress_timeout,
             retries=retries,
         )
+        limit = kinds.optional_money("max_cost", max_cost)
         Means(options, transport, functions(tools), consent(allow)).checked()
         named = None if models is None else Settings(tuple(models)).checked().models
         places = _places([model_name(model, "give models=[…]")] if named is None else list(named), options)
-        means = Means(_pinned(options, places), transport, functions(tools), consent(allow))
+        means = Means(_pinned(options, places), transport, functions(tools), consent(allow), limit)
         settings = Settings(named or (model or places[0].text,), system, temperature, max_tokens).checked()
         self._begin(settings, Conversation(), Spent(), means)
 
@@ -315,6 +320,7 @@ class ChatPanel(traitlets.HasTraits):
         *,
         tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
+        max_cost: Decimal | float | str | None = None,
         transport: TransportChoice = "sse",
         **options: Any,
     ) -> ChatPanel:
@@ -329,7 +335,8 @@ class ChatPanel(traitlets.HasTraits):
         given = client_options(**options)
         if has_secrets(given):
             given = _pinned(given, _places(list(saved.settings.models), given))
-        means = Means(given, transport, functions(tools), consent(allow)).checked()
+        limit = kinds.optional_money("max_cost", max_cost)
+        means = Means(given, transport, functions(tools), consent(allow), limit).checked()
         panel._begin(saved.settings, Conversation(saved.turns), saved.spent, means)
         return panel
 

@@ -13,6 +13,7 @@ from ..client import kinds
 from ..errors import HolystreamError, SetupError
 from ..live.lane import Lane
 from ..live.questions import Questions
+from ..money.budget import Budget
 from ..reply import Reply
 from ..session import Session
 from ..wire.values import well_formed
@@ -94,6 +95,12 @@ class Chat:
         self._report = report
         self._save_copy = save_copy
         self._means = means or Means()
+        self._budget = Budget(
+            self._means.max_cost,
+            "max_cost",
+            mend="Make a new panel, or save this one and load it with a higher max_cost.",
+            spent=self.spent.usd,
+        )
         self._linger_s = linger_s
         self._page: Page = NoPage()
         self._pages = Pages()
@@ -118,6 +125,7 @@ class Chat:
             raise SetupError("An answer is still arriving: wait for it, or stop it first.")
         question = _question(question)
         settings = self.settings.checked()
+        self._budget.check()
         lanes = [self._lane(model, question, settings) for model in settings.models]
         labels = tuple(Label(lane.label, lane.provider, lane.note) for lane in lanes)
         turn = Turn(secrets.token_hex(6), question, labels, chosen=0 if len(lanes) == 1 else OPEN)
@@ -141,6 +149,7 @@ class Chat:
         self._check_open()
         question = _question(question)
         self.settings.checked()
+        self._budget.check()
         self.delete(turn_id)
         return self.send(question, asked_in=asked_in)
 
@@ -197,7 +206,7 @@ class Chat:
         self._page = page
         self._somebody_looks_on()
         self._tell_settings()
-        page.tell(is_streaming=self._running is not None, total=str(self.spent))
+        page.tell(is_streaming=self._running is not None, total=self._total())
 
     def displayed(self) -> None:
         """The panel is being displayed: the page that appears next keeps the saved copy up to date."""
@@ -374,8 +383,15 @@ class Chat:
             means=self._means,
             parameters=settings.parameters,
             questions=questions,
+            budget=None if self._budget.limit is None else self._budget,
+            shares=len(settings.models),
         )
         return Lane(source, label=model, provider=provider, note=note, questions=questions)
+
+    def _total(self) -> str:
+        """What was spent, and of how much."""
+        limit = self._budget.limit
+        return str(self.spent) if limit is None or not self.spent.requests else f"{self.spent} of at most ${limit:f}"
 
     def _place(self, model: str) -> tuple[str, str]:
         """Provider and note; of a model that cannot be, whose answer will say why, neither."""
@@ -424,7 +440,7 @@ class Chat:
         paid = running.paid
         for reply in (request for each in paid for request in each.requests):
             self.spent = self.spent.plus(reply)
-        self._page.tell(total=str(self.spent))
+        self._page.tell(total=self._total())
         if self._running is running:
             self.conversation = self.conversation.answered(running.turn.id, running.answers, running.verdict)
             if running.verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Final
 
 from ..client import kinds
@@ -63,13 +64,14 @@ def _is_number(value: object, kind: type = float) -> bool:
 class Means:
     """What only the program decides, for the panel's life: how services are reached, what carries answers, and tools.
 
-    `allow` names the tools that may run unasked.
+    `allow` names the tools that may run unasked. `max_cost` is in USD, for the whole conversation.
     """
 
     options: ClientOptions = field(default_factory=ClientOptions)
     transport: TransportChoice = "sse"
     tools: tuple[Callable[..., Any] | Server, ...] = ()
     allow: Consent = "ask"
+    max_cost: Decimal | None = None
 
     def checked(self) -> Means:
         """Itself; SetupError names what cannot be."""

@@ -10,6 +10,7 @@ from ..client.client import Message
 from ..client.stream import Stream
 from ..events import Event, Usage
 from ..live.questions import Questions
+from ..money.budget import Budget
 from ..money.card import UNKNOWN
 from ..money.cost import Cost
 from ..reply import Progress, Reply
@@ -33,6 +34,8 @@ class Asked:
         means: Means,
         parameters: dict[str, Any],
         questions: Questions,
+        budget: Budget | None = None,
+        shares: int = 1,
     ) -> None:
         self._session = session
         self._messages = messages
@@ -41,6 +44,8 @@ class Asked:
         self._means = means
         self._parameters = parameters
         self._questions = questions
+        self._budget = budget
+        self._shares = shares
         self._submitted = time.perf_counter_ns()
         self._stopped = False
         self.stream: Stream | ToolRun | None = None
@@ -50,6 +55,11 @@ class Asked:
     def calls(self) -> tuple[Call, ...]:
         """Of tools, so far."""
         return self.stream.calls if isinstance(self.stream, ToolRun) else ()
+
+    @property
+    def limited_by(self) -> str:
+        """The budget that ended it, by its name."""
+        return "" if self.stream is None else self.stream.limited_by
 
     @property
     def requests(self) -> tuple[Reply, ...]:
@@ -89,6 +99,8 @@ class Asked:
         means = self._means
         place = await self._session.locate(self._model, means.options)
         async with self._session.reached(place) as client:
+            if self._budget is not None:
+                client = client.within(self._budget, shares=self._shares)
             how: dict[str, Any] = {"model": place.model, "transport": means.transport, **self._parameters}
             if means.tools:
                 self.stream = run_tools(

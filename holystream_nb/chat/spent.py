@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ..events import Usage
-from ..live.figures import approximate, money, total
+from ..live.figures import approximate, money
+from ..money import amount
+from ..money.amount import Amount
 from ..money.card import LOCAL, SIMULATED, UNKNOWN
 from ..money.cost import Cost
 from ..reply import Reply
@@ -16,10 +18,10 @@ from ..reply import Reply
 class Spent:
     """Requests, tokens, and cost in USD and CNY, of the `priced` requests; of the `unpriced` it is unknown.
 
-    The rest ran on the user's own machine, for nothing.
+    A cost that a service states counts as it is stated. The rest ran on the user's own machine, for nothing.
 
-    `exact` is False where tokens were counted here and not reported. `simulated_usd` is the part of `usd` that is the
-    simulator's: nobody is paid that.
+    `exact` is False where tokens were counted here and not reported, `cost_exact` where a cost is an estimate.
+    `simulated_usd` and `simulated_cny` are the part that is the simulator's: nobody is paid that.
     """
 
     requests: int = 0
@@ -34,9 +36,13 @@ class Spent:
     exact: bool = True
     simulated: bool = False
     simulated_usd: Decimal = Decimal(0)
+    simulated_cny: Decimal = Decimal(0)
+    cost_exact: bool = True
 
     def plus(self, reply: Reply) -> Spent:
-        usage, cost = reply.usage, reply.cost
+        usage, due = reply.usage, amount.due(reply.cost)
+        usd, cny = (Decimal(0), Decimal(0)) if due is None else (due.usd, due.cny or Decimal(0))
+        is_simulated = reply.cost.note == SIMULATED
         return replace(
             self,
             requests=self.requests + 1,
@@ -44,13 +50,15 @@ class Spent:
             completion_tokens=self.completion_tokens + (usage.completion_tokens or 0),
             reasoning_tokens=self.reasoning_tokens + (usage.reasoning_tokens or 0),
             cached_tokens=self.cached_tokens + (usage.cached_tokens or 0),
-            usd=self.usd + (cost.usd or 0),
-            cny=self.cny + (cost.cny or 0),
-            priced=self.priced + (cost.usd is not None),
-            unpriced=self.unpriced + (cost.note == UNKNOWN),
+            usd=self.usd + usd,
+            cny=self.cny + cny,
+            priced=self.priced + (due is not None),
+            unpriced=self.unpriced + (due is None and reply.cost.note == UNKNOWN),
             exact=self.exact and usage.exact,
-            simulated=self.simulated or cost.note == SIMULATED,
-            simulated_usd=self.simulated_usd + ((cost.usd or 0) if cost.note == SIMULATED else 0),
+            simulated=self.simulated or is_simulated,
+            simulated_usd=self.simulated_usd + (usd if is_simulated else 0),
+            simulated_cny=self.simulated_cny + (cny if is_simulated else 0),
+            cost_exact=self.cost_exact and (due is None or reply.cost.is_due_exact),
         )
 
     @property
@@ -69,7 +77,7 @@ class Spent:
         """The sum; unknown, or none, where no request had a price."""
         known = bool(self.priced) or not self.requests
         note = SIMULATED if self.simulated else "" if known else UNKNOWN if self.unpriced else LOCAL
-        exact = self.exact and not self.unpriced
+        exact = self.exact and self.cost_exact and not self.unpriced
         return Cost(self.usd if known else None, self.cny if known else None, exact, "sum of the replies", "", note)
 
     def __str__(self) -> str:
@@ -79,7 +87,8 @@ class Spent:
         parts = [f"{self.requests:,} request{'' if self.requests == 1 else 's'}"]
         parts.append(f"{approximate(self.exact)}{self.completion_tokens:,} tokens")
         if self.priced:
-            parts.append(total(self.usd, self.simulated_usd if self.simulated else None, exact=self.cost.exact))
+            simulated = Amount(self.simulated_usd, self.simulated_cny) if self.simulated else None
+            parts.append(amount.total(Amount(self.usd, self.cny), simulated, exact=self.cost.exact))
             parts += [f"{self.unpriced:,} of unknown cost"] if self.unpriced else []
         else:
             parts.append(money(self.cost))

@@ -62,8 +62,9 @@ _NO_MODEL: Final = "holystream-check-no-such-model"
 class Check:
     """What was found out about one model at one service.
 
-    `shape` is how it writes its chunks, field by field, () where no chunk came. `requests`, `tokens` and `usd` are what
-    it took; `usd` is None where a price is unknown, and `note` says why; `exact` is False where tokens were estimated.
+    `shape` is how it writes its chunks, field by field, () where no chunk came. `requests`, `tokens`, `usd` and `cny`
+    are what it took; the last two are None where a price is unknown, and `note` says why; `exact` is False where
+    tokens were estimated.
     """
 
     label: str
@@ -75,6 +76,7 @@ class Check:
     requests: int = 0
     tokens: int = 0
     usd: Decimal | None = Decimal(0)
+    cny: Decimal | None = Decimal(0)
     exact: bool = True
     note: str = ""
 
@@ -198,6 +200,7 @@ class _Probe:
             requests=sum(max(1, len(tried.exchanges)) for tried in self._tried),
             tokens=sum((reply.usage.prompt_tokens or 0) + (reply.usage.completion_tokens or 0) for reply in replies),
             usd=None if unpriced else sum((cost.usd or Decimal(0) for cost in costs), Decimal(0)),
+            cny=None if unpriced else sum((cost.cny or Decimal(0) for cost in costs), Decimal(0)),
             exact=all(
                 reply.usage.exact for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens
             ),

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from ..errors import SetupError
 from ..facts import Wire, wire_choice
+from ..money.budget import Budget
 from ..providers.secret import Key, sealing
 from ..providers.select import address_of, at
 from ..providers.table import provider as named_provider
@@ -148,6 +149,7 @@ class Client:
             requests_per_minute=_limit(options.requests_per_minute, found.requests_per_minute),
             tokens_per_minute=_limit(options.tokens_per_minute, found.tokens_per_minute),
         )
+        self._budgets: tuple[tuple[Budget, int], ...] = ()
         connections = connections or Transport(pool=options.pool or "medium", ca=options.ca, cert=options.cert)
         access = access_of(found, options)
         silence = _or(options.inactivity, found.inactivity)
@@ -186,6 +188,17 @@ class Client:
         other = copy(self)
         other.retries = 0
         other._service = replace(self._service, connections=connections, max_bytes=max_bytes)
+        return other
+
+    def within(self, *budgets: Budget, shares: int = 1) -> Client:
+        """This client as it is, over the same connections, whose requests cost no more than these budgets have left.
+
+        shares: how many requests at once may each use an equal part of what is left.
+        Under a limit each round of tool calls is a request, also on a socket: what a turn costs in which results
+        arrive is known at its end only.
+        """
+        other = copy(self)
+        other._budgets = (*self._budgets, *((budget, shares) for budget in budgets))
         return other
 
     @property
@@ -333,6 +346,7 @@ class Client:
         if "max_tokens" in fields:
             fields[tokens_field(provider, model)] = fields.pop("max_tokens")
         body = {"model": model, "messages": kinds.messages(prompt), **fields, "stream": bool(is_streamed)}
+        answers_calls = answers_calls and all(budget.limit is None for budget, _ in self._budgets)
         carrier = self.transport if transport is None else transport_choice(transport)
         return Stream(
             self._service,
@@ -346,6 +360,7 @@ class Client:
             stop_after=kinds.optional_count("stop_after", stop_after, least=1),
             scheduled=scheduled,
             strict=strict,
+            budgets=self._budgets,
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Final, Literal, Protocol
 from weakref import WeakSet
 
@@ -27,6 +29,9 @@ from .ending import Said
 
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 """What services call the limit on an answer."""
+
+_ALL_LIMITS: Final = (*LIMITS, "max_output_tokens")
+"""The same, and what Responses calls it."""
 
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _CARRIES_A_KEY: Final = re.compile(r"auth|key|token|cookie", re.IGNORECASE)
@@ -131,6 +136,27 @@ class Request:
         """How many choices were asked for (`n`)."""
         wanted = self.body.get("n")
         return wanted if type(wanted) is int and wanted > 0 else 1
+
+    @property
+    def limit(self) -> int | None:
+        """The limit on the answer (tokens), by whatever name, the lowest of several; None where there is none."""
+        return min(limits_in(self.body).values(), default=None)
+
+
+def limits_in(fields: Mapping[str, Any]) -> dict[str, int]:
+    """The limits on the answer among the fields of a request: -1, with some services, is none."""
+    limits = {}
+    for name in _ALL_LIMITS:
+        value = fields.get(name)
+        if isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf:
+            limits[name] = int(float(value))
+    return limits
+
+
+def lowered(fields: Mapping[str, Any], tokens: int, name: str) -> dict[str, Any]:
+    """The fields of a request with the limit on its answer at most `tokens`, by its name there, else by `name`."""
+    limits = limits_in(fields) or {name: tokens}
+    return {**fields, **{each: min(limit, tokens) for each, limit in limits.items()}}
 
 
 @dataclass(frozen=True, slots=True)

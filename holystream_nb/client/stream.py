@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 from ..errors import (
@@ -25,10 +27,11 @@ from ..errors import (
     StreamInterrupted,
 )
 from ..events import Event, Usage
-from ..money.card import price_card
-from ..money.cost import cost
-from ..money.tokens import estimate_tokens
-from ..providers.values import hides_reasoning
+from ..money.budget import Allowance, Budget
+from ..money.card import PriceCard, price_card
+from ..money.cost import Cost, cost
+from ..money.tokens import estimate_prompt
+from ..providers.values import hides_reasoning, tokens_field
 from ..reply import Fold, Progress, Reply
 from ..timing import Timing
 from ..wire.format import minted_by
@@ -36,7 +39,7 @@ from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .keeper import Keeper, keeper_of
 from .limiter import Limiter, Reservation
-from .request import LIMITS, Answer, Ears, Request, Service
+from .request import Answer, Ears, Request, Service, lowered
 from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
@@ -51,6 +54,9 @@ _LATE_S: Final = 2.0
 
 _ARRIVED_S: Final = 0.01
 _GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, only read
+_LIST_TIERS: Final = ("", "auto", "default", "on_demand", "standard")
+"""Service tiers that cost what lists say."""
+
 _FAILURES: Final = (ServiceError, ConnectionFailed, StreamInterrupted)
 
 
@@ -73,9 +79,15 @@ class Stream:
         stop_after: int | None,
         scheduled: int | None,
         strict: bool = False,
+        budgets: tuple[tuple[Budget, int], ...] = (),
     ) -> None:
         self._service = service
         self._request = request
+        self._budgets = budgets
+        self._allowances: list[Allowance] = []
+        self._is_limited = False
+        self.limited_by = ""
+        """The budget that limits the answer, by its name; "" where none does, or another limit is lower."""
         self._most_retries = retries
         self._backoff = backoff
         self._limiter = limiter
@@ -152,12 +164,13 @@ class Stream:
         return Progress(
             elapsed_ms=(now - self._submitted) / 1e6,
             ttft_ms=ttft_ms,
-            tokens=self._fold.output_events,
-            tokens_per_s=None if self._has_pauses else self._fold.events_per_s,
-            reasoning_tokens=self._fold.reasoning_events,
+            tokens=self._fold.tokens,
+            tokens_per_s=None if self._has_pauses else self._fold.tokens_per_s,
+            reasoning_tokens=self._fold.reasoning_tokens,
             thinking_ms=self._fold.thinking_ms,
             notice="" if self._reply is not None else self._notice or self._waiting(now),
             unanswered_ms=None if self._out is None or first is not None else (now - self._out) / 1e6,
+            events=self._fold.output_events,
         )
 
     def _waiting(self, now: int) -> str:
@@ -406,6 +419,8 @@ class Stream:
         self._ended_at = time.perf_counter_ns()
         self._reply = self._make_reply(end)
         self._unraised = end.error
+        for allowance in self._allowances:
+            allowance.close(self._reply.cost)
         self._service.streams.discard(self)
         if self._keeper is not None:
             self._keeper.release(self)
@@ -465,6 +480,8 @@ class Stream:
             raise error
         delay = max(delay, asked) if asked is not None else delay
         self._retries += 1
+        if isinstance(error, StreamInterrupted):
+            self._paid_again()
         self._out, self._is_asking = None, False
         self._settle(0)
         why = error.status or "the service failed" if isinstance(error, ServiceError) else "no connection"
@@ -477,6 +494,8 @@ class Stream:
 
     async def _asked(self) -> Answer:
         """One request, whose answer begins."""
+        if self._budgets and not self._allowances:
+            self._keep_to(self._budgets)
         await self._permit()
         answer = self._answer = await ask(
             self._service, self._request, Ears(_weak(self._notify), _weak(self._permitted))
@@ -485,19 +504,61 @@ class Stream:
         if answer.resent:
             self._resent += answer.resent
             self._limiter.charge(self._estimate)
+            self._paid_again(answer.resent)
         return answer
 
     def _again(self) -> None:
         """A kept socket had died: a new one takes its place."""
         self._resent += 1
+        self._paid_again()
         self._request = replace(self._request, is_again=True)
+
+    def _paid_again(self, times: int = 1) -> None:
+        for allowance in self._allowances * times:
+            allowance.again()
+
+    def _keep_to(self, budgets: tuple[tuple[Budget, int], ...]) -> None:
+        """Lowers the limit on the answer to what the budgets pay for. Raises SetupError where one does not."""
+        request = self._request
+        try:
+            for budget, shares in budgets:
+                if budget.limit is None:  # nothing is looked up before the request goes
+                    self._allowances.append(budget.count())
+                else:
+                    self._allowances.append(budget.allow(self._card, self._prompt_tokens, request.choices * shares))
+        except SetupError:
+            for allowance in self._allowances:
+                allowance.close(Cost(Decimal(0), None, True, "", ""))
+            raise
+        limits = [(each.tokens, each.budget.name) for each in self._allowances if each.tokens is not None]
+        if not limits:
+            return
+        self._is_limited = True
+        tokens, name = min(limits)
+        own = request.limit
+        if own is None or tokens < own:
+            self.limited_by = name
+        field = tokens_field(self._service.provider, request.model)
+        self._request = replace(request, body=lowered(request.body, tokens, field))
+
+    @cached_property
+    def _prompt_tokens(self) -> int:
+        return estimate_prompt(self._request.body)
+
+    @cached_property
+    def _card(self) -> PriceCard:
+        # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
+        return price_card(self._service.provider, self._request.model.partition("#")[0])
+
+    def _cost(self, usage: Usage, answer: Answer | None) -> Cost:
+        found = cost(usage, self._card)
+        is_list = answer is None or answer.facts.service_tier.lower() in _LIST_TIERS
+        return found if is_list else replace(found, exact=False)
 
     @property
     def _estimate(self) -> int:
-        """Tokens of prompt and answer, as far as they can be foreseen."""
-        body = self._request.body
-        limits = [body[name] for name in LIMITS if isinstance(body.get(name), int)]
-        return estimate_tokens(body["messages"]) + (limits[0] if limits else ANSWER_TOKENS)
+        """Tokens of prompt and answers, as far as they can be foreseen."""
+        return self._prompt_tokens + (self._request.limit or ANSWER_TOKENS) * self._request.choices
 
     async def _permit(self) -> None:
         """Waits until the limiter lets one more request go."""
@@ -514,12 +575,23 @@ class Stream:
         self._without_output = 0
 
     def _take(self, events: list[Event]) -> list[Event]:
-        add = self._fold.add
+        fold = self._fold
+        before = fold.tokens if self._is_limited else 0
         for event in events:
-            add(event)
-        if self._stop_after is not None and self._fold.output_events >= self._stop_after:
-            self._cause = self._cause or ("" if self._said().is_complete else "length")
+            fold.add(event)
+        if self._stop_after is not None and fold.output_events >= self._stop_after:
+            self._cut()
+        if self._is_limited and (now := fold.tokens) > before:
+            more = -(-now // (fold.output_events + fold.other_events))  # an event like those before
+            for allowance in self._allowances:
+                if allowance.passes(now, more):
+                    self.limited_by = allowance.budget.name
+                    self._cut()
         return events
+
+    def _cut(self) -> None:
+        """Ends it here, unless all has come."""
+        self._cause = self._cause or ("" if self._said().is_complete else "length")
 
     def _notify(self, notice: str) -> None:
         self._notice = notice
@@ -533,15 +605,14 @@ class Stream:
 
     def _make_reply(self, end: Ending) -> Reply:
         service, request, answer = self._service, self._request, self._answer
-        # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
-        card = price_card(service.provider, request.model.partition("#")[0])
         has_begun = answer is not None or self._fold.output_events  # what was refused, or never sent, cost nothing
         reply = self._fold.reply(
             finish_reason=end.finish_reason,
             whole=end.is_whole,
-            prompt_estimate=estimate_tokens(request.body["messages"]) if has_begun else 0,
+            prompt_estimate=self._prompt_tokens if has_begun else 0,
             hides_reasoning=hides_reasoning(service.provider, request.model),
-            cost=lambda usage: cost(usage, card),
+            unnamed=service.provider.unnamed_output,
+            cost=lambda usage: self._cost(usage, answer),
             model=request.model,
             provider=service.provider.name,
             stamps=Timing(

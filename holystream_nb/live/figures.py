@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
+from ..money import amount
 from ..money.card import SIMULATED, UNKNOWN
 from ..money.cost import Cost
 from ..reply import Reply
@@ -28,7 +28,9 @@ def figures(reply: Reply) -> list[str]:
         parts.append(f"{approximate(usage.exact)}{usage.completion_tokens:,} tokens")
     if usage.reasoning_tokens:
         parts.append(f"{usage.reasoning_tokens:,} of them reasoning")
-    parts.append(money(reply.cost))
+    if usage.other_tokens:
+        parts.append(f"{usage.other_tokens:,} of them other output")
+    parts += costs(reply)
     if timing.retries:
         parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
     if timing.resent:
@@ -50,14 +52,14 @@ def verdict(replies: Mapping[str, Reply]) -> str:
     whole = {label: reply for label, reply in replies.items() if reply.usage.exact}
     first = _least(replies, lambda reply: reply.timing.ttft_ms)
     fastest = _least(replies, lambda reply: _negative(reply.timing.decode_tokens_per_s))
-    cheapest = _least(whole, lambda reply: reply.cost.usd)
+    cheapest = _least(whole, lambda reply: None if (due := amount.due(reply.cost)) is None else due.shown)
     parts = []
     if first is not None:
         parts.append(f"first to speak: {first} ({milliseconds(replies[first].timing.ttft_ms or 0)})")
     if fastest is not None:
         parts.append(f"fastest: {fastest} ({rate(replies[fastest].timing.decode_tokens_per_s or 0)})")
     if cheapest is not None:
-        parts.append(f"cheapest: {cheapest} at {money(replies[cheapest].cost)}")
+        parts.append(f"cheapest: {cheapest} at {', '.join(costs(replies[cheapest]))}")
     return " · ".join(parts)
 
 
@@ -87,30 +89,18 @@ def rate(tokens_per_s: float) -> str:
 
 
 def money(cost: Cost) -> str:
-    """US dollars with two significant digits below a cent, and whether they are paid; else the word for it."""
-    if cost.usd is None:
+    """Our sum, with two significant digits below a hundredth, and whether it is paid; else the word for it."""
+    sum_ = amount.of(cost)
+    if sum_ is None:
         return "cost unknown" if cost.note == UNKNOWN else cost.note
-    return total(cost.usd, cost.usd if cost.note == SIMULATED else None, exact=cost.exact)
+    return amount.total(sum_, sum_ if cost.note == SIMULATED else None, exact=cost.exact)
 
 
-def total(usd: Decimal, simulated: Decimal | None, *, exact: bool) -> str:
-    """A sum, and the part of it that the simulator's answers would have cost: `$0.01`, `$0.01 and $0.0002 (simulated)`.
-
-    simulated: None where the simulator has no part in it.
-    """
-    parts = [] if simulated is not None and usd == simulated else [usd - (simulated or 0)]
-    said = [f"{approximate(exact)}${dollars(part)}" for part in parts]
-    if simulated is not None:
-        said.append(f"{approximate(exact)}${dollars(simulated)} ({SIMULATED})")
-    return " and ".join(said)
-
-
-def dollars(usd: Decimal) -> str:
-    """An amount with two significant digits below a cent, else in cents."""
-    if usd >= Decimal("0.01") or not usd:
-        return f"{usd:.2f}"
-    places = 1 - usd.adjusted()
-    return f"{usd:.{places}f}"
+def costs(reply: Reply) -> list[str]:
+    """Our sum, and the service's own figure where it states one."""
+    stated = amount.stated(reply.cost)
+    ours = money(reply.cost)
+    return [ours] if stated is None else [ours, f"{stated} as {reply.provider} says"]
 
 
 def record(reply: Reply) -> dict[str, Any]:
@@ -136,10 +126,16 @@ def record(reply: Reply) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
+        "other_tokens": usage.other_tokens,
         "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
         "tokens_exact": usage.exact,
         "cost_usd": None if cost.usd is None else str(cost.usd),
         "cost_cny": None if cost.cny is None else str(cost.cny),
+        "cost_exact": cost.exact,
+        "stated_cost_usd": None if cost.stated_usd is None else str(cost.stated_usd),
+        "cny_per_usd": None if cost.cny_per_usd is None else str(cost.cny_per_usd),
+        "rate_source": cost.rate_source,
         "price_source": cost.source,
         "price_as_of": cost.as_of,
     }

@@ -44,8 +44,8 @@ class Source(Protocol):
 class Lane:
     """A source with its label, provider and note ("simulator"); several lanes stand side by side in one view.
 
-    `limit` says why an answer ends where a limit of ours was reached ("--max-cost reached"); `questions` are those that
-    a tool run asks.
+    `limit` says why an answer ended where a limit of ours was reached ("--max-cost reached"); `questions` are those
+    that a tool run asks.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class Lane:
         provider: str,
         note: str = "",
         format: str = "markdown",
-        limit: str = "",
         questions: Questions | None = None,
     ) -> None:
         self.source = source
@@ -64,7 +63,7 @@ class Lane:
         self.provider = provider
         self.note = note
         self.format = format
-        self.limit = limit
+        self.limit = ""
         self.questions = questions or Questions()
         self.state: State = "waiting"
         self.error: HolystreamError | None = None
@@ -104,8 +103,8 @@ class Lane:
             self.state = reason  # type: ignore[assignment]  # the three words are states
         else:
             self.state = "done" if error is None else "failed"
-        if reason != "length":
-            self.limit = ""
+        limited_by = getattr(self.source, "limited_by", "") if reason == "length" else ""
+        self.limit = f"{limited_by} reached" if limited_by else ""
 
     @property
     def is_final(self) -> bool:
@@ -119,7 +118,7 @@ class Lane:
             "figures": self._summed() if self.is_final else _running(progress),
             "error": self.warning if self.error is None else str(self.error),
             "elapsed_ms": progress.elapsed_ms,
-            "units": progress.tokens,
+            "units": progress.events,
             "thought": self.thought(),
         }
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..tools.call import Call
 from ..wire.values import well_formed
 from .cards import card, ending
-from .figures import bursts, figures, milliseconds, money, rate, record, verdict
+from .figures import bursts, costs, figures, milliseconds, rate, record, verdict
 from .lane import Lane, State
 
 WORDS: Final[dict[State, str]] = {
@@ -178,7 +178,7 @@ def _table(lanes: Sequence[Lane]) -> str:
                 "–" if timing.ttft_ms is None else milliseconds(timing.ttft_ms),
                 "–" if timing.decode_tokens_per_s is None else rate(timing.decode_tokens_per_s),
                 (tokens if usage.exact else f"≈{tokens}") if has_answered else "–",
-                money(reply.cost) if has_answered else "–",
+                ", ".join(costs(reply)) if has_answered else "–",
                 ", ".join(lane.remarks()) or WORDS.get(lane.state, reply.finish_reason),
             ]
         )

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
+from ..client.request import limits_in
 from ..client.stream import ANSWER_TOKENS
 from ..defaults import HOUSE
 from ..errors import SetupError
 from ..events import Usage
 from ..money.card import LOCAL, SIMULATED, PriceCard, price_card
 from ..money.cost import cost
-from ..money.tokens import estimate_tokens
+from ..money.tokens import estimate_prompt
 from ..providers.select import at
 from ..providers.table import providers
 from ..providers.values import Provider
 from .plan import Plan
 from .words import counted
-
-_WORDS: Final = ("max_tokens", "max_completion_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +57,14 @@ class Estimate:
 
 def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
     """For a plan run by so many workers, of which `missing` requests are still to be made (all)."""
-    tokens = next((int(plan.parameters[word]) for word in _WORDS if plan.parameters.get(word)), 0)
+    tokens = min(limits_in(plan.parameters).values(), default=0)
     cards = [_card(plan, model) for model in plan.models]
-    prompts = [estimate_tokens(plan.messages(index, 0)) for index in range(len(plan.prompts))]
+    prompts = [
+        estimate_prompt({**plan.parameters, "messages": plan.messages(index, 0)}) for index in range(len(plan.prompts))
+    ]
     output = tokens or ANSWER_TOKENS
-    rows = [[_price(card, prompt, output) for prompt in prompts] for card in cards]
+    choices = int(plan.parameters.get("n") or 1)
+    rows = [[_price(card, prompt, output * choices) for prompt in prompts] for card in cards]
     unpaid = [row if card.note == SIMULATED else [Decimal(0)] * len(row) for card, row in zip(cards, rows, strict=True)]
     requests = plan.requests if missing is None else missing
     warmups = len(plan.arms) * plan.warmup * workers if requests else 0

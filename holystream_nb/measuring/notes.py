@@ -46,7 +46,7 @@ def notes(result: Result, contents: Contents) -> list[str]:
     if found_elsewhere := _elsewhere(result):
         found.append(found_elsewhere)
     if any(trial.token_source != USAGE and not trial.error for trial in result.records):
-        found.append("≈ Some token counts are output events counted here: the service reported no usage.")
+        found.append("≈ Some token counts are estimated from the text: the service reported no usage.")
     if any(trial.price_note == "unknown" and not trial.error for trial in result.records):
         found.append("Some prices are unknown: their cost is left out, not taken as 0.")
     if result.plan.rate is not None and (late := _late(result)) is not None:

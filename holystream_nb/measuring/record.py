@@ -61,7 +61,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
     `reads` has the first distinct read that brought output and then the difference to each next one; `events` how many
     output events each brought, empty where it is one each. `error` is "" or an error's class; `retry_after` is in s.
-    `usd` and `cny` are exact decimals; `price_note` is "" for a real price. Of a pair whose answers were compared, the
+    `usd` and `cny` are exact decimals, `stated_usd` is what the service itself says;
+    `price_note` is "" for a real price. Of a pair whose answers were compared, the
     later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
     answer, where keeping it was asked for.
     `way` is the plan's name for the transport, or the format and the transport, that was asked for (in a file:
@@ -92,6 +93,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    other_tokens: int | None = None
     visible_tokens: int | None = None
     first_chunk_tokens: int = 1
     token_source: str = USAGE
@@ -103,6 +106,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     retry_after: float | None = None
     usd: Decimal | None = None
     cny: Decimal | None = None
+    stated_usd: Decimal | None = None
     price_source: str = ""
     price_as_of: str = ""
     price_note: str = ""

@@ -72,7 +72,7 @@ lag_ms, queue_ms, connect_ms, ttft_ms, ttfa_ms, e2e_s, e2e_scheduled_s, tpot_ms,
 e2e_tokens_per_s: as `timing` defines them · characters_per_s: characters of text and reasoning / E2E
 gap_p50_ms, gap_p99_ms, gap_max_ms: of this request's own gaps
 output_tokens (reasoning included), reasoning_tokens, prompt_tokens (cached included), cached_tokens
-token_source: usage (the service's count) or events (counted here, ≈) · bytes (B) · retries
+token_source: usage (the service's count) or text (estimated here, ≈) · bytes (B) · retries
 resent: how often it met a kept connection that the service had closed, and went out again
 transport_used: which brought the answer: sse or ws
 cost_usd, cost_cny: exact Decimals, None where unknown; price_note: "" for a real price

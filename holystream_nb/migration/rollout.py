@@ -297,6 +297,10 @@ class RolloutStream:
     def progress(self) -> Progress:
         return self._stream.progress
 
+    @property
+    def limited_by(self) -> str:
+        return self._stream.limited_by
+
     def stop(self) -> None:
         """Ends the stream and closes its connection at once, as a client's does."""
         self._stream.stop()

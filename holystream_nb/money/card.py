@@ -33,6 +33,8 @@ class Row(Protocol):
     @property
     def cached_input(self) -> Decimal | None: ...
     @property
+    def cache_write(self) -> Decimal | None: ...
+    @property
     def source(self) -> str: ...
     @property
     def as_of(self) -> str: ...
@@ -49,14 +51,17 @@ class Seller(Protocol):
     def prices(self) -> Iterable[Row]: ...
     @property
     def cny_per_usd(self) -> Decimal: ...
+    @property
+    def rate_source(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class PriceCard:
     """The prices of one model at one moment, in USD per million tokens; None is unknown.
 
-    `input` is for tokens that were not cached; without a price of their own, cached tokens cost as much. `note` is ""
-    for a real price, else `unknown`, `local, no price` or `simulated`. Where `list_id` names a provider of
+    `input` is for tokens that were not cached; without a price of their own, cached tokens cost as much, and so do
+    those that are written to a cache (`cache_write`, for five minutes; an hour has its own price on a list). `note` is
+    "" for a real price, else `unknown`, `local, no price` or `simulated`. Where `list_id` names a provider of
     genai-prices, `cost` uses that list's own sum for the time `at` and the model `listed`: the prices here are then its
     first tier's.
     """
@@ -72,6 +77,8 @@ class PriceCard:
     list_id: str | None = None
     at: datetime | None = None
     listed: str | None = None
+    cache_write: Decimal | None = None
+    rate_source: str = ""
 
 
 def price_card(seller: Seller, model: str, at: datetime | None = None) -> PriceCard:
@@ -84,7 +91,16 @@ def price_card(seller: Seller, model: str, at: datetime | None = None) -> PriceC
     for row in seller.prices:
         if row.model.lower() == model.lower():
             return PriceCard(
-                model, row.input, row.output, row.cached_input, seller.cny_per_usd, row.source, row.as_of, note
+                model,
+                row.input,
+                row.output,
+                row.cached_input,
+                seller.cny_per_usd,
+                row.source,
+                row.as_of,
+                note,
+                cache_write=row.cache_write,
+                rate_source=seller.rate_source,
             )
     if seller.price_list in ("card", "simulated"):
         return _holysheep(seller, model, note)
@@ -133,6 +149,8 @@ def _listed(seller: Seller, model: str, at: datetime) -> PriceCard:
         list_id=list_id,
         at=at,
         listed=name,
+        cache_write=_first_tier(prices.cache_write_mtok),
+        rate_source=seller.rate_source,
     )
 
 
@@ -166,11 +184,12 @@ def _holysheep(seller: Seller, model: str, note: str) -> PriceCard:
         source=row["source"],
         as_of=card["as_of"],
         note=note,
+        rate_source=seller.rate_source,
     )
 
 
 def _without(seller: Seller, model: str, reason: str, note: str = UNKNOWN, as_of: str = "") -> PriceCard:
-    return PriceCard(model, None, None, None, seller.cny_per_usd, reason, as_of, note)
+    return PriceCard(model, None, None, None, seller.cny_per_usd, reason, as_of, note, rate_source=seller.rate_source)
 
 
 @cache

@@ -18,8 +18,11 @@ _MILLION: Final = Decimal(1_000_000)
 class Cost:
     """What a request cost, in USD and, at the seller's rate, in CNY; None is unknown.
 
-    `exact` is False where the tokens were counted here and not reported. `note` is as in PriceCard: "" for a real
-    price. `source` and `as_of` say where the price comes from and from when it is.
+    `exact` is False where the tokens were counted here and not reported, or a price that they need is only likely: of
+    cached tokens, or those written to a cache, without one of their own; of output that has no name. `note` is as in
+    PriceCard: "" for a real price. `source` and `as_of` say where the price comes from and from when it is.
+    `stated_usd` is what the service itself says; None where it says nothing. `cny_per_usd` and `rate_source` are the
+    rate that it is paid at, and who says so.
     """
 
     usd: Decimal | None
@@ -28,6 +31,35 @@ class Cost:
     source: str
     as_of: str
     note: str = ""
+    stated_usd: Decimal | None = None
+    cny_per_usd: Decimal | None = None
+    rate_source: str = ""
+
+    @property
+    def stated_cny(self) -> Decimal | None:
+        """What the service says, at the seller's rate."""
+        return None if self.stated_usd is None or self.cny_per_usd is None else self.stated_usd * self.cny_per_usd
+
+    @property
+    def due_usd(self) -> Decimal | None:
+        """What sums and limits reckon with: the service's own word, else our sum.
+
+        A service that says 0 may mean that somebody else is paid (a key of one's own behind a gateway): our sum counts.
+        """
+        return self.stated_usd if self._is_stated_due else self.usd
+
+    @property
+    def due_cny(self) -> Decimal | None:
+        return self.stated_cny if self._is_stated_due else self.cny
+
+    @property
+    def is_due_exact(self) -> bool:
+        """Whether that is no estimate."""
+        return self.exact or self._is_stated_due
+
+    @property
+    def _is_stated_due(self) -> bool:
+        return bool(self.stated_usd) or (self.stated_usd is not None and self.usd is None)
 
 
 def cost(usage: Usage, card: PriceCard) -> Cost:
@@ -35,21 +67,38 @@ def cost(usage: Usage, card: PriceCard) -> Cost:
 
     `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning: nothing is added twice.
     """
-    prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens or 0
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
     usd = cny = None
     with localcontext(_EXACT):
-        if prompt is not None and completion is not None and 0 <= cached <= prompt and completion >= 0:
-            usd = (_card_sum if card.list_id is None else _list_sum)(card, prompt, cached, completion)
+        are_counts = prompt is not None and completion is not None and completion >= 0
+        if are_counts and min(cached, written) >= 0 and cached + written <= prompt:  # type: ignore[operator]
+            usd = (_card_sum if card.list_id is None else _list_sum)(card, usage)
         if usd is not None:
             cny = usd * card.cny_per_usd
-    note = UNKNOWN if usd is None and card.note != LOCAL else card.note
-    return Cost(usd, cny, usage.exact, card.source, card.as_of, note)
+    is_priced = not (cached and card.cached_input is None) and not (written and card.cache_write is None)
+    return Cost(
+        usd,
+        cny,
+        usage.exact and is_priced and not usage.other_tokens,
+        card.source,
+        card.as_of,
+        UNKNOWN if usd is None and card.note != LOCAL else card.note,
+        usage.cost,
+        card.cny_per_usd,
+        card.rate_source,
+    )
 
 
-def _card_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Decimal | None:
-    cached_price = card.input if card.cached_input is None else card.cached_input
+def _card_sum(card: PriceCard, usage: Usage) -> Decimal | None:
+    cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
     total = Decimal(0)
-    for tokens, price in ((prompt - cached, card.input), (cached, cached_price), (completion, card.output)):
+    for tokens, price in (
+        ((usage.prompt_tokens or 0) - cached - written, card.input),
+        (cached, card.input if card.cached_input is None else card.cached_input),
+        (written, card.input if card.cache_write is None else card.cache_write),
+        (usage.completion_tokens or 0, card.output),
+    ):
         if tokens and price is None:
             return None
         total += tokens * (price or 0)
@@ -57,11 +106,18 @@ def _card_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Dec
     return total / _MILLION if known else None
 
 
-def _list_sum(card: PriceCard, prompt: int, cached: int, completion: int) -> Decimal | None:
+def _list_sum(card: PriceCard, usage: Usage) -> Decimal | None:
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
     if (prompt and card.input is None) or (completion and card.output is None):
         return None
     from genai_prices import Usage as Reported
 
     _, model = snapshot().find_provider_model(card.listed or card.model, None, card.list_id, None)
-    usage = Reported(input_tokens=prompt, cache_read_tokens=cached, output_tokens=completion)
-    return model.get_prices(card.at or datetime.now(UTC)).calc_price(usage)["total_price"]
+    reported = Reported(
+        input_tokens=prompt,
+        cache_read_tokens=usage.cached_tokens or 0,
+        cache_write_tokens=usage.cache_write_tokens or 0,
+        cache_write_1h_tokens=min(usage.cache_write_1h_tokens or 0, usage.cache_write_tokens or 0),
+        output_tokens=completion,
+    )
+    return model.get_prices(card.at or datetime.now(UTC)).calc_price(reported)["total_price"]

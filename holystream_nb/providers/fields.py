@@ -247,6 +247,7 @@ _PRICE_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "input": _amount,
     "output": _amount,
     "cached_input": _amount,
+    "cache_write": _amount,
     "source": _text,
     "as_of": _text,
 }

@@ -13,7 +13,10 @@ from .secret import Secrets
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """An entry's own price of one model, in USD per million tokens; None is unknown."""
+    """An entry's own price of one model, in USD per million tokens; None is unknown.
+
+    cached_input: of tokens that came out of a cache. cache_write: of those that were written to one.
+    """
 
     model: str
     input: Decimal | None
@@ -21,6 +24,7 @@ class Price:
     cached_input: Decimal | None
     source: str
     as_of: str
+    cache_write: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class Request(Protocol):
     def progress(self) -> Progress: ...
     @property
     def answers_calls(self) -> bool: ...
+    @property
+    def limited_by(self) -> str: ...
 
     def stop(self) -> None: ...
 
@@ -204,6 +206,7 @@ class ToolRun:
             self._parameters["conversation"] = client.new_conversation()
         self._model = model
         self.replies: list[Reply] = []
+        self._limited_by = ""
         self._said = Exchange(messages)
         self._progresses: list[Progress] = []
         self._is_silent_at = 0.0
@@ -235,6 +238,11 @@ class ToolRun:
     def calls(self) -> tuple[Call, ...]:
         """Every call so far, in the model's order, as it stands now."""
         return self._calls.calls
+
+    @property
+    def limited_by(self) -> str:
+        """The budget that limits the last request's answer, by its name; "" where none does."""
+        return self._limited_by if self._stream is None else self._stream.limited_by
 
     @property
     def reply(self) -> Reply:
@@ -416,6 +424,7 @@ class ToolRun:
             async for event in stream:  # what had arrived when it was stopped
                 self._fold(event)
             self.replies.append(stream.reply)
+            self._limited_by = stream.limited_by
             # A stream that has ended has closed its response, and with it what its progress knows of the first token.
             self._progresses.append(replace(stream.progress, ttft_ms=stream.reply.timing.ttft_ms))
             self._stream = None

@@ -72,6 +72,7 @@ def progress_of(parts: Sequence[Progress], elapsed_ms: float, notice: str) -> Pr
         reasoning_tokens=sum(part.reasoning_tokens for part in parts),
         thinking_ms=sum(part.thinking_ms for part in parts),
         notice=notice,
+        events=sum(part.events for part in parts),
     )
 
 
@@ -84,13 +85,18 @@ def _usage(usages: Sequence[Usage]) -> Usage:
         cached_tokens=_sum(usage.cached_tokens for usage in usages),
         exact=all(usage.exact for usage in usages),
         read=usages[-1].read,
+        cache_write_tokens=_sum(usage.cache_write_tokens for usage in usages),
+        other_tokens=sum(usage.other_tokens or 0 for usage in usages) or None,
+        cost=_sum(usage.cost for usage in usages),
+        cache_write_1h_tokens=_sum(usage.cache_write_1h_tokens for usage in usages),
     )
 
 
 def _cost(costs: Sequence[Cost]) -> Cost:
     usd, cny = [cost.usd for cost in costs], [cost.cny for cost in costs]
     known = next((cost for cost in costs if cost.usd is None), costs[-1])
-    return replace(known, usd=_sum(usd), cny=_sum(cny), exact=all(c.exact for c in costs))
+    stated = _sum(cost.stated_usd for cost in costs)
+    return replace(known, usd=_sum(usd), cny=_sum(cny), exact=all(c.exact for c in costs), stated_usd=stated)
 
 
 def _sum(values: Iterable[N | None]) -> N | None:

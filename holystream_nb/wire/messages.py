@@ -28,7 +28,7 @@ from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of,
 from holystream_nb.wire.format import Format, echoed
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
-from holystream_nb.wire.values import Halves, count, parse, string, well_formed
+from holystream_nb.wire.values import Halves, cost_of, count, parse, string, well_formed
 
 # --- a request --------------------------------------------------------------------------------------------------------
 
@@ -598,15 +598,16 @@ class MessagesDecoder:
         if not isinstance(usage, dict):
             return
         self.facts.service_tier = well_formed(string(usage.get("service_tier"))) or self.facts.service_tier
-        details = usage.get("output_tokens_details")
-        found = {**usage, **(details if isinstance(details, dict) else {})}
+        inside = (usage.get(name) for name in ("output_tokens_details", "cache_creation"))
+        found = {name: each for part in (usage, *inside) if isinstance(part, dict) for name, each in part.items()}
         counts = self._counts
         counts |= {name: number for name in _COUNTS if (number := count(found.get(name))) is not None}
         prompt = sum(counts.get(name, 0) for name in _INPUT) or None
         output = counts.get("output_tokens") if is_final else None
         if not output and self._blocks:
             output = None  # a zero beside an answer is no count
-        if prompt is None and output is None:
+        cost = cost_of(usage)
+        if prompt is None and output is None and cost is None:
             return
         events.append(
             Usage(
@@ -617,6 +618,8 @@ class MessagesDecoder:
                 cached_tokens=counts.get("cache_read_input_tokens"),
                 read=read,
                 cache_write_tokens=counts.get("cache_creation_input_tokens"),
+                cost=cost,
+                cache_write_1h_tokens=counts.get("ephemeral_1h_input_tokens"),
             )
         )
 
@@ -727,6 +730,6 @@ class MessagesDecoder:
 
 
 _INPUT: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-_COUNTS: Final = (*_INPUT, "output_tokens", "thinking_tokens")
+_COUNTS: Final = (*_INPUT, "output_tokens", "thinking_tokens", "ephemeral_1h_input_tokens")
 
 MESSAGES: Final = Format("messages", "/messages", {"anthropic-version": "2023-06-01"}, body, MessagesDecoder)

@@ -27,7 +27,7 @@ from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of,
 from holystream_nb.wire.format import Format, echoed
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
-from holystream_nb.wire.values import Halves, count, flat, parse, string, usage_of, well_formed
+from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
 
 # --- the request ------------------------------------------------------------------------------------------------------
 
@@ -682,22 +682,18 @@ _COMMON: Final = {
 def _usage(tree: Any, read: int) -> Usage | None:
     if not isinstance(tree, dict):
         return None
-    usage = usage_of({_COMMON.get(name, name): value for name, value in tree.items()}, read)
-    details = tree.get("input_tokens_details")
-    written = count(details.get("cache_write_tokens")) if isinstance(details, dict) else None
-    if usage is None or written is None:
-        return usage
-    return msgspec.structs.replace(usage, cache_write_tokens=written)
+    return usage_of({_COMMON.get(name, name): value for name, value in tree.items()}, read)
 
 
 def _sum(first: Usage, second: Usage) -> Usage:
     """The tokens of two responses that are one answer."""
     both = {}
-    for name in ("prompt", "completion", "total", "reasoning", "cached", "cache_write", "other"):
+    for name in ("prompt", "completion", "total", "reasoning", "cached", "cache_write"):
         one, other = getattr(first, f"{name}_tokens"), getattr(second, f"{name}_tokens")
         both[f"{name}_tokens"] = None if one is None or other is None else one + other
     cost = None if first.cost is None or second.cost is None else first.cost + second.cost
-    return msgspec.structs.replace(second, **both, cost=cost)
+    other = (first.other_tokens or 0) + (second.other_tokens or 0) or None
+    return msgspec.structs.replace(second, **both, other_tokens=other, cost=cost)
 
 
 RESPONSES: Final = Format("responses", "/responses", {}, body, ResponsesDecoder)

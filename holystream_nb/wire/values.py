@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 
 from holystream_nb.errors import SetupError
 from holystream_nb.events import Event, Reasoning, Text, Usage
+
+_MOST_USD: Final = 10**6
+"""No request costs as much: what says so is no amount in USD."""
 
 
 def parse(text: str | bytes) -> Any:
@@ -61,9 +65,10 @@ def _detail(tree: dict[str, Any], details: str, name: str) -> int | None:
 
 
 def usage_of(tree: Any, read: int) -> Usage | None:
-    """The usage in an object; None if it holds no count.
+    """The usage in an object of Chat Completions' shape; None if it holds neither a count nor a cost.
 
-    Some services (xAI) count reasoning beside `completion_tokens` and not within: their total tells, and it is added.
+    What services leave out is put in: output is all that the total has beyond the input. Reasoning counted beside
+    `completion_tokens` (xAI) is known by its own number; what no number names is `other_tokens` (Gemini's thinking).
     """
     if not isinstance(tree, dict):
         return None
@@ -73,11 +78,58 @@ def usage_of(tree: Any, read: int) -> Usage | None:
     cached = _detail(tree, "prompt_tokens_details", "cached_tokens")
     if cached is None:
         cached = count(tree.get("prompt_cache_hit_tokens"))
-    if prompt is None and completion is None and total is None and reasoning is None and cached is None:
+    written = _detail(tree, "prompt_tokens_details", "cache_write_tokens")
+    cost = cost_of(tree)
+    if all(found is None for found in (prompt, completion, total, reasoning, cached, written, cost)):
         return None
-    if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
-        completion += reasoning
-    return Usage(prompt, completion, total, reasoning, cached, True, read)
+    completion, other = output_of(prompt, completion, total, reasoning)
+    return Usage(
+        prompt,
+        completion,
+        total,
+        reasoning,
+        cached,
+        True,
+        read,
+        cache_write_tokens=written,
+        other_tokens=other,
+        cost=cost,
+    )
+
+
+def output_of(
+    prompt: int | None, completion: int | None, total: int | None, reasoning: int | None
+) -> tuple[int | None, int | None]:
+    """All output that is billed, and the part of it that no count names; None is unknown, or nothing of the kind."""
+    if prompt is None or total is None:
+        return completion, None
+    if completion is None:
+        return max(0, total - prompt), None
+    gap = total - prompt - completion
+    if gap <= 0:
+        return completion, None
+    is_beside = reasoning is not None and (reasoning == gap or completion < reasoning < gap)
+    return completion + gap, (gap - (reasoning or 0) if is_beside else gap) or None
+
+
+def cost_of(usage: dict[str, Any]) -> Decimal | None:
+    """What a service says that a request cost, in USD; None where it says nothing.
+
+    `cost` is OpenRouter's, and Perplexity's, which has a `total_cost` in it; `estimated_cost` is DeepInfra's, and
+    `cost_in_usd_ticks`, of which 10^10 are a dollar, xAI's.
+    """
+    ticks = count(usage.get("cost_in_usd_ticks"))
+    if ticks is not None and ticks < _MOST_USD * 10**10:
+        return Decimal(ticks).scaleb(-10)
+    said = usage.get("cost")
+    said = said.get("total_cost") if isinstance(said, dict) else said
+    return next((found for each in (said, usage.get("estimated_cost")) if (found := _amount(each)) is not None), None)
+
+
+def _amount(value: Any) -> Decimal | None:
+    if type(value) not in (int, float) or not 0 <= value < _MOST_USD:
+        return None
+    return Decimal(str(value))
 
 
 def well_formed(text: str) -> str:

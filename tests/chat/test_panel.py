@@ -349,12 +349,30 @@ def test_a_new_file_never_takes_another_s_place(tmp_path: Path) -> None:
         ({"model": "openai:"}, "no default model"),
         ({"model": "a", "temperature": 3}, "temperature 3"),
         ({"model": "a", "max_tokens": 0}, "max_tokens 0"),
+        ({"model": "a", "max_cost": 0}, "max_cost=0"),
     ],
 )
 def test_a_panel_that_cannot_be_is_refused(options: dict[str, Any], named: str) -> None:
     """Before it is displayed."""
     with pytest.raises(SetupError, match=named):
         hs.ChatPanel(**options)
+
+
+async def test_what_a_loaded_conversation_has_cost_counts(panel: Make, tmp_path: Path) -> None:
+    """A limit is for all of it."""
+    chat = panel(max_cost=1)
+    await chat.send("Hello")
+    path = chat.save(tmp_path / "talk.json")
+    saved = json.loads(path.read_text("utf-8"))
+    saved["spent"]["usd"] = "0.01"
+    path.write_text(json.dumps(saved), "utf-8")
+    loaded = hs.ChatPanel.load(path, max_cost="0.01", base_url=chat._chat._means.options.base_url)
+    try:
+        with pytest.raises(SetupError, match=r"max_cost=0\.01 is spent"):
+            loaded.send("And now?")
+        assert len(loaded.messages) == len(chat.messages)
+    finally:
+        loaded.close()
 
 
 def test_an_unknown_option_is_refused_by_name() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from holystream_nb.chat.spent import Spent
 from holystream_nb.events import Usage
 from holystream_nb.live.figures import figures, money, verdict
+from holystream_nb.money.amount import Amount, show_in
 from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN
 from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Reply
@@ -52,9 +56,10 @@ def test_the_session_keeps_the_two_apart() -> None:
     """`%stream` has a sum of what was paid, and another of what was not."""
     totals = Totals()
     totals.add(reply(priced("0.01")))
-    assert (totals.usd, totals.simulated_usd) == (Decimal("0.01"), None)
+    assert (totals.cost.usd, totals.simulated) == (Decimal("0.01"), None)
     totals.add(reply(priced("0.0002", SIMULATED)))
-    assert (totals.usd, totals.simulated_usd) == (Decimal("0.0102"), Decimal("0.0002"))
+    assert totals.cost == Amount(Decimal("0.0102"), Decimal("0.0102"))
+    assert totals.simulated == Amount(Decimal("0.0002"), Decimal("0.0002"))
 
 
 @pytest.mark.parametrize(
@@ -78,3 +83,60 @@ def test_the_report_says_both(costs: list[Cost], words: str, capsys: pytest.Capt
     report([], session)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cost ")]
     assert line.removeprefix("cost").strip() == words
+
+
+@pytest.fixture
+def yuan() -> Iterator[None]:
+    show_in("CNY")
+    yield
+    show_in("USD")
+
+
+def in_both(usd: str, cny: str, stated: str | None = None, note: str = "") -> Cost:
+    return Cost(Decimal(usd), Decimal(cny), True, "", "", note, stated and Decimal(stated), Decimal(7))  # type: ignore[arg-type]
+
+
+def test_a_stated_cost_stands_beside_ours_and_is_named_as_the_service_s() -> None:
+    """Also where ours is unknown."""
+    assert figures(reply(in_both("0.002", "0.014", "0.0021")))[-2:] == ["$0.0020", "$0.0021 as p says"]
+    unknown = replace(in_both("0", "0", "0.0021"), usd=None, cny=None, note=UNKNOWN)
+    assert figures(reply(unknown))[-2:] == ["cost unknown", "$0.0021 as p says"]
+
+
+def test_output_without_a_name_is_said() -> None:
+    """It is billed."""
+    odd = replace(reply(priced("0.01")), usage=Usage(3, 102, 105, other_tokens=93))
+    assert "93 of them other output" in figures(odd)
+
+
+def test_costs_are_in_yuan_where_the_reader_wants_it(yuan: None) -> None:
+    """At the rate that the seller is paid at, in the figures and in every sum."""
+    dear, cheap = reply(in_both("0.002", "0.014")), reply(in_both("0.003", "0.003"))
+    assert figures(dear)[-1] == "¥0.01"
+    assert figures(reply(in_both("0.002", "0.0014", "0.0021")))[-2:] == ["¥0.0014", "¥0.01 as p says"]
+    assert "cheapest: b at ¥0.0030" in verdict({"a": dear, "b": cheap})
+    assert str(Spent().plus(dear).plus(cheap)) == "2 requests · 10 tokens · ¥0.02"
+    simulated = Spent().plus(reply(in_both("0.002", "0.002", note=SIMULATED)))
+    assert str(simulated) == "1 request · 5 tokens · ¥0.0020 (simulated)"
+    assert str(simulated.plus(dear)).endswith("¥0.01 and ¥0.0020 (simulated)")
+
+
+def test_the_report_says_the_rate_and_who_says_so(yuan: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what is left of a budget."""
+    from holystream_nb.report import report
+
+    session = Session()
+    session.budget.limit = Decimal(2)
+    session.remember(reply(in_both("0.5", "3.5")))
+    report([], session)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "cost ¥3.50" in printed
+    assert "budget $2, of which $0.000000 is spent" in printed
+    assert "rate ¥1 to the dollar at simulator (HolySheep's, simulated)" in printed
+
+
+def test_a_stated_cost_is_what_the_session_sums() -> None:
+    """The service's word comes before a list."""
+    session = Session()
+    session.remember(reply(in_both("0.5", "3.5", "0.6")))
+    assert session.totals.cost == Amount(Decimal("0.6"), Decimal("4.2"))

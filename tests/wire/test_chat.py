@@ -565,7 +565,7 @@ def usage(
         ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 8}}, usage(9, None, None, None, 8)),
         ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 8}, usage(9, None, None, None, 8)),
         ({"prompt_tokens": 9, "prompt_tokens_details": {}, "cached_tokens": 8}, usage(9, None, None, None, 8)),
-        ({"prompt_tokens": "9", "completion_tokens": 2.5, "total_tokens": True, "cost": 1}, None),
+        ({"prompt_tokens": "9", "completion_tokens": 2.5, "total_tokens": True, "cost": "1"}, None),
         ({"prompt_tokens": -1, "completion_tokens": 10**30, "prompt_tokens_details": [1]}, usage(None, 10**30)),
         ({"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}, None),
         ({"total_time": 0.3}, None),

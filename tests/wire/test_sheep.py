@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -102,7 +103,8 @@ def test_a_turn_in_the_words_of_document_001() -> None:
         {"type": "usage", "usage": {"completion_tokens": 2, "total_tokens": 5, "prompt_tokens": 3, "cost": 0.1}},
         {"type": "done"},
     )
-    assert events == [Reasoning("Hm.", READ), Text("Hello", READ), Usage(3, 2, 5, None, None, True, READ)]
+    usage = Usage(3, 2, 5, read=READ, cost=Decimal("0.1"))
+    assert events == [Reasoning("Hm.", READ), Text("Hello", READ), usage]
     assert (turn.done, turn.finish_reason) == (True, None)
 
 
