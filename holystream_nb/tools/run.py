@@ -18,7 +18,7 @@ from inspect import signature
 from typing import Any, Final, Protocol, runtime_checkable
 
 from ..client import kinds
-from ..client.ending import NOTHING, OURS, Cause, Said, ending
+from ..client.ending import NOTHING, Cause, Said, ending
 from ..client.keeper import Keeper, keeper_of
 from ..client.options import REQUEST_FIELDS, fields_of
 from ..client.texts import Texts
@@ -26,7 +26,7 @@ from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
 from ..facts import Wire, wire_choice
 from ..providers.secret import sealing
-from ..reply import Progress, Reply, ToolCall, TransportChoice, transport_choice
+from ..reply import OURS, Progress, Reply, ToolCall, TransportChoice, transport_choice
 from .call import Ask, Call
 from .exchange import Exchange, Message
 from .executor import Consent, Executor
