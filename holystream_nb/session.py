@@ -299,7 +299,9 @@ class Session:
                 for lane in lanes:
                     self.remember(lane.reply, getattr(lane.source, "replies", None))
                 if ask.chat is not None and replies[0].text:
-                    answer = {"role": "assistant", "content": replies[0].text}
+                    answer: Message = {"role": "assistant", "content": replies[0].text}
+                    if replies[0].echo is not None:
+                        answer = {**answer, "echo": replies[0].echo}
                     self.conversations[ask.chat] = getattr(lanes[0].source, "messages", [*messages, answer])
         _raise(lanes)
         return replies

@@ -24,13 +24,21 @@ def parse(text: str | bytes) -> Any:
         return json.loads(text, strict=False)
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+MODEL_JSON: Final = json.JSONDecoder(parse_constant=_no_number)
+"""What decodes it, to any depth that Python's stack allows."""
+
+
 def model_json(text: str) -> Any:
     """The JSON that a model wrote.
 
     Raises ValueError where it is none: also for NaN and Infinity, and for more than 100 levels of lists and objects.
     """
     try:
-        tree = json.loads(text, parse_constant=_no_number)
+        tree = MODEL_JSON.decode(text)
     except RecursionError:
         tree = None
         is_deep = True
@@ -39,10 +47,6 @@ def model_json(text: str) -> Any:
     if is_deep:
         raise ValueError(f"it has more than {MOST_LEVELS} levels")
     return tree
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
 
 
 def is_shallow(tree: Any) -> bool:
