@@ -33,8 +33,8 @@ class Answer:
     """What one model answered, whole or not, with its figures in words and its record (`live.figures.record`).
 
     `elapsed_ms` is since the request began; `units` are output events; `thought` is the reasoning's tokens and time in
-    words; `calls` are those of tools, in the text's order. `echoes` are what the service wants back of each round and of
-    what was said last, where the conversation goes on with its model.
+    words; `calls` are those of tools, in the text's order. `echoes` are what the service wants back of each round, and
+    of what was said last, where the conversation goes on with its model.
     """
 
     label: str

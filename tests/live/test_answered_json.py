@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
+from raw_service import Asked, Writer, serving
 
+from holystream_nb import Client
+from holystream_nb.errors import NotJSON
 from holystream_nb.live.answered_json import json_in
+from holystream_nb.live.lane import Lane
+from holystream_nb.live.terminal import print_lanes
 
 
 @pytest.mark.parametrize(
@@ -73,3 +79,34 @@ def test_much_of_what_looks_like_a_beginning_takes_no_time(piece: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         json_in(piece * (500_000 // len(piece)) + "x")
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("text", ["[" * 1_200, '{"a": NaN}', "<think>[1]</think>no"])
+async def test_an_answer_that_is_no_json_ends_in_a_terminal(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its text, and an error of one line; nothing waits for ever."""
+
+    async def answer(_: Asked, out: Writer) -> None:
+        await out.whole(text)
+
+    async with serving(answer) as service, Client("ollama", base_url=service.url) as client:
+        lane = Lane(client.stream("Hello", model="m"), label="m", provider="ollama", format="json")
+        async with asyncio.timeout(5):
+            await print_lanes([lane])
+    assert isinstance(lane.error, NotJSON)
+    assert "\n" not in str(lane.error)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("[m · ")
+
+
+async def test_reasoning_in_tags_is_not_in_the_json() -> None:
+    """The object behind it is the answer's data."""
+
+    async def answer(_: Asked, out: Writer) -> None:
+        await out.whole('<think>{"draft": 1}</think>\n```json\n{"a": 1}\n```')
+
+    async with serving(answer) as service, Client("ollama", base_url=service.url) as client:
+        stream = client.stream("Hello", model="m")
+        lane = Lane(stream, label="m", provider="ollama", format="json")
+        async for _ in stream:
+            pass
+        lane.end(None)
+    assert lane.reply.data == {"a": 1}
