@@ -41,6 +41,7 @@ _ENDINGS: Final[dict[str, tuple[Kind, str]]] = {
     "too_many_tool_calls": ("failure", "the model called too many tools"),
     "missing_thought_signature": ("failure", "the service missed a signature of an earlier round"),
     **dict.fromkeys(("abort", "cancelled", "canceled"), ("failure", "the service broke it off")),
+    "incomplete": ("failure", "the service left it unfinished"),
     "max_messages": ("failure", "the service's limit on messages was reached"),
     "pause_turn": ("pause", "paused: send it back to go on"),
 }
