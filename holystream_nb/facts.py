@@ -34,7 +34,8 @@ class Facts:
     images: pictures in the answer, as data: or https: addresses. Nothing loads them.
     timings: the engine's own figures (llama.cpp's `timings`, Groq's `x_groq`).
     unreadable: pieces that could not be read, and were left out.
-    raw: the answer's text as sent where that is not what is shown (`<think>…</think>` in it), else "".
+    raw: the beginning of the answer's text, as sent, that is reasoning and no text (`<think>…</think>`), else "";
+        a Reply's is the whole text with it.
     """
 
     model: str = ""

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import StringIO
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -17,6 +17,7 @@ from .money.cost import Cost
 from .money.tokens import size_of, tokens_of
 from .timing import Timing
 from .wire.calls import joined
+from .wire.endings import Kind, kind_of, words_of
 
 TransportChoice = Literal["sse", "ws", "auto"]
 """What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` one it offers, else `sse`."""
@@ -36,6 +37,12 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+
+OURS: Final = frozenset({"stopped", "interrupted", "truncated", ""})
+"""Finish reasons that are ours, of an answer that is not whole."""
+
+_DETAIL_CHARACTERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,37 @@ class Reply:
     raw: str = field(default="", repr=False)
     echo: Mapping[str, Any] | None = field(default=None, repr=False)
     chunks: tuple[tuple[int, str], ...] = field(default=(), repr=False)
+
+    @property
+    def end(self) -> Kind | None:
+        """What kind of end the service's word is; None where it said none: `finish_reason` is ours, or ""."""
+        return None if self.finish_reason in OURS else kind_of(self.finish_reason)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it brought nothing that is an answer: neither text, nor calls, nor a picture, nor another choice."""
+        return not (self.text or self.tool_calls or self.images or any(self.other_choices))
+
+    @property
+    def is_normal_end(self) -> bool:
+        """Whether the service ended it as answers end, and there is one."""
+        return self.end in ("stop", "tool_calls") and not (self.ending_words or self.error)
+
+    @property
+    def ending_words(self) -> str:
+        """What a reader must be told of how the service ended it, in plain words: "" where all is as it should be.
+
+        What we, or the network, did to it (`stopped`, `interrupted`, `truncated`, an error) is not in it.
+        """
+        if self.end is None:
+            return ""
+        said = "refused" if self.refusal else words_of(self.finish_reason)
+        if said and self.detail and self.detail.lower() not in (said.lower(), self.finish_reason.lower()):
+            said = f"{said} ({self.detail[:_DETAIL_CHARACTERS]})"
+        if self.is_empty and self.error is None:
+            empty = "empty answer, only reasoning came" if self.reasoning else "empty answer"
+            said = f"{said}, {empty}" if said else empty
+        return said
 
     def __repr__(self) -> str:
         tokens = self.usage.completion_tokens
@@ -202,6 +240,11 @@ class Fold:
         self._counted_events = self.output_events + self.other_events
         if len(self._reads) == 1 and usage.read == self._reads[0] and usage.completion_tokens:
             self._first_read_tokens = usage.completion_tokens
+
+    @property
+    def text_size(self) -> int:
+        """Characters of the answer."""
+        return self._text.tell()
 
     @property
     def first_read(self) -> int | None:

@@ -310,7 +310,9 @@ class Session:
                 for lane in lanes:
                     self.remember(lane.reply, getattr(lane.source, "replies", None))
                 if ask.chat is not None and replies[0].text:
-                    answer = {"role": "assistant", "content": replies[0].text}
+                    answer: Message = {"role": "assistant", "content": replies[0].text}
+                    if replies[0].echo is not None:
+                        answer = {**answer, "echo": replies[0].echo}
                     self.conversations[ask.chat] = getattr(lanes[0].source, "messages", [*messages, answer])
         _raise(lanes)
         return replies
@@ -382,9 +384,8 @@ class Session:
         if len(set(ask.models)) < len(ask.models):
             raise SetupError("A model is named twice: give each -m once.")
         if ask.allow != "ask" and not ask.tools:
-            raise SetupError(
-                f"{ask.word('allow')} is for tools, and there are none: give {ask.word('tools')}{', or --mcp' if ask.is_line else ''}."
-            )
+            tools = f"{ask.word('tools')}, or --mcp" if ask.is_line else ask.word("tools")
+            raise SetupError(f"{ask.word('allow')} is for tools, and there are none: give {tools}.")
         if ask.tools and "tools" in ask.parameters:
             raise SetupError("Tools are given twice: leave them out of the request's parameters.")
 

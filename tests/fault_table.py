@@ -108,6 +108,7 @@ UNCOUNTED = Result(kept=f"≈ {TOKENS} of {TOKENS}")
 REASONED = Result(kept=f"{TOKENS} of {TOKENS}, all reasoning")
 CALLS = Result("complete, `tool_calls`", "2 of 2 calls")
 CALLS_ON_SOCKET = replace(CALLS, noticed=NO_RESULT)
+UNREADABLE = Result("complete, 1 piece unreadable")
 OVER_SSE = Result("complete, over SSE")
 CUT, STALLED = broken(), broken("Stalled", noticed=SILENCE)
 
@@ -187,8 +188,8 @@ CASES: Final = (
     Case("error-chunk,after=5", both(ended("ServiceUnavailable"))),
     Case("error-event,after=5", {"sse": ended("ServiceUnavailable")}),
     Case("error-field,after=5", {"sse": ended("ServiceUnavailable")}),
-    Case("bad-json,after=0", both(failed("NotAStream"))),
-    Case("bad-json,after=5", both(ended("NotAStream"))),
+    Case("bad-json,after=0", both(failed("NotAStream"), UNREADABLE)),
+    Case("bad-json,after=5", both(UNREADABLE)),
     #
     Case("crlf", {"sse": WHOLE}),
     Case("cr", {"sse": WHOLE}),
@@ -330,6 +331,8 @@ def _result(reply: Reply, seconds: float, case: Case, over: Over, faults: str, r
         outcome = reply.finish_reason
     else:
         outcome = "complete" if reply.finish_reason == "stop" else f"complete, `{reply.finish_reason}`"
+    if reply.unreadable:
+        outcome += f", {reply.unreadable} piece unreadable"
     kept = _calls(reply, faults) if case.options is _CALLING else _text(reply, faults)
     if case.options is _THINKING:
         kept += ", all reasoning" if reply.reasoning == reasoning else f", not {reply.reasoning!r}"
@@ -410,7 +413,10 @@ answer."""
 
 def _does_nothing(results: Mapping[Result, list[str]]) -> bool:
     return all(
-        result.outcome.startswith("complete") and (result.retries, result.noticed) == (0, AT_ONCE) for result in results
+        result.outcome.startswith("complete")
+        and result != UNREADABLE
+        and (result.retries, result.noticed) == (0, AT_ONCE)
+        for result in results
     )
 
 

@@ -17,9 +17,10 @@ PACKAGE = Path(holystream_nb.__file__).parent
 ORDER: list[set[str]] = [
     {"errors"},
     {"events", "facts", "wire.sse"},
-    {"wire.values", "wire.calls", "wire.wording", "providers"},
+    {"wire.values", "wire.calls", "wire.wording", "wire.endings", "wire.think", "providers"},
     {"wire.redaction"},
     {"wire.complaints", "wire.format"},
+    {"wire.echoes"},
     {"wire.chat", "wire.messages", "wire.responses", "wire.refusals", "wire.sheep", "timing"},
     {"wire.formats"},
     {"money"},

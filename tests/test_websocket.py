@@ -957,7 +957,6 @@ async def test_a_cancelled_task_closes_the_socket() -> None:
         b"\x81\x80abcd",  # masked, which a server never does
         b"\x80\x02hi",  # the continuation of nothing
         b"\x89\x7e\x01\x00" + b"x" * 256,  # a control frame that is too long
-        b"\x81\x04oops",  # text that is no JSON
     ],
 )
 async def test_bytes_that_are_no_message_end_in_one_error(bad: bytes) -> None:
@@ -975,6 +974,22 @@ async def test_bytes_that_are_no_message_end_in_one_error(bad: bytes) -> None:
     assert heard == [None]  # the client has left; a cancel could not be answered so that it is understood
     assert isinstance(reply.error, NotAStream)
     assert (reply.text, reply.finish_reason) == ("Hel", "truncated")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_text_that_is_no_message_is_counted(strict: bool) -> None:
+    """The rest is kept; a strict reader gets an error that does not blame the address."""
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        await peer.raw(peer.frame(token("Hel")) + b"\x81\x04oops" + peer.frame(token("lo")))
+        await peer.send({"type": "done", "finish_reason": "stop"})
+
+    async with serving(script) as service, client_of(service) as client:
+        reply = await ask(client, strict=strict)
+    assert (reply.text, reply.unreadable) == ("Hello", 1)
+    assert (type(reply.error) if strict else reply.error) == (NotAStream if strict else None)
+    assert "base URL" not in str(reply.error)
 
 
 async def test_fragments_and_reads_at_any_byte() -> None:

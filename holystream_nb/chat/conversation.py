@@ -33,7 +33,8 @@ class Answer:
     """What one model answered, whole or not, with its figures in words and its record (`live.figures.record`).
 
     `elapsed_ms` is since the request began; `units` are output events; `thought` is the reasoning's tokens and time in
-    words; `calls` are those of tools, in the text's order.
+    words; `calls` are those of tools, in the text's order. `echoes` are what the service wants back of each round, and
+    of what was said last, where the conversation goes on with its model.
     """
 
     label: str
@@ -50,6 +51,7 @@ class Answer:
     units: int = 0
     record: Mapping[str, Any] = field(default_factory=dict)
     calls: tuple[Call, ...] = ()
+    echoes: tuple[dict[str, Any] | None, ...] = ()
 
     @classmethod
     def of(cls, lane: Lane) -> Answer:
@@ -70,6 +72,7 @@ class Answer:
             drawn["units"],
             record(lane.reply),
             lane.calls,
+            getattr(lane.source, "echoes", ()) if lane.is_final else (),
         )
 
     @property
@@ -81,18 +84,21 @@ class Answer:
     def messages(self) -> list[Message]:
         """It as a model is told: the text, with the calls and their results where they were."""
         exchange = Exchange([])
-        start = 0
-        for _, of_round in groupby(self.calls, key=lambda call: call.round):
+        start = rounds = 0
+        for rounds, of_round in groupby(self.calls, key=lambda call: call.round):
             calls = [call for call in of_round if call.name]  # of one that broke off at once there is none
             if calls:
                 if text := self.text[start : calls[-1].at]:
                     exchange.text.add(text)
-                exchange.hand_back(calls)
+                exchange.hand_back(calls, self._echo(rounds - 1))
                 start = calls[-1].at
         if text := self.text[start:]:
             exchange.text.add(text)
-        exchange.conclude()
+        exchange.conclude(self._echo(rounds))
         return exchange.messages
+
+    def _echo(self, index: int) -> Mapping[str, Any] | None:
+        return self.echoes[index] if 0 <= index < len(self.echoes) else None
 
     def drawn(self) -> dict[str, Any]:
         """It as a view's lane (`LaneState` of the front-end)."""

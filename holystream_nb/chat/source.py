@@ -17,6 +17,7 @@ from ..reply import Progress, Reply
 from ..session import Session
 from ..timing import Timing
 from ..tools.call import Call
+from ..tools.exchange import Echo
 from ..tools.run import ToolRun, run_tools
 from .settings import Means
 
@@ -60,6 +61,13 @@ class Asked:
     def limited_by(self) -> str:
         """The budget that ended it, by its name."""
         return "" if self.stream is None else self.stream.limited_by
+
+    @property
+    def echoes(self) -> tuple[Echo | None, ...]:
+        """What the service wants back of each round, the last one's what was said last."""
+        if isinstance(self.stream, ToolRun):
+            return tuple(self.stream.echoes)
+        return () if self.stream is None else (self.stream.reply.echo,)
 
     @property
     def requests(self) -> tuple[Reply, ...]:

@@ -237,6 +237,7 @@ class Client:
         scheduled: int | None = None,
         answers_calls: bool = False,
         strict: bool = False,
+        keep_chunks: bool = False,
         stream: bool = True,
         parameters: Mapping[str, Any] | None = None,
         **fields: Any,
@@ -251,8 +252,10 @@ class Client:
         scheduled: the intended start (ns of `time.perf_counter_ns`), for open-loop measurements.
         answers_calls: on a socket, the results of tool calls come from you, by the stream's `send_event`; without it
             the answer ends a second after the last call, as it does over `sse`.
-        strict: whether an answer that ends without its end marker (`truncated`) raises StreamInterrupted: it may be
-            cut, and behind some proxies nothing else on the wire says so.
+        strict: whether an answer that is not sound raises: one without its end marker (`truncated`) StreamInterrupted,
+            as it may be cut, and behind some proxies nothing else on the wire says so; one that the service ended
+            because something failed ServiceError; and the first piece that cannot be read ends it with NotAStream.
+        keep_chunks: whether `reply.chunks` has all that came, as it came, each piece with its read (ns).
         stream: False asks for the whole answer at once, for models that their service does not stream.
         fields: further fields of the request's body: temperature, max_tokens, tools, … (`options.REQUEST_FIELDS`).
         parameters: fields of any name, for what only this service knows.
@@ -268,6 +271,7 @@ class Client:
             stop_after=stop_after,
             scheduled=scheduled,
             strict=strict,
+            keep_chunks=keep_chunks,
             is_streamed=stream,
             fields=fields_of("Client.stream", fields, parameters, names=_STREAM),
         )
@@ -335,6 +339,7 @@ class Client:
         stop_after: int | None = None,
         scheduled: int | None = None,
         strict: bool = False,
+        keep_chunks: bool = False,
         is_streamed: bool = True,
         fields: dict[str, Any],
     ) -> Stream:
@@ -351,7 +356,13 @@ class Client:
         return Stream(
             self._service,
             Request(
-                body, model, carrier, session, answers_calls, wire=self.wire if wire is None else wire_choice(wire)
+                body,
+                model,
+                carrier,
+                session,
+                answers_calls,
+                wire=self.wire if wire is None else wire_choice(wire),
+                keep_chunks=bool(keep_chunks),
             ),
             retries=self.retries,
             backoff=self.backoff,
@@ -366,7 +377,7 @@ class Client:
 
 _STREAM: Final = (
     *("prompt", "model", "transport", "wire", "timeout", "stop_after", "scheduled", "answers_calls", "strict"),
-    *("stream", "parameters"),
+    *("keep_chunks", "stream", "parameters"),
 )
 """Keywords of `stream`, for a likely misspelling."""
 

@@ -14,9 +14,6 @@ from ..errors import HolystreamError, ServiceError, StreamInterrupted
 Cause = Literal["", "stopped", "length", "deadline", "stalled", "quiet"]
 """What we did: a stop, `stop_after`, `timeout`, too long without output, or without anything after the end."""
 
-OURS: Final = frozenset({"stopped", "interrupted", "truncated", ""})
-"""Finish reasons of an answer that is not whole."""
-
 AFTER_FINISH_S: Final = 5.0
 """How long usage, an end marker or a further choice may let wait for itself once every choice has finished."""
 

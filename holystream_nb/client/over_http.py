@@ -14,7 +14,8 @@ from ..wire.chat import stray_error
 from ..wire.complaints import redirect_error
 from ..wire.format import Decoder
 from ..wire.formats import format_of
-from ..wire.refusals import names_tokens_field, refuses_include_usage, refuses_streaming
+from ..wire.redaction import hide
+from ..wire.refusals import names_echo, names_tokens_field, refuses_include_usage, refuses_streaming
 from ..wire.sse import Decoder as Lines
 from ..wire.transport import Response
 from ..wire.values import encoded
@@ -40,6 +41,7 @@ class SSEAnswer:
     def __init__(self, service: Service, request: Request, response: Response) -> None:
         self.permit, self.sent, self.headers_at = response.permit, response.sent, response.headers_at
         self.resent = response.resent
+        self.chunks: list[tuple[int, str]] = []
         self._service, self._request, self._response = service, request, response
         make = format_of(request.wire).decoder
         self._decoder: Decoder = make(asked=request.model, key=service.secret, choices=request.choices)
@@ -79,6 +81,8 @@ class SSEAnswer:
             stamp, chunk, opening = await self._head(reads)
             if opening in (b"{", b"["):
                 stamp, chunk = await self._whole(reads, stamp, chunk)
+                if self._request.keep_chunks:
+                    self._keep(stamp, chunk.decode("utf-8-sig", "replace"))
                 yield decoder.whole(chunk, stamp)
                 chunk = b""  # a service may repeat a key in it, and a traceback shows it
                 if decoder.error is not None:
@@ -110,11 +114,17 @@ class SSEAnswer:
 
     def _decoded(self, lines: Lines, chunk: bytes, stamp: int) -> list[Event]:
         events: list[Event] = []
+        keeps = self._request.keep_chunks
         for event in lines.feed(chunk):
+            if keeps:
+                self._keep(stamp, event.data)
             events += self._decoder.feed(event, stamp)
             if self._decoder.done or self._decoder.error is not None:
                 break
         return events
+
+    def _keep(self, stamp: int, data: str) -> None:
+        self.chunks.append((stamp, hide(data, self._service.secret)))
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         raise SetupError(
@@ -166,7 +176,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
     """The head of an answer that is a success; `offer` asks for the offer of a socket instead of the answer (B).
 
     What a service refuses by name is left out, or called as it wants it, and asked once more: the report of usage, the
-    limit's field, streaming itself.
+    limit's field, what goes back of earlier turns, streaming itself.
     """
     offer = offer and service.asks_for_socket
     is_refused = False
@@ -182,10 +192,11 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
         elif request.session and service.provider.websocket_emulation:
             headers |= {"X-Session-ID": request.session, "X-Streaming-Mode": "websocket-emulation"}
             body["stream_mode"] = "websocket-compatible"
+        written = _written(service, request, body)
         response = await service.connections.post(
             service.address(request.wire) + wire.path,
             headers=headers,
-            body=encoded(wire.body(body, service.provider)),
+            body=encoded(written),
             connect_timeout=service.connect_timeout,
             inactivity=service.inactivity,
             on_permit=ears.on_permit,
@@ -202,6 +213,9 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
             service.asks_for_usage = False
         elif _renames_limit(service, request, body, response.status, said):
             pass
+        elif _says_of_echo(service, request, response.status, said):
+            if written == _written(service, request, body):
+                raise refusal(service, request, response, said)
         elif body["stream"] and refuses_streaming(response.status, said):
             service.unstreamed.add(request.model)
             ears.notify("the service does not stream this model: its whole answer was asked for")
@@ -227,6 +241,11 @@ def _body(service: Service, request: Request) -> dict[str, Any]:
     return body
 
 
+def _written(service: Service, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body in its format, with what this service is known to want back of earlier turns."""
+    return format_of(request.wire).body(body, service.provider_of(request.model))
+
+
 def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], status: int, said: bytes) -> bool:
     """Whether a refusal names the field that the limit on the answer should go by: once a model."""
     wanted = names_tokens_field(status, said)
@@ -234,3 +253,13 @@ def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], 
         return False
     service.tokens_fields[request.model] = wanted
     return any(name in body for name in LIMITS)
+
+
+def _says_of_echo(service: Service, request: Request, status: int, said: bytes) -> bool:
+    """Whether a refusal says what it wants back of earlier turns, or does not: each once a model."""
+    named = names_echo(status, said)
+    known = service.echoes.setdefault(request.model, {})
+    if named is None or named[0] in known:
+        return False
+    known[named[0]] = named[1]
+    return True

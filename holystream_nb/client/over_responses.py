@@ -19,6 +19,7 @@ from ..events import Event, Text, ToolCallPart
 from ..facts import Facts
 from ..wire.complaints import close_error
 from ..wire.format import without_echo
+from ..wire.redaction import hide
 from ..wire.responses import ResponsesDecoder, body, is_object
 from ..wire.values import encoded
 from ..wire.websocket import Socket
@@ -94,6 +95,7 @@ class ResponsesAnswer:
         self.resent = 0
         self._service, self._request, self._socket, self._url, self._ears = service, request, socket, url, ears
         self._decoder = ResponsesDecoder(asked=request.model, key=service.secret)
+        self.chunks: list[tuple[int, str]] = []
         self._known = known
         self._before = 0 if known is None else socket.bytes
         self._said: list[str] = []
@@ -150,6 +152,9 @@ class ResponsesAnswer:
         while (came := await self._socket.read(self._service.websocket_inactivity)) is not None:
             check_size(self._service, self.size)
             (stamp, messages), came = came, None
+            if self._request.keep_chunks:
+                texts = [each if isinstance(each, str) else each.decode("utf-8", "replace") for each in messages]
+                self.chunks += [(stamp, hide(text, self._service.secret)) for text in texts]
             events = [event for message in messages for event in decoder.take(message, stamp)]
             messages = []  # a service may repeat a key in one, and a traceback shows it
             if events:
@@ -256,7 +261,7 @@ async def over_responses(service: Service, request: Request, url: str, ears: Ear
 
 def _frame(service: Service, request: Request, known: int = 0, previous: str = "") -> str:
     """The message that asks for a turn, which goes on from a response if the service has `known` messages."""
-    written = body(request.body, service.provider, known)
+    written = body(request.body, service.provider_of(request.model), known)
     frame = {name: value for name, value in written.items() if name not in _NOT_FOR_SOCKETS}
     if known:
         frame["previous_response_id"] = previous

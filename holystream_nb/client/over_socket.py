@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import HolystreamError, ServiceError, SetupError, Stalled, StreamInterrupted
@@ -13,6 +13,7 @@ from ..events import Event, Finish, Usage
 from ..facts import Facts
 from ..wire.chat import ChunkDecoder
 from ..wire.complaints import close_error
+from ..wire.redaction import hide
 from ..wire.sheep import CANCEL, MessageDecoder, event_message, init_message
 from ..wire.websocket import Socket
 from .ending import Said
@@ -40,7 +41,7 @@ class SocketAnswer:
         self.resent = 0
         self._service, self._request, self._socket, self._place = service, request, socket, place
         self._decoder = MessageDecoder(asked=request.model, key=service.secret, awaits_start=socket.names_turns)
-        self._facts = Facts()
+        self.chunks: list[tuple[int, str]] = []
         self._is_first = is_first
         self._before = 0 if is_first else socket.bytes
         self._answers_calls = request.answers_calls
@@ -64,7 +65,7 @@ class SocketAnswer:
 
     @property
     def facts(self) -> Facts:
-        return self._facts
+        return self._decoder.facts
 
     @property
     def echo(self) -> Any:
@@ -116,6 +117,8 @@ class SocketAnswer:
             check_size(self._service, self.size)
             (stamp, messages), came = came, None
             events = [event for message in messages for event in decoder.feed(message, stamp)]
+            if self._request.keep_chunks:
+                self._keep(stamp, messages)
             messages = []  # a service may repeat a key in one, and a traceback shows it
             if events:
                 yield events
@@ -128,6 +131,11 @@ class SocketAnswer:
         error = close_error(code, reason, asked=self._request.model, key=self._service.secret)
         if error is not None:
             raise error
+
+    def _keep(self, stamp: int, messages: Sequence[str | bytes]) -> None:
+        for message in messages:
+            text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
+            self.chunks.append((stamp, hide(text, self._service.secret)))
 
     def _patience(self) -> float:
         """How long a silence may last from now, in seconds: a result that was sent since the last read begins it."""

@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Final, Literal, Protocol
 from weakref import WeakSet
@@ -64,6 +64,8 @@ class Service:
     """Models that the service has refused to stream."""
     tokens_fields: dict[str, str] = field(default_factory=dict)
     """What the service has said a model's limit on its answer is called."""
+    echoes: dict[str, dict[str, bool]] = field(default_factory=dict)
+    """What of earlier turns the service has said it wants back for a model, or refuses."""
     streams: WeakSet[Any] = field(default_factory=WeakSet, repr=False)
     """Those that run."""
 
@@ -81,6 +83,17 @@ class Service:
             return {"x-api-key": self.key, **self.headers} if self.provider.source == UNLISTED else self.headers
         headers = {name: value for name, value in self.headers.items() if name != "authorization"}
         return {own.lower(): self.key, **headers}
+
+    def provider_of(self, model: str) -> Provider:
+        """The provider, as its service is known to take this model's earlier turns."""
+        said = self.echoes.get(model)
+        if not said:
+            return self.provider
+        kept = [name for name in self.provider.echo if said.get(name, True)]
+        echo = (*kept, *(name for name, is_wanted in said.items() if is_wanted and name not in kept))
+        if not said.get("reasoning_content"):
+            return replace(self.provider, echo=echo)
+        return replace(self.provider, echo=echo, echo_turns="all", no_echo_models=())
 
     def address(self, wire: Wire) -> str:
         """What stands before a format's path."""
@@ -121,6 +134,7 @@ class Request:
     `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
     socket; without, a second of silence after the last call ends the answer. `is_again`: it went out before, and met a
     kept socket that was dead, or whose service had forgotten the conversation: it takes no kept one now.
+    `keep_chunks`: the answer's pieces are kept as they came.
     """
 
     body: Mapping[str, Any]
@@ -130,6 +144,7 @@ class Request:
     answers_calls: bool = False
     is_again: bool = False
     wire: Wire = "chat"
+    keep_chunks: bool = False
 
     @property
     def choices(self) -> int:
@@ -173,7 +188,8 @@ class Answer(Protocol):
     `resent` counts requests that met a dead kept connection and went out again; `is_stale` says that this one did, on a
     kept socket, or that its service had forgotten what it was to go on from. `last_read` is when the network last
     brought something (ns), `is_readable` whether more has come.
-    `facts` are what the service said beside the answer, `echo` what it wants back of it.
+    `facts` are what the service said beside the answer, `echo` what it wants back of it. `chunks` are its pieces, where
+    they are kept, each with its stamp (ns): as they came, without the keys.
     `waits_for_us` says that the service owes nothing now: its silence is not limited.
     """
 
@@ -181,6 +197,7 @@ class Answer(Protocol):
     sent: int | None
     headers_at: int | None
     resent: int
+    chunks: list[tuple[int, str]]
 
     @property
     def transport(self) -> Literal["sse", "ws"]: ...

@@ -19,6 +19,7 @@ from ..errors import (
     ConnectionFailed,
     DeadlineExceeded,
     HolystreamError,
+    NotAStream,
     RateLimited,
     ServiceError,
     ServiceUnavailable,
@@ -32,9 +33,11 @@ from ..money.card import PriceCard, price_card
 from ..money.cost import Cost, cost
 from ..money.tokens import estimate_prompt
 from ..providers.values import hides_reasoning, tokens_field
-from ..reply import Fold, Progress, Reply
+from ..reply import OURS, Fold, Progress, Reply
 from ..timing import Timing
+from ..wire.endings import kind_of, words_of
 from ..wire.format import minted_by
+from ..wire.think import Think
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .keeper import Keeper, keeper_of
@@ -102,6 +105,8 @@ class Stream:
         self._source: AsyncGenerator[list[Event], None] | None = None
         self._ready: deque[Event] = deque()
         self._fold = Fold()
+        self._think = Think()
+        self._thoughts = [(0, self._think)]  # each with where in the answer's text it stands
         self._answer: Answer | None = None
         self._retries = self._resent = 0
         self._has_pauses = False
@@ -258,6 +263,8 @@ class Stream:
         self._has_pauses = self._has_pauses or type == "tool_result"
         if type == "tool_result":
             self._waits_since, self._without_output = time.perf_counter_ns(), 0
+            self._think = Think()  # what comes now begins like an answer
+            self._thoughts.append((self._fold.text_size, self._think))
 
     @property
     def answers_calls(self) -> bool:
@@ -393,6 +400,7 @@ class Stream:
         return self._answer.said if self._answer is not None else NOTHING
 
     def _ended(self, failure: HolystreamError | None) -> Ending:
+        self._take_rest()
         model = self._request.model
         if self._cause == "deadline":
             failure = failure or DeadlineExceeded(
@@ -405,10 +413,24 @@ class Stream:
                 "raise `progress_timeout` if it may take longer."
             )
         end = ending(self._said(), self._cause, has_output=self._fold.output_events > 0, failure=failure)
-        if self._strict and end.finish_reason == "truncated" and end.error is None:
-            cut = f"The answer of {model} ended without its end marker, so it may be cut off; what had arrived is kept."
-            return replace(end, error=StreamInterrupted(cut))
-        return end
+        return replace(end, error=self._flaw(end)) if self._strict and end.error is None else end
+
+    def _flaw(self, end: Ending) -> HolystreamError | None:
+        """What is not sound in an answer: an error for whoever is strict."""
+        model, kept = self._request.model, "what had arrived is kept"
+        if self._is_unreadable:
+            return NotAStream(f"A piece of the answer of {model} could not be read; {kept}: ask again.")
+        if end.finish_reason == "truncated":
+            return StreamInterrupted(
+                f"The answer of {model} ended without its end marker, so it may be cut off; {kept}."
+            )
+        if end.finish_reason not in OURS and kind_of(end.finish_reason) == "failure":
+            return ServiceError(f"The answer of {model} failed ({words_of(end.finish_reason)}); {kept}: ask again.")
+        return None
+
+    @property
+    def _is_unreadable(self) -> bool:
+        return self._answer is not None and self._answer.facts.unreadable > 0
 
     def _finish(self, end: Ending) -> None:
         if self._reply is not None:
@@ -416,6 +438,7 @@ class Stream:
         for timer in (self._deadline, self._watch):
             if timer is not None:
                 timer.cancel()
+        self._take_rest()
         self._ended_at = time.perf_counter_ns()
         self._reply = self._make_reply(end)
         self._unraised = end.error
@@ -501,6 +524,8 @@ class Stream:
             self._service, self._request, Ears(_weak(self._notify), _weak(self._permitted))
         )
         self._is_asking = False
+        self._think = Think()
+        self._thoughts = [(0, self._think)]
         if answer.resent:
             self._resent += answer.resent
             self._limiter.charge(self._estimate)
@@ -575,6 +600,8 @@ class Stream:
         self._without_output = 0
 
     def _take(self, events: list[Event]) -> list[Event]:
+        if self._think.is_open:
+            events = self._think.take(events)
         fold = self._fold
         before = fold.tokens if self._is_limited else 0
         for event in events:
@@ -593,10 +620,18 @@ class Stream:
         """Ends it here, unless all has come."""
         self._cause = self._cause or ("" if self._said().is_complete else "length")
 
+    def _take_rest(self) -> None:
+        """What was held back because it might have been a tag."""
+        for event in self._think.close():
+            self._fold.add(event)
+            self._ready.append(event)
+
     def _notify(self, notice: str) -> None:
         self._notice = notice
 
     def _echo(self, answer: Answer | None) -> Mapping[str, Any] | None:
+        if answer is not None:
+            answer.facts.raw = self._thoughts[0][1].sent
         content = answer.echo if answer is not None else None
         if content is None:
             return None
@@ -630,11 +665,22 @@ class Stream:
             error=end.error,
             wire=request.wire,
             facts=answer.facts if answer else None,
-            echo=self._echo(answer),
+            echo=self._echo(answer) if end.is_whole else None,
+            chunks=tuple(answer.chunks) if answer else (),
         )
+        if any(think.sent for _, think in self._thoughts):
+            reply = replace(reply, raw=self._raw(reply.text))
         if self._has_pauses:  # a decode speed over the time in which tools ran would be false
             reply = replace(reply, timing=replace(reply.timing, visible_tokens=None))
         return reply
+
+    def _raw(self, text: str) -> str:
+        """The answer's text with the reasoning in it, as it was sent."""
+        raw, start = "", 0
+        for at, think in self._thoughts:
+            raw += text[start:at] + think.sent
+            start = at
+        return raw + text[start:]
 
 
 async def _attempt(stream: weakref.ref[Stream]) -> AsyncGenerator[list[Event], None]:
@@ -649,6 +695,8 @@ async def _attempt(stream: weakref.ref[Stream]) -> AsyncGenerator[list[Event], N
             async with aclosing(answer.events()) as batches:
                 async for events in batches:
                     yield stream()._take(events)  # type: ignore[union-attr]
+                    if answer.facts.unreadable and stream()._strict:  # type: ignore[union-attr]
+                        return
         except StreamInterrupted:
             if not answer.is_stale:
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
@@ -11,6 +10,7 @@ from ..errors import HolystreamError, NotJSON
 from ..events import Event
 from ..reply import Progress, Reply
 from ..tools.call import Call
+from .answered_json import json_in
 from .cards import browser_length, card
 from .figures import approximate, bursts, figures, milliseconds, rate
 from .questions import Questions
@@ -97,7 +97,10 @@ class Lane:
         reason = reply.finish_reason
         ours = reason in ("stopped", "interrupted", "truncated")
         if self.format == "json" and error is None and not ours:
-            self._data, error = _parsed(reply)
+            try:
+                self._data = json_in(reply.text)
+            except ValueError as exc:
+                error = NotJSON(f"{reply.model} did not answer with valid JSON ({exc}): its text is kept as it is.")
         self.error = error
         if ours and (error is None or reason == "interrupted"):
             self.state = reason  # type: ignore[assignment]  # the three words are states
@@ -174,16 +177,6 @@ class Lane:
         text = reply.text if self.is_final else reply.text[: self.text_drawn]
         reasoning = reply.reasoning if self.is_final else reply.reasoning[: self.reasoning_drawn]
         return {"text": text, "reasoning": reasoning, **self.status(), "calls": self.cards()}
-
-
-def _parsed(reply: Reply) -> tuple[Any, NotJSON | None]:
-    text = reply.text.strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text.removesuffix("```").partition("\n")[2]
-    try:
-        return json.loads(text), None
-    except ValueError as exc:
-        return None, NotJSON(f"{reply.model} did not answer with valid JSON ({exc}): its text is kept as it is.")
 
 
 def _running(progress: Progress) -> list[str]:

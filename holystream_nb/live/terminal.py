@@ -60,8 +60,10 @@ async def _read(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> None:
     except HolystreamError as exc:
         error = exc
     finally:
-        lane.end(error)
-        queue.put_nowait(None)
+        try:
+            lane.end(error)
+        finally:
+            queue.put_nowait(None)  # whatever happens: it is waited for
 
 
 async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, titled: bool) -> None:

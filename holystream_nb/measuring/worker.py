@@ -24,7 +24,6 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from ..client.client import Client
-from ..client.ending import OURS
 from ..client.options import ClientOptions, client_options
 from ..defaults import HOUSE, over
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
@@ -32,7 +31,7 @@ from ..events import Finish, OtherChoice, ToolCallEnd, Usage
 from ..facts import Wire
 from ..providers.secret import Secrets
 from ..providers.table import providers
-from ..reply import Reply, TransportChoice
+from ..reply import OURS, Reply, TransportChoice
 from .budget import Budget
 from .journal import Log
 from .plan import Plan, Share, Slot

@@ -201,6 +201,12 @@ def _some_of(*words: str) -> Callable[[Any], tuple[str, ...]]:
     return read
 
 
+def _request_fields(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError('must be a table of fields of a request, like { thinking = { type = "enabled" } }')
+    return value
+
+
 ECHOES: Final = ("reasoning_content", "reasoning_details", "extra_content", "thinking", "think")
 
 _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
@@ -224,6 +230,7 @@ _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "echo": _some_of(*ECHOES),
     "echo_turns": _one_of("all", "tools"),
     "no_echo_models": _globs,
+    "echo_fields": _request_fields,
     "unnamed_output": _one_of("reasoning", "other"),
 }
 _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {

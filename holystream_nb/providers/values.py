@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 from ..facts import Wire
 from .secret import Secrets
@@ -39,6 +40,7 @@ class Provider:
     echo: what goes back of an assistant's turn with the next request: `reasoning_content`, `reasoning_details`,
         `extra_content`, `thinking` (parts of the content), `think` (the tags in the text). echo_turns: of `all` of
         them, or of those with `tools`. no_echo_models: glob patterns of models that refuse `reasoning_content`.
+    echo_fields: what a request must say besides, so that the reasoning that goes back with it counts.
     unnamed_output: what output is called that only the total counts: `reasoning` or `other`.
     addresses: further addresses of the same service; {word} in one stands for what is yours (a resource, a region).
     key_variable: the environment variable with the key; None where no key is needed.
@@ -77,6 +79,7 @@ class Provider:
     echo: tuple[str, ...]
     echo_turns: Literal["all", "tools"]
     no_echo_models: tuple[str, ...]
+    echo_fields: Mapping[str, Any] = field(hash=False)
     unnamed_output: Literal["reasoning", "other"]
     addresses: tuple[str, ...]
     key_variable: str | None
@@ -111,6 +114,11 @@ def tokens_field(provider: Provider, model: str) -> Literal["max_tokens", "max_c
     return (
         "max_completion_tokens" if _is_one_of(model, provider.completion_tokens_models) else provider.max_tokens_field
     )
+
+
+def refuses_reasoning(provider: Provider, model: str) -> bool:
+    """Whether a model refuses a request that carries reasoning of earlier turns."""
+    return _is_one_of(model, provider.no_echo_models)
 
 
 def hides_reasoning(provider: Provider, model: str) -> bool:

@@ -12,6 +12,7 @@ from ..events import Event, Reasoning, Text
 from .call import Call
 
 Message = Mapping[str, Any]
+Echo = Mapping[str, Any]
 
 
 class Channel:
@@ -57,6 +58,8 @@ class Exchange:
             [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
         )
         self.text, self.reasoning = Channel(), Channel()
+        self.echoes: list[Echo | None] = []
+        """What the service wants back of each of the assistant's messages that were added here."""
 
     def fold(self, event: Event) -> Event:
         """Takes an event, and returns it as the reader gets it: a later round's text begins with a blank line."""
@@ -66,8 +69,11 @@ class Exchange:
             return Reasoning(self.reasoning.add(event.text), event.read)
         return event
 
-    def hand_back(self, calls: Sequence[Call]) -> None:
-        """The round's calls and their results, as a request carries them; the next round begins."""
+    def hand_back(self, calls: Sequence[Call], echo: Echo | None = None) -> None:
+        """The round's calls and their results, as a request carries them; the next round begins.
+
+        `echo` is what the service wants back of the round besides (`Reply.echo`).
+        """
         entries, results = [], []
         taken: set[str] = set()
         for call in calls:
@@ -77,14 +83,19 @@ class Exchange:
             entries.append({"id": id, "type": "function", "function": function})
             results.append({"role": "tool", "tool_call_id": id, "content": call.parts})
         said = self.text.round_text or None
-        self.messages += [{"role": "assistant", "content": said, "tool_calls": entries}, *results]
+        self._add({"role": "assistant", "content": said, "tool_calls": entries}, echo)
+        self.messages += results
         self.text.begin_round()
         self.reasoning.begin_round()
 
-    def conclude(self) -> None:
+    def conclude(self, echo: Echo | None = None) -> None:
         """What was said last."""
         if said := self.text.round_text:
-            self.messages.append({"role": "assistant", "content": said})
+            self._add({"role": "assistant", "content": said}, echo)
+
+    def _add(self, message: Message, echo: Echo | None) -> None:
+        self.messages.append(message if echo is None else {**message, "echo": echo})
+        self.echoes.append(echo)
 
 
 def _valid(call: Call) -> str:

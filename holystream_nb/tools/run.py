@@ -18,7 +18,7 @@ from inspect import signature
 from typing import Any, Final, Protocol, runtime_checkable
 
 from ..client import kinds
-from ..client.ending import NOTHING, OURS, Cause, Said, ending
+from ..client.ending import NOTHING, Cause, Said, ending
 from ..client.keeper import Keeper, keeper_of
 from ..client.options import REQUEST_FIELDS, fields_of
 from ..client.texts import Texts
@@ -26,9 +26,9 @@ from ..errors import DeadlineExceeded, HolystreamError, SetupError
 from ..events import Event, Finish, ToolCallEnd, ToolCallPart, Usage
 from ..facts import Wire, wire_choice
 from ..providers.secret import sealing
-from ..reply import Progress, Reply, ToolCall, TransportChoice, transport_choice
+from ..reply import OURS, Progress, Reply, ToolCall, TransportChoice, transport_choice
 from .call import Ask, Call
-from .exchange import Exchange, Message
+from .exchange import Echo, Exchange, Message
 from .executor import Consent, Executor
 from .function import Tool, named
 from .mcp import are_stale, offered, starting
@@ -41,8 +41,8 @@ _SILENCE_S: Final = 0.1
 """Several times the pause between two tokens, also of the slower models of the documents; a model that has results to
 read thinks longer before it goes on."""
 
-_BROKEN_OFF: Final = ("length", "max_tokens", "model_context_window_exceeded", "content_filter", "refusal", *OURS)
-_CALLED: Final = ("tool_calls", "function_call")
+_BROKEN_OFF: Final = ("length", "filter", "failure", None)
+"""Kinds of an end after which a call may not be whole; None is an end of ours."""
 
 
 class Request(Protocol):
@@ -211,6 +211,7 @@ class ToolRun:
         self._progresses: list[Progress] = []
         self._is_silent_at = 0.0
         self._is_unread = False
+        self._is_one_round = True
         self._submitted = time.perf_counter_ns()
         self._ended_at: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -233,6 +234,11 @@ class ToolRun:
     def messages(self) -> list[Message]:
         """The exchange so far."""
         return self._said.messages
+
+    @property
+    def echoes(self) -> list[Echo | None]:
+        """What the service wants back of each of the assistant's messages that the run has added."""
+        return self._said.echoes
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -387,7 +393,7 @@ class ToolRun:
         stream = self._stream = self._stream or self._request()
         calls = self._calls
         calls.begin_answer()
-        self._is_unread = False
+        self._is_unread, self._is_one_round = False, True
         reading: asyncio.Task[Event | None] | None = None
         try:
             while True:
@@ -469,30 +475,34 @@ class ToolRun:
                 return
             raise
         self._hand_back()
-        self._is_unread = True
+        self._is_unread, self._is_one_round = True, False
 
     def _goes_on(self) -> bool:
         """Whether there is something that only another request can carry to the model."""
         if self._calls.of_round:
-            self._hand_back()
+            self._hand_back(self._echo())
             return True
         # A service that does not wait for results may have ended its turn before they came.
-        return self._is_unread and self.replies[-1].finish_reason in _CALLED
+        return self._is_unread and self.replies[-1].end == "tool_calls"
 
     def _hindrance(self) -> str:
         """Why no call that does not run yet is to run, now that the answer has ended."""
-        reason = self.replies[-1].finish_reason
-        if reason in _BROKEN_OFF:
-            return f"not run: the answer ended ({reason or 'interrupted'}) before the call was whole"
+        last = self.replies[-1]
+        if last.end in _BROKEN_OFF:
+            return f"not run: the answer ended ({last.finish_reason or 'interrupted'}) before the call was whole"
         return self._limit()
 
     def _limit(self) -> str:
         is_reached = self._calls.round >= self._max_rounds
         return f"not run: the limit of {self._max_rounds} rounds is reached" if is_reached else ""
 
-    def _hand_back(self) -> None:
-        self._said.hand_back(self._calls.of_round)
+    def _hand_back(self, echo: Echo | None = None) -> None:
+        self._said.hand_back(self._calls.of_round, echo)
         self._calls.begin_round()
+
+    def _echo(self) -> Echo | None:
+        """What the service wants back of the last request's answer, where that was one round."""
+        return self.replies[-1].echo if self.replies and self._is_one_round else None
 
     # The end
 
@@ -511,7 +521,7 @@ class ToolRun:
             self._timer.cancel()
         if self._keeper is not None:
             self._keeper.release(self)
-        self._said.conclude()
+        self._said.conclude(self._echo())
         last = self._last_said()
         if self._error is not None and last.finish_reason == "stopped":
             last = Said("interrupted")  # a result could not be sent, which the stream did not notice itself

@@ -30,7 +30,8 @@ def reply_of(
     `request_id` and `model` are the last request's. `timing` is the first request's, so that TTFT is what the user
     waited for, with the reads of all: E2E runs from the first request to the last output, tools and waiting for consent
     included. A decode speed, or bursts, over such pauses would be false: there are none; each request over `sse` has
-    its own.
+    its own. What services said beside their answers is the last one's, and of all: sources, pictures, raw text and
+    pieces, also those that could not be read.
     """
     last = replace(
         replies[-1],
@@ -43,11 +44,17 @@ def reply_of(
     if len(replies) == 1:
         return last
     usage = _usage([reply.usage for reply in replies])
+    has_raw = any(reply.raw for reply in replies)
     timings = [reply.timing for reply in replies]
     return replace(
         last,
         usage=usage,
         cost=_cost([reply.cost for reply in replies]),
+        citations=tuple(source for reply in replies for source in reply.citations),
+        images=tuple(image for reply in replies for image in reply.images),
+        chunks=tuple(chunk for reply in replies for chunk in reply.chunks),
+        unreadable=sum(reply.unreadable for reply in replies),
+        raw="".join(reply.raw or reply.text for reply in replies) if has_raw else "",
         timing=replace(
             timings[0],
             reads=array("q", (read for timing in timings for read in timing.reads)),

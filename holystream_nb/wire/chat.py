@@ -8,11 +8,12 @@
     error = chunks.error or stray_error(decoder.ignored, empty=chunks.empty, asked=model, key=key)
 
 Source of the format: https://platform.openai.com/docs/api-reference/chat-streaming. Nothing a service sends makes this
-raise: what cannot be read ends in `ChunkDecoder.error`, after the events that came before it.
+raise: what cannot be read ends in `ChunkDecoder.error`, or, in an answer that has begun, is left out and counted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -22,10 +23,10 @@ import msgspec
 from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
 from holystream_nb.facts import Facts
-from holystream_nb.providers.values import Provider
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
-from holystream_nb.wire.format import Format, without_echo
+from holystream_nb.wire.echoes import Gathered, with_echoes
+from holystream_nb.wire.format import Format
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
 from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
@@ -41,6 +42,9 @@ class _Delta(msgspec.Struct, gc=False):
     refusal: Any = None
     tool_calls: Any = None
     function_call: Any = None
+    extra_content: Any = None
+    annotations: Any = None
+    images: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -48,6 +52,8 @@ class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     message: _Delta | None = None
     finish_reason: Any = None
+    native_finish_reason: Any = None
+    logprobs: Any = None
     usage: Any = None
     error: Any = None
 
@@ -62,6 +68,10 @@ class _Chunk(msgspec.Struct, gc=False):
 class _NamedChunk(_Chunk, gc=False):
     id: Any = None
     model: Any = None
+    service_tier: Any = None
+    citations: Any = None
+    search_results: Any = None
+    timings: Any = None
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
@@ -122,7 +132,9 @@ class ChunkDecoder:
         "_calls",
         "_choices",
         "_decode",
+        "_gathered",
         "_halves",
+        "_has_tags",
         "_key",
         "_others",
         "_said",
@@ -149,6 +161,8 @@ class ChunkDecoder:
         self._said: dict[type[Text | Reasoning], str] = {}  # what `message` brought where there are no deltas
         self._halves = Halves()
         self._calls = Calls()
+        self._gathered = Gathered()
+        self._has_tags = False  # a thought is marked, and in tags too
         self._choices = choices
         self._others: dict[int, bool] = {}  # further choices that were seen, and whether each has finished
 
@@ -180,10 +194,10 @@ class ChunkDecoder:
                 self._feed_odd(event.data, read, cut, events)
             else:
                 self._take(chunk, event.data, read, events)
-                if self._halves:
+                if self._halves.waiting:
                     events = self._halves.mended(events)
         except RecursionError:
-            self._refuse(event.data)
+            self._skip(event.data)
         return events
 
     def whole(self, body: bytes, read: int) -> list[Event]:
@@ -203,16 +217,15 @@ class ChunkDecoder:
         return self._fail(complaint) if complaint is not None else self._refuse(text)
 
     def echo(self) -> Any:
-        return None
+        return self._gathered.echo(self.facts.raw)
 
     # one chunk
 
     def _take(self, chunk: _Chunk, data: str, read: int, events: list[Event]) -> None:
-        if isinstance(chunk, _NamedChunk):
-            self._name(chunk)
         usage = chunk.usage
         error = chunk.error
         choices = chunk.choices
+        finished = self.finish_reason
         if choices is not None:
             self.empty = False
         if choices:
@@ -229,8 +242,13 @@ class ChunkDecoder:
                 error = error or choice.error
         elif choices is None and not usage and not error:
             error = _bare_error(data)
+        if isinstance(chunk, _NamedChunk):
+            self._name(chunk)
+        elif (usage and not choices) or self.finish_reason is not finished:
+            self._name_again(data)
         if chunk.x_groq and isinstance(chunk.x_groq, dict):
-            usage = usage or chunk.x_groq.get("usage")
+            if counts := chunk.x_groq.get("usage"):
+                usage, self.facts.timings = usage or counts, chunk.x_groq
             error = error or chunk.x_groq.get("error")
         if usage:
             counts = usage_of(usage, read)
@@ -240,10 +258,21 @@ class ChunkDecoder:
             self._fail(complaint_of(error))
 
     def _name(self, chunk: _NamedChunk) -> None:
+        facts = self.facts
         self.id = self.id or well_formed(string(chunk.id)) or None
-        self.facts.model = self.facts.model or well_formed(string(chunk.model))
-        if self.id and self.facts.model:
+        facts.model = facts.model or well_formed(string(chunk.model))
+        facts.service_tier = well_formed(string(chunk.service_tier)) or facts.service_tier
+        if isinstance(chunk.timings, dict):
+            facts.timings = chunk.timings
+        if sources := chunk.search_results or chunk.citations:  # all so far, with every chunk (Perplexity)
+            facts.citations = _sources(sources)
+        if self.id and facts.model:
             self._decode = _decode_chunk
+
+    def _name_again(self, data: str) -> None:
+        """What stands only, or again, in the chunk that ends the answer and in the one that counts it."""
+        with contextlib.suppress(ValueError):
+            self._name(_decode_named_chunk(data))
 
     def _answer(self, choice: _Choice, read: int, events: list[Event]) -> None:
         """The first choice of a chunk."""
@@ -252,13 +281,19 @@ class ChunkDecoder:
         if delta is not None:
             content = delta.content
             if (content is None or type(content) is str) and not (
-                delta.reasoning_content or delta.reasoning or delta.reasoning_details or delta.refusal
+                delta.reasoning_content
+                or delta.reasoning
+                or delta.reasoning_details
+                or delta.refusal
+                or delta.extra_content
+                or delta.annotations
+                or delta.images
             ):
                 if content:
                     events.append(Text(content, read))
                     self._spoken = True
             else:
-                reasoning, text = _channels(delta)
+                reasoning, text = self._beside(delta)
                 if reasoning:
                     events.append(Reasoning(reasoning, read))
                     self._spoken = True
@@ -270,13 +305,62 @@ class ChunkDecoder:
                 self._call_parts(delta, read, events)
         if choice.message is not None and (delta is None or reason) and not self._spoken:
             self._message(choice.message, read, events)
+        if choice.logprobs:
+            self._add_logprobs(choice.logprobs)
         if reason and type(reason) is str and self.finish_reason is None:
             self.finish_reason = well_formed(reason)
+            self.facts.detail = well_formed(string(choice.native_finish_reason))
             events.append(Finish(self.finish_reason, read))
+
+    def _beside(self, delta: _Delta) -> tuple[str, str]:
+        """The reasoning and the text of a delta or a message that brings more than text, of which the rest is kept."""
+        reasoning, text = _channels(delta)
+        facts, gathered = self.facts, self._gathered
+        if reasoning:
+            gathered.reasoning.append(reasoning)
+        if delta.reasoning_details:
+            gathered.add_details(delta.reasoning_details)
+        if delta.refusal:
+            facts.refusal += well_formed(flat(delta.refusal))
+        for note in delta.annotations if isinstance(delta.annotations, list) else ():
+            if isinstance(note, dict):
+                facts.citations.append(note)
+        for parts in (delta.content, delta.images):
+            if isinstance(parts, list):
+                self._keep(parts)
+        if isinstance(delta.extra_content, dict):
+            return self._thought(delta.extra_content, reasoning, text)
+        return reasoning, text
+
+    def _keep(self, parts: list[Any]) -> None:
+        """What of a content in parts is no text: thinking that goes back as it came, and pictures."""
+        for part in parts:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind == "thinking":
+                self._gathered.add_part(part)
+            elif kind == "image_url" and (url := _image(part)):
+                self.facts.images.append(url)
+
+    def _thought(self, extra: dict[str, Any], reasoning: str, text: str) -> tuple[str, str]:
+        """The same of a delta that may be marked as a thought (Gemini): in tags, which mark it too, or without."""
+        google = extra.get("google")
+        if not (isinstance(google, dict) and google.get("thought")):
+            self._gathered.add_extra(extra)
+            return reasoning, text
+        self._has_tags = self._has_tags or text.lstrip().startswith("<thought>")
+        return (reasoning, text) if self._has_tags else (reasoning + text, "")
+
+    def _add_logprobs(self, logprobs: Any) -> None:
+        for name in ("content", "refusal"):
+            entries = logprobs.get(name) if isinstance(logprobs, dict) else None
+            if isinstance(entries, list):
+                self.facts.logprobs += [entry for entry in entries if isinstance(entry, dict)]
 
     def _message(self, message: _Delta, read: int, events: list[Event]) -> None:
         """A `message` where no delta spoke: the whole answer, or the whole so far, of which only the rest is new."""
-        reasoning, text = _channels(message)
+        self._gathered.begin_again()
+        self.facts.refusal, self.facts.citations, self.facts.images = "", [], []
+        reasoning, text = self._beside(message)
         kinds: tuple[tuple[type[Reasoning | Text], str], ...] = ((Reasoning, reasoning), (Text, text))
         for kind, said in kinds:
             before = self._said.get(kind, "")
@@ -306,9 +390,12 @@ class ChunkDecoder:
             if not isinstance(arguments, str):
                 arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
             id, name = string(part.get("id")), string(function.get("name"))
-            if not (id or name or arguments):
+            extra = part.get("extra_content")
+            if not (id or name or arguments or (extra and self._calls)):
                 continue  # it says nothing yet: the call gets its number when it does
             event = self._calls.part(part.get("index"), id, name, arguments, read)
+            if event.id or event.name or extra:
+                self._gathered.add_call(event.index, event.id, extra)
             if event.id or event.name or event.arguments:
                 events.append(event)
 
@@ -327,7 +414,7 @@ class ChunkDecoder:
         except ValueError:
             broken_off = cut and (stripped.startswith("{") or "[DONE]".startswith(stripped))
             if not (broken_off or self.done):
-                self._refuse(data)
+                self._skip(data)
             return
         if isinstance(tree, dict):
             self._take(_chunk(tree), data, read, events)
@@ -335,7 +422,14 @@ class ChunkDecoder:
         elif isinstance(tree, list) and tree and isinstance(tree[0], dict) and tree[0].get("error"):
             self._fail(complaint_of(tree))
         else:
+            self._skip(data)
+
+    def _skip(self, data: str) -> None:
+        """What cannot be read: of an answer that has begun the rest is kept."""
+        if self.empty:
             self._refuse(data)
+        else:
+            self.facts.unreadable += 1
 
     def _fail(self, complaint: Complaint | None) -> list[Event]:
         self.error = stream_error(complaint or Complaint(), self._asked, self._key)
@@ -344,6 +438,19 @@ class ChunkDecoder:
     def _refuse(self, text: str) -> list[Event]:
         self.error = not_a_stream(text, self._key)
         return []
+
+
+def _sources(sources: Any) -> list[Mapping[str, Any]]:
+    """Sources as objects, also where a service sends their addresses alone."""
+    entries = sources if isinstance(sources, list) else []
+    return [{"url": entry} if isinstance(entry, str) else entry for entry in entries if isinstance(entry, str | dict)]
+
+
+def _image(part: dict[str, Any]) -> str:
+    """The address of a picture; "" for one that is neither https: nor data:."""
+    image = part.get("image_url")
+    url = string(image.get("url") if isinstance(image, dict) else image)
+    return url if url.startswith(("https://", "data:image/")) else ""
 
 
 _KEEP_ALIVES = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
@@ -375,9 +482,4 @@ def stray_error(
     return not_a_stream("\n".join(f"{name}:{value}" if value else name for name, value in ignored), key)
 
 
-def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
-    """A request as this format has it."""
-    return {**asked, "messages": without_echo(asked["messages"])}
-
-
-CHAT: Final = Format("chat", "/chat/completions", {}, body, ChunkDecoder)
+CHAT: Final = Format("chat", "/chat/completions", {}, with_echoes, ChunkDecoder)

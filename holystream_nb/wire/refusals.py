@@ -35,6 +35,31 @@ _INSTEAD = re.compile(
 )
 
 
+_OF_A_TURN = re.compile(r"\b(reasoning_content|reasoning_details|extra_content)\b")
+_WANTED = re.compile(
+    r"\bmissing\b|\bpass(?:ed)?\b[^.]{0,20}\bback\b|\brequired\b|\bmust (?:be|have|include|contain)\b", re.I
+)
+_NOT_WANTED = re.compile(r"\bremove\b|\bmust not\b|\binvalid (?:field|parameter|property)\b", re.I)
+
+
+def names_echo(status: int, body: bytes) -> tuple[str, bool] | None:
+    """What of earlier turns a refusal wants back (True), or left out (False); None where it is about something else.
+
+    `The reasoning_content in the thinking mode must be passed back to the API` (DeepSeek), `reasoning_content is
+    missing in assistant tool call message` (Kimi); `property 'reasoning_content' is unsupported` (Groq).
+    """
+    if status not in (400, 422):
+        return None
+    complaint, said = _read(body)
+    named = _OF_A_TURN.search(f"{said} {complaint.param}")
+    if named is None:
+        return None
+    words = _OF_A_TURN.sub("", f"{said} {complaint.code} {complaint.type}")
+    if _NOT_WANTED.search(words) or _REFUSED_PARAMETER.search(words):
+        return named[1], False
+    return (named[1], True) if _WANTED.search(words) else None
+
+
 def refuses_include_usage(status: int, body: bytes) -> bool:
     """Whether a refusal complains about `stream_options.include_usage`: the request is worth sending without it."""
     return status in (400, 422) and (b"stream_options" in body or b"include_usage" in body)

@@ -15,7 +15,8 @@ Every message is one JSON object with a `type`; both vocabularies are taken at a
     start       {"type": "start", "id": "…"}: names the turn
 
 A call comes in one or several messages; its last one says a `status` other than "in_progress", or none at all. Nothing
-a service sends makes this raise: what cannot be read ends in `MessageDecoder.error`, after the events before it.
+a service sends makes this raise: what cannot be read ends in `MessageDecoder.error`, or, in a turn that has begun, is
+left out and counted.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ import msgspec
 
 from holystream_nb.errors import HolystreamError, SetupError
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallEnd
+from holystream_nb.facts import Facts
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_of, not_a_stream, seconds, stream_error
+from holystream_nb.wire.format import without_echo
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.values import Halves, encoded, flat, parse, string, usage_of, well_formed
 
@@ -49,6 +52,7 @@ class _Message(msgspec.Struct, gc=False):
     error: Any = None
     finish_reason: Any = None
     id: Any = None
+    model: Any = None
     call_id: Any = None
     index: Any = None
     status: Any = None
@@ -63,9 +67,9 @@ class MessageDecoder:
     """The state of one turn: call `feed` with each message of the service.
 
     `id` is the turn's own; `done` says that the service ended it (`done`); `finish_reason` is in the service's word.
-    `error` is set when the service named one, or sent something that is no message: the events before it have been
-    returned, and none comes after it. `empty` says that no message has come. `open_calls` and `ended_calls` count the
-    tool calls that have begun, and those that are complete.
+    `error` is set when the service named one, or began with something that is no message: the events before it have
+    been returned, and none comes after it. `empty` says that no message has come; `facts` counts what else could not be
+    read. `open_calls` and `ended_calls` count the tool calls that have begun, and those that are complete.
 
     `is_named` says that the turn began with its `start` and an id. With `awaits_start` whatever comes before that,
     except an error, is left over from the turn before, and dropped.
@@ -83,6 +87,7 @@ class MessageDecoder:
         "empty",
         "ended_calls",
         "error",
+        "facts",
         "finish_reason",
         "id",
         "is_named",
@@ -95,6 +100,7 @@ class MessageDecoder:
         self.finish_reason: str | None = None
         self.error: HolystreamError | None = None
         self.empty = True
+        self.facts = Facts()
         self.ended_calls = 0
         self.open_calls = 0
         self.is_named = False
@@ -115,13 +121,13 @@ class MessageDecoder:
             except ValueError:
                 tree = parse(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
                 if not isinstance(tree, dict):
-                    return self._refuse(text)
+                    return self._skip(text)
                 message = _Message(**{name: tree[name] for name in _Message.__struct_fields__ if name in tree})
                 self._take(message, read, events)
                 return self._halves.mended(events)
             self._take(message, read, events)
         except (ValueError, RecursionError):
-            return self._refuse(text)
+            return self._skip(text)
         return self._halves.mended(events) if self._halves else events
 
     def _take(self, message: _Message, read: int, events: list[Event]) -> None:
@@ -131,7 +137,10 @@ class MessageDecoder:
         is_first, self.empty, self._awaits_start = self.empty, False, False
         if kind in _TEXT:
             text = message.content if type(message.content) is str else flat(message.content)
-            text += flat(message.refusal)
+            if message.refusal:
+                refusal = flat(message.refusal)
+                self.facts.refusal += well_formed(refusal)
+                text += refusal
             if text:
                 events.append(Text(text, read))
         elif kind in _REASONING:
@@ -143,6 +152,7 @@ class MessageDecoder:
         elif kind == "start":
             self.id = self.id or well_formed(string(message.id)) or None
             self.is_named = self.is_named or (is_first and self.id is not None)
+            self.facts.model = self.facts.model or well_formed(string(message.model))
         if message.usage:
             counts = usage_of(message.usage, read)
             if counts is not None:
@@ -183,7 +193,11 @@ class MessageDecoder:
         wait = str(error.get("retry_after")) if isinstance(error, dict) else ""
         self.error = stream_error(complaint, self._asked, self._key, seconds(wait))
 
-    def _refuse(self, text: str | bytes) -> list[Event]:
+    def _skip(self, text: str | bytes) -> list[Event]:
+        """What cannot be read: of a turn that has begun the rest is kept."""
+        if not self.empty:
+            self.facts.unreadable += 1
+            return []
         self.empty = False
         said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         self.error = not_a_stream(said, self._key)
@@ -193,7 +207,7 @@ class MessageDecoder:
 def init_message(body: Mapping[str, Any]) -> str:
     """The message that asks for a turn, from the body that asks for it over HTTP."""
     parameters = {name: value for name, value in body.items() if name not in ("model", "messages", "stream")}
-    init = {"type": "init", "model": body["model"], "messages": body["messages"], "stream": True}
+    init = {"type": "init", "model": body["model"], "messages": without_echo(body["messages"]), "stream": True}
     return _text({**init, "parameters": parameters})
 
 

@@ -14,6 +14,8 @@ from holystream_nb.events import Event, Reasoning, Text, Usage
 _MOST_USD: Final = 10**6
 """No request costs as much: what says so is no amount in USD."""
 
+MOST_LEVELS: Final = 100
+
 
 def parse(text: str | bytes) -> Any:
     """Any JSON value, also what only Python's parser takes: NaN, raw control characters, half surrogate pairs.
@@ -24,6 +26,42 @@ def parse(text: str | bytes) -> Any:
         return msgspec.json.decode(text)
     except ValueError:
         return json.loads(text, strict=False)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+MODEL_JSON: Final = json.JSONDecoder(parse_constant=_no_number)
+"""What decodes it, to any depth that Python's stack allows."""
+
+
+def model_json(text: str) -> Any:
+    """The JSON that a model wrote.
+
+    Raises ValueError where it is none: also for NaN and Infinity, and for more than 100 levels of lists and objects.
+    """
+    try:
+        tree = MODEL_JSON.decode(text)
+    except RecursionError:
+        tree = None
+        is_deep = True
+    else:
+        is_deep = not is_shallow(tree)
+    if is_deep:
+        raise ValueError(f"it has more than {MOST_LEVELS} levels")
+    return tree
+
+
+def is_shallow(tree: Any) -> bool:
+    """Whether there are no more than 100 levels of lists and objects: whatever takes JSON can take it."""
+    level = [tree]
+    for _ in range(MOST_LEVELS):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [child for children in inner for child in children]
+        if not level:
+            return True
+    return not any(isinstance(each, dict | list) for each in level)
 
 
 def encoded(tree: Any) -> bytes:
@@ -140,14 +178,15 @@ def well_formed(text: str) -> str:
 class Halves:
     """Surrogate pairs that a service cut in two, one half in each of two events: joined here."""
 
-    __slots__ = ("_halves",)
+    __slots__ = ("waiting",)
 
     def __init__(self) -> None:
-        self._halves: dict[type[Text | Reasoning], str] = {}
+        self.waiting: dict[type[Text | Reasoning], str] = {}
+        """Halves that wait for the other."""
 
     def __bool__(self) -> bool:
         """Whether half a pair waits for the other."""
-        return bool(self._halves)
+        return bool(self.waiting)
 
     def mended(self, events: list[Event]) -> list[Event]:
         """The events with well-formed text; a half that nothing joins becomes U+FFFD."""
@@ -155,9 +194,9 @@ class Halves:
         for event in events:
             if isinstance(event, Text | Reasoning):
                 kind = type(event)
-                text = self._halves.pop(kind, "") + event.text
+                text = self.waiting.pop(kind, "") + event.text
                 if "\ud800" <= text[-1] <= "\udbff":
-                    self._halves[kind] = text[-1]
+                    self.waiting[kind] = text[-1]
                     text = text[:-1]
                 if text:
                     mended.append(kind(well_formed(text), event.read))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holystream_nb.chat.conversation import OPEN, Answer, Conversation, Label, Turn
+from holystream_nb.chat.files import load, save
 from holystream_nb.chat.settings import Settings
 from holystream_nb.chat.spent import Spent
 from holystream_nb.errors import SetupError
@@ -17,6 +19,7 @@ from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN
 from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Reply
 from holystream_nb.timing import Timing
+from holystream_nb.tools.call import Call
 
 
 def answer(label: str, text: str, **changes: Any) -> Answer:
@@ -156,3 +159,16 @@ def test_what_was_spent_says_what_is_unknown(costs: list[Cost], words: str) -> N
 def test_tokens_counted_here_are_about() -> None:
     """One answer without a usage report makes the sum approximate."""
     assert "≈5 tokens" in str(Spent().plus(reply(priced("0.01"), exact=False)))
+
+
+def test_what_a_service_wants_back_stays_with_its_round(tmp_path: Path) -> None:
+    """Of each round of calls, then of what was said last; also in a file, and without one where a round is none."""
+    calls = [Call(n, n + 1, 0, f"c{n}", "f", "{}", "done", "ok") for n in range(2)]
+    echoes = tuple({"wire": "chat", "from": "a:b", "content": {"reasoning_content": text}} for text in ("x", "y", "z"))
+    said = answer("a", "done", calls=tuple(calls), echoes=echoes)
+    save(tmp_path / "talk.json", Conversation((turn("1", said),)), Settings(models=("a",)), Spent())
+    (loaded,) = load(tmp_path / "talk.json").turns
+    for each in (said, loaded.answers[0]):
+        told = [message for message in each.messages if message["role"] == "assistant"]
+        assert [message["echo"]["content"]["reasoning_content"] for message in told] == ["x", "y", "z"]
+    assert all("echo" not in message for message in replace(said, echoes=()).messages)

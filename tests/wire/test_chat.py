@@ -710,25 +710,33 @@ def test_a_code_that_is_no_error(envelope: dict[str, Any]) -> None:
     assert events_of(envelope, chunk({"content": "a"})) == [text("a")]
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        b'{"choices":[{"delta":{"content":"b"}',
-        b"Internal Server Error",
-        b"<html><h1>502</h1>",
-        b"3",
-        b"null",
-        b'"text"',
-        b"[]",
-        b"[1,2]",
-        b'{"a":' * 5000,
-        b'{"choices":[{"index":' + b"9" * 5000 + b"}]}",
-        b"{'choices': []}",
-    ],
-)
-def test_what_is_no_chunk_ends_the_answer(bad: bytes) -> None:
-    """Malformed JSON, or JSON that is no object, is `NotAStream` with its beginning; the text before it stays."""
-    error = failure(START + data(bad) + AFTER)
+BAD = [
+    b'{"choices":[{"delta":{"content":"b"}',
+    b"Internal Server Error",
+    b"<html><h1>502</h1>",
+    b"3",
+    b"null",
+    b'"text"',
+    b"[]",
+    b"[1,2]",
+    b'{"a":' * 5000,
+    b'{"choices":[{"index":' + b"9" * 5000 + b"}]}",
+    b"{'choices': []}",
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_chunk_is_left_out_of_an_answer_that_has_begun(bad: bytes) -> None:
+    """Malformed JSON, or JSON that is no object: the rest is kept, and the pieces are counted."""
+    events, chunks = run(START + data(bad, chunk({"content": "b"}), bad, chunk({}, "stop"), b"[DONE]"))
+    assert events == [text("a"), text("b"), Finish("stop", READ)]
+    assert (chunks.error, chunks.facts.unreadable, chunks.done) == (None, 2, True)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_begins_with_no_chunk_is_no_answer(bad: bytes) -> None:
+    """It is `NotAStream` with its beginning."""
+    error = failure(data(bad) + AFTER, expect=[])
     assert type(error) is errors.NotAStream
     assert len(str(error)) < 200
 

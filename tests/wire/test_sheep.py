@@ -376,10 +376,13 @@ def test_the_key_is_in_no_message() -> None:
         '{"a":' * 5000,
     ],
 )
-def test_what_is_no_object_ends_in_an_error(message: str | bytes) -> None:
-    """Half JSON, a web page, an array: one sentence, after the events before it."""
+def test_what_is_no_object_is_left_out_of_a_turn_that_has_begun(message: str | bytes) -> None:
+    """Half JSON, a web page, an array: the rest is kept, and the pieces are counted."""
     events, turn = run({"type": "token", "content": "a"}, message, {"type": "token", "content": "b"})
-    assert events == [Text("a", READ)]
+    assert events == [Text("a", READ), Text("b", READ)]
+    assert (turn.error, turn.facts.unreadable) == (None, 1)
+    events, turn = run(message, {"type": "token", "content": "b"})
+    assert events == []
     assert isinstance(turn.error, errors.NotAStream)
     assert str(turn.error).endswith(".")
 

@@ -1,0 +1,117 @@
+"""Reasoning that stands in tags at the start of an answer's text, as local models write it. No I/O, no clock.
+
+    think = Think()
+    events = think.take(events)   # while `think.is_open`
+    events = think.close()        # at the end of the answer
+
+`<think>` (DeepSeek R1, Qwen, GLM, MiniMax, …), `<thinking>`, `<thought>` (Gemini), `◁think▷` (Kimi) and `[THINK]`
+(Mistral) count only before anything else is said: later they are text. An end tag without its beginning, which some
+chat templates swallow, is text too: what came before it has been shown as the answer already.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, Usage
+
+_TAGS: Final = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "◁think▷": "◁/think▷",
+    "[THINK]": "[/THINK]",
+}
+_SPACE: Final = 200
+"""Characters of space before a tag: an answer of nothing else is not held back for long."""
+
+
+class Think:
+    """The state of one answer. `is_open` says that more events are to be taken: after the reasoning none need be.
+
+    `sent` is the answer's beginning as it was sent, as far as it is not in the text: tags, reasoning, space around it.
+    An answer without tags comes out event by event as it came, its first ones a little later.
+    """
+
+    __slots__ = ("_begun", "_end", "_held", "_is_inside", "_read", "_sent", "is_open")
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self._begun: list[Text] = []  # what may be the beginning of a tag
+        self._end = ""  # the tag that ends the reasoning, once it has begun
+        self._is_inside = False
+        self._held = ""  # what may be the beginning of that tag
+        self._read = 0
+        self._sent: list[str] = []
+
+    @property
+    def sent(self) -> str:
+        return "".join(self._sent)
+
+    def take(self, events: list[Event]) -> list[Event]:
+        """The events, with the reasoning in tags as reasoning."""
+        taken: list[Event] = []
+        for event in events:
+            if not self.is_open:
+                taken.append(event)
+            elif isinstance(event, Text):
+                self._read = event.read
+                if self._is_inside:
+                    self._reason(event.text, taken)
+                elif self._end:
+                    self._answer(event.text, taken)
+                else:
+                    self._begin(event, taken)
+            else:
+                if isinstance(event, Finish | ToolCallPart):
+                    taken += self.close()
+                elif not isinstance(event, Usage):
+                    taken += self._begun
+                    self._begun = []
+                taken.append(event)
+        return taken
+
+    def close(self) -> list[Event]:
+        """What was held back: nothing more is to be taken."""
+        closed: list[Event] = [*self._begun]
+        if self._held:
+            self._sent.append(self._held)
+            closed.append(Reasoning(self._held, self._read))
+        self._begun, self._held, self.is_open = [], "", False
+        return closed
+
+    def _begin(self, event: Text, taken: list[Event]) -> None:
+        self._begun.append(event)
+        text = "".join(each.text for each in self._begun)
+        start = text.lstrip()
+        for tag, end in _TAGS.items():
+            if start.startswith(tag):
+                rest = start[len(tag) :]
+                self._begun, self._end, self._is_inside = [], end, True
+                self._sent.append(text[: len(text) - len(rest)])
+                self._reason(rest, taken)
+                return
+        if not any(tag.startswith(start) for tag in _TAGS) or len(text) > _SPACE:
+            taken += self.close()
+
+    def _reason(self, piece: str, taken: list[Event]) -> None:
+        text = self._held + piece
+        reasoning, tag, rest = text.partition(self._end)
+        if not tag:
+            held = next(n for n in range(len(self._end) - 1, -1, -1) if text.endswith(self._end[:n]))
+            reasoning = text[: len(text) - held]
+        self._held = text[len(reasoning) :] if not tag else ""
+        self._sent.append(reasoning + tag)
+        if reasoning:
+            taken.append(Reasoning(reasoning, self._read))
+        if tag:
+            self._is_inside = False
+            self._answer(rest, taken)
+
+    def _answer(self, text: str, taken: list[Event]) -> None:
+        """What follows the reasoning, without the space before it."""
+        answer = text.lstrip()
+        self._sent.append(text[: len(text) - len(answer)])
+        if answer:
+            self.is_open = False
+            taken.append(Text(answer, self._read))
