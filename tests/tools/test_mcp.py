@@ -24,9 +24,8 @@ from starlette.responses import RedirectResponse
 
 import holystream_nb as hs
 from holystream_nb import Client, Simulator
-from holystream_nb.ask import Ask
 from holystream_nb.errors import SetupError
-from holystream_nb.max_cost import CappedClient
+from holystream_nb.money.budget import Budget
 from holystream_nb.tools import mcp_sessions
 from holystream_nb.tools.call import Answer, Call, perform
 from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, Picture, ServerTool, _name, are_stale, offered
@@ -596,13 +595,12 @@ async def test_a_limit_on_cost_counts_what_is_sent_alone(simulator: Simulator, s
     """A request is made before the tools are known, and again with them: the first has no share of the limit."""
     async with Client("simulator", base_url=simulator.url) as client:
         prompt = "Use box__add"
-        capped = CappedClient(client, Ask(prompt, models=("gpt-4.1",), max_cost=Decimal("0.02")))
-        run = ask(capped, prompt, start(), max_tokens=50)  # type: ignore[arg-type]  # it stands for one
+        budget = Budget(Decimal("0.02"), "max_cost")
+        run = ask(client.within(budget), prompt, start(), max_tokens=50)
         await run
     assert run.calls[0].state == "done"
     assert len(run.replies) == 2
-    first, *sent = [stream.reply for stream in capped._streams]
-    assert [len(sent), first.cost.usd or 0] == [2, 0]
+    assert budget.spent == sum(reply.cost.usd or 0 for reply in run.replies)
 
 
 @pytest.mark.slow
