@@ -12,7 +12,7 @@ import pytest
 from raw_service import Asked, Writer, serving
 
 import holystream_nb as hs
-from holystream_nb import Client
+from holystream_nb import Client, Simulator
 from holystream_nb.client.check import check
 from holystream_nb.client.stream import Stream
 from holystream_nb.errors import (
@@ -360,6 +360,23 @@ async def test_thinking_goes_back_with_its_signature() -> None:
     assert (reply.reasoning, [call.name for call in reply.tool_calls]) == ("Hm.", ["get_time"])
     assert service.asked[1].body["messages"][1]["content"] == [thought, redacted, own]
     assert service.asked[2].body["messages"][1]["content"] == [own]
+
+
+async def test_a_tool_run_that_thinks(simulator: Simulator) -> None:
+    """Two rounds of thinking and a call, at a service as strict as Anthropic's: each thought goes back as it came."""
+    async with Client("simulator", base_url=simulator.url, api_key="sim-key-1", wire="messages") as client:
+        run = hs.run_tools(
+            client,
+            "Use get_weather for Paris and then use get_time",
+            tools=[get_weather, get_time],
+            consent="all",
+            model="claude-sonnet-4.5",
+            thinking={"type": "enabled", "budget_tokens": 2_000},
+        )
+        reply = await run
+    assert [(call.name, call.state) for call in run.calls] == [("get_weather", "done"), ("get_time", "failed")]
+    assert (reply.finish_reason, len(run.replies)) == ("end_turn", 3)
+    assert all(each.reasoning for each in run.replies)
 
 
 # --- check ------------------------------------------------------------------------------------------------------------
