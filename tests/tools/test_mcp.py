@@ -20,13 +20,13 @@ from typing import Any
 import mcp_server
 import pytest
 import uvicorn
+from holystream_nb.max_cost import CappedClient
 from starlette.responses import RedirectResponse
 
 import holystream_nb as hs
 from holystream_nb import Client, Simulator
 from holystream_nb.ask import Ask
 from holystream_nb.errors import SetupError
-from holystream_nb.max_cost import CappedClient
 from holystream_nb.tools import mcp_sessions
 from holystream_nb.tools.call import Answer, Call, perform
 from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, Picture, ServerTool, _name, are_stale, offered
