@@ -14,13 +14,12 @@ from ..wire.chat import stray_error
 from ..wire.complaints import redirect_error
 from ..wire.format import Decoder
 from ..wire.formats import format_of
-from ..wire.redaction import hide
 from ..wire.refusals import names_echo, names_tokens_field, refuses_include_usage, refuses_streaming
 from ..wire.sse import Decoder as Lines
 from ..wire.transport import Response
 from ..wire.values import encoded
 from .ending import Said
-from .request import LIMITS, Answer, Ears, Request, Service, check_size, error_body, refusal
+from .request import LIMITS, Answer, Ears, Request, Service, check_size, error_body, kept, refusal
 
 _OF_SSE: Final = {
     "Accept": "text/event-stream",
@@ -82,7 +81,7 @@ class SSEAnswer:
             if opening in (b"{", b"["):
                 stamp, chunk = await self._whole(reads, stamp, chunk)
                 if self._request.keep_chunks:
-                    self._keep(stamp, chunk.decode("utf-8-sig", "replace"))
+                    self.chunks.append(kept(self._service, stamp, chunk))
                 yield decoder.whole(chunk, stamp)
                 chunk = b""  # a service may repeat a key in it, and a traceback shows it
                 if decoder.error is not None:
@@ -117,14 +116,11 @@ class SSEAnswer:
         keeps = self._request.keep_chunks
         for event in lines.feed(chunk):
             if keeps:
-                self._keep(stamp, event.data)
+                self.chunks.append(kept(self._service, stamp, event.data))
             events += self._decoder.feed(event, stamp)
             if self._decoder.done or self._decoder.error is not None:
                 break
         return events
-
-    def _keep(self, stamp: int, data: str) -> None:
-        self.chunks.append((stamp, hide(data, self._service.secret)))
 
     async def send_event(self, type: str, payload: Mapping[str, Any]) -> None:
         raise SetupError(

@@ -19,13 +19,12 @@ from ..events import Event, Text, ToolCallPart
 from ..facts import Facts
 from ..wire.complaints import close_error
 from ..wire.format import without_echo
-from ..wire.redaction import hide
 from ..wire.responses import ResponsesDecoder, body, is_object
 from ..wire.values import encoded
 from ..wire.websocket import Socket
 from .ending import Said
 from .over_socket import opened
-from .request import Answer, Ears, Request, Service, check_size
+from .request import Answer, Ears, Request, Service, check_size, kept
 
 _LIFE_S: Final = 24 * 60.0
 """How old a socket may be when a turn begins on it: xAI ends one after 25 minutes, OpenAI after 60."""
@@ -93,9 +92,9 @@ class ResponsesAnswer:
         self.sent = socket.asked
         self.permit = socket.permit if known is None else time.perf_counter_ns()
         self.resent = 0
+        self.chunks: list[tuple[int, str]] = []
         self._service, self._request, self._socket, self._url, self._ears = service, request, socket, url, ears
         self._decoder = ResponsesDecoder(asked=request.model, key=service.secret)
-        self.chunks: list[tuple[int, str]] = []
         self._known = known
         self._before = 0 if known is None else socket.bytes
         self._said: list[str] = []
@@ -152,10 +151,9 @@ class ResponsesAnswer:
         while (came := await self._socket.read(self._service.websocket_inactivity)) is not None:
             check_size(self._service, self.size)
             (stamp, messages), came = came, None
-            if self._request.keep_chunks:
-                texts = [each if isinstance(each, str) else each.decode("utf-8", "replace") for each in messages]
-                self.chunks += [(stamp, hide(text, self._service.secret)) for text in texts]
             events = [event for message in messages for event in decoder.take(message, stamp)]
+            if self._request.keep_chunks:
+                self.chunks += [kept(self._service, stamp, message) for message in messages]
             messages = []  # a service may repeat a key in one, and a traceback shows it
             if events:
                 self._remember(events)

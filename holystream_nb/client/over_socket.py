@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 from ..errors import HolystreamError, ServiceError, SetupError, Stalled, StreamInterrupted
@@ -13,11 +13,10 @@ from ..events import Event, Finish, Usage
 from ..facts import Facts
 from ..wire.chat import ChunkDecoder
 from ..wire.complaints import close_error
-from ..wire.redaction import hide
 from ..wire.sheep import CANCEL, MessageDecoder, event_message, init_message
 from ..wire.websocket import Socket
 from .ending import Said
-from .request import Answer, Ears, Request, Service, check_size, error_body, refusal
+from .request import Answer, Ears, Request, Service, check_size, error_body, kept, refusal
 
 _CANCEL_S: Final = 0.05
 _DEAD_S: Final = 1.0
@@ -118,7 +117,7 @@ class SocketAnswer:
             (stamp, messages), came = came, None
             events = [event for message in messages for event in decoder.feed(message, stamp)]
             if self._request.keep_chunks:
-                self._keep(stamp, messages)
+                self.chunks += [kept(self._service, stamp, message) for message in messages]
             messages = []  # a service may repeat a key in one, and a traceback shows it
             if events:
                 yield events
@@ -131,11 +130,6 @@ class SocketAnswer:
         error = close_error(code, reason, asked=self._request.model, key=self._service.secret)
         if error is not None:
             raise error
-
-    def _keep(self, stamp: int, messages: Sequence[str | bytes]) -> None:
-        for message in messages:
-            text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
-            self.chunks.append((stamp, hide(text, self._service.secret)))
 
     def _patience(self) -> float:
         """How long a silence may last from now, in seconds: a result that was sent since the last read begins it."""

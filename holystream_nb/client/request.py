@@ -21,7 +21,7 @@ from ..providers.table import UNLISTED
 from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
-from ..wire.redaction import Hidden, concealed
+from ..wire.redaction import Hidden, concealed, hide
 from ..wire.transport import Response, Transport
 from ..wire.unreachable import says_that_it_speaks_tls, speaks_tls
 from ..wire.websocket import Sockets
@@ -263,6 +263,12 @@ def refusal(service: Service, request: Request, response: Response, said: bytes)
         sent_key=service.key is not None or any(_CARRIES_A_KEY.search(name) for name, _ in lets_in),
         variable=service.provider.key_variable,
     )
+
+
+def kept(service: Service, stamp: int, piece: str | bytes) -> tuple[int, str]:
+    """A piece of an answer as it is kept: as it came, without the keys."""
+    text = piece.decode("utf-8-sig", "replace") if isinstance(piece, bytes) else piece
+    return stamp, hide(text, service.secret)
 
 
 def check_size(service: Service, size: int) -> None:
