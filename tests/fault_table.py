@@ -207,8 +207,8 @@ CASES: Final = (
     #
     Case("role=only|null|none|joined", {"sse": WHOLE}),
     Case("blank=empty|null|no-choices|null-choices|no-delta|null-delta", both(WHOLE)),
-    Case("usage=null|zeros|running|finish|total|outside|cached|cost|costs|ticks|estimate", both(WHOLE)),
-    Case("usage=null-counts|none", both(UNCOUNTED)),
+    Case("usage=null|running|finish|total|outside|cached|cost|costs|ticks|estimate", both(WHOLE)),
+    Case("usage=null-counts|none|zeros", both(UNCOUNTED)),
     Case("message", {"sse": WHOLE}),
     Case("parts", {"sse": WHOLE}),
     Case("refusal", both(WHOLE)),
