@@ -25,7 +25,7 @@ BENCHMARKS = (
     "panel_turns",
     "panels",
 )
-LIBRARIES = ("httpx2", "httpcore2", "msgspec", "openai", "ipython", "ipykernel")
+LIBRARIES = ("httpx2", "httpcore2", "msgspec", "openai", "anthropic", "ipython", "ipykernel")
 
 
 def main(names: list[str]) -> None:

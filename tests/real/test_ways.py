@@ -61,14 +61,14 @@ that is 200 ms later (220 to 290 seen; 5 to 30 at other times, and with `option 
 @pytest.mark.flaky(reruns=2)  # a busy machine may be late
 async def test_stop_frees_the_engine(client: Client, way: Way, state: Callable[[str], None]) -> None:
     """Within 100 ms the engine's own /slots has nothing left that works, also behind LiteLLM and nginx."""
-    freed_ms = [await freed_after_stop(client, way.engine) for _ in range(20 if NIGHTLY else 4)]
+    freed_ms = [await freed_after_stop(client, way.engine, ignore_eos=True) for _ in range(20 if NIGHTLY else 4)]
     state(f"{way.name}: /slots free after stop() in {', '.join(f'{each:.0f}' for each in freed_ms)} ms")
     assert max(freed_ms) < FREED_MS.get(way.name, 100)
 
 
-async def freed_after_stop(client: Client, engine: Engine) -> float:
+async def freed_after_stop(client: Client, engine: Engine, **parameters: object) -> float:
     """Stops an answer that has begun; ms until no slot works."""
-    async with client.stream(STORY, model=MODEL, max_tokens=900, ignore_eos=True) as stream:
+    async with client.stream(STORY, model=MODEL, max_tokens=900, **parameters) as stream:
         async for event in stream:
             if isinstance(event, Text):
                 break

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import anthropic
 import pytest
 
 from holystream_nb.simulator import Simulator
-
-anthropic = pytest.importorskip("anthropic")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error")]
 

@@ -1,0 +1,23 @@
+"""The official SDK's Responses, used as its documentation shows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from openai import AsyncOpenAI
+
+
+@asynccontextmanager
+async def reader(url: str) -> AsyncIterator[Callable[[str], Awaitable[tuple[int, str]]]]:
+    async with AsyncOpenAI(base_url=url, api_key="sim-key-1") as client:
+
+        async def read(model: str) -> tuple[int, str]:
+            parts: list[str] = []
+            stream = await client.responses.create(model=model, input="Count.", store=False, stream=True)
+            async for event in stream:
+                if event.type == "response.output_text.delta":
+                    parts.append(event.delta)
+            return len(parts), "".join(parts)
+
+        yield read
