@@ -103,13 +103,21 @@ def engine(file: str, model: str, *, template: Path | None = TOOLS, port: int = 
 
 @contextmanager
 def litellm(behind: Engine, folder: Path) -> Iterator[str]:
-    """LiteLLM's proxy, with a key of its own."""
+    """LiteLLM's proxy, with a key of its own, which translates Messages and Responses into chat completions.
+
+    By itself it hands Responses on, and writes Messages as Responses.
+    """
     port = free_port()
     config = {
         "model_list": [
             {
                 "model_name": behind.model,
-                "litellm_params": {"model": f"openai/{behind.model}", "api_base": behind.url, "api_key": "none"},
+                "litellm_params": {
+                    "model": f"openai/{behind.model}",
+                    "api_base": behind.url,
+                    "api_key": "none",
+                    "use_chat_completions_api": True,
+                },
             }
         ],
         "litellm_settings": {"telemetry": False},
@@ -118,7 +126,11 @@ def litellm(behind: Engine, folder: Path) -> Iterator[str]:
     file = folder / "litellm.yaml"
     file.write_text(json.dumps(config))  # JSON is YAML
     command = [HOME / "bin" / "litellm", "--config", file, "--host", "127.0.0.1", "--port", port]
-    with running("litellm", command, f"http://127.0.0.1:{port}/health/liveliness", LITELLM_LOCAL_MODEL_COST_MAP="True"):
+    environment = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_USE_CHAT_COMPLETIONS_URL_FOR_ANTHROPIC_MESSAGES": "True",
+    }
+    with running("litellm", command, f"http://127.0.0.1:{port}/health/liveliness", **environment):
         yield f"http://127.0.0.1:{port}/v1"
 
 

@@ -1,4 +1,4 @@
-"""The three formats as a real engine speaks them, directly and through LiteLLM, which translates each of them.
+"""The three formats as a real engine speaks them, directly and through LiteLLM, which makes chat completions of them.
 
 What this engine does differently from the formats' makers is said where it is looked at. `test_ways` has the same for
 chat completions through every gateway.
@@ -131,7 +131,7 @@ async def test_a_tool_that_is_required_is_called_and_its_result_goes_back(speaki
 @pytest.mark.flaky(reruns=2)  # a busy machine may be late
 async def test_stop_frees_the_engine(speaking: Client, route: Way, wire: str, state: Callable[[str], None]) -> None:
     """Within 100 ms the engine's own /slots has nothing left that works."""
-    fields = {} if wire == "messages" else {"ignore_eos": True}  # in Messages the engine does not hear of it
+    fields = {"ignore_eos": True} if wire == "chat" else {}  # the engine's own field, which not every way passes on
     freed_ms = [await freed_after_stop(speaking, route.engine, **fields) for _ in range(20 if NIGHTLY else 3)]
     state(f"{route.name}, {wire}: /slots free after stop() in {', '.join(f'{each:.0f}' for each in freed_ms)} ms")
     assert max(freed_ms) < 100
@@ -154,7 +154,7 @@ WANTED = {"type": "json_schema", "json_schema": {"name": "weather", "schema": SC
 
 
 async def test_an_answer_keeps_to_a_json_schema(ways: dict[str, Way], wire: str) -> None:
-    """Where the engine hears of it: by itself it reads a schema in chat completions alone, LiteLLM translates both."""
+    """Where the engine hears of it: it reads a schema in chat completions alone, and LiteLLM translates."""
     async with ways["direct" if wire == "chat" else "litellm"].client(wire=wire) as client:
         reply = await answer(client, "What is the weather?", max_tokens=100, response_format=WANTED)
     found = json.loads(reply.text)
