@@ -37,6 +37,7 @@ from ..reply import OURS, Fold, Progress, Reply
 from ..timing import Timing
 from ..wire.endings import kind_of, words_of
 from ..wire.format import minted_by
+from ..wire.redaction import hide
 from ..wire.think import Think
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
@@ -59,6 +60,9 @@ _ARRIVED_S: Final = 0.01
 _GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, only read
 _LIST_TIERS: Final = ("", "auto", "default", "on_demand", "standard")
 """Service tiers that cost what lists say."""
+
+_WORDS: Final = ("finish_reason", "detail", "served_model", "service_tier", "request_id")
+"""What a service says of an answer in its own words."""
 
 _FAILURES: Final = (ServiceError, ConnectionFailed, StreamInterrupted)
 
@@ -668,6 +672,9 @@ class Stream:
             echo=self._echo(answer) if end.is_whole else None,
             chunks=tuple(answer.chunks) if answer else (),
         )
+        told = {name: hide(said, service.secret) for name in _WORDS if (said := getattr(reply, name))}
+        if any(said != getattr(reply, name) for name, said in told.items()):  # some services repeat keys
+            reply = replace(reply, **told)
         if any(think.sent for _, think in self._thoughts):
             reply = replace(reply, raw=self._raw(reply.text))
         if self._has_pauses:  # a decode speed over the time in which tools ran would be false

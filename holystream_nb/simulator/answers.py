@@ -32,6 +32,7 @@ _ASKED: tuple[tuple[str, Callable[[prose.Topic], str]], ...] = (
 _SECTIONS = tuple(section for _, section in _ASKED)
 _COUNT = re.compile(r"\bcount (?:up )?to (\d{1,5})\b", re.IGNORECASE)
 _REPEAT = re.compile(r"\s*repeat after me:[ \t]*\n?", re.IGNORECASE)
+_ONLY_JSON = re.compile(r"\bone JSON object\b", re.IGNORECASE)
 _THEN = re.compile(r"\bthen\b|\bafter (?:that|this|which)\b|\bafterwards\b", re.IGNORECASE)
 _LOOK_UP = Tool("look_up", {"properties": {"subject": {"type": "string"}}})
 _SENTENCES = re.compile(rf"\bin ({'|'.join(_NUMBERS[1:])}|[1-9]\d?) (?:\w+ )?sentences?\b", re.IGNORECASE)
@@ -179,7 +180,8 @@ def _text(request: ChatRequest, rng: Random) -> str:
         return prompt[found.end() :]
     if isinstance(request.json, dict):
         return _json(value_for(request.json, prompt))
-    if request.json is True:
+    rules = (message.text for message in request.messages if message.role in ("system", "developer"))
+    if request.json is True or any(map(_ONLY_JSON.search, rules)):
         return _json_about(topic)
     if results := [message for message in _since_prompt(request) if message.role == "tool"]:
         told = [prose.result(message.tool, message.text) for message in results]

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from . import echo
 from .faults import Faults
 from .prompt_cache import Block
 from .refusals import Refusal
@@ -89,7 +90,7 @@ def read_messages(body: bytes, header: str, *, counting: bool = False) -> Messag
     tools = tuple(_tools(data))
     wanted_tool, parallel = _tool_choice(data, tools, thinks)
     system = _texts(data.get("system", ""), "system")
-    history = _history(data, bool(thinks))
+    history = _history(data, bool(thinks) and echo.spelling(faults) != "think")
     messages = ([Message("system", system)] if system else []) + history
     blocks = tuple(_blocks(data))
     shaping = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,8 @@ def read(body: bytes, header: str) -> ChatRequest:
     faults = faults_of(suffix, header)
     listed = fields.list("messages", least=1)
     called = _called(listed)
-    messages = tuple(_message(item, f"messages[{n}]", called) for n, item in enumerate(listed))
+    read_in = [_message(item, f"messages[{n}]", called) for n, item in enumerate(listed)]
+    messages = tuple(message for n, message in enumerate(read_in) if not _shows_results(listed, n))
     if faults.echo:
         echo.check(faults.echo, listed)
     stream = fields.flag("stream")
@@ -165,6 +167,13 @@ def _shaping(item: Any) -> Any:
     return kept
 
 
+def _shows_results(listed: Sequence[Any], number: int) -> bool:
+    """Whether a message of the user only brings the pictures of the results before it, which have no place for them."""
+    content = listed[number].get("content")
+    is_behind = number > 0 and listed[number - 1].get("role") == "tool" and listed[number].get("role") == "user"
+    return is_behind and isinstance(content, list) and any(part.get("type") == "image_url" for part in content)
+
+
 def _message(item: Any, where: str, called: dict[Any, str]) -> Message:
     if not isinstance(item, dict):
         raise Refusal(400, f"Invalid value for `{where}`: expected an object.", param=where, code="invalid_type")
@@ -176,6 +185,11 @@ def _message(item: Any, where: str, called: dict[Any, str]) -> Message:
     if content is None and role == "assistant":
         content = ""
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        if role != "user" and any(part.get("type") == "image_url" for part in content):
+            allowed = "Image URLs are only allowed for messages with role 'user'"
+            raise Refusal(
+                400, f"Invalid '{where}'. {allowed}, but this message with role '{role}' contains an image URL."
+            )
         content = "".join(text for part in content if isinstance(text := part.get("text", ""), str))
     if not isinstance(content, str):
         wanted = "a string or an array of parts"

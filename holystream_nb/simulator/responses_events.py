@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .answers import Answer, Call
-from .chunks import CREATED, Chunk, in_order, parsed
+from .chunks import CREATED, SOURCES, Chunk, in_order, parsed
+from .chunks import usage as chat_usage
 from .profiles import Schedule
 from .refusals import failure
 from .responses_memory import Item, Items, Mint
@@ -23,6 +24,14 @@ _PLACES = frozenset({"output_index", "content_index", "summary_index", "sequence
 _INCOMPLETE = {"length": "max_output_tokens", "max_tokens": "max_output_tokens"}
 _COMPLETE = frozenset({"stop", "tool_calls", "none"})
 _FAILED = frozenset({"error", "failed"})
+
+_NAMES = {
+    "prompt_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "prompt_tokens_details": "input_tokens_details",
+    "completion_tokens_details": "output_tokens_details",
+}
+"""What counts are called here, by what chat completions call them."""
 
 _Event = tuple[str, str, dict[str, Any]]
 """An event before it has its number: its kind as in `Chunk`, its type, and its fields."""
@@ -104,12 +113,12 @@ class ResponseStream:
             "instructions": data.get("instructions"),
             "max_output_tokens": data.get("max_output_tokens"),
             "metadata": data.get("metadata", {}),
-            "model": request.chat.profile.model,
+            "model": self.faults.served or request.chat.profile.model,
             "output": [],
             "parallel_tool_calls": request.chat.parallel_calls,
             "previous_response_id": data.get("previous_response_id"),
             "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
-            "service_tier": "default",
+            "service_tier": request.chat.tier or "default",
             "store": request.store,
             "temperature": data.get("temperature", 1.0),
             "text": {"format": {"type": "text"}, **text},
@@ -207,11 +216,12 @@ class ResponseStream:
         self._output.append({})
         place = {"item_id": item["id"], "output_index": index, "content_index": 0}
         name = "refusal" if refusal else "output_text"
+        cited: list[dict[str, Any]] = []
 
         def part(text: str) -> dict[str, Any]:
             if refusal:
                 return {"type": "refusal", "refusal": text}
-            return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+            return {"type": "output_text", "annotations": cited, "logprobs": [], "text": text}
 
         more: dict[str, Any] = {} if refusal else {"logprobs": []}
         yield self._added(index, item)
@@ -225,6 +235,15 @@ class ResponseStream:
                 self._cut = True
                 break
         text = "".join(said)
+        if self.faults.citations and not refusal:
+            end = min(20, len(text))
+            cited = [
+                {"type": "url_citation", "start_index": 0, "end_index": end, "url": url, "title": title}
+                for url, title in SOURCES
+            ]
+        for number, each in enumerate(cited):
+            fields = {**place, "annotation_index": number, "annotation": each}
+            yield self._chunk("other", "response.output_text.annotation.added", **fields)
         whole = {"refusal" if refusal else "text": text}
         yield self._chunk("other", f"response.{name}.done", **place, **more, **whole)
         yield self._chunk("other", "response.content_part.done", **place, part=part(text))
@@ -308,17 +327,14 @@ class ResponseStream:
             return None
         asked = self.request.chat.prompt_tokens
         told = self._beat + 1 if self._cut else self._answer.tokens
-        report: dict[str, Any] = {
-            "input_tokens": asked,
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens": told,
-            "output_tokens_details": {"reasoning_tokens": self._reasoned},
-            "total_tokens": asked + told,
-        }
+        common = chat_usage(asked, told, self._reasoned, self.faults.usage)
+        report = {_NAMES.get(name, name): value for name, value in common.items()}
         if self.faults.usage == "null-counts":
-            return dict.fromkeys(report)
+            return dict.fromkeys((*_NAMES.values(), "total_tokens"))
+        if (cached := report.get("input_tokens_details")) is not None:
+            report["input_tokens_details"] = {"cache_write_tokens": 0, **cached}
         if self.faults.dialect == "llama.cpp":
-            del report["output_tokens_details"]
+            report.pop("output_tokens_details", None)
         return report
 
     def _added(self, index: int, item: Item) -> Chunk:

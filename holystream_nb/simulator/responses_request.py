@@ -243,19 +243,22 @@ def _messages(items: Sequence[Item]) -> list[dict[str, Any]]:
                     messages.append({"role": "assistant", "content": None})
                 messages[-1].setdefault("tool_calls", []).append(call)
             case "function_call_output":
-                content = _content(item["output"])
+                content = _content(item["output"], of_tool=True)
                 messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": content})
     return messages
 
 
-def _content(content: Any) -> Any:
-    """Text alone becomes a string, as a client of chat completions would send it; images stay what they are."""
+def _content(content: Any, *, of_tool: bool = False) -> Any:
+    """Text alone becomes a string, as a client of chat completions would send it; images stay what they are.
+
+    Those of a tool's result have no place in a chat completion, and stay parts of this format.
+    """
     if not isinstance(content, list):
         return content
     parts = [part for part in content if isinstance(part, dict)]
     texts = [str(part.get("text", part.get("refusal", ""))) for part in parts if "image" not in str(part.get("type"))]
     images = [
-        {"type": "image_url", "image_url": {"url": part.get("image_url", "")}}
+        part if of_tool else {"type": "image_url", "image_url": {"url": part.get("image_url", "")}}
         for part in parts
         if part.get("type") == "input_image"
     ]

@@ -23,6 +23,7 @@ import msgspec
 from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
 from holystream_nb.facts import Facts
+from holystream_nb.providers.values import Provider
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
 from holystream_nb.wire.echoes import Gathered, with_echoes
@@ -482,4 +483,33 @@ def stray_error(
     return not_a_stream("\n".join(f"{name}:{value}" if value else name for name, value in ignored), key)
 
 
-CHAT: Final = Format("chat", "/chat/completions", {}, with_echoes, ChunkDecoder)
+def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
+    """A request as it is sent: with what the service wants back of earlier turns, and pictures where they are taken."""
+    return with_echoes({**asked, "messages": _with_pictures_of_users(asked["messages"])}, provider)
+
+
+def _with_pictures_of_users(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The messages with the pictures of tools' results in one of the user behind them: a result is text alone here."""
+    given: list[Mapping[str, Any]] = []
+    pictures: list[Any] = []
+    for message in messages:
+        if message.get("role") != "tool":
+            if pictures:
+                given.append({"role": "user", "content": pictures})
+                pictures = []
+            given.append(message)
+            continue
+        content = message.get("content")
+        found = [part for part in content if _is_picture(part)] if isinstance(content, list) else []
+        if found:
+            pictures += [{"type": "text", "text": f"The pictures of {message.get('tool_call_id')}:"}, *found]
+            message = {**message, "content": flat([part for part in content or () if not _is_picture(part)])}
+        given.append(message)
+    return [*given, {"role": "user", "content": pictures}] if pictures else given
+
+
+def _is_picture(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "image_url"
+
+
+CHAT: Final = Format("chat", "/chat/completions", {}, body, ChunkDecoder)

@@ -181,15 +181,18 @@ def _conversation(
     """The system prompt's blocks, and the turns: of the user and the assistant alternately, results first in a turn."""
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    ids: dict[str, list[str]] = {}
     for message in messages:
         role = message.get("role")
         if role in ("system", "developer"):
             system += _blocks(message.get("content"))
             continue
         if role == "tool":
-            role, blocks = "user", [_result(message)]
+            role, blocks = "user", [_result(message, ids)]
         elif role == "assistant":
             blocks = _said(message, echoed(message, "messages", provider, model))
+            ids |= _own_ids(blocks, taken)
         elif role == "user":
             blocks = _blocks(message.get("content"))
         else:
@@ -279,10 +282,29 @@ def _text_of(data: str) -> str:
         raise SetupError("A file's data must be base64: data:text/plain;base64,…") from None
 
 
-def _result(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool's result; one that begins with our word for a failure says so."""
+def _own_ids(blocks: list[dict[str, Any]], taken: set[str]) -> dict[str, list[str]]:
+    """Gives each call an id that no other one in the conversation has, and returns these by those that results name.
+
+    Some services count calls anew in every turn; this format refuses an id that comes again.
+    """
+    own: dict[str, list[str]] = {}
+    for block in blocks:
+        if block.get("type") == "tool_use" and isinstance(named := block.get("id"), str):
+            id, number = named, 2
+            while id in taken:
+                id, number = f"{named}_{number}", number + 1
+            taken.add(id)
+            own.setdefault(named, []).append(id)
+            block["id"] = id
+    return own
+
+
+def _result(message: Mapping[str, Any], ids: Mapping[str, list[str]]) -> dict[str, Any]:
+    """A tool's result; one that begins with our word for a failure says so. `ids` are the calls' own."""
     blocks = _blocks(message.get("content"))
-    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(message.get("tool_call_id"))}
+    id = _id(message.get("tool_call_id"))
+    own = ids.get(id) or [id]
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": own.pop(0)}
     if blocks:
         result["content"] = blocks
         if str(blocks[0].get("text")).startswith("Error: "):

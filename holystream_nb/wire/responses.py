@@ -72,8 +72,7 @@ def body(asked: Mapping[str, Any], provider: Provider, known: int = 0) -> dict[s
     else:
         instructions, lead = _instructions(messages)
         written |= {"instructions": instructions} if lead else {}
-    items = [_items(message, provider, model) for message in messages[max(lead, known) :]]
-    written["input"] = [item for several in items for item in several]
+    written["input"] = _input(messages[max(lead, known) :], provider, model)
     limit = given.get("max_tokens", given.get("max_completion_tokens"))
     if limit is not None:
         written.setdefault("max_output_tokens", limit)
@@ -115,6 +114,20 @@ def _instructions(messages: Sequence[Item]) -> tuple[str, int]:
             break
         texts.append(flat(parts))
     return "\n\n".join(texts), len(texts)
+
+
+def _input(messages: Sequence[Item], provider: Provider, model: str) -> list[Item]:
+    """The items that messages are here. Input at the end of an echo waited for results: it comes after them."""
+    items: list[Item] = []
+    waiting: list[Item] = []
+    for message in messages:
+        if message["role"] != "tool":
+            items += waiting
+            waiting = []
+        items += _items(message, provider, model)
+        while message["role"] == "assistant" and items and items[-1].get("role") == "user":
+            waiting.insert(0, items.pop())
+    return items + waiting
 
 
 def _items(message: Item, provider: Provider, model: str) -> list[Item]:
@@ -281,6 +294,7 @@ class ResponsesDecoder:
         "_spoke",
         "_thinks_anew",
         "_thought",
+        "_waiting",
         "_waits",
         "done",
         "empty",
@@ -316,6 +330,7 @@ class ResponsesDecoder:
         # Steering: input that was sent and is not yet part of a response, and what came before this one.
         self._inputs: list[Any] = []
         self._accepted = 0
+        self._waiting: list[Any] = []  # input that the service keeps until the calls have results
         self._waits = False  # the response has ended, the answer may have not
         self._before: list[dict[str, Any]] = []
         self._spent: Usage | None = None
@@ -366,7 +381,7 @@ class ResponsesDecoder:
         """The output's items, where text and calls do not say them: reasoning, phases, what the service ran itself."""
         if self.error is not None or not self.is_complete:
             return None
-        items = [*self._before, *self._output()]
+        items = [*self._before, *self._output(), *_of_user(self._waiting)]
         return items if any(_is_more_than_text(item) for item in items) else None
 
     def steer(self, given: Any) -> None:
@@ -613,8 +628,7 @@ class ResponsesDecoder:
         """The next response of a steered answer begins, with the input that was accepted."""
         taken = self._inputs[: self._accepted]
         del self._inputs[: self._accepted]
-        given = [[{"role": "user", "content": each}] if isinstance(each, str) else each for each in taken]
-        self._before += [*self._output(), *(item for several in given for item in several)]
+        self._before += [*self._output(), *_of_user(taken)]
         self._accepted, self._waits, self.finish_reason, self.facts.detail = 0, False, None, ""
         self._paragraph, self._thinks_anew = self._has_text, self._has_thoughts
         self._items.clear()
@@ -627,9 +641,10 @@ class ResponsesDecoder:
             return []
         if word not in ("failed", "pending") or not self._inputs:
             return []
-        self._inputs.pop(0 if word == "pending" or self._accepted else -1)
+        given = self._inputs.pop(0 if word == "pending" or self._accepted else -1)
         self._accepted = max(0, self._accepted - 1)
         if word == "pending":
+            self._waiting.append(given)
             self.notices.append("the input waits for the results of the calls")
         else:
             error = event.error if isinstance(event.error, dict) else {}
@@ -646,6 +661,12 @@ _KNOWN: Final = frozenset({_TEXT, *_THOUGHTS, *_ENDS, *_BEGUN})
 def _whole(tree: Any) -> Any:
     """The value with well-formed texts: what only Python's parser takes may have halves of characters."""
     return json.loads(well_formed(json.dumps(tree, ensure_ascii=False)))
+
+
+def _of_user(inputs: Sequence[Any]) -> list[dict[str, Any]]:
+    """The items of steering input: each is a text, or a list of messages."""
+    lists = [[{"role": "user", "content": each}] if isinstance(each, str) else each for each in inputs]
+    return [item for several in lists for item in several]
 
 
 def _list(value: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
 from typing import Any, Final
 
@@ -32,7 +33,14 @@ def _no_number(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
 
 
-MODEL_JSON: Final = json.JSONDecoder(parse_constant=_no_number)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:20]} is more than a number can be")
+    return number
+
+
+MODEL_JSON: Final = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 """What decodes it, to any depth that Python's stack allows."""
 
 

@@ -48,6 +48,16 @@ def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"id": "c", "model": "m-2026", "choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
 
 
+async def test_no_word_of_a_service_holds_the_key() -> None:
+    """Not only errors repeat it: so may ids, names, reasons and what is said about them."""
+    said = {**delta(KEY, content="a"), "id": KEY, "model": f"m-{KEY}", "service_tier": KEY}
+    said["choices"][0]["native_finish_reason"] = f"{KEY} is bad"
+    async with serving(answers(said, "[DONE]")) as service:
+        reply = await ask(service.url)
+    assert KEY not in repr(reply) + reply.ending_words
+    assert (reply.served_model, reply.service_tier, reply.detail) == ("m-…", "…", "… is bad")
+
+
 # Reasoning in tags
 
 

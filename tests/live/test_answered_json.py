@@ -43,6 +43,7 @@ def test_the_value_in_an_answer(text: str, value: Any) -> None:
         "",
         "no JSON at all",
         '{"a": NaN}',
+        '{"a": 1e999}',
         '{"a": Infinity, "b": {"c": 1}}',
         '```json\n{"a": NaN}\n```',
         'It is {"a": NaN}',

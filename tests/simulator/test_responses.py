@@ -288,6 +288,19 @@ def test_instructions_and_images(respond: Respond) -> None:
         assert respond(PLAIN, instructions=instructions).response["usage"]["input_tokens"] == bare + 2
 
 
+def test_what_answers_say_beside_their_text(respond: Respond) -> None:
+    """The model as served, the tier, sources and a stated cost are faults here too."""
+    answer = respond(model="gpt-4.1#served=gpt-4.1-2026,tier=flex,citations=annotations,usage=cost")
+    response = answer.response
+    assert (response["model"], response["service_tier"]) == ("gpt-4.1-2026", "flex")
+    cited = response["output"][0]["content"][0]["annotations"]
+    assert [event["annotation"] for event in answer.of("response.output_text.annotation.added")] == cited
+    assert {each["type"] for each in cited} == {"url_citation"}
+    assert response["usage"]["cost"] > 0
+    only_total = respond(model="sim-reasoner#usage=total").response["usage"]
+    assert only_total["total_tokens"] > only_total["input_tokens"] + only_total["output_tokens"]
+
+
 def test_sizes_are_hidden_unless_that_is_refused(respond: Respond) -> None:
     """Deltas have `obfuscation` that makes their sizes alike, and `include_obfuscation: false` leaves it out."""
     padded = respond().of("response.output_text.delta")

@@ -17,6 +17,7 @@ ANTHROPIC = provider("anthropic")
 MODEL = "claude-sonnet-4-5"
 HELLO = {"role": "user", "content": "Hello"}
 PNG = "iVBORw0KGgo="
+THINKING = {"type": "thinking", "thinking": "Hm.", "signature": "sig"}
 
 
 def written(*messages: Any, model: str = MODEL, **fields: Any) -> dict[str, Any]:
@@ -367,6 +368,22 @@ def test_ids_of_other_services() -> None:
     said = {"role": "assistant", "content": None, "tool_calls": [call("functions.f:0", "f")]}
     found = turns(HELLO, said, result("functions.f:0"))
     assert found[1:] == [assistant(use("functions_f_0", "f")), user(came("functions_f_0"))]
+
+
+def test_ids_that_come_again_in_another_turn() -> None:
+    """Services that count calls anew give the same ids in every turn, also beside an echo; here none may come twice."""
+    echo = {"wire": "messages", "from": f"anthropic:{MODEL}", "content": [THINKING, use("c0", "f")]}
+    twice = {"role": "assistant", "content": None, "tool_calls": [call("c0", "f"), call("c1", "f")]}
+    once = {"role": "assistant", "content": None, "tool_calls": [call("c0", "f")], "echo": echo}
+    results = [result("c1", "one"), result("c0", "zero")]
+    assert turns(HELLO, twice, *results, once, result("c0", "again"), twice, *results)[1:] == [
+        assistant(use("c0", "f"), use("c1", "f")),
+        user(came("c1", "one"), came("c0", "zero")),
+        assistant(THINKING, use("c0_2", "f")),
+        user(came("c0_2", "again")),
+        assistant(use("c0_3", "f"), use("c1_2", "f")),
+        user(came("c1_2", "one"), came("c0_3", "zero")),
+    ]
 
 
 def test_an_image_in_a_result() -> None:

@@ -681,6 +681,20 @@ def test_input_that_came_too_late_or_waits_ends_with_the_answer() -> None:
     assert steered(failed)[1].notices == ["the input was not used: response already completed"]
 
 
+def test_input_that_waits_for_results_is_in_what_goes_back() -> None:
+    """All input that a service took is said again where the whole conversation is: here behind the results."""
+    pending = of("steer.pending", steer={"id": "st_1"}, reason="waiting_for_required_input", required_input=[])
+    decoder = steered(ACCEPTED, done(call('{"a": 1}')), end(), pending)[1]
+    (given,) = [{"role": "user", "content": "Shorter!"}]
+    assert decoder.echo()[1:] == [given]
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "7"}
+    later = {"role": "user", "content": "And now?"}
+    conversation = [with_echo([CALL], content=decoder.echo()), result, {"role": "assistant", "content": "7."}, later]
+    assert [item.get("type") or item for item in items(*conversation)] == [
+        *("function_call", "function_call_output", given, "message", later)
+    ]
+
+
 # Any split, any bytes
 
 WHOLE = data(*OPENAI_STREAM, named=True) + b": keep-alive\r\n\r\n"
