@@ -151,8 +151,8 @@ def default_service(settings: Sequence[Settings], environ: Mapping[str, str] = o
     limits = ClientOptions()
     for each in reversed(settings):
         limits = over(without(each.options, BOUND), limits)
-    wires = [each.options.wire for each in settings if each.options.wire and _is_for(each, home, environ)]
-    limits = replace(limits, wire=wires[0] if wires else None)
+    wire = next((each.options.wire for each in settings if each.options.wire and _is_for(each, home, environ)), None)
+    limits = replace(limits, wire=wire)
     if address is None:
         return DefaultService(home, limits, model, "")
     bound = {name: getattr(address.options, name) for name in ADDRESSED}
@@ -160,7 +160,7 @@ def default_service(settings: Sequence[Settings], environ: Mapping[str, str] = o
 
 
 def _is_for(settings: Settings, home: Provider, environ: Mapping[str, str]) -> bool:
-    """Whether a model that was set is one of this service: one that was set with another address is not."""
+    """Whether the model and the format that were set are this service's: those set with another address are not."""
     return not settings.has_address or _is_same(_address_of(settings, environ), home)
 
 

@@ -99,6 +99,8 @@ def _settings(session: Session) -> list[list[str]]:
     if service.options.api_key is None and variable:
         state = "set" if os.environ.get(variable, "").strip() else "not set"
         rows.append(["key", f"in the variable {variable} ({state})", service.source or "built in"])
+    if service.options.wire is None and service.provider.wire != "chat":
+        rows.append(["wire", service.provider.wire, "built in"])
     for each in session.settings():
         if each.model:
             rows.append(["model", each.model, each.source])

@@ -185,7 +185,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
         if offer:
             headers["Upgrade"] = "websocket"
             body["agent_mode"] = True
-        elif request.session and service.provider.websocket_emulation:
+        elif request.session and request.wire == "chat" and service.provider.websocket_emulation:
             headers |= {"X-Session-ID": request.session, "X-Streaming-Mode": "websocket-emulation"}
             body["stream_mode"] = "websocket-compatible"
         written = _written(service, request, body)

@@ -87,7 +87,7 @@ async def locate(door: str, models: object, options: ClientOptions) -> Located:
         for label, place in named.items()
         if place.options.base_url is not None and place.provider.base_url is not None
     }
-    return Located(tuple(labels), named, own, _said(options, named.values()))
+    return Located(tuple(labels), named, own, _said(options, named))
 
 
 def listed(door: str, models: object) -> Sequence[Any]:
@@ -168,12 +168,14 @@ def _label(place: Place, named: Mapping[str, Place]) -> str:
     raise AssertionError("there are more names than places")
 
 
-def _said(options: ClientOptions, places: Any) -> dict[str, Any]:
-    """What a run's file says of how its services were reached: limits, and names without any value."""
+def _said(options: ClientOptions, named: Mapping[str, Place]) -> dict[str, Any]:
+    """What a run's file says of how its services were reached: limits, formats, and names without any value."""
     said: dict[str, Any] = {name: value for name in _SPOKEN if (value := getattr(options, name)) is not None}
     for name in ("headers", "query"):
-        if found := sorted({each for place in places for each, _ in getattr(place.options, name)}):
+        if found := sorted({each for place in named.values() for each, _ in getattr(place.options, name)}):
             said[name] = found
+    if wires := {label: place.options.wire for label, place in named.items() if place.options.wire is not None}:
+        said["wire"] = wires
     return said
 
 

@@ -13,7 +13,7 @@ from ..client import kinds
 from ..errors import HolystreamError
 from ..providers.address import is_loopback
 from ..providers.secret import sealing
-from .plan import Plan, transports_of
+from .plan import Plan, transports_of, wires_of
 from .record import Calibration, Trial
 from .results import Result
 from .statistics import point
@@ -36,6 +36,7 @@ async def calibrate(
     tokens: int | None = None,
     answers: int = 2,
     transport: str | Sequence[str] = "sse",
+    wire: str | Sequence[str] | None = None,
 ) -> Calibration:
     """Measures answers of a simulator of its own, whose true times are known, and compares.
 
@@ -43,7 +44,8 @@ async def calibrate(
     tokens_per_s: of each stream; every token is one event, as it usually is.
     tokens: of each answer; by default as many as come in 0.8 s.
     answers: requests of each stream.
-    transport: "sse" or "ws", or both: each then has half of the requests, and its own error beside that of all.
+    transport: "sse" or "ws", or both; wire: "chat" (the default), "messages" or "responses", or several, as for
+        `hs.bench`. Each way then has its part of the requests, and its own error beside that of all.
 
     It takes about `answers` × 1.2 s. Errors are |measured − true|: TTFT against the time from the request's arrival at
     the simulator (over a socket: the message's that asks for the turn) to its first output event, E2E against that to
@@ -59,13 +61,14 @@ async def calibrate(
     tokens = kinds.optional_count("tokens", tokens, least=1) or max(2, round(tokens_per_s * _ANSWER_S))
     suffix = f"#tokens={tokens},rate={tokens_per_s:g}"
     models = tuple(f"simulator:deepseek-v3.2{suffix},first={first}" for first in FIRST_S)
-    ways = transports_of(transport)
+    transports, wires = transports_of(transport), wires_of(wire)
     plan = Plan(
         models=models,
         prompts=("Calibration.",),
-        repeats=-(-concurrency * answers // (len(models) * max(1, len(ways)))),
+        repeats=-(-concurrency * answers // (len(models) * max(1, len(transports) * len(wires)))),
         concurrency=concurrency,
-        transport=ways,
+        transport=transports,
+        wire=wires,
         simulator="simulator",
     )
     simulators = [Simulator(speed=1) for _ in range(plan.workers)]
@@ -101,11 +104,12 @@ async def own_error(result: Result) -> Calibration | None:
 
 
 async def like(result: Result) -> Calibration:
-    """A calibration at the concurrency and event rate of a run."""
+    """A calibration at the concurrency and event rate of a run, in its formats."""
     return await calibrate(
         concurrency=max(1, round(result.plan.concurrency or streams(result))),
         tokens_per_s=min(event_rate(result), _MOST_TOKENS_PER_S),
         transport=result.plan.transports,
+        wire=[each for each in result.plan.wires if each] or sorted({trial.wire for trial in result.records}),
     )
 
 
@@ -152,7 +156,7 @@ def errors(trial: Trial, record: Mapping[str, Any]) -> tuple[float, float, list[
 
 
 def _error(trials: Iterable[Trial], urls: Sequence[str]) -> dict[str, list[float]]:
-    """All errors found; those of TTFT also by transport, as `ttft sse`."""
+    """All errors found; those of TTFT also by way, as `ttft sse`."""
     found: dict[str, list[float]] = {"ttft": [], "e2e": [], "gap": []}
     for trial in trials:
         record = _record(trial.response_id, urls)

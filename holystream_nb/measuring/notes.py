@@ -6,6 +6,7 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from .plan import TRANSPORTS
 from .record import USAGE, Calibration, Contents
 from .words import counted, digits
 
@@ -62,7 +63,10 @@ def timing_error(calibration: Calibration) -> str:
     words = " · ".join(f"{name} {' / '.join(digits(value) for value in row)} ms" for name, row in figures if row)
     if calibration.ttft_ms_by_transport:
         ways = calibration.ttft_ms_by_transport.items()
-        listed = ", ".join(f"over {way} {' / '.join(digits(value) for value in row)}" for way, row in ways)
+        listed = ", ".join(
+            f"{'over' if way in TRANSPORTS else 'as'} {way} {' / '.join(digits(value) for value in row)}"
+            for way, row in ways
+        )
         words += f" · TTFT {listed} ms"
     whose = "of these requests" if calibration.own else "of a run like this one, against the simulator"
     return f"Timing error {whose} (p50 / p95 / p99 of {calibration.requests}): {words}."

@@ -152,7 +152,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
     `ttft_ms`, `e2e_ms` and `gap_ms` each hold the three; `gap_ms` is None where every answer came in one read.
     `requests` is how many were compared; `tokens_per_s` the rate of each stream; `own` whether these are the run's own
-    requests (to a simulator) or a run like it. `ttft_ms_by_transport` has TTFT's three for each transport of several.
+    requests (to a simulator) or a run like it. `ttft_ms_by_transport` has TTFT's three for each
+    way of several (see `Plan.ways`).
     """
 
     concurrency: float

@@ -161,15 +161,15 @@ class Result:
         """
         from pandas import DataFrame
 
-        rows = []
+        rows, ways = [], self.plan.ways
         for trial in self.records:
             if trial.error or not trial.reads:
                 continue
+            asked = trial.model, ways[trial.way][1], trial.wire, trial.prompt, trial.repeat
             stamps = list(trial.read_stamps())
             for index, gap in enumerate(trial.reads[1:], 1):
                 at_s = (stamps[index] - (trial.sent or 0)) / 1e9
                 events = trial.events[index] if trial.events else 1
-                asked = trial.model, self.plan.ways[trial.way][1], trial.wire, trial.prompt, trial.repeat
                 rows.append((*asked, index, at_s, gap / 1e6, events))
         columns = ["model", "transport", "wire", "prompt", "repeat", "index", "at_s", "gap_ms", "events"]
         return DataFrame(rows, columns=columns)

@@ -19,12 +19,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--speed", type=speed_factor, default=1.0, help="a number above 0, or max")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--key", default=None, help="the only key to accept")
+    parser.add_argument("--network-delay-ms", type=float, default=0.0, help="each way")
+    parser.add_argument("--network-mbit-s", type=float, default=None, help="each way, of each connection")
     options = parser.parse_args(arguments)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     from .server import run
 
-    run(port=options.port, speed=options.speed, seed=options.seed, key=options.key, on_ready=_announce)
+    run(
+        port=options.port,
+        speed=options.speed,
+        seed=options.seed,
+        key=options.key,
+        network_delay_ms=options.network_delay_ms,
+        network_mbit_s=options.network_mbit_s,
+        on_ready=_announce,
+    )
 
 
 def speed_factor(text: str) -> float | None:

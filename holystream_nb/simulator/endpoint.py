@@ -31,6 +31,7 @@ class Endpoint:
             exchange.record.disconnected()
             return
         record = exchange.record
+        record.received(len(body))
         record.session = exchange.header("x-session-id")
         self._records.active.add(record.id)
         try:

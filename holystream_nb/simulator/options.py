@@ -38,3 +38,19 @@ def key_of(key: object) -> str:
     if not isinstance(key, str) or not key.strip() or not key.isascii() or not key.isprintable():
         raise ValueError("The key of a simulator is a text of ASCII characters, or None to accept any.")
     return key
+
+
+def delay_of(milliseconds: object) -> float:
+    """A network's delay in s, from milliseconds, 0 or more."""
+    return _number("network_delay_ms", milliseconds, least=0.0) / 1e3
+
+
+def rate_of(megabits: object) -> float:
+    """What a network carries in bytes/s, from megabits a second; inf for None."""
+    return math.inf if megabits is None else _number("network_mbit_s", megabits, least=1e-3) * 1e6 / 8
+
+
+def _number(name: str, value: object, *, least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) < math.inf:
+        raise ValueError(f"The {name} of a simulator is a number, {least:g} or more, not {value!r}.")
+    return float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import weakref
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
-from .options import key_of, port_of, seed_of, speed_of
+from .options import delay_of, key_of, port_of, rate_of, seed_of, speed_of
 
 _READY_TIMEOUT_S = 30
 _END_TIMEOUT_S = 0.5
@@ -29,19 +30,33 @@ class Simulator:
     """A HolySheep on this machine: `with Simulator() as simulator: … simulator.url …`, or `start()` and `stop()`.
 
     `speed` 1 keeps the documents' latencies, 20 is twenty times as fast, "max" (or None, or inf) as fast as possible.
-    With the same `seed`, the same request gets the same stream. With a `key`, only that key is accepted. Once started,
-    it ends with `stop()`, with the last reference to it, and with this process, even a killed one.
+    With the same `seed`, the same request gets the same stream. With a `key`, only that key is accepted.
+    `network_delay_ms` puts a line between it and its clients, on which every byte takes so long each way, at any speed;
+    `network_mbit_s` is what that line carries each way, for each connection. Opening a connection takes no time, as on
+    loopback: over a real line TCP takes a round trip, and TLS one more. Records have the simulator's own times, so the
+    line counts as an error of the stopwatch, where that is measured.
+    Once started, it ends with `stop()`, with the last reference to it, and with this process, even a killed one.
 
     Raises ValueError for what is none of these.
     """
 
     def __init__(
-        self, *, speed: float | Literal["max"] | None = 1.0, seed: int = 0, port: int = 0, key: str | None = None
+        self,
+        *,
+        speed: float | Literal["max"] | None = 1.0,
+        seed: int = 0,
+        port: int = 0,
+        key: str | None = None,
+        network_delay_ms: float = 0.0,
+        network_mbit_s: float | None = None,
     ) -> None:
         factor = speed_of(speed)
         self._options = [f"--port={port_of(port)}", f"--seed={seed_of(seed)}"]
         self._options += ["--speed=max" if factor is None else f"--speed={factor}"]
         self._options += [] if key is None else [f"--key={key_of(key)}"]
+        self._options += [f"--network-delay-ms={delay_of(network_delay_ms) * 1e3}"]
+        if not math.isinf(rate_of(network_mbit_s)):
+            self._options += [f"--network-mbit-s={network_mbit_s}"]
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
         self._end: weakref.finalize[..., Simulator] | None = None

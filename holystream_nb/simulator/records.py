@@ -16,7 +16,9 @@ class Record:
     """The times of one request, or of one turn on a socket (whose method is WS), in ns.
 
     `sent_ns[i]` is taken right before event i, of `kinds[i]`, is handed to the socket; events in one write share a
-    stamp, an event in several writes has the stamp of the last. `outcome` is running, complete, refused (an error, or
+    stamp, an event in several writes has the stamp of the last. `received_ns` is when the request was there, body and
+    all, from which its latencies count; `request_bytes` is the size of that body, or of the message that asked for a
+    turn. `outcome` is running, complete, refused (an error, or
     no chat completion), redirected, cut, reset, dropped, ended (cleanly, but early), closed (with a close frame that
     was asked for), failed (with an error in the stream), cancelled or disconnected (by the client), upgraded (a
     handshake, or a POST that was offered a socket), or broken (a defect of the simulator). `session` is the id of the
@@ -32,11 +34,16 @@ class Record:
         self.status: int | None = None
         self.outcome = "running"
         self.received_ns = time.perf_counter_ns()
+        self.request_bytes = 0
         self.head_ns: int | None = None
         self.body_end_ns: int | None = None
         self.disconnected_ns: int | None = None
         self.sent_ns = array("q")
         self.kinds = bytearray()
+
+    def received(self, size: int) -> None:
+        """The whole request, of so many bytes, has arrived now."""
+        self.received_ns, self.request_bytes = time.perf_counter_ns(), size
 
     def head(self, status: int) -> None:
         """The response head is handed to the socket now."""
@@ -63,7 +70,7 @@ class Record:
     def summary(self) -> dict[str, Any]:
         """Everything but the stamps of the events."""
         asked = ("id", "method", "path", "host", "has_key", "session", "model", "stream")
-        names = (*asked, "status", "outcome", "received_ns")
+        names = (*asked, "status", "outcome", "received_ns", "request_bytes")
         return {**{name: getattr(self, name) for name in names}, "events": len(self.sent_ns)}
 
     def full(self) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class ResponsesSession:
             message = None
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "response.create":
-            self._create(message)
+            self._create(message, len(text.encode()))
         elif kind == "response.steer":
             self._steer(message)
         else:
@@ -105,7 +105,7 @@ class ResponsesSession:
             told = f"Invalid value: '{kind}'. Supported values are: {known}."
             self._say(_error(error_object(told, 400, param="type", code="invalid_value"), 400))
 
-    def _create(self, message: Frame) -> None:
+    def _create(self, message: Frame, size: int) -> None:
         name = message.pop("stream_id", None)
         if name is not None and not (isinstance(name, str) and _LANE.fullmatch(name)):
             told = f"Invalid 'stream_id': expected {_LANE.pattern}."
@@ -120,7 +120,9 @@ class ResponsesSession:
                 return
             lane = self._lanes[name] = _Lane(name)
             self._spawn(self._serve(lane))
-        lane.queue.put_nowait((message, self._record()))
+        record = self._record()
+        record.received(size)
+        lane.queue.put_nowait((message, record))
 
     def _steer(self, message: Frame) -> None:
         target, given = message.get("previous_response_id"), message.get("input")

@@ -7,14 +7,15 @@ import math
 import socket
 import sys
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import uvicorn
 
 from .app import App
 from .connection import Connection
 from .gate import Settings
-from .options import key_of, port_of, seed_of, speed_of
+from .network import Network
+from .options import delay_of, key_of, port_of, rate_of, seed_of, speed_of
 
 _HOST = "127.0.0.1"
 
@@ -41,15 +42,23 @@ def run(
     speed: float | Literal["max"] | None = 1.0,
     seed: int = 0,
     key: str | None = None,
+    network_delay_ms: float = 0.0,
+    network_mbit_s: float | None = None,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve in the foreground until Ctrl-C, which ends it silently.
 
-    `on_ready` gets the URL once connections are accepted; `speed` "max" is as fast as possible; port 0 is any free one.
+    `on_ready` gets the URL once connections are accepted; the rest is as for `Simulator`; port 0 is any free one.
     Raises ValueError for settings that cannot be, and OSError if the port is taken.
     """
     factor, port = speed_of(speed), port_of(port)
     settings = Settings(math.inf if factor is None else factor, seed_of(seed), None if key is None else key_of(key))
+    delay_s, bytes_per_s = delay_of(network_delay_ms), rate_of(network_mbit_s)
+
+    def far(*args: Any, **options: Any) -> Network:
+        return Network(Connection(*args, **options), delay_s, bytes_per_s)
+
+    is_near = not delay_s and math.isinf(bytes_per_s)
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         if sys.platform != "win32":  # there the option would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,7 +66,7 @@ def run(
         url = f"http://{_HOST}:{listener.getsockname()[1]}/v1"
         config = uvicorn.Config(
             App(settings),
-            http=Connection,
+            http=Connection if is_near else far,  # type: ignore[arg-type]  # it is only called
             ws="none",  # `Connection` makes its own
             loop="asyncio",
             lifespan="off",

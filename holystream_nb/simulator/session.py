@@ -49,7 +49,7 @@ class Session:
     async def run(self) -> None:
         """Serve until the connection is gone."""
         if self._opening.first is not None:
-            self._start(self._opening.first, negotiated=True)
+            self._start(self._opening.first, 0, negotiated=True)
         await self.socket.over()
         if self._task is not None:
             await asyncio.wait([self._task])
@@ -64,17 +64,18 @@ class Session:
         elif message["type"] == "init":
             parameters = message.get("parameters")
             named = {name: message[name] for name in ("model", "messages") if name in message}
-            self._start({**(parameters if isinstance(parameters, dict) else {}), **named})
+            self._start({**(parameters if isinstance(parameters, dict) else {}), **named}, len(text.encode()))
         elif self._running is not None:
             self._running.take(message["type"], message.get("payload"))
 
-    def _start(self, body: dict[str, Any], *, negotiated: bool = False) -> None:
+    def _start(self, body: dict[str, Any], size: int, *, negotiated: bool = False) -> None:
         if self._running is not None:
             self.socket.close(1002, "one turn at a time")
             return
         opened = self._exchange.record
         record = self._records.open("WS", opened.path, opened.host, opened.has_key)
         record.session, record.stream = opened.id, True
+        record.received(size)
         self._records.active.add(record.id)
         self._running = _Running(self.socket, record)
         self._task = asyncio.create_task(self._turn(self._running, body, negotiated))

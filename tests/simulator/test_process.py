@@ -118,7 +118,19 @@ def test_speeds_that_cannot_be(speed: Any) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"port": -1}, {"port": 65536}, {"port": "80"}, {"seed": "x"}, {"seed": 1.5}, {"key": ""}, {"key": "schlüssel"}],
+    [
+        *(
+            {"port": -1},
+            {"port": 65536},
+            {"port": "80"},
+            {"seed": "x"},
+            {"seed": 1.5},
+            {"key": ""},
+            {"key": "schlüssel"},
+        ),
+        *({"network_delay_ms": value} for value in (-1, "20", True, float("nan"), float("inf"))),
+        *({"network_mbit_s": value} for value in (0, "10", float("inf"))),
+    ],
 )
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     """What no simulator can be given is refused before one starts, in the foreground too; a key is not repeated."""
