@@ -115,10 +115,14 @@ class Reply:
         said = "refused" if self.refusal else words_of(self.finish_reason)
         if said and self.detail and self.detail.lower() not in (said.lower(), self.finish_reason.lower()):
             said = f"{said} ({self.detail[:_DETAIL_CHARACTERS]})"
-        if self.is_empty and self.error is None:
-            empty = "empty answer, only reasoning came" if self.reasoning else "empty answer"
-            said = f"{said}, {empty}" if said else empty
-        return said
+        return ", ".join(filter(None, (said, self.emptiness)))
+
+    @property
+    def emptiness(self) -> str:
+        """That a request that did not fail brought no answer, in plain words; else ""."""
+        if not self.is_empty or self.error is not None:
+            return ""
+        return "empty answer, only reasoning came" if self.reasoning else "empty answer"
 
     def __repr__(self) -> str:
         tokens = self.usage.completion_tokens

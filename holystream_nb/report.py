@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from .errors import HolystreamError, SetupError
+from .live.beside import ended, pictures, sources
 from .live.figures import approximate
-from .live.saved import printable
+from .live.saved import plain_beside, printable
 from .live.table import bundle as table
 from .live.table import present
 from .money import amount
@@ -169,4 +170,5 @@ def _answer(session: Session, number: int) -> str:
     if number > len(session.history):
         raise SetupError(f"This kernel has {len(session.history)} answers; there is no {number}. last one.")
     reply = session.history[-number]
-    return printable(f"{reply.text}\n\n{reply!r}")
+    parts = [reply.text, plain_beside(sources(reply), pictures(reply)), ended(reply), repr(reply)]
+    return printable("\n\n".join(filter(None, parts)))

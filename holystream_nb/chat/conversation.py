@@ -8,9 +8,10 @@ from itertools import groupby
 from typing import Any, Final
 
 from ..errors import SetupError
+from ..live.beside import Picture, Source
 from ..live.cards import browser_length, card
 from ..live.figures import record
-from ..live.lane import FINAL, Lane, State
+from ..live.lane import FINAL, Lane, State, drawn_picture, drawn_source
 from ..tools.call import STOPPED, Call
 from ..tools.exchange import Exchange, Message
 
@@ -33,7 +34,8 @@ class Answer:
     """What one model answered, whole or not, with its figures in words and its record (`live.figures.record`).
 
     `elapsed_ms` is since the request began; `units` are output events; `thought` is the reasoning's tokens and time in
-    words; `calls` are those of tools, in the text's order. `echoes` are what the service wants back of each round, and
+    words; `calls` are those of tools, in the text's order; `ending` says how it ended, where that must be said;
+    `sources` and `pictures` are what it cites and shows. `echoes` are what the service wants back of each round, and
     of what was said last, where the conversation goes on with its model.
     """
 
@@ -52,6 +54,9 @@ class Answer:
     record: Mapping[str, Any] = field(default_factory=dict)
     calls: tuple[Call, ...] = ()
     echoes: tuple[dict[str, Any] | None, ...] = ()
+    ending: str = ""
+    sources: tuple[Source, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     @classmethod
     def of(cls, lane: Lane) -> Answer:
@@ -73,6 +78,9 @@ class Answer:
             record(lane.reply),
             lane.calls,
             getattr(lane.source, "echoes", ()) if lane.is_final else (),
+            lane.ending,
+            lane.sources,
+            lane.pictures,
         )
 
     @property
@@ -107,10 +115,13 @@ class Answer:
             "reasoning": self.reasoning,
             "state": self.state,
             "figures": list(self.figures),
+            "ending": self.ending,
             "error": self.error,
             "elapsed_ms": self.elapsed_ms,
             "units": self.units,
             "thought": self.thought,
+            "sources": [drawn_source(source) for source in self.sources],
+            "pictures": [drawn_picture(picture) for picture in self.pictures],
             "calls": [{**card(call), "at": browser_length(self.text[: call.at])} for call in self.calls],
         }
 
@@ -202,6 +213,7 @@ class Conversation:
                         "model": answer.label,
                         "provider": answer.provider,
                         "state": answer.state,
+                        "ending": answer.ending,
                         "error": answer.error,
                         "chosen": turn.chosen == index,
                         "calls": [asdict(call) for call in answer.calls],

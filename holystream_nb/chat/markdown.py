@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..live.saved import MARKDOWN_LIMIT, WORDS, call_markdown, plain_call, printable, stretches, unlinked
+from ..live.saved import (
+    MARKDOWN_LIMIT,
+    WORDS,
+    beside_markdown,
+    call_markdown,
+    marked,
+    plain_beside,
+    plain_call,
+    printable,
+    stretches,
+    unlinked,
+)
 from .conversation import Answer, Conversation, Turn
 
 EMPTY: Final = "No question was asked yet."
 
 
 def status_line(answer: Answer, *, is_chosen: bool = False) -> str:
-    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`"""
+    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`
+
+    How the service ended it, where that must be said, is not in it.
+    """
     parts = [answer.label, *([answer.note] if answer.note else []), *answer.figures]
     if answer.state in WORDS:
         parts.append(WORDS[answer.state])
@@ -32,9 +46,10 @@ def turn_markdown(turn: Turn) -> str:
         for text, calls in stretches(answer.text, answer.calls):
             parts += [harmless(text)] if text.strip("\n") else []
             parts += map(call_markdown, calls)
+        parts += filter(None, [beside_markdown(answer.sources, answer.pictures)])
         if answer.error:
             parts.append(f"**{plain_line(answer.error)}**")
-        parts.append(f"*{plain_line(status_line(answer, is_chosen=several and turn.chosen == index))}*")
+        parts.append(marked(status_line(answer, is_chosen=several and turn.chosen == index), answer.ending))
     if turn.verdict:
         parts.append(f"*{plain_line(turn.verdict)}*")
     return "\n\n".join(part.strip("\n") for part in parts)
@@ -52,9 +67,9 @@ def turn_text(turn: Turn) -> str:
         for text, calls in more:
             parts += [text.strip("\n")] if text.strip() else []
             parts += map(plain_call, calls)
-        if answer.error:
-            parts.append(answer.error)
-        parts.append(f"[{status_line(answer, is_chosen=several and turn.chosen == index)}]")
+        parts += filter(None, [plain_beside(answer.sources, answer.pictures), answer.error])
+        status = status_line(answer, is_chosen=several and turn.chosen == index)
+        parts.append(f"[{' · '.join(filter(None, (status, answer.ending)))}]")
     if turn.verdict:
         parts.append(f"[{turn.verdict}]")
     return printable("\n\n".join(parts))

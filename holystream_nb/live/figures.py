@@ -10,6 +10,7 @@ from ..money.card import SIMULATED, UNKNOWN
 from ..money.cost import Cost
 from ..reply import Reply
 from ..timing import MEND
+from .beside import named
 
 
 def figures(reply: Reply) -> list[str]:
@@ -35,7 +36,7 @@ def figures(reply: Reply) -> list[str]:
         parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
     if timing.resent:
         parts.append("resent on a new connection")
-    return parts
+    return parts + named(reply)
 
 
 def bursts(reply: Reply) -> list[str]:

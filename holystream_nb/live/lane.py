@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal, Protocol
 
 from ..errors import HolystreamError, NotJSON
@@ -11,6 +11,7 @@ from ..events import Event
 from ..reply import Progress, Reply
 from ..tools.call import Call
 from .answered_json import json_in
+from .beside import Picture, Source, ended, pictures, sources
 from .cards import browser_length, card
 from .figures import approximate, bursts, figures, milliseconds, rate
 from .questions import Questions
@@ -114,15 +115,18 @@ class Lane:
         return self.state in FINAL
 
     def status(self) -> dict[str, Any]:
-        """State, figures, error and clock, as the view takes them."""
+        """State, figures, error and clock, as the view takes them; once it has ended, what came beside the answer."""
         progress = self.source.progress
         return {
             "state": self.state,
             "figures": self._summed() if self.is_final else _running(progress),
+            "ending": self.ending,
             "error": self.warning if self.error is None else str(self.error),
             "elapsed_ms": progress.elapsed_ms,
             "units": progress.events,
             "thought": self.thought(),
+            "sources": [drawn_source(source) for source in self.sources],
+            "pictures": [drawn_picture(picture) for picture in self.pictures],
         }
 
     @property
@@ -154,13 +158,22 @@ class Lane:
 
     def _summed(self) -> list[str]:
         reply = self.source.reply
-        return [*figures(reply), *self.remarks(), *bursts(reply)]
+        return [*figures(reply), *bursts(reply)]
 
-    def remarks(self) -> list[str]:
-        """What the figures do not say: a limit that was reached."""
-        if self.limit:
-            return [self.limit]
-        return ["length limit reached"] if self.source.reply.finish_reason == "length" else []
+    @property
+    def ending(self) -> str:
+        """How it ended, and what of it is missing, where that must be said (`beside.ended`); "" while it runs."""
+        return ended(self.source.reply, self.limit) if self.is_final else ""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the answer cites; none while it runs."""
+        return sources(self.source.reply) if self.is_final else ()
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The answer's pictures; none while it runs."""
+        return pictures(self.source.reply) if self.is_final else ()
 
     def thought(self) -> str:
         """Tokens and time of the reasoning, "" where there was none."""
@@ -177,6 +190,16 @@ class Lane:
         text = reply.text if self.is_final else reply.text[: self.text_drawn]
         reasoning = reply.reasoning if self.is_final else reply.reasoning[: self.reasoning_drawn]
         return {"text": text, "reasoning": reasoning, **self.status(), "calls": self.cards()}
+
+
+def drawn_source(source: Source) -> dict[str, str]:
+    """It as the view takes it."""
+    return {**asdict(source), "host": source.host}
+
+
+def drawn_picture(picture: Picture) -> dict[str, str]:
+    """It as the view takes it."""
+    return {**asdict(picture), "host": picture.host}
 
 
 def _running(progress: Progress) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..tools.call import Call
 from ..wire.values import well_formed
+from .beside import Picture, Source, named
 from .cards import card, ending
 from .figures import bursts, costs, figures, milliseconds, rate, record, verdict
 from .lane import Lane, State
@@ -44,10 +45,20 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
 
 def status_line(lane: Lane) -> str:
     """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`"""
-    parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply)]
-    if lane.state in WORDS:
-        parts.append(WORDS[lane.state])
-    return " · ".join([*parts, *lane.remarks(), *bursts(lane.reply)])
+    return " · ".join(filter(None, (_status(lane), lane.ending)))
+
+
+def _status(lane: Lane) -> str:
+    """The status line without the word on the end, which is the service's matter."""
+    parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply), *bursts(lane.reply)]
+    return " · ".join([*parts, *([WORDS[lane.state]] if lane.state in WORDS else [])])
+
+
+def marked(status: str, ending: str) -> str:
+    """A status line in Markdown; how an answer ended, where that must be said, stands out."""
+    from .harmless import plain_line
+
+    return f"*{plain_line(status)}*" + (f" · **{plain_line(ending)}**" if ending else "")
 
 
 def printable(text: str) -> str:
@@ -82,6 +93,49 @@ def plain_call(call: Call) -> str:
     return printable(f"{line}\n{shown['result']}".rstrip("\n"))
 
 
+def plain_beside(sources: Sequence[Source], pictures: Sequence[Picture]) -> str:
+    """An answer's pictures and sources as lines of text; "" where there are none."""
+    lines = [f"[{picture.words}{f' · {picture.address}' if picture.address else ''}]" for picture in pictures]
+    if sources:
+        lines.append("Sources:")
+    for number, source in enumerate(sources, start=1):
+        lines.append(f"[{number}] {source.title}{f' · {source.address}' if source.address else ''}")
+    return "\n".join(lines)
+
+
+def beside_markdown(sources: Sequence[Source], pictures: Sequence[Picture]) -> str:
+    """The same in Markdown: small pictures are in it, sources are numbered links beside which their host stands."""
+    parts = [_pictured(picture) for picture in pictures]
+    if sources:
+        parts.append("**Sources**")
+        parts.append("\n".join(f"{number}. {_linked(each)}" for number, each in enumerate(sources, start=1)))
+    return "\n\n".join(parts)
+
+
+def _pictured(picture: Picture) -> str:
+    from .harmless import IMAGE, plain_line
+
+    if picture.is_saved:
+        return f"![{plain_line(picture.words)}]({picture.data})"
+    if picture.address:
+        return f"{IMAGE} {_link(picture.words, picture.address, picture.host)}"
+    return f"{IMAGE} {plain_line(picture.words)} (not kept in this file)"
+
+
+def _linked(source: Source) -> str:
+    from .harmless import plain_line
+
+    return _link(source.title, source.address, source.host) if source.address else plain_line(source.title)
+
+
+def _link(words: str, address: str, host: str) -> str:
+    """A link whose words cannot hide where it leads; `address` is one that `beside` made safe."""
+    from .harmless import plain_line
+
+    title = plain_line(words.translate({ord("["): "(", ord("]"): ")"}))
+    return f"[{title}](<{address.replace('&', '&amp;')}>) · {plain_line(host)}"
+
+
 def stretches(text: str, calls: Sequence[Call]) -> list[tuple[str, list[Call]]]:
     """The text in stretches, each with the calls that came after it."""
     found: list[tuple[str, list[Call]]] = []
@@ -104,16 +158,17 @@ def _plain(lane: Lane, *, titled: bool) -> str:
         parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
     for text, calls in stretches(lane.reply.text, lane.calls):
         parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
-    parts += [tool_calls(lane), lane.warning, f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
+    parts += [tool_calls(lane), plain_beside(lane.sources, lane.pictures), lane.warning]
+    parts += [f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
     return printable("\n\n".join(part for part in parts if part))
 
 
 def _markdown(lanes: Sequence[Lane]) -> str:
-    from .harmless import plain_line
-
     if len(lanes) == 1:
         section = _section(lanes[0])
-        return "\n\n".join([*section, *(["---"] if section else []), f"*{plain_line(status_line(lanes[0]))}*"])
+        return "\n\n".join([*section, *(["---"] if section else []), marked(_status(lanes[0]), lanes[0].ending)])
+    from .harmless import plain_line
+
     parts: list[str] = []
     for lane in lanes:
         parts += [f"### {plain_line(lane.label)}", *_section(lane)]
@@ -137,6 +192,7 @@ def _section(lane: Lane) -> list[str]:
         parts += map(call_markdown, calls)
     if reply.tool_calls and not lane.calls:
         parts.append(code_block(tool_calls(lane), "python"))
+    parts += filter(None, [beside_markdown(lane.sources, lane.pictures)])
     if lane.warning:
         parts.append(f"**⚠️ {plain_line(lane.warning)}**")
     return [part.strip("\n") for part in parts]
@@ -172,14 +228,16 @@ def _table(lanes: Sequence[Lane]) -> str:
         timing, usage = reply.timing, reply.usage
         tokens = "unknown" if usage.completion_tokens is None else f"{usage.completion_tokens:,}"
         has_answered = bool(figures(reply))
+        beside = [*filter(None, [lane.note]), *named(reply)]
+        ended = [*filter(None, [WORDS.get(lane.state), lane.ending])]
         rows.append(
             [
-                f"{lane.label} ({lane.note})" if lane.note else lane.label,
+                f"{lane.label} ({', '.join(beside)})" if beside else lane.label,
                 "–" if timing.ttft_ms is None else milliseconds(timing.ttft_ms),
                 "–" if timing.decode_tokens_per_s is None else rate(timing.decode_tokens_per_s),
                 (tokens if usage.exact else f"≈{tokens}") if has_answered else "–",
                 ", ".join(costs(reply)) if has_answered else "–",
-                ", ".join(lane.remarks()) or WORDS.get(lane.state, reply.finish_reason),
+                ", ".join(ended) or reply.finish_reason,
             ]
         )
     cells = [[plain_line(cell).replace("|", "&#124;") for cell in row] for row in rows]

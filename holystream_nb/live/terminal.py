@@ -16,7 +16,7 @@ from .cards import card
 from .figures import verdict
 from .lane import Lane
 from .questions import NOBODY
-from .saved import plain_call, printable, status_line, tool_calls
+from .saved import plain_beside, plain_call, printable, status_line, tool_calls
 
 if sys.platform != "win32":
     import termios
@@ -135,9 +135,10 @@ async def _asked(call: Call) -> Answer:
 
 
 def _print_end(lane: Lane, *, titled: bool) -> None:
-    calls, reply = tool_calls(lane), lane.reply
-    gap = "\n\n" if reply.text or reply.reasoning or calls or lane.calls or lane.warning else ""
+    calls, reply, beside = tool_calls(lane), lane.reply, plain_beside(lane.sources, lane.pictures)
+    gap = "\n\n" if reply.text or reply.reasoning or calls or lane.calls or beside or lane.warning else ""
     _write(f"\n\n{printable(calls)}" if calls else "")
+    _write(f"\n\n{printable(beside)}" if beside else "")
     _write(f"\n\n{lane.warning}" if lane.warning else "", _RED)
     _write(f"{gap}[{printable(status_line(lane))}]\n", _DIM)
     if titled and lane.error is not None:

@@ -136,12 +136,12 @@ export class Feed {
     this.#tell((watcher) => watcher.appended(index, text, reasoning));
   }
 
-  #mark({ seq, lane: index, state, figures, error, elapsed_ms, units, thought }: Status): void {
+  #mark({ kind: _kind, seq, lane: index, calls: _calls, ...standing }: Status): void {
     const lane = this.lanes[index];
     if (!lane) throw new RangeError(`a status for lane ${index} of ${this.lanes.length}`);
     if (seq <= (this.#statuses[index] ?? -1)) return;
     this.#statuses[index] = seq;
-    Object.assign(lane, { state, figures, error, elapsed_ms, units, thought, since: this.clock() - elapsed_ms });
+    Object.assign(lane, standing, { since: this.clock() - standing.elapsed_ms });
   }
 
   #load({ seq, lanes }: Keyframe): void {
@@ -168,6 +168,6 @@ export class Feed {
 }
 
 function waiting(since: number): Lane {
-  const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
+  const standing = { figures: [], ending: "", error: "", elapsed_ms: 0, units: 0, thought: "" };
   return { text: "", reasoning: "", state: "waiting", ...standing, calls: [], since };
 }

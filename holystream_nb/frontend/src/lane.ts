@@ -1,4 +1,5 @@
 import type { Typeset } from "./answer";
+import { Beside } from "./beside";
 import { Card } from "./calls";
 import { type Drawing, Plain, drawing } from "./drawing";
 import type { Feed } from "./feed";
@@ -28,6 +29,8 @@ export class Lane {
   #time = make("span", "hs-time");
   #figures = make("span", "hs-figures");
   #word = make("span", "hs-word");
+  #ending = make("span", "hs-ending");
+  #beside: Beside;
   #hint = make("span", "hs-hint");
   #stop = button("hs-button hs-stop");
 
@@ -71,8 +74,9 @@ export class Lane {
     });
     this.#status.append(make("span", "hs-dot"), name);
     if (label.note) this.#status.append(make("span", "hs-badge", label.note));
-    this.#status.append(this.#figures, this.#time, this.#word, this.#hint, this.#stop);
-    this.element.append(title, this.#fold, this.#error, this.#status);
+    this.#status.append(this.#figures, this.#time, this.#word, this.#ending, this.#hint, this.#stop);
+    this.#beside = new Beside(label.label);
+    this.element.append(title, this.#fold, this.#beside.element, this.#error, this.#status);
     this.replace();
   }
 
@@ -125,7 +129,7 @@ export class Lane {
   #add(className: string): HTMLElement {
     const part = make("div", className);
     this.#parts.push(part);
-    this.#error.before(part);
+    this.#beside.element.before(part);
     return part;
   }
 
@@ -173,11 +177,14 @@ export class Lane {
 
   /** Brings the status line up to date; `deaf` when the kernel has not answered for a while. */
   refresh(deaf: boolean): void {
-    const { state, figures, error } = this.feed.lanes[this.index]!;
+    const { state, figures, ending, error, sources, pictures } = this.feed.lanes[this.index]!;
     const runs = running(state) && !this.feed.lost;
     this.element.dataset.state = this.feed.lost && running(state) ? "interrupted" : state;
     say(this.#figures, figures.join(" · "));
     say(this.#word, this.#circumstance(state));
+    say(this.#ending, ending);
+    this.element.toggleAttribute("data-flawed", ending !== "");
+    this.#beside.draw(sources, pictures);
     say(this.#error, error);
     say(this.#hint, runs && !this.feed.heard && deaf ? "press ■ to stop" : "");
     if (!runs && document.activeElement === this.#stop) this.element.focus({ preventScroll: true });

@@ -17,17 +17,37 @@ export interface Label {
   note: string;
 }
 
+/** What an answer cites: `address` is http:, https: or "", `host` whose it is. */
+export interface Source {
+  title: string;
+  address: string;
+  host: string;
+}
+
+/** A picture of an answer: `data` is a data: address, or "" where it is only said, with `address` where it lies elsewhere. */
+export interface Picture {
+  words: string;
+  data: string;
+  address: string;
+  host: string;
+}
+
 /**
  * How a lane stands. Ready-made are `figures`, such as "TTFT 312 ms", and `thought`, of the reasoning, such as
- * "58 tokens · 1.2 s" or, without any, ""; `elapsed_ms` is since the request began.
+ * "58 tokens · 1.2 s" or, without any, ""; `ending` says how the service ended the answer, such as "the service's filter
+ * ended it", or "" where that need not be said; `elapsed_ms` is since the request began. Sources and pictures come with
+ * the end.
  */
 export interface Standing {
   state: State;
   figures: string[];
+  ending: string;
   error: string;
   elapsed_ms: number;
   units: number;
   thought: string;
+  sources?: Source[];
+  pictures?: Picture[];
 }
 
 export type CallState = "writing" | "asking" | "running" | "done" | "failed" | "refused" | "stopped";

@@ -19,7 +19,7 @@ export class Voice {
 
   /** Says what is new, once, however many views there are. */
   speak(): void {
-    this.feed.lanes.forEach(({ state, text, figures, error, calls }, index) => {
+    this.feed.lanes.forEach(({ state, text, figures, ending, error, calls }, index) => {
       for (const { number, name, state } of calls) {
         if (state !== "asking" || this.#asked.has(`${index} ${number}`)) continue;
         this.#asked.add(`${index} ${number}`);
@@ -32,7 +32,7 @@ export class Voice {
       const end = this.feed.lost && running(state) ? "interrupted" : state;
       if (running(end) || this.#said[index] === end) return;
       this.#said[index] = end;
-      const how = end === "done" ? "answer finished" : end;
+      const how = [end === "done" ? "answer finished" : end, ending].filter(Boolean).join(", ");
       this.#say(index, [how, error || figures.join(", ")].filter(Boolean).join(": "));
     });
   }

@@ -7,7 +7,7 @@ import { Lane } from "../src/lane";
 import { Voice } from "../src/voice";
 import type { Answer, Call, CallState, Delta, Format, LaneState, Status } from "../src/protocol";
 
-const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
+const standing = { figures: [], ending: "", error: "", elapsed_ms: 0, units: 0, thought: "" };
 const label = { label: "model-a", provider: "simulator", note: "" };
 
 function call(number: number, at: number, state: CallState = "done", more: Partial<Call> = {}): Call {

@@ -8,7 +8,7 @@ import { LINES, WHOLE } from "../src/chatpanel";
 import type { FromPanel, PanelTraits, ToPanel, Turn } from "../src/chatprotocol";
 import type { Label, LaneState, State } from "../src/protocol";
 
-const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
+const standing = { figures: [], ending: "", error: "", elapsed_ms: 0, units: 0, thought: "" };
 const A: Label = { label: "model-a", provider: "simulator", note: "simulator" };
 const B: Label = { label: "model-b", provider: "holysheep", note: "" };
 

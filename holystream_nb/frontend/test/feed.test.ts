@@ -4,7 +4,7 @@ import { Feed } from "../src/feed";
 import type { Delta, LaneState, Snapshot, State, Status } from "../src/protocol";
 import { random } from "./samples";
 
-const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
+const standing = { figures: [], ending: "", error: "", elapsed_ms: 0, units: 0, thought: "" };
 
 function delta(seq: number, text: string, lane = 0): Delta {
   return { kind: "delta", seq, lane, text, reasoning: "" };

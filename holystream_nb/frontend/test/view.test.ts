@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import live, { type Model } from "../src/live";
 import type { Format, FromKernel, Keyframe, Label, LaneState, State, ToKernel } from "../src/protocol";
 
-const standing = { figures: [], error: "", elapsed_ms: 0, units: 0, thought: "" };
+const standing = { figures: [], ending: "", error: "", elapsed_ms: 0, units: 0, thought: "" };
 const labels: Label[] = [
   { label: "model-a", provider: "simulator", note: "simulator" },
   { label: "model-b", provider: "holysheep", note: "" },
@@ -342,5 +342,58 @@ test("Copy writes the code, and only the code, to the clipboard.", async () => {
   await frame();
   assert.deepEqual(written, ["x = 1\n"]);
   assert.equal(button.textContent, "Copied");
+  remove();
+});
+
+const PIXEL = "data:image/png;base64,iVBORw0KGgo=";
+
+test("How an answer ended is said, to those who listen too, and marks its lane until it is asked again.", async () => {
+  const widget = new Widget();
+  const { find, remove } = widget.render();
+  widget.status(1, "streaming");
+  widget.status(2, "done", { ending: "the service's filter ended it" });
+  await frame();
+  assert.equal(find(".hs-ending").textContent, "the service's filter ended it");
+  assert.equal(find(".hs-lane").hasAttribute("data-flawed"), true);
+  assert.match(document.querySelector(".hs-voice")!.lastChild!.textContent!, /finished, the service's filter ended it/);
+  widget.status(3, "done");
+  await frame();
+  assert.equal(find(".hs-ending").hidden, true);
+  assert.equal(find(".hs-lane").hasAttribute("data-flawed"), false);
+  remove();
+});
+
+test("Sources are numbered links beside which their host stands, and a small picture is drawn.", async () => {
+  const widget = new Widget();
+  const { el, find, remove } = widget.render();
+  const sources = [
+    { title: "One <b>title</b>", address: "https://example.org/a", host: "example.org" },
+    { title: "A book", address: "", host: "" },
+  ];
+  widget.status(1, "done", { sources, pictures: [{ words: "PNG image", data: PIXEL, address: "", host: "" }] });
+  await frame();
+  const [link] = el.querySelectorAll<HTMLAnchorElement>("ol.hs-sources > li > a");
+  assert.equal(link!.textContent, "One <b>title</b>");
+  assert.deepEqual([link!.href, link!.target], ["https://example.org/a", "_blank"]);
+  assert.match(link!.rel, /noopener noreferrer/);
+  assert.deepEqual([...el.querySelectorAll("li")].map((item) => item.textContent), ["One <b>title</b> · example.org", "A book"]);
+  assert.equal((find(".hs-picture") as HTMLImageElement).getAttribute("src"), PIXEL);
+  assert.equal(find(".hs-picture").getAttribute("alt"), "PNG image by model-a");
+  remove();
+});
+
+test("No address but http: and https: becomes a link, and no picture but a data: one of four kinds is drawn.", async () => {
+  const widget = new Widget();
+  const { el, remove } = widget.render();
+  const bad = ["javascript:alert(1)", "data:text/html,x", "//evil.test", "https:evil.test", "file:///etc/passwd", " https://a.b"];
+  const data = ["https://evil.test/leak.png", "data:image/svg+xml;base64,PHN2Zy8+", "data:image/png,x", `${PIXEL}" onerror="x`];
+  widget.status(1, "done", {
+    sources: bad.map((address) => ({ title: "t", address, host: "h" })),
+    pictures: data.map((each) => ({ words: "w", data: each, address: "https://evil.test/leak.png", host: "evil.test" })),
+  });
+  await frame();
+  assert.equal(el.querySelectorAll("li").length, bad.length);
+  assert.equal(el.querySelectorAll("li a, img").length, 0);
+  assert.equal(el.querySelectorAll(".hs-picture-line a").length, data.length);
   remove();
 });
