@@ -30,8 +30,8 @@ from .ending import Said
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 """What services call the limit on an answer."""
 
-_ALL_LIMITS: Final = (*LIMITS, "max_output_tokens")
-"""The same, and what Responses calls it."""
+_OF_RESPONSES: Final = "max_output_tokens"
+"""What Responses calls it."""
 
 _ERROR_BODY_BYTES: Final = 64 * 1024
 _CARRIES_A_KEY: Final = re.compile(r"auth|key|token|cookie", re.IGNORECASE)
@@ -155,22 +155,27 @@ class Request:
     @property
     def limit(self) -> int | None:
         """The limit on the answer (tokens), by whatever name, the lowest of several; None where there is none."""
-        return min(limits_in(self.body).values(), default=None)
+        return min(limits_in(self.body, self.wire).values(), default=None)
 
 
-def limits_in(fields: Mapping[str, Any]) -> dict[str, int]:
-    """The limits on the answer among the fields of a request: -1, with some services, is none."""
+def limits_in(fields: Mapping[str, Any], wire: Wire = "responses") -> dict[str, int]:
+    """The limits on the answer among the fields of a request in that format: -1, with some services, is none."""
     limits = {}
-    for name in _ALL_LIMITS:
+    for name in (*LIMITS, _OF_RESPONSES) if wire == "responses" else LIMITS:
         value = fields.get(name)
         if isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf:
             limits[name] = int(float(value))
     return limits
 
 
-def lowered(fields: Mapping[str, Any], tokens: int, name: str) -> dict[str, Any]:
-    """The fields of a request with the limit on its answer at most `tokens`, by its name there, else by `name`."""
-    limits = limits_in(fields) or {name: tokens}
+def lowered(fields: Mapping[str, Any], tokens: int, name: str, wire: Wire) -> dict[str, Any]:
+    """The fields of a request with the limit on its answer at most `tokens`: by the name it has there, else by `name`.
+
+    A name that only another format reads limits nothing.
+    """
+    limits = limits_in(fields)
+    if not limits_in(fields, wire):
+        limits[name] = tokens
     return {**fields, **{each: min(limit, tokens) for each, limit in limits.items()}}
 
 

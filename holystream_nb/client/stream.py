@@ -568,7 +568,7 @@ class Stream:
         if own is None or tokens < own:
             self.limited_by = name
         field = tokens_field(self._service.provider, request.model)
-        self._request = replace(request, body=lowered(request.body, tokens, field))
+        self._request = replace(request, body=lowered(request.body, tokens, field, request.wire))
 
     @cached_property
     def _prompt_tokens(self) -> int:
@@ -672,7 +672,7 @@ class Stream:
             echo=self._echo(answer) if end.is_whole else None,
             chunks=tuple(answer.chunks) if answer else (),
         )
-        told = {name: hide(said, service.secret) for name in _WORDS if (said := getattr(reply, name))}
+        told: dict[str, Any] = {name: hide(said, service.secret) for name in _WORDS if (said := getattr(reply, name))}
         if any(said != getattr(reply, name) for name, said in told.items()):  # some services repeat keys
             reply = replace(reply, **told)
         if any(think.sent for _, think in self._thoughts):

@@ -117,7 +117,7 @@ async def test_every_choice_counts(priced: Start, session: Session) -> None:
         ({"max_tokens": 7}, {"max_tokens": 7}),
         ({"max_completion_tokens": 7}, {"max_completion_tokens": 7}),
         ({"max_completion_tokens": 10**6}, {"max_completion_tokens": 249}),
-        ({"max_output_tokens": 10**6}, {"max_output_tokens": 249}),
+        ({"max_output_tokens": 10**6}, {"max_output_tokens": 249, "max_tokens": 249}),
         ({"max_tokens": 9, "max_completion_tokens": 10**6}, {"max_tokens": 9, "max_completion_tokens": 249}),
         ({"max_tokens": -1}, {"max_tokens": 249}),
     ],
