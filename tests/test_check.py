@@ -13,7 +13,7 @@ from foreign import Asked, Given, Piece, answering, listed, streamed
 
 from holystream_nb import Client, Simulator
 from holystream_nb.client.check import ROWS, Check, check
-from holystream_nb.client.findings import Finding
+from holystream_nb.client.findings import TOOL, Finding
 from holystream_nb.client.shape import error_shape, shape_of, short
 
 KEY = "test-0123456789"
@@ -175,6 +175,15 @@ async def test_a_tool_that_is_ignored_is_seen() -> None:
     """It answers in text although a call was required."""
     found = await _checked_at(engine(lambda asked: counting(0.005, events=12)))
     assert (found["tools"].verdict, "no tool was called" in found["tools"].seen) == ("warn", True)
+
+
+@pytest.mark.parametrize("word", ["length", "max_tokens", "MAX_TOKENS"])
+async def test_a_call_that_the_limit_cut_is_a_call(word: str) -> None:
+    """Whatever a service calls that end."""
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": TOOL, "arguments": '{"city": "Par'}}
+    delta = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": word}]}
+    found = await _checked_at(engine(lambda asked: counting(0.005, events=12), tools=lambda asked: streamed(delta)))
+    assert (found["tools"].verdict, "cut by the limit" in found["tools"].seen) == ("ok", True)
 
 
 async def test_only_the_choice_of_tools_is_refused() -> None:

@@ -136,7 +136,7 @@ def of_call(tried: Tried, note: str) -> Finding:
             return Finding("tools", "warn", f"called {what}, which is no tool that was given{note}")
         if _is_object(call.arguments):
             return Finding("tools", "ok", f"called {what}{note}")
-        if tried.reply.finish_reason == "length":
+        if tried.reply.end == "length":
             return Finding("tools", "ok", f"called {what}, cut by the limit of {CALL_TOKENS} tokens{note}")
         return Finding("tools", "warn", f"called {what}: the arguments are no JSON object{note}")
     if isinstance(tried.error, BadRequest | UnknownModel):
