@@ -7,6 +7,7 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import holystream_nb as hs
 from holystream_nb import Client, Simulator
 from holystream_nb.client.stream import Stream
 from holystream_nb.errors import HolystreamError
+from holystream_nb.money.budget import Budget
 from holystream_nb.reply import Reply
 
 pytestmark = pytest.mark.slow  # a process of its own
@@ -125,6 +127,30 @@ async def test_a_conversation_that_another_format_began(simulator: Simulator, wi
             asked = [*messages, {"role": "user", "content": "count to 3"}]
             reply = await read(client.stream(asked, model=model, tools=[plot.specification]))
             assert (reply.error, "1, 2, 3" in reply.text) == (None, True)
+
+
+@pytest.mark.parametrize(("wire", "transport"), [*WAYS, ("chat", "ws"), ("messages", "ws")])
+async def test_turns_on_a_connection(simulator: Simulator, wire: str, transport: str) -> None:
+    """What is Chat Completions' own, as the documents' emulation of a socket is, goes out in no other format."""
+    async with client_of(simulator, wire, transport) as client, client.connect(model="gpt-4.1") as connection:
+        for count, said in (("3", "1, 2, 3"), ("4", "1, 2, 3, 4")):
+            await connection.send(f"count to {count}")
+            async for _ in connection:
+                pass
+            assert (connection.reply.text, connection.reply.wire) == (said, wire)
+
+
+@ways
+async def test_a_limit_on_cost_holds(simulator: Simulator, wire: str, transport: str) -> None:
+    """A service is told the limit by the name it reads, whatever other names the user gives."""
+    budget = Budget(Decimal("0.0004"), "max_cost")
+    async with client_of(simulator, wire, transport) as client:
+        fields = {} if wire == "messages" else {"max_output_tokens": 5000}
+        reply = await read(client.within(budget).stream("Hello", model="gpt-4.1#tokens=3000", **fields))
+    assert reply.cost.usd is not None
+    assert 0 < reply.cost.usd <= Decimal("0.0004")
+    assert reply.usage.completion_tokens is not None
+    assert reply.usage.completion_tokens < 60
 
 
 @ways
