@@ -132,7 +132,8 @@ def pictures(reply: Reply) -> tuple[Picture, ...]:
 def _picture(address: str) -> Picture:
     if not address.startswith("data:"):
         return Picture("image", address=address)
-    kind = (_PICTURE.match(address[:40] + "A") or [None, ""])[1].upper()
+    found = _PICTURE.match(f"{address[:40]}A")
+    kind = "" if found is None else found[1].upper()
     size = (len(address) - address.find(",") - 1) * 3 // 4
     what = f"{kind or 'unknown'} image, {size / 1000:,.0f} kB" if size >= 1000 else f"{kind or 'unknown'} image"
     return Picture(what, data=address)

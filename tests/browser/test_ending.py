@@ -165,7 +165,7 @@ async def test_an_end_that_is_not_normal_is_said_live_and_saved(open_notebook: O
         await expect(lane.locator(".hs-ending")).to_have_text(words)
         await expect(lane).to_have_attribute("data-flawed", "")
         await expect(cell.live.locator(".hs-lane:not([data-state=done]) .hs-ending")).to_be_hidden()
-        await cell.stop.last.click()
+        await cell.live.locator("button.hs-stop:visible").click()
         await cell.ended()
         await expect(cell.output.locator("td", has_text=words)).to_have_count(1)
         assert await cell.error() is None
@@ -183,7 +183,7 @@ async def test_sources_are_links_and_a_small_picture_is_drawn_live_and_saved(ope
     assert href is not None
     assert href.startswith("https://example.com/")
     assert await picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
-    await cell.stop.last.click()
+    await cell.live.locator("button.hs-stop:visible").click()
     await cell.ended()
     await expect(cell.output.locator(f'ol li a[href="{href}"]')).to_have_count(1)
     await expect(cell.output.locator("ol li").first).to_contain_text(" · example.com")
