@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from ..errors import SetupError
-from ..live.beside import Picture, Source
+from ..live.beside import Citation, Picture
 from ..live.cards import browser_length, card
 from ..live.figures import record
 from ..live.lane import FINAL, Lane, State, drawn_picture, drawn_source
@@ -55,7 +55,7 @@ class Answer:
     calls: tuple[Call, ...] = ()
     echoes: tuple[dict[str, Any] | None, ...] = ()
     ending: str = ""
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Citation, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
     @classmethod

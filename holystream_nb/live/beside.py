@@ -1,6 +1,6 @@
 """What a service says of an answer's end and beside it, as every view shows it: words, sources, pictures.
 
-All of it is a stranger's. A `Source` and a `Picture` are harmless as they are made, also from a file: an address is
+All of it is a stranger's. A `Citation` and a `Picture` are harmless as they are made, also from a file: an address is
 http: or https: in plain ASCII, or none; a picture is one of four kinds, small, in base64, or the address of one.
 Nothing is loaded.
 """
@@ -58,12 +58,12 @@ def named(reply: Reply) -> list[str]:
 
 
 def _bare(model: str) -> str:
-    """A model's name without whose it is ("openai/gpt-4.1") and without what a simulator is asked for ("gpt-4.1#cut")."""
+    """A model's name without whose it is ("openai/gpt-4.1") and what a simulator is asked for ("gpt-4.1#cut")."""
     return model.partition("#")[0].rpartition("/")[2].casefold()
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Citation:
     """What an answer cites: its title, and its address or ""; `host` is whose the address is."""
 
     title: str
@@ -103,9 +103,9 @@ class Picture:
         return bool(self.data) and len(self.data) <= 4 * SAVED_BYTES / 3
 
 
-def sources(reply: Reply) -> tuple[Source, ...]:
+def sources(reply: Reply) -> tuple[Citation, ...]:
     """What it cites, each once, in the order of the first mention; the first fifty."""
-    found: dict[tuple[str, str], Source] = {}
+    found: dict[tuple[str, str], Citation] = {}
     for citation in reply.citations:
         if len(found) == MOST:
             break
@@ -114,14 +114,14 @@ def sources(reply: Reply) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def _source(citation: Mapping[str, Any]) -> Source:
+def _source(citation: Mapping[str, Any]) -> Citation:
     """Of whatever shape: OpenAI's annotations in Chat and in Responses, Messages' locations, Perplexity's results."""
     inner = citation.get("url_citation")
     entry = inner if isinstance(inner, Mapping) else citation
     names = (entry.get(name) for name in ("title", "document_title", "filename", "source", "file_id"))
     title = next((name for name in names if isinstance(name, str) and name.strip()), "")
     address = entry.get("url")
-    return Source(title, address if isinstance(address, str) else "")
+    return Citation(title, address if isinstance(address, str) else "")
 
 
 def pictures(reply: Reply) -> tuple[Picture, ...]:
@@ -132,7 +132,8 @@ def pictures(reply: Reply) -> tuple[Picture, ...]:
 def _picture(address: str) -> Picture:
     if not address.startswith("data:"):
         return Picture("image", address=address)
-    kind = (_PICTURE.match(address[:40] + "A") or [None, ""])[1].upper()
+    found = _PICTURE.match(f"{address[:40]}A")
+    kind = "" if found is None else found[1].upper()
     size = (len(address) - address.find(",") - 1) * 3 // 4
     what = f"{kind or 'unknown'} image, {size / 1000:,.0f} kB" if size >= 1000 else f"{kind or 'unknown'} image"
     return Picture(what, data=address)

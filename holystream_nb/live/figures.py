@@ -48,9 +48,13 @@ def bursts(reply: Reply) -> list[str]:
 def verdict(replies: Mapping[str, Reply]) -> str:
     """Who spoke first, who was fastest and who cheapest, of several; "" where there is nothing to compare.
 
-    Answers that broke off are not cheap.
+    Answers that broke off are not cheap, nor are those that the service did not finish, or that are empty.
     """
-    whole = {label: reply for label, reply in replies.items() if reply.usage.exact}
+    whole = {
+        label: reply
+        for label, reply in replies.items()
+        if reply.usage.exact and not reply.is_empty and reply.end not in ("filter", "failure", "pause")
+    }
     first = _least(replies, lambda reply: reply.timing.ttft_ms)
     fastest = _least(replies, lambda reply: _negative(reply.timing.decode_tokens_per_s))
     cheapest = _least(whole, lambda reply: None if (due := amount.due(reply.cost)) is None else due.shown)

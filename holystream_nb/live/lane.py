@@ -11,7 +11,7 @@ from ..events import Event
 from ..reply import Progress, Reply
 from ..tools.call import Call
 from .answered_json import json_in
-from .beside import Picture, Source, ended, pictures, sources
+from .beside import Citation, Picture, ended, pictures, sources
 from .cards import browser_length, card
 from .figures import approximate, bursts, figures, milliseconds, rate
 from .questions import Questions
@@ -166,7 +166,7 @@ class Lane:
         return ended(self.source.reply, self.limit) if self.is_final else ""
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[Citation, ...]:
         """What the answer cites; none while it runs."""
         return sources(self.source.reply) if self.is_final else ()
 
@@ -192,7 +192,7 @@ class Lane:
         return {"text": text, "reasoning": reasoning, **self.status(), "calls": self.cards()}
 
 
-def drawn_source(source: Source) -> dict[str, str]:
+def drawn_source(source: Citation) -> dict[str, str]:
     """It as the view takes it."""
     return {**asdict(source), "host": source.host}
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..tools.call import Call
 from ..wire.values import well_formed
-from .beside import Picture, Source, named
+from .beside import Citation, Picture, named
 from .cards import card, ending
 from .figures import bursts, costs, figures, milliseconds, rate, record, verdict
 from .lane import Lane, State
@@ -93,7 +93,7 @@ def plain_call(call: Call) -> str:
     return printable(f"{line}\n{shown['result']}".rstrip("\n"))
 
 
-def plain_beside(sources: Sequence[Source], pictures: Sequence[Picture]) -> str:
+def plain_beside(sources: Sequence[Citation], pictures: Sequence[Picture]) -> str:
     """An answer's pictures and sources as lines of text; "" where there are none."""
     lines = [f"[{picture.words}{f' · {picture.address}' if picture.address else ''}]" for picture in pictures]
     if sources:
@@ -103,7 +103,7 @@ def plain_beside(sources: Sequence[Source], pictures: Sequence[Picture]) -> str:
     return "\n".join(lines)
 
 
-def beside_markdown(sources: Sequence[Source], pictures: Sequence[Picture]) -> str:
+def beside_markdown(sources: Sequence[Citation], pictures: Sequence[Picture]) -> str:
     """The same in Markdown: small pictures are in it, sources are numbered links beside which their host stands."""
     parts = [_pictured(picture) for picture in pictures]
     if sources:
@@ -122,7 +122,7 @@ def _pictured(picture: Picture) -> str:
     return f"{IMAGE} {plain_line(picture.words)} (not kept in this file)"
 
 
-def _linked(source: Source) -> str:
+def _linked(source: Citation) -> str:
     from .harmless import plain_line
 
     return _link(source.title, source.address, source.host) if source.address else plain_line(source.title)

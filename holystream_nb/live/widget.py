@@ -1,7 +1,8 @@
 """The live view's Python half; `frontend/src/live.ts` is the other. Traits are state, messages are motion.
 
 Kernel -> view:  delta {seq, lane, text, reasoning} · snapshot {seq, lanes}
-                 · status {seq, lane, state, figures, ending, error, elapsed_ms, units, thought, sources, pictures, calls}
+                 · status {seq, lane, state, figures, ending, error, elapsed_ms, units, thought, sources, pictures,
+                   calls}
 View -> kernel:  ready {} (a view appeared) · missed {} (a snapshot is wanted) · gone {} (a view left its page)
                  · stop {lane} · consent {lane, call, answer} (allow, always or refuse a tool's call)
 

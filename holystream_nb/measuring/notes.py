@@ -6,9 +6,10 @@ from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from ..wire.endings import kind_of, words_of
 from .plan import TRANSPORTS
-from .record import USAGE, Calibration, Contents
-from .words import counted, digits
+from .record import USAGE, Calibration, Contents, Trial
+from .words import counted, digits, endings
 
 if TYPE_CHECKING:
     from .results import Result
@@ -41,6 +42,12 @@ def notes(result: Result, contents: Contents) -> list[str]:
     if failed:
         listed = ", ".join(f"{count} {word}" for word, count in failed.most_common())
         found.append(f"{counted(failed.total(), 'request')} failed ({listed}); percentiles are of the others.")
+    odd = [trial for trial in result.records if trial.ended and not _is_at_its_limit(trial)]
+    if odd:
+        found.append(
+            f"WARNING: {counted(len(odd), 'answer')} did not end as answers do ({endings(odd)}); "
+            "they are among the others."
+        )
     if contents.torn:
         were = "was" if contents.torn == 1 else "were"
         found.append(f"{counted(contents.torn, 'line')} of the file {were} torn, and left out.")
@@ -97,6 +104,11 @@ def _medians(result: Result, name: str) -> list[float]:
         [value for trial in result.of(arm) if (value := getattr(trial.timing, name)) is not None] for arm in result.arms
     ]
     return [median(row) for row in rows if row]
+
+
+def _is_at_its_limit(trial: Trial) -> bool:
+    """Whether all there is to say is that it reached a limit on its length, as a bench may want it."""
+    return kind_of(trial.finish_reason) == "length" and trial.ended == words_of(trial.finish_reason)
 
 
 def _elsewhere(result: Result) -> str:

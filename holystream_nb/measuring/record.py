@@ -65,6 +65,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     `price_note` is "" for a real price. Of a pair whose answers were compared, the
     later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
     answer, where keeping it was asked for.
+    `ended` says in plain words how the service ended it, where that is not as answers end, and what of it is missing.
     `way` is the plan's name for the transport, or the format and the transport, that was asked for (in a file:
     `transport`); `wire` is the format it came in, `transport_used` the transport that brought it where it was another.
     """
@@ -100,6 +101,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     token_source: str = USAGE
     characters: int = 0
     finish_reason: str = ""
+    ended: str = ""
     error: str = ""
     message: str = ""
     status: int | None = None

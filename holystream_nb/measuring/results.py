@@ -56,6 +56,7 @@ COLUMNS: Final = (
     "price_note",
     "meets_limits",
     "finish_reason",
+    "ended",
     "status",
     "message",
     "session",
@@ -76,6 +77,7 @@ token_source: usage (the service's count) or text (estimated here, ≈) · bytes
 resent: how often it met a kept connection that the service had closed, and went out again
 transport_used: which brought the answer: sse or ws
 cost_usd, cost_cny: exact Decimals, None where unknown; price_note: "" for a real price
+finish_reason: the service's word · ended: how it ended in plain words, "" where that is as answers end
 meets_limits: whether it kept all stated limits; None if none are stated · response_id: the service's own
 """
 
@@ -316,6 +318,7 @@ def _row(trial: Trial, at_s: float, plan: Plan) -> dict[str, Any]:
         "price_note": trial.price_note,
         "meets_limits": good(trial, timing, limits) if limits else None,
         "finish_reason": trial.finish_reason,
+        "ended": trial.ended,
         "status": trial.status,
         "message": trial.message,
         "session": trial.session,

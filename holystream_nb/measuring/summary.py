@@ -13,7 +13,7 @@ from .record import Trial
 from .results import good
 from .statistics import Interval, Quantile, mean, pooled, quantile, share
 from .throughput import span_s, throughput
-from .words import counted, digits
+from .words import counted, digits, endings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,6 +24,7 @@ WORDS: Final = {
     "n": "n",
     "errors": "errors",
     "error_rate": "error rate (%)",
+    "ended": "did not end normally",
     "connect_p50_ms": "connect p50 (ms)",
     "ttft_mean_ms": "TTFT mean (ms)",
     "ttft_p50_ms": "TTFT p50 (ms)",
@@ -53,7 +54,8 @@ WORDS: Final = {
 def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
     """One row an arm (index: `provider:model`, or `provider:model · transport` of several), columns as in `WORDS`.
 
-    n counts all requests, errors those that failed. Percentiles are `Quantile`s with 95 % intervals, of the requests
+    n counts all requests, errors those that failed; ended counts, of the others, those that the service did not end as
+    answers end, or left empty or with gaps, in words. Percentiles are `Quantile`s with 95 % intervals, of the requests
     that succeeded; with `adjusted`, failures count as +∞ in TTFT, TTFA and E2E. Means have 95 % intervals by Student's
     t, error_rate the exact one (Clopper and Pearson). Rates are medians over requests. Gap percentiles are pooled over
     requests. goodput_per_s: requests that met all limits / the run's span; None without limits. usd_per_request: mean
@@ -110,6 +112,7 @@ def _row(result: Result, arm: str, span: float, adjusted: bool) -> dict[str, Any
         "n": len(trials),
         "errors": len(trials) - len(succeeded),
         "error_rate": share(len(trials) - len(succeeded), len(trials)),
+        "ended": endings(trials),
         "connect_p50_ms": percentile("connect_ms"),
         "ttft_mean_ms": average("ttft_ms"),
         "ttft_p50_ms": percentile("ttft_ms", 0.5, failures),

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .record import Trial
+
+_MOST: Final = 4
 
 
 def digits(value: float) -> str:
@@ -18,3 +26,11 @@ def digits(value: float) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 request`, `1,200 requests`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def endings(trials: Sequence[Trial]) -> str:
+    """`2 length limit reached, 1 empty answer`: how answers ended that did not as answers do; "" where all did."""
+    found = Counter(trial.ended for trial in trials if trial.ended)
+    parts = [f"{count:,} {words}" for words, count in found.most_common(_MOST)]
+    others = found.total() - sum(count for _, count in found.most_common(_MOST))
+    return ", ".join([*parts, *([f"{others:,} otherwise"] if others else [])])

@@ -29,6 +29,7 @@ from ..defaults import HOUSE, over
 from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
 from ..events import Finish, OtherChoice, ToolCallEnd, Usage
 from ..facts import Wire
+from ..live.beside import ended
 from ..providers.secret import Secrets
 from ..providers.table import providers
 from ..reply import OURS, Reply, TransportChoice
@@ -314,6 +315,7 @@ class Worker:
             "token_source": USAGE if usage.exact else "text",
             "characters": len(reply.text) + len(reply.reasoning),
             "finish_reason": reply.finish_reason,
+            "ended": "" if word else ended(reply),
             "error": word,
             "message": message,
             "status": getattr(error, "status", None),

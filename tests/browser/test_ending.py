@@ -144,3 +144,47 @@ async def test_a_failure_ends_the_run(open_notebook: Open) -> None:
     await notebook.cell(1).ended()
     await expect(notebook.cell(2).root.locator(".jp-InputPrompt")).not_to_contain_text("*")
     assert await notebook.cell(2).is_untouched()
+
+
+FLAWED = {  # what the simulator is asked for: the words for it
+    "finish=content_filter,tokens=20": "the service's filter ended it",
+    "finish=wandered_off,tokens=20": 'ended by the service: "wandered_off"',
+    "tokens=0": "empty answer",
+    "bad-json,tokens=20": "1 piece unreadable",
+}
+
+
+async def test_an_end_that_is_not_normal_is_said_live_and_saved(open_notebook: Open) -> None:
+    """In the same words, beside an answer that still runs and then in the file; the cell has not failed."""
+    others = "-m gpt-4.1#rate=50,tokens=5000"
+    notebook = await open_notebook(*(f"%%stream -m gpt-4.1#{faults} {others}\nHello" for faults in FLAWED))
+    for number, words in enumerate(FLAWED.values(), start=1):
+        cell = notebook.cell(number)
+        await cell.start()
+        lane = cell.live.locator(".hs-lane[data-state=done]")
+        await expect(lane.locator(".hs-ending")).to_have_text(words)
+        await expect(lane).to_have_attribute("data-flawed", "")
+        await expect(cell.live.locator(".hs-lane:not([data-state=done]) .hs-ending")).to_be_hidden()
+        await cell.live.locator("button.hs-stop:visible").click()
+        await cell.ended()
+        await expect(cell.output.locator("td", has_text=words)).to_have_count(1)
+        assert await cell.error() is None
+
+
+async def test_sources_are_links_and_a_small_picture_is_drawn_live_and_saved(open_notebook: Open) -> None:
+    """Numbered, beside each whose it is; from the file too, and nothing is loaded from elsewhere."""
+    stream = "%%stream -m gpt-4.1#citations=annotations,image,tokens=20 -m gpt-4.1#rate=50,tokens=5000\nHello"
+    notebook = await open_notebook(stream)
+    cell = notebook.cell(1)
+    await cell.start()
+    link, picture = cell.live.locator("ol.hs-sources a").first, cell.live.locator("img.hs-picture")
+    await expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+    href = await link.get_attribute("href")
+    assert href is not None
+    assert href.startswith("https://example.com/")
+    assert await picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
+    await cell.live.locator("button.hs-stop:visible").click()
+    await cell.ended()
+    await expect(cell.output.locator(f'ol li a[href="{href}"]')).to_have_count(1)
+    await expect(cell.output.locator("ol li").first).to_contain_text(" · example.com")
+    assert await cell.output.locator("img[src^='data:image/png']").evaluate("(image) => image.naturalWidth") == 1

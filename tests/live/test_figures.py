@@ -52,6 +52,14 @@ def test_the_verdict_says_it_too() -> None:
     assert "cheapest: b at $0.0010 (simulated)" in verdict(replies)
 
 
+@pytest.mark.parametrize("flaw", [{"finish_reason": "content_filter"}, {"finish_reason": "error"}, {"text": ""}])
+def test_an_answer_that_is_none_is_not_the_cheapest(flaw: dict[str, str]) -> None:
+    """What the service did not finish, and what is empty, costs little; a limit's end is an answer."""
+    replies = {name: reply(priced(usd)) for name, usd in (("a", "0.003"), ("b", "0.002"))}
+    assert "cheapest: b at" in verdict({**replies, "c": replace(reply(priced("0.001")), **flaw)})
+    assert "cheapest: c at" in verdict({**replies, "c": replace(reply(priced("0.001")), finish_reason="length")})
+
+
 def test_the_session_keeps_the_two_apart() -> None:
     """`%stream` has a sum of what was paid, and another of what was not."""
     totals = Totals()

@@ -282,3 +282,19 @@ def test_rates_are_compared_in_their_own_words(trial: Make, result: Results) -> 
         result(*trials).compare("a", "b", "speed")
     with pytest.raises(SetupError, match="itself"):
         result(*trials).compare("a", "a")
+
+
+def test_answers_that_did_not_end_normally_are_counted_and_noted(trial: Make, result: Results) -> None:
+    """In words, a row and a model; a limit on the length alone is counted, and is no warning."""
+    plain = trial(repeat=0)
+    cut = trial(repeat=1, finish_reason="length", ended="length limit reached")
+    assert "did not end" not in result(plain).to_markdown()
+    limited = result(plain, cut)
+    assert limited.trials.ended.tolist() == ["", "length limit reached"]
+    assert limited.summary().ended.tolist() == ["1 length limit reached"]
+    assert not any("did not end" in note for note in limited.notes)
+    odd = [trial(repeat=n, finish_reason="content_filter", ended="the service's filter ended it") for n in (2, 3)]
+    holed = trial(repeat=4, finish_reason="length", ended="length limit reached, 1 piece unreadable")
+    (note,) = [note for note in result(plain, cut, *odd, holed).notes if "did not end" in note]
+    assert note.startswith("WARNING: 3 answers did not end as answers do (2 the service's filter ended it, 1 length")
+    assert "| did not end normally | 2 the service's filter ended it" in result(plain, *odd).to_markdown()

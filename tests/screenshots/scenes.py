@@ -52,6 +52,11 @@ async def _saved(cell: Cell) -> None:
     await cell.ended()
 
 
+async def _one_ended(cell: Cell) -> None:
+    """One answer has ended beside another that still runs."""
+    await expect(cell.live.locator(".hs-lane[data-state=done]").first).to_be_visible(timeout=_PATIENCE_MS)
+
+
 async def _stopped(cell: Cell) -> None:
     await expect(cell.live.locator("table")).to_be_visible(timeout=_PATIENCE_MS)
     await cell.stop.click()
@@ -102,6 +107,11 @@ async def _compare(cell: Cell) -> None:
     await expect(cell.root.locator(".hs-continue[aria-pressed=true]")).to_have_count(1)
 
 
+async def _all_ended(cell: Cell) -> None:
+    await _ask(cell, _SHORT)
+    await _ended(cell, 3)
+
+
 async def _failed(cell: Cell) -> None:
     await _ask(cell, _SHORT)
     await expect(cell.root.locator(".hs-retry")).to_be_visible(timeout=_PATIENCE_MS)
@@ -121,6 +131,9 @@ def _panel(arguments: str, act: Callable[[Cell], Awaitable[None]], *, dark: bool
 _ONE: Final = f"'{_MODEL}'"
 _THREE: Final = f"models=['{_MODEL}', 'deepseek-v3.2', 'claude-sonnet-4.5']"
 _CUT: Final = "'deepseek-v3.2#cut=40'"
+_FILTERED: Final = "deepseek-v3.2#finish=content_filter,tokens=60"
+_FLAWED: Final = f"-m {_FILTERED} -m gpt-4.1#bad-json,tokens=90,served=gpt-4.1-2025-04-14"
+_CITING: Final = "gpt-4.1#citations=annotations,image,tokens=60,tier=flex"
 _TOOLS: Final = f"-m {_MODEL} --tools get_weather"
 _WEATHER: Final = "Use get_weather, Paris"
 
@@ -136,6 +149,14 @@ SCENES: Final[dict[str, Scene]] = {
     "truncated-dark": _cell("-m deepseek-v3.2#end=40 -m gpt-4.1", _list_begun, dark=True),
     "truncated-saved": _cell("-m deepseek-v3.2#end=90", _saved),
     "truncated-saved-dark": _cell("-m deepseek-v3.2#end=90", _saved, dark=True),
+    "filtered-saved": _cell(f"-m {_FILTERED}", _saved),
+    "empty-saved": _cell("-m gpt-4.1#tokens=0", _saved),
+    "flawed": _cell(_FLAWED, _one_ended),
+    "flawed-dark": _cell(_FLAWED, _one_ended, dark=True),
+    "flawed-saved": _cell(_FLAWED, _saved),
+    "citing": _cell(f"-m {_CITING} -m gpt-4.1", _one_ended),
+    "citing-dark": _cell(f"-m {_CITING} -m gpt-4.1", _one_ended, dark=True),
+    "citing-saved": _cell(f"-m {_CITING}", _saved),
     "tool": _cell(_TOOLS, _asking, prompt=_WEATHER),
     "tool-dark": _cell(_TOOLS, _asking, prompt=_WEATHER, dark=True),
     "panel": _panel(_ONE, _streaming),
@@ -148,6 +169,8 @@ SCENES: Final[dict[str, Scene]] = {
     "panel-error-dark": _panel(_CUT, _failed, dark=True),
     "panel-truncated": _panel("'deepseek-v3.2#end=40'", _failed),
     "panel-truncated-dark": _panel("'deepseek-v3.2#end=40'", _failed, dark=True),
+    "panel-flawed": _panel(f"models=['{_FILTERED}', '{_CITING}', 'gpt-4o#tokens=0']", _all_ended),
+    "panel-flawed-dark": _panel(f"models=['{_FILTERED}', '{_CITING}', 'gpt-4o#tokens=0']", _all_ended, dark=True),
     "panel-settings": _panel(_CUT, _settings),
     "panel-settings-dark": _panel(_CUT, _settings, dark=True),
     "panel-empty": _panel(_ONE, _empty),
