@@ -107,7 +107,7 @@ class Lane:
             self.state = reason  # type: ignore[assignment]  # the three words are states
         else:
             self.state = "done" if error is None else "failed"
-        limited_by = getattr(self.source, "limited_by", "") if reason == "length" else ""
+        limited_by = getattr(self.source, "limited_by", "") if self.reply.end == "length" else ""
         self.limit = f"{limited_by} reached" if limited_by else ""
 
     @property
