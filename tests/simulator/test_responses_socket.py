@@ -303,7 +303,7 @@ def test_closing_stops_the_work(connect: Connect, simulator: Simulator) -> None:
     create(socket)
     create(socket, stream_id="b")
     after_first(socket)
-    assert simulator.active() == 3
+    assert patiently(lambda: simulator.active() == 3)
     socket.close()
     assert patiently(lambda: (simulator.active(), simulator.sockets()) == (0, 0))
     turns = [record for record in simulator.requests()[:4] if record["method"] == "WS"]
