@@ -64,7 +64,7 @@ async def test_a_saved_answer_reads_without_a_kernel(
     await expect(cell.output.locator("h2")).to_have_text("A heading¶")
     await expect(cell.output.locator("table td")).to_have_text(["one", "12"])
     await expect(cell.output.locator("pre")).to_have_text("for x in range(3):\n    print(x)\n")
-    await expect(cell.output.locator("em").last).to_contain_text("≈14 tokens")
+    await expect(cell.output.locator("em").last).to_contain_text("≈25 tokens")
     await expect(cell.output).not_to_contain_text("LiveView")
     await expect(page.locator("body")).not_to_contain_text("model not found")
     await expect(cell.root.locator(".jupyter-widgets")).to_have_count(0)

@@ -232,6 +232,7 @@ def test_there_are_enough_payloads() -> None:
     assert len(PAYLOADS) >= 150
 
 
+@pytest.mark.slow
 def test_the_check_sees_what_acts() -> None:
     """Nearly every payload, drawn as it is, is complained about by the check that must be silent after `harmless`."""
     seen = [name for name, markdown in PAYLOADS.items() if any(complaints(draw(markdown)) for draw in DRAWERS.values())]
@@ -260,6 +261,7 @@ def test_nothing_acts_beside_others(jupyterlab: Draw) -> None:
             assert complaints(draw(document)) == [], name
 
 
+@pytest.mark.slow
 def test_nothing_acts_in_an_exported_notebook() -> None:
     """nbconvert's HTML of a notebook whose outputs are the payloads holds only its own elements."""
     import nbformat.v4 as notebooks
@@ -438,6 +440,7 @@ several = settings(
 )
 
 
+@pytest.mark.slow
 @several
 @given(answer=answers | nested)
 def test_no_mixture_acts(jupyterlab: Draw, answer: str) -> None:
@@ -447,6 +450,7 @@ def test_no_mixture_acts(jupyterlab: Draw, answer: str) -> None:
         assert complaints(draw(written)) == [], (name, written)
 
 
+@pytest.mark.slow
 @several
 @given(answer=answers | nested)
 def test_again_changes_nothing(answer: str) -> None:
@@ -457,6 +461,7 @@ def test_again_changes_nothing(answer: str) -> None:
     assert said(github(twice)) == said(github(once))
 
 
+@pytest.mark.slow
 @several
 @given(text=st.text(max_size=200) | answers)
 def test_a_line_is_a_line(text: str) -> None:
@@ -710,6 +715,7 @@ def test_an_end_after_many_starts_is_found_quickly(opening: str) -> None:
     assert time.process_time() - start < 4
 
 
+@pytest.mark.slow
 def test_growth_is_bounded() -> None:
     """One long address, used by ten thousand short references, and a table of empty cells do not fill the memory."""
     assert len(harmless(f"[a]: {'x' * 50_000}\n\n{'[a] ' * 10_000}")) < 12 * SIZE

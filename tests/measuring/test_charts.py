@@ -141,6 +141,7 @@ def ttfts(result: Result, model: str) -> list[float]:
 # What every chart says
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chart", SINGLE)
 def test_every_chart_names_n_for_each_model_and_the_simulator(chart: Callable[[Result], Axes], three: Make) -> None:
     """A chart that is cut out of its notebook still says what it is made of."""
@@ -151,6 +152,7 @@ def test_every_chart_names_n_for_each_model_and_the_simulator(chart: Callable[[R
         assert re.search(rf"\b{model}\b( ·|\n)\s*n = 80", said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chart", SINGLE)
 def test_failures_are_said_on_every_chart(chart: Callable[[Result], Axes], three: Make) -> None:
     """Three of slow's requests failed."""
@@ -167,6 +169,7 @@ def test_too_few_requests_are_said_to_be_too_few(chart: Callable[[Result], Axes]
     assert "n = 4" in said or "(4, 6 needed)" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chart", SINGLE)
 def test_a_model_in_which_every_request_failed_is_named(chart: Callable[[Result], Axes], three: Make) -> None:
     """It has nothing to draw, and is not forgotten."""
@@ -349,6 +352,7 @@ def test_where_prices_come_from_stands_below(three: Make) -> None:
     assert "Prices: a card (today)." in words(charts.speed_against_cost(three()))
 
 
+@pytest.mark.slow
 def test_costs_over_decades_have_a_logarithmic_axis(three: Make, result: Make) -> None:
     """Other axes start at nought, so that lengths compare."""
     ax = charts.speed_against_cost(three())
@@ -468,6 +472,7 @@ def test_each_request_stands_at_its_start(three: Make) -> None:
     assert "2 RateLimited" in words(ax)
 
 
+@pytest.mark.slow
 def test_a_line_of_rolling_medians_needs_a_few_requests(three: Make) -> None:
     """Its window is named."""
     assert not charts.over_run(three(14)).lines
@@ -479,6 +484,7 @@ def test_a_line_of_rolling_medians_needs_a_few_requests(three: Make) -> None:
 # Concurrency
 
 
+@pytest.mark.slow
 def test_throughput_and_ttft_stand_over_concurrency(sweep: Callable[..., Sweep]) -> None:
     """As the sweep's table has them; p95 as a line with filled marks."""
     run = sweep()
@@ -582,6 +588,7 @@ def test_a_saved_chart_is_opaque_and_follows_the_style(name: str, three: Make) -
     assert image.getpixel((1, 1)) == ((0, 0, 0, 255) if name == "dark_background" else (255, 255, 255, 255))
 
 
+@pytest.mark.slow
 def test_charts_leave_no_figure_behind() -> None:
     """No pyplot, so no registry; and no matplotlib before a chart is asked for."""
     code = """
@@ -617,6 +624,7 @@ def chart():
         assert output["metadata"]["image/png"]["alt"] == output["data"]["text/plain"]
 
 
+@pytest.mark.slow
 def test_a_chart_draws_on_the_axes_it_is_given(three: Make) -> None:
     """And returns them."""
     for chart in SINGLE:
@@ -670,6 +678,7 @@ def test_ticks_are_plain_figures(three: Make) -> None:
     assert not any("$" in label.get_text() for label in ax.get_xticklabels())
 
 
+@pytest.mark.slow
 def test_no_style_is_changed(three: Make) -> None:
     """matplotlib's settings stay the user's."""
     before = dict(matplotlib.rcParams)

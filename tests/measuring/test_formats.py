@@ -145,6 +145,7 @@ def test_charts_name_each_way(formats: Result, draw: Callable[[Result], Axes]) -
     assert all(f"a · {way}" in said for way in list(formats.plan.ways)[first:])
 
 
+@pytest.mark.slow
 def test_a_sheet_says_how_many_formats(formats: Result) -> None:
     """Above its charts."""
     whole = charts.sheet(formats)

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 
 def after(code: str) -> list[str]:
     """The modules that are there after some code, in a fresh interpreter."""
@@ -31,6 +33,7 @@ def test_a_bench_imports_tables_and_charts_late() -> None:
     assert not heavy & set(after("import holystream_nb.measuring.bench, holystream_nb.measuring.results"))
 
 
+@pytest.mark.slow
 def test_no_module_takes_a_functions_place() -> None:
     """Importing a submodule sets its name on its package: no such name may be set on `holystream_nb` itself."""
     code = """

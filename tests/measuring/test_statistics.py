@@ -87,6 +87,7 @@ def test_gaps_are_resampled_by_request() -> None:
     assert found.high - found.low > 1.0
 
 
+@pytest.mark.slow
 def test_pooled_intervals_hold_what_they_say() -> None:
     """Requests with levels of their own: the pooled median's interval contains the true one at least 9 times of 10."""
     rng = np.random.default_rng(6)
@@ -129,6 +130,7 @@ def test_the_mean_has_students_interval_and_needs_30() -> None:
     assert str(mean(values[:29])) == "n too small"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spread", "least"), [(0.24, 0.93), (0.8, 0.89)])
 def test_the_mean_holds_what_its_docstring_says(spread: float, least: float) -> None:
     """Over 2,000 samples of 30 log-normal values: about 94 % where they scatter as TTFT does, 91 % where far more."""
@@ -138,6 +140,7 @@ def test_the_mean_holds_what_its_docstring_says(spread: float, least: float) -> 
     assert sum(each.low <= true <= each.high for each in samples) / 2000 >= least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0012, 0.0089, 0.1])
 def test_a_share_holds_the_true_one_at_least_as_often_as_it_says(rate: float) -> None:
     """Exact: over all counts that 100 requests can have, by their probabilities."""

@@ -170,6 +170,7 @@ def test_a_chart_of_differences_takes_a_transport_as_its_baseline(both: Results)
     assert "deepseek-v3.2 · sse\nn = 72 pairs, 8 lost" in text
 
 
+@pytest.mark.slow
 def test_the_sheet_counts_models_and_transports(both: Results) -> None:
     """Its heading says what was compared."""
     heading = both().plot().figure.get_suptitle()

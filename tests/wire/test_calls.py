@@ -102,6 +102,7 @@ def written(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
     return value, [*first, *pieces, *last]
 
 
+@pytest.mark.slow
 @given(written())
 @settings(max_examples=300, deadline=None)
 def test_pieces_split_anywhere_with_a_repeat_are_the_same_object(case: tuple[dict[str, Any], list[str]]) -> None:
@@ -110,6 +111,7 @@ def test_pieces_split_anywhere_with_a_repeat_are_the_same_object(case: tuple[dic
     assert msgspec.json.decode(joined(pieces)) == value
 
 
+@pytest.mark.slow
 @given(written(), st.sampled_from(["index", "id", "index and id"]), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_such_pieces_in_chunks_are_one_call(case: tuple[dict[str, Any], list[str]], marks: str, is_named: bool) -> None:

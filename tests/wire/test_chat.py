@@ -865,6 +865,7 @@ def check_types(events: list[Event]) -> None:
             assert event.text
 
 
+@pytest.mark.slow
 @given(st.lists(mostly(CHUNKS), max_size=4), st.booleans())
 @settings(max_examples=400, deadline=None)
 def test_no_json_raises(values: list[Any], named: bool) -> None:
@@ -884,6 +885,7 @@ def test_an_empty_part_does_not_number_its_call() -> None:
     assert [(e.index, e.name) for e in events if isinstance(e, ToolCallPart)] == [(0, "f"), (1, "g")]
 
 
+@pytest.mark.slow
 @given(st.lists(CALLS, min_size=1, max_size=8))
 @settings(max_examples=200, deadline=None)
 def test_calls_are_numbered_from_0_and_lose_no_arguments(parts: list[dict[str, Any]]) -> None:

@@ -415,6 +415,7 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
     return [stream[i:j] for i, j in zip([0, *ends], [*ends, len(stream)], strict=True)]
 
 
+@pytest.mark.slow
 @given(STREAMS)
 @settings(max_examples=600, deadline=None)
 def test_any_stream_gives_the_events_of_the_standard(stream: bytes) -> None:
