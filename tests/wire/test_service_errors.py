@@ -669,7 +669,7 @@ def test_any_body_gives_an_error(status: int, body: bytes) -> None:
     ],
 )
 def test_a_hostile_body_takes_no_time(piece: bytes) -> None:
-    """Repeated openings of anything are dealt with within a second, and give an error."""
-    started = time.perf_counter()
+    """Repeated openings of anything are dealt with within a second of computing, and give an error."""
+    started = time.process_time()
     assert type(error_of(500, piece * 60_000)) is errors.ServiceUnavailable
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
