@@ -326,6 +326,7 @@ def test_a_stop_from_the_view_ends_the_stream_and_not_the_cell(kernel: Any, limi
 @pytest.mark.flaky(reruns=2)  # a busy machine may be late
 def test_an_interrupt_ends_the_cell_in_one_line_and_leaves_the_kernel_alive(kernel: Any) -> None:
     """■: stopped too, one line of KeyboardInterrupt, and the simulator saw the client leave within 100 ms."""
+    kernel.run("%%stream -m gpt-4.1#tokens=1\nHello")  # what it imports is there
     msg_id = kernel.start("%%stream -m gpt-4.1#stall=30,after=5\nHello")
     time.sleep(1)
     interrupted = time.perf_counter_ns()
@@ -346,6 +347,7 @@ def test_an_interrupt_ends_the_cell_in_one_line_and_leaves_the_kernel_alive(kern
 @pytest.mark.slow
 def test_an_interrupt_of_a_nested_magic(kernel: Any) -> None:
     """Under %%time the cell is synchronous; ■ ends it the same way."""
+    kernel.run("%%stream -m gpt-4.1#tokens=1\nHello")  # what it imports is there
     msg_id = kernel.start("%%time\n%%stream -m gpt-4.1#stall=30,after=5\nHello")
     time.sleep(1)
     kernel.interrupt()

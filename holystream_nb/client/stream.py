@@ -312,8 +312,8 @@ class Stream:
                 raise
         except HolystreamError as exc:
             failure = exc
-        except BaseException:
-            self._finish(Ending("interrupted", is_whole=False))
+        except BaseException as exc:  # ■ of a cell that does not await comes as one, wherever we are
+            self._finish(Ending("stopped" if isinstance(exc, KeyboardInterrupt) else "interrupted", is_whole=False))
             await self._close()
             raise
         finally:
