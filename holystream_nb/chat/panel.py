@@ -288,7 +288,7 @@ class ChatPanel(traitlets.HasTraits):
     # What can be had of it
 
     def to_markdown(self) -> str:
-        """The conversation as Markdown in which nothing acts: no HTML, no links, no images."""
+        """The conversation as Markdown in which nothing of the model acts: no HTML; links are the sources alone."""
         return markdown(self._standing())
 
     def to_messages(self) -> list[Message]:

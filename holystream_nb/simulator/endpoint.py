@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -14,7 +15,7 @@ UNBUFFERED: Final = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 """What engines send with a stream: a cache must not keep it, nginx must not collect it."""
 
 
-class Endpoint:
+class Endpoint(ABC):
     """A raw ASGI endpoint, so that each event is stamped right before it is handed to the socket.
 
     A client's leaving is seen at once, also in a pause.
@@ -42,5 +43,6 @@ class Endpoint:
         finally:
             self._records.active.discard(record.id)
 
+    @abstractmethod
     async def _answer(self, exchange: Exchange, body: bytes) -> None:
-        raise NotImplementedError
+        """Answers the request whose body this is."""

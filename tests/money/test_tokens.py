@@ -8,11 +8,10 @@ import time
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from holystream_nb.money import tokens
 from holystream_nb.money.tokens import estimate_prompt, estimate_tokens, image_size, image_tokens
-
-Image = pytest.importorskip("PIL.Image")
 
 
 def picture(size: tuple[int, int], kind: str = "PNG", **options: Any) -> str:
