@@ -10,7 +10,7 @@ import tracemalloc
 import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from scripted_socket import Peer, Script, Scripted, answer, done, serving, token
@@ -34,8 +34,8 @@ from holystream_nb.errors import (
 )
 from holystream_nb.events import Text, ToolCallEnd
 from holystream_nb.reply import Reply
-from holystream_nb.wire.transport import Transport
-from holystream_nb.wire.websocket import Sockets
+from holystream_nb.wire.transport import Response, Transport
+from holystream_nb.wire.websocket import Socket, Sockets
 
 KEY = "hs_live_0123456789abcdef"
 
@@ -704,6 +704,65 @@ async def test_no_ping_is_judged_while_the_reader_is_slow() -> None:
         async for _ in stream:
             pass
     assert (stream.reply.text, stream.reply.finish_reason) == ("abc", "stop")
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["in a turn", "at rest"])
+async def test_no_ping_is_judged_because_our_own_loop_stood(reads: bool) -> None:
+    """A cell that computes for longer than an answer may take has not made the service dead."""
+
+    async def script(peer: Peer) -> None:
+        while await peer.receive() is not None:
+            await peer.send(token("Hel"))
+            if reads:
+                await stand()
+            await peer.send(token("lo"), done())
+
+    async def stand() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0.07)
+            time.sleep(0.15)  # noqa: ASYNC251  # the cell
+        await asyncio.sleep(0.07)
+
+    async with serving(script) as service, client_of(service, ping_s=0.05, pong_s=0.1) as client:
+        assert (await ask(client)).text == "Hello"
+        if not reads:
+            await stand()
+        reply = await ask(client)
+    assert (reply.text, reply.error, len(service.peers)) == ("Hello", None, 1)
+
+
+class Waking:
+    """A connection on which a pong comes just as the first look at it ends."""
+
+    host, headers, permit, sent, headers_at, last_read = "simulator", {}, 0, 0, 0, 0
+
+    def __init__(self) -> None:
+        self.stream = self
+        self.looks = 0
+
+    async def read(self, limit: int, timeout: float) -> bytes:
+        self.looks += 1
+        if self.looks != 2:
+            raise Stalled("Nothing came.")
+        return b"\x8a\x00"
+
+    async def write(self, data: bytes, timeout: float) -> None:
+        pass
+
+    def get_extra_info(self, name: str) -> bool:
+        return self.looks == 1
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_a_pong_that_comes_as_a_socket_wakes_is_no_word_of_the_service() -> None:
+    """It serves the next turn; a socket on which anything else has come does not."""
+    socket = Socket(cast(Response, connection := Waking()))
+    socket.rest(60)
+    assert await socket.wakes()
+    assert connection.looks == 3
+    await socket.aclose()
 
 
 async def test_the_answers_to_our_own_pings_do_not_hide_a_silence() -> None:

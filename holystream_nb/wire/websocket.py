@@ -78,6 +78,7 @@ class Socket:
         self._ping_s, self._pong_s = ping_s, pong_s
         self._last_read = self._last_ping = time.perf_counter_ns()
         self._is_judged = True
+        self._is_overdue = False
         self._rests_until: int | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -154,7 +155,7 @@ class Socket:
                 async with self._reading:
                     await self._read(_WAITING_S if has_unread else _GLANCE_S)
             except HolystreamError:
-                if not has_unread:
+                if not has_unread and not self._has_unread():  # else it came as the glance ended
                     break
         is_silent = not self._waiting and not self._parts and not self._has_unread()
         return self.is_open and is_silent and (until is None or time.perf_counter_ns() < until)
@@ -267,16 +268,22 @@ class Socket:
             return
         has_unread = self._has_unread()
         self._is_judged = self._is_judged or self._last_read > self._last_ping or has_unread
+        is_overdue = not self._is_judged and now - self._last_ping >= self._pong_s * 1e9
+        was_overdue, self._is_overdue = self._is_overdue, is_overdue
         if self._rests_until is not None and now >= self._rests_until:
             self._do(self.aclose())
-        elif not self._is_judged and now - self._last_ping >= self._pong_s * 1e9:
+        elif is_overdue and not was_overdue:
+            # Perhaps our own loop stood for so long: what came is in its hands by the next look, or in a read of ours.
+            if not self._reading.locked():
+                self._do(self._read_aside(_GLANCE_S))
+        elif is_overdue:
             self._failure = StreamInterrupted(
                 f"{self.host} has not answered a ping for {self._pong_s:g} s, so the connection is dead; "
                 "what had arrived is kept: try again."
             )
             self._do(self.aclose())
         elif has_unread and self.is_open and not (self._waiting or self._parts or self._reading.locked()):
-            self._do(self._read_aside())
+            self._do(self._read_aside(_WAITING_S))
         elif now - self._last_ping >= self._ping_s * 1e9 and self.is_open and not self._writing.locked():
             self._last_ping, self._is_judged = now, False
             self._do(self._ping())
@@ -284,10 +291,10 @@ class Socket:
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = self._loop.create_task(work)
 
-    async def _read_aside(self) -> None:
+    async def _read_aside(self, timeout: float) -> None:
         async with self._reading:
             with contextlib.suppress(HolystreamError):
-                await self._read(_WAITING_S)
+                await self._read(timeout)
         if self._rests_until is not None and (self._waiting or self._parts or not self.is_open):
             await self.aclose()
 
