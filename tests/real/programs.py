@@ -207,7 +207,7 @@ def running(name: str, command: list[Any], ready: str, **environment: str) -> It
     try:
         deadline = time.monotonic() + 90
         while not answers(ready):
-            assert process.poll() is None, f"{name} ended:\n{tail(log)}"
+            assert process.poll() is None, f"{name} ended with {process.poll()}:\n{tail(log)}"
             assert time.monotonic() < deadline, f"{name} does not answer:\n{tail(log)}"
             time.sleep(0.1)
         yield log
