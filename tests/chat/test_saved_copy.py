@@ -39,6 +39,7 @@ def hostile(payload: str) -> Turn:
     return replace(turn(payload, bad, question=payload), verdict=payload)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [commonmark, github, nbconvert])
 def test_nothing_acts_in_the_copy_of_a_hostile_conversation(draw: Callable[[str], str]) -> None:
     """Question, answer, reasoning, error and the model's name, of every payload beside every other."""
@@ -107,6 +108,7 @@ def test_only_new_turns_are_written_anew(monkeypatch: pytest.MonkeyPatch) -> Non
     assert written == ["new", "7"]
 
 
+@pytest.mark.slow
 def test_five_hundred_turns_are_written_in_time() -> None:
     """A turn's end in a long conversation: without drawing anything again, far below what anybody notices."""
     copy = SavedCopy(is_open=False)

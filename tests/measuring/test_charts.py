@@ -176,6 +176,7 @@ def test_a_model_in_which_every_request_failed_is_named(chart: Callable[[Result]
     assert "slow" in words(chart(three(failed=80)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chart", SINGLE)
 def test_a_run_without_any_trial_has_charts(chart: Callable[[Result], Axes], three: Make) -> None:
     """A run that was stopped at once."""
@@ -507,6 +508,7 @@ def test_throughput_and_ttft_stand_over_concurrency(sweep: Callable[..., Sweep])
     assert "n = 80 a point" in words(top)
 
 
+@pytest.mark.slow
 def test_the_knee_is_ringed_where_the_sweep_has_it(sweep: Callable[..., Sweep]) -> None:
     """At its concurrency and throughput."""
     run = sweep()
@@ -518,6 +520,7 @@ def test_the_knee_is_ringed_where_the_sweep_has_it(sweep: Callable[..., Sweep]) 
     assert "knee at 2" in words(top)
 
 
+@pytest.mark.slow
 def test_a_sweep_with_few_requests_says_so(sweep: Callable[..., Sweep]) -> None:
     """p95 is left out, p50 stays."""
     _, bottom = charts.concurrency(sweep(8, loads=(1, 2)))
@@ -525,6 +528,7 @@ def test_a_sweep_with_few_requests_says_so(sweep: Callable[..., Sweep]) -> None:
     assert "fast p50" in words(bottom)
 
 
+@pytest.mark.slow
 def test_a_load_without_a_throughput_is_named(sweep: Callable[..., Sweep]) -> None:
     """The first client had ended before the last one started."""
     run = sweep(80, loads=(1, 2))
@@ -577,6 +581,7 @@ def test_words_can_be_read_on_every_background(ground: str) -> None:
 # How they are shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "dark_background", "transparent"])
 def test_a_saved_chart_is_opaque_and_follows_the_style(name: str, three: Make) -> None:
     """It must be readable on GitHub's light page and on its dark one."""

@@ -92,6 +92,7 @@ async def test_an_open_loop_keeps_its_times_over_an_executor(run: Run, processes
     assert (trials.lag_ms > -5).all()
 
 
+@pytest.mark.slow
 async def test_a_job_carries_the_name_of_the_keys_variable_and_never_the_key(
     processes: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ async def test_a_worker_that_dies_is_a_loss_and_not_a_hang(simulator: Simulator)
     assert losses[0].startswith("a batch of worker 0 was lost (BrokenProcessPool")
 
 
+@pytest.mark.slow
 async def test_max_cost_holds_over_batches(run: Run, processes: Executor) -> None:
     """What a batch spent is missing in the next one's budget."""
     result = await run("simulator:gpt-4.1#tokens=5000", repeats=10, max_cost="0.1", executor=processes)

@@ -133,6 +133,7 @@ def test_two_ways_are_compared_in_pairs(formats: Result) -> None:
             formats.arm(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [charts.distribution, charts.differences, charts.timeline])
 def test_charts_name_each_way(formats: Result, draw: Callable[[Result], Axes]) -> None:
     """In their legends or on their rows."""

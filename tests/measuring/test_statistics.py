@@ -52,6 +52,7 @@ def test_a_percentile_next_to_a_failure_is_a_failure() -> None:
     assert point([1.0, 2.0, math.inf], 0.5) == 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "n"), [(0.5, 30), (0.95, 100), (0.99, 400)])
 def test_intervals_hold_the_true_value_as_often_as_they_say(p: float, n: int) -> None:
     """Over 400 samples of a long-tailed distribution, at least 93 % of the 95 % intervals contain its percentile."""

@@ -152,6 +152,7 @@ def said(ax: Axes) -> str:
     return "\n".join([canvas.says(ax), *(label.get_text() for label in ax.get_yticklabels())])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chart",
     [charts.distribution, charts.timeline, charts.over_run, charts.ttft_against_cost, charts.speed_against_cost],

@@ -137,6 +137,7 @@ def sides(rollout: Rollout, ids: list[str]) -> list[str]:
     return [rollout.stream("Hello", conversation=each).side for each in ids]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=30), st.lists(st.floats(0.1, 60), max_size=6))
 def test_a_conversation_keeps_its_side_and_moves_once_at_most(ids: list[str], steps: list[float]) -> None:
     """The same id, the same side; a step up only ever moves from old to new, and a roll back moves all to old."""
@@ -348,6 +349,7 @@ async def test_a_stream_that_was_dropped_does_not_wait_for_ever() -> None:
     assert scene.rollout.state.new.p95_ttft_ms is None
 
 
+@pytest.mark.slow
 async def test_its_memory_does_not_grow_with_its_age() -> None:
     """Windows forget, and the course is thinned out."""
     scene = Scene(100, for_s=5, over_s=10)
@@ -529,6 +531,7 @@ def test_in_a_notebook_it_is_kept_up_to_date_in_place(simulator: Simulator) -> N
     assert "complaints" in shown[0]["data"]["text/html"]
 
 
+@pytest.mark.slow
 async def test_what_waits_for_a_connection_of_our_own_pool_is_not_the_service_s_slowness() -> None:
     """Eighty requests at once over a pool of ten: the last ones wait for seconds, and a healthy service stays."""
 

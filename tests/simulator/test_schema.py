@@ -99,6 +99,7 @@ def test_constraints_are_kept(name: str, prompt: str) -> None:
     conforms(CASES[name], prompt)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(low=st.integers(-1000, 1000), size=st.integers(0, 50), step=st.integers(1, 60))
 def test_bounds_and_steps(low: int, size: int, step: int) -> None:
