@@ -52,6 +52,17 @@ def get_weather(city: str) -> str:
 DIALECTS = ["", "#dialect=llama.cpp", "#dialect=openrouter", "#dialect=copilot", "#dialect=vllm", "#reasoning=both"]
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_an_answer_that_the_limit_cut_is_said_to_be_cut(
+    simulator: Simulator, transport: str, dialect: str
+) -> None:
+    """Also where its service says `completed`."""
+    async with client_of(simulator, transport) as client:
+        reply = await read(client.stream("Hello", model=f"deepseek-v3.2{dialect}", max_tokens=5))
+    assert (reply.end, reply.usage.completion_tokens) == ("length", 5)
+    assert reply.ending_words.startswith("length limit reached")
+
+
 @pytest.mark.parametrize("dialect", [*DIALECTS, "#bytes=1", "#blank=null", "#separators", "#comments"])
 async def test_every_dialect_brings_the_same_answer(simulator: Simulator, transport: str, dialect: str) -> None:
     """Reasoning, text, usage and an end, however a service numbers, repeats and ends its items."""

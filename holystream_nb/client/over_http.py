@@ -43,7 +43,9 @@ class SSEAnswer:
         self.chunks: list[tuple[int, str]] = []
         self._service, self._request, self._response = service, request, response
         make = format_of(request.wire).decoder
-        self._decoder: Decoder = make(asked=request.model, key=service.secret, choices=request.choices)
+        self._decoder: Decoder = make(
+            asked=request.model, key=service.secret, choices=request.choices, limit=request.limit
+        )
 
     @property
     def size(self) -> int:

@@ -94,7 +94,7 @@ class ResponsesAnswer:
         self.resent = 0
         self.chunks: list[tuple[int, str]] = []
         self._service, self._request, self._socket, self._url, self._ears = service, request, socket, url, ears
-        self._decoder = ResponsesDecoder(asked=request.model, key=service.secret)
+        self._decoder = ResponsesDecoder(asked=request.model, key=service.secret, limit=request.limit)
         self._known = known
         self._before = 0 if known is None else socket.bytes
         self._said: list[str] = []

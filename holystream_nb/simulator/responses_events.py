@@ -306,7 +306,8 @@ class ResponseStream:
             return self._chunk("done", "response.completed", response=response)
         why = {"reason": _INCOMPLETE.get(finish, finish)}
         response = self.response("incomplete", output=output, usage=usage, incomplete_details=why)
-        return self._chunk("done", "response.incomplete", response=response)
+        event = "completed" if self.faults.dialect == "vllm" else "incomplete"
+        return self._chunk("done", f"response.{event}", response=response)
 
     def _status(self) -> str:
         cut = self._cut or (self._answer.finish == "length" and not self._answer.calls)

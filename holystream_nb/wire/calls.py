@@ -110,6 +110,9 @@ class Calls:
     def __getitem__(self, index: int) -> Call:
         return self._calls[index]
 
+    def __contains__(self, id: str) -> bool:
+        return id in self._by_id
+
     def part(self, index: Any, id: str, name: str, arguments: str, read: int) -> ToolCallPart:
         """The part of a call, with `id` and `name` only where they are new."""
         call = self._call(index, id, name, arguments)

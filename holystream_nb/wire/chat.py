@@ -148,7 +148,7 @@ class ChunkDecoder:
         "id",
     )
 
-    def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1) -> None:
+    def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1, limit: int | None = None) -> None:
         self.id: str | None = None
         self.done = False
         self.finish_reason: str | None = None

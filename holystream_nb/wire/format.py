@@ -52,9 +52,12 @@ class Decoder(Protocol):
 
 
 class MakeDecoder(Protocol):
-    """Makes the state of one answer. `asked` is the model, `key` what no error may contain, `choices` the `n` asked."""
+    """Makes the state of one answer.
 
-    def __call__(self, *, asked: str, key: Hidden, choices: int) -> Decoder: ...
+    `asked` is the model, `key` what no error may contain, `choices` the `n` asked, `limit` the most tokens it may have.
+    """
+
+    def __call__(self, *, asked: str, key: Hidden, choices: int, limit: int | None) -> Decoder: ...
 
 
 @dataclass(frozen=True, slots=True)

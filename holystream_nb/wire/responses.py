@@ -254,6 +254,7 @@ _TEXT: Final = "response.output_text.delta"
 _SUMMARY: Final = "response.reasoning_summary_text.delta"
 _THOUGHTS: Final = ("response.reasoning_text.delta", _SUMMARY)
 _ENDS: Final = frozenset(f"response.{word}" for word in ("completed", "incomplete", "failed", "cancelled", "done"))
+_NOT_WHOLE: Final = ("incomplete", "failed", "cancelled")
 _BEGUN: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
 _PARAGRAPH: Final = "\n\n"
 _WITHOUT_INDEX: Final = 1 << 20
@@ -265,9 +266,9 @@ class ResponsesDecoder:
     `whole` once with an unstreamed body.
 
     `id` is the response's own; `done` says that the service ended the answer; `finish_reason` is `stop`, `tool_calls`
-    where it has calls, or the service's word for why it is incomplete. `is_complete` says that all has come; the
-    rest is as in `Decoder`. `asked` is the model that was asked for, named in messages; `key` is what they must never
-    contain.
+    where it has calls, or the service's word for why it is incomplete; it is `length` where all the tokens of the
+    `limit` came, whatever the service says (llama.cpp: `completed`). `is_complete` says that all has come; the rest is
+    as in `Decoder`. `asked` is the model that was asked for, named in messages; `key` is what they must never contain.
 
     On a socket an answer may be steered: `steer` says that input was sent. An answer that input ends goes on in the
     next response, and is one. `notices` are words for the reader about it.
@@ -286,6 +287,7 @@ class ResponsesDecoder:
         "_items",
         "_key",
         "_keys",
+        "_limit",
         "_numbers",
         "_paragraph",
         "_refusal",
@@ -305,7 +307,7 @@ class ResponsesDecoder:
         "notices",
     )
 
-    def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1) -> None:
+    def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1, limit: int | None = None) -> None:
         self.id: str | None = None
         self.done = False
         self.finish_reason: str | None = None
@@ -315,6 +317,7 @@ class ResponsesDecoder:
         self.notices: list[str] = []
         self._asked = asked
         self._key = key
+        self._limit = limit
         self._halves = Halves()
         self._calls = Calls()
         self._numbers: dict[str, int] = {}  # places of items by their ids
@@ -545,7 +548,8 @@ class ResponsesDecoder:
         id, name = string(item.get("call_id")), string(item.get("name"))
         if not (id or name or arguments):
             return []
-        part = self._calls.part(self._number(index, item_id), id, name, "", read)
+        is_known = type(index) is not int and id in self._calls  # whatever its item is called now
+        part = self._calls.part(None if is_known else self._number(index, item_id), id, name, "", read)
         call = self._calls[part.index]
         said = "".join(call.arguments)
         rest = arguments[len(said) :] if arguments.startswith(said) else ""
@@ -580,8 +584,9 @@ class ResponsesDecoder:
 
     def _end(self, kind: str, response: dict[str, Any], read: int) -> list[Event]:
         self._name(response)
-        status = kind.removeprefix("response.")
-        status = string(response.get("status")) or "completed" if status == "done" else status
+        status, said = kind.removeprefix("response."), string(response.get("status"))
+        if status == "done" or (status == "completed" and said in _NOT_WHOLE):  # vLLM's event is always `completed`
+            status = said or "completed"
         events: list[Event] = []
         if not self._items:
             for place, item in enumerate(_list(response.get("output"))):
@@ -600,6 +605,13 @@ class ResponsesDecoder:
         reason = string(why.get("reason")) if isinstance(why, dict) and status == "incomplete" else ""
         self.facts.detail = well_formed(reason) or self.facts.detail
         derived = "tool_calls" if self._calls else "stop"
+        if (
+            status == "completed"
+            and self._limit is not None
+            and usage
+            and (usage.completion_tokens or 0) >= self._limit
+        ):
+            derived, self.facts.detail = "length", "the service said completed"
         self.finish_reason = well_formed(reason) or (derived if status == "completed" else well_formed(status))
         self._waits = bool(self._inputs) or reason == "steered"
         return events if self._waits else [*events, *self._finish(read)]

@@ -614,10 +614,12 @@ def test_copilot(respond: Respond) -> None:
 
 
 def test_vllm(respond: Respond) -> None:
-    """The last event's output is empty: what the response was must be known from before."""
+    """The last event's output is empty, and it is `completed`, also where the response in it is not."""
     answer = respond(simulate="dialect=vllm")
     assert answer.response["output"] == []
     assert answer.done[0]["content"][0]["text"] == COUNTED
+    cut = respond(simulate="dialect=vllm", max_output_tokens=5)
+    assert (cut.last["type"], cut.response["status"]) == ("response.completed", "incomplete")
 
 
 def test_openrouter(respond: Respond) -> None:

@@ -213,9 +213,11 @@ def data(*values: Any, named: bool = False) -> bytes:
     return stream
 
 
-def run(stream: bytes, *, asked: str = "gpt-x", key: str = "") -> tuple[list[Event], ResponsesDecoder]:
+def run(
+    stream: bytes, *, asked: str = "gpt-x", key: str = "", limit: int | None = None
+) -> tuple[list[Event], ResponsesDecoder]:
     """What a client does with a stream that ended."""
-    lines, decoder = Decoder(), ResponsesDecoder(asked=asked, key=key)
+    lines, decoder = Decoder(), ResponsesDecoder(asked=asked, key=key, limit=limit)
     events = [event for sse in lines.feed(stream) for event in decoder.feed(sse, READ)]
     events += [event for sse in lines.close() for event in decoder.feed(sse, READ, cut=True)]
     return events, decoder
@@ -398,6 +400,21 @@ def test_items_without_an_index_go_by_their_ids() -> None:
     assert decoder.facts.timings == {"prompt_ms": 2.5}
 
 
+def test_calls_whose_items_are_called_anew_and_have_no_index_go_by_their_own_ids() -> None:
+    """Ids that rotate, and no index: the end of a call is no second call."""
+    stream = [
+        added(call(n=1), None),
+        of("function_call_arguments.delta", item_id="x1", delta='{"a"'),
+        of("function_call_arguments.delta", item_id="x2", delta=":1}"),
+        done({**call('{"a":1}', 1), "id": "x3"}, None),
+        added(call(n=2), None),
+        of("function_call_arguments.delta", item_id="x4", delta="{}"),
+        done({**call("{}", 2), "id": "x5"}, None),
+        end(output=[]),
+    ]
+    assert calls(events_of(*stream)) == [("call_1", "f1", '{"a":1}'), ("call_2", "f2", "{}")]
+
+
 def test_a_message_may_end_before_the_reasoning_it_came_from() -> None:
     """OpenRouter: other ids in `completed`, the message ends first, `[DONE]` follows; nothing is said twice."""
     stream = [
@@ -471,6 +488,49 @@ def test_why_an_answer_is_incomplete_is_its_finish_reason(reason: str) -> None:
     events, decoder = run(data(CREATED, text("Hi"), end("incomplete", incomplete_details={"reason": reason})))
     assert events[-1] == Finish(reason, READ)
     assert (decoder.finish_reason, decoder.facts.detail, decoder.done) == (reason, reason, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "finish"),
+    [
+        ("incomplete", {"incomplete_details": {"reason": "max_output_tokens"}}, "max_output_tokens"),
+        ("incomplete", {"incomplete_details": None}, "incomplete"),
+        ("cancelled", {}, "cancelled"),
+    ],
+)
+def test_what_the_response_says_of_itself_outranks_its_event(status: str, fields: Any, finish: str) -> None:
+    """vLLM: `response.completed` also where it was cut."""
+    stream = data(CREATED, text("Hi"), of("completed", response=response(status, **fields)))
+    assert run(stream)[1].finish_reason == finish
+
+
+def test_a_completed_response_that_failed_is_an_error() -> None:
+    """The same for a failure."""
+    why = {"code": "server_error", "message": "Boom"}
+    _, decoder = run(data(CREATED, text("Hi"), of("completed", response=response("failed", error=why))))
+    assert isinstance(decoder.error, ServiceUnavailable)
+    assert "Boom" in str(decoder.error)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "limit", "output", "finish"),
+    [
+        (8, 8, [], "length"),
+        (9, 8, [], "length"),
+        (7, 8, [], "stop"),
+        (8, None, [], "stop"),
+        (8, 8, [added(call(n=1), 1), of("function_call_arguments.delta", output_index=1, delta='{"a')], "length"),
+        (None, 8, [], "stop"),
+    ],
+)
+def test_a_completed_answer_of_as_many_tokens_as_it_may_have_was_cut(
+    tokens: int | None, limit: int | None, output: list[Any], finish: str
+) -> None:
+    """llama.cpp and others: `completed` also where the limit ended it, in the middle of a call too."""
+    usage = None if tokens is None else {"input_tokens": 3, "output_tokens": tokens}
+    events, decoder = run(data(CREATED, text("Hi"), *output, end(usage=usage)), limit=limit)
+    assert events[-1] == Finish(finish, READ)
+    assert decoder.facts.detail == ("the service said completed" if finish == "length" else "")
 
 
 def test_a_refusal_is_text_and_a_fact() -> None:
