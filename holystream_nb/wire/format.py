@@ -75,6 +75,15 @@ class Format:
     decoder: MakeDecoder
 
 
+def says_nothing(name: str, value: Any) -> bool:
+    """Whether a field of Chat Completions asks for what is so without it, and can be left out: many write defaults."""
+    if name == "n":
+        return value == 1 or value is None
+    if name in ("frequency_penalty", "presence_penalty"):
+        return not value
+    return value is None or value is False or (name == "logit_bias" and not value)
+
+
 def echoed(message: Mapping[str, Any], wire: Wire, provider: Provider, model: str) -> Any:
     """The echo that a message carries for this service and model in this format; None where it carries none."""
     echo = message.get("echo")

@@ -25,7 +25,7 @@ from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, U
 from holystream_nb.facts import Facts
 from holystream_nb.providers.values import Provider
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
-from holystream_nb.wire.format import Format, echoed
+from holystream_nb.wire.format import Format, echoed, says_nothing
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
 from holystream_nb.wire.values import Halves, cost_of, count, parse, string, well_formed
@@ -109,8 +109,8 @@ def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
 
 
 def _check_neutral(name: str, value: Any) -> None:
-    """Only what says nothing (None, False, one choice) can be left out."""
-    if value is None or value is False or (name == "n" and value == 1):
+    """Only what says nothing can be left out."""
+    if says_nothing(name, value):
         return
     raise SetupError(
         f'{name} has no place in the Messages format: leave it out, or ask with wire="{_ELSEWHERE[name]}" '
@@ -203,6 +203,11 @@ def _conversation(
             turns[-1]["content"] += blocks
         elif blocks:
             turns.append({"role": role, "content": blocks})
+    if not turns:  # there must be one
+        system, turns = [], [{"role": "user", "content": system}]
+    last = turns[-1]["content"][-1] if turns[-1]["role"] == "assistant" else {}
+    if last.get("type") == "text":  # else "final assistant content cannot end with trailing whitespace"
+        last["text"] = last["text"].rstrip()
     for turn in turns:
         if turn["role"] == "user":  # else "`tool_use` ids were found without `tool_result` blocks immediately after"
             turn["content"].sort(key=lambda block: block.get("type") != "tool_result")
@@ -455,6 +460,7 @@ class MessagesDecoder:
     """
 
     __slots__ = (
+        "_apart",
         "_asked",
         "_at",
         "_blocks",
@@ -483,6 +489,7 @@ class MessagesDecoder:
         self._has_begun = False  # a message_start has come
         self._blocks: list[_Block] = []
         self._at: dict[int | None, _Block] = {}  # by their index; None is the last begun
+        self._apart: set[str] = set()  # kinds whose next piece begins a paragraph
         self._calls = 0
         self._counts: dict[str, int] = {}
         self._halves = Halves()
@@ -554,7 +561,7 @@ class MessagesDecoder:
             if delta.type == "text_delta" and type(text) is str:
                 if text:
                     self._block(piece.index, "text").text.write(text)
-                    events.append(Text(text, read))
+                    events.append(Text(self._set_apart("text", text) if self._apart else text, read))
             else:
                 self._delta(piece.index, delta, read, events)
         elif kind == "content_block_start":
@@ -623,7 +630,9 @@ class MessagesDecoder:
         inside = (usage.get(name) for name in ("output_tokens_details", "cache_creation"))
         found = {name: each for part in (usage, *inside) if isinstance(part, dict) for name, each in part.items()}
         counts = self._counts
-        counts |= {name: number for name in _COUNTS if (number := count(found.get(name))) is not None}
+        came = {name: number for name in _COUNTS if (number := count(found.get(name))) is not None}
+        is_input = any(came.get(name) for name in _INPUT)  # zeros of all kinds are no count of a prompt
+        counts |= {name: number for name, number in came.items() if is_input or name not in _INPUT}
         prompt = sum(counts.get(name, 0) for name in _INPUT) or None
         output = counts.get("output_tokens") if is_final else None
         if not output and self._blocks:
@@ -656,16 +665,27 @@ class MessagesDecoder:
 
     def _enter(self, index: int | None, given: dict[str, Any]) -> _Block:
         block = _Block(given)
+        if block.kind != "text":
+            told = {each.kind for each in self._blocks if each.kind in ("text", "thinking") and each.text.tell()}
+            self._apart |= told & {"text", block.kind}
         self.empty = False
         self._blocks.append(block)
         self._at[index] = self._at[None] = block
         return block
+
+    def _set_apart(self, kind: str, text: str) -> str:
+        """The piece, after a blank line where a thought, a call or a search of the service's own came between."""
+        if kind not in self._apart:
+            return text
+        self._apart.remove(kind)
+        return "\n\n" + text
 
     def _begin(self, index: int | None, given: dict[str, Any], read: int, events: list[Event]) -> _Block:
         block = self._enter(index, given)
         text = string(given.get(block.kind)) if block.kind in ("text", "thinking") else ""
         if text:
             block.text.write(text)
+            text = self._set_apart(block.kind, text)
             events.append(Text(text, read) if block.kind == "text" else Reasoning(text, read))
         if block.kind == "text" and isinstance(given.get("citations"), list):
             self.facts.citations += [_tidy(each) for each in given["citations"] if isinstance(each, dict)]
@@ -680,7 +700,7 @@ class MessagesDecoder:
         if kind == "thinking_delta":
             if type(delta.thinking) is str and delta.thinking:
                 self._block(index, "thinking").text.write(delta.thinking)
-                events.append(Reasoning(delta.thinking, read))
+                events.append(Reasoning(self._set_apart("thinking", delta.thinking), read))
         elif kind == "input_json_delta":
             block = self._at.get(index)
             if block is None or block.kind in ("text", "thinking") or type(delta.partial_json) is not str:

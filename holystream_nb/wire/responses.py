@@ -24,7 +24,7 @@ from holystream_nb.facts import Facts
 from holystream_nb.providers.values import Provider, hides_reasoning
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, seconds, stream_error
-from holystream_nb.wire.format import Format, echoed
+from holystream_nb.wire.format import Format, echoed, says_nothing
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
 from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
@@ -62,11 +62,11 @@ def body(asked: Mapping[str, Any], provider: Provider, known: int = 0) -> dict[s
     Raises SetupError for a field that only Chat Completions has.
     """
     given = {name: value for name, value in asked.items() if value is not None}
-    for name in given:
-        if name in _CHAT_ONLY or (name == "n" and given["n"] != 1):
+    for name, value in given.items():
+        if (name in _CHAT_ONLY or name == "n") and not says_nothing(name, value):
             raise SetupError(f'{name} has no place in Responses: leave it out, or use wire="chat", which has it.')
     model, messages = given["model"], given["messages"]
-    written = {name: value for name, value in given.items() if name not in _WRITTEN}
+    written = {name: value for name, value in given.items() if name not in _WRITTEN and name not in _CHAT_ONLY}
     if "instructions" in given:
         written["instructions"], lead = given["instructions"], 0
     else:
@@ -78,7 +78,7 @@ def body(asked: Mapping[str, Any], provider: Provider, known: int = 0) -> dict[s
         written.setdefault("max_output_tokens", limit)
     if "tools" in given:
         tools = given["tools"]
-        written["tools"] = [_flattened(tool) for tool in tools] if isinstance(tools, list | tuple) else tools
+        written["tools"] = [_tool(tool) for tool in tools] if isinstance(tools, list | tuple) else tools
     if "tool_choice" in given:
         written["tool_choice"] = _flattened(given["tool_choice"])
     written |= _nested(given, "reasoning", effort=given.get("reasoning_effort"))
@@ -193,12 +193,20 @@ def _part(part: Any) -> Any:
     if kind == "image_url":
         image = part.get("image_url")
         image = image if isinstance(image, Mapping) else {"url": image}
-        return {"type": "input_image", "image_url": image.get("url", ""), "detail": image.get("detail", "auto")}
+        return {"type": "input_image", "image_url": image.get("url", ""), "detail": image.get("detail") or "auto"}
     if kind == "file":
         return {"type": "input_file", **(part.get("file") or {})}
     if kind == "input_audio":
         raise SetupError('Responses take no audio: leave it out, or use wire="chat", which has it.')
     return part
+
+
+def _tool(tool: Any) -> Any:
+    """A tool, whose schema stays as it is: what does not say `strict` is made strict here, and all of it required."""
+    flattened = _flattened(tool)
+    if flattened is tool or tool.get("type") != "function":
+        return flattened
+    return {"strict": False, **flattened}
 
 
 def _flattened(tool: Any) -> Any:

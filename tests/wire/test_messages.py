@@ -360,6 +360,34 @@ def test_calls_of_the_server_are_none_of_ours() -> None:
     ]
 
 
+def test_what_comes_after_something_else_begins_a_paragraph() -> None:
+    """Not "…search for it.Based on…"; texts that follow each other are one, as citations divide a sentence."""
+    stream = [
+        begin(0, "thinking"),
+        delta(0, "thinking_delta", thinking="Hm."),
+        begin(1, "text", text="I search."),
+        begin(2, "server_tool_use", id="srv_1", name="web_search", input={}),
+        begin(3),
+        says("By what I found, ", 3),
+        begin(4),
+        says("it is.", 4),
+        begin(5, "thinking"),
+        delta(5, "thinking_delta", thinking="Is it?"),
+        begin(6),
+        says("Yes.", 6),
+        begin(7),
+        says(" It is.", 7),
+    ]
+    events, decoder = run(data(start(), *stream, last(), STOP))
+    assert "".join(event.text for event in events if isinstance(event, Text)) == (
+        "I search.\n\nBy what I found, it is.\n\nYes. It is."
+    )
+    assert "".join(event.text for event in events if isinstance(event, Reasoning)) == "Hm.\n\nIs it?"
+    assert [block.get("text") for block in decoder.echo() if block["type"] == "text"] == [
+        *("I search.", "By what I found, ", "it is.", "Yes.", " It is."),
+    ]
+
+
 def test_the_signature_is_assigned() -> None:
     """A signature is one value: a second replaces the first, and thinking that is not shown has one, too."""
     values = [delta(0, "signature_delta", signature=value) for value in ("one", "two")]
@@ -397,6 +425,8 @@ def test_text_and_calls_need_no_echo() -> None:
             Usage(10, 9, 19, 4, 7),
         ),
         ({"input_tokens": 0, "output_tokens": 0}, {"input_tokens": 8, "output_tokens": 12}, Usage(8, 12, 20)),
+        ({"input_tokens": 43}, {"input_tokens": 0, "output_tokens": 12}, Usage(43, 12, 55)),
+        ({"input_tokens": 43}, {"input_tokens": 0, "cache_read_input_tokens": 43}, Usage(43, None, None, None, 43)),
         ({}, {"output_tokens": 12}, Usage(None, 12)),
         ({"input_tokens": 43}, {"output_tokens": 0}, Usage(43)),
         ({"input_tokens": 43}, {"output_tokens": -1}, Usage(43)),

@@ -159,6 +159,12 @@ def test_fields_without_a_place(field: str, value: Any, elsewhere: str) -> None:
         written(**{field: value})
 
 
+def test_fields_that_say_nothing_are_left_out() -> None:
+    """Many write out Chat Completions' defaults, as OpenAI's playground does."""
+    defaults = {"frequency_penalty": 0, "presence_penalty": 0.0, "n": 1, "logit_bias": {}, "seed": None, "store": False}
+    assert written(**defaults) == written()
+
+
 @pytest.mark.parametrize("given", [{"type": "json_schema"}, {"type": "grammar"}, "json", {}])
 def test_a_response_format_that_is_none(given: Any) -> None:
     """It is said which there are."""
@@ -243,6 +249,22 @@ def test_the_system_prompt_stands_apart() -> None:
     )
     assert request["system"] == "Be.\n\nBe brief.\n\nBe kind."
     assert request["messages"] == [user(text("Hello"))]
+
+
+def test_a_system_prompt_alone_is_the_users_turn() -> None:
+    """There must be a turn: without any, services answer 400."""
+    request = written({"role": "system", "content": "Say hello."})
+    assert request["messages"] == [user(text("Say hello."))]
+    assert "system" not in request
+
+
+def test_a_beginning_of_the_answer_ends_in_no_space() -> None:
+    """Else "final assistant content cannot end with trailing whitespace"; an earlier turn stays as it was."""
+    said = {"role": "assistant", "content": "The answer is: \n"}
+    first, second, _, last = turns(HELLO, said, HELLO, said)
+    assert (second["content"], last["content"]) == ([text("The answer is: \n")], [text("The answer is:")])
+    assert said["content"] == "The answer is: \n"
+    assert first == user(text("Hello"))
 
 
 def test_a_system_prompt_that_is_cached() -> None:

@@ -168,7 +168,22 @@ def test_what_only_chat_completions_have_is_refused(name: str) -> None:
     with pytest.raises(SetupError, match=rf'^{name} has no place in Responses.*wire="chat"'):
         written(**{name: 2})
     assert name not in written(**{name: None})
-    assert "n" not in written(n=1)
+
+
+def test_fields_that_say_nothing_are_left_out() -> None:
+    """Many write out Chat Completions' defaults, as OpenAI's playground does."""
+    assert written(frequency_penalty=0, presence_penalty=0.0, n=1, logit_bias={}) == written()
+
+
+def test_a_tool_is_as_strict_as_it_says() -> None:
+    """Chat Completions take one without `strict` as it is; Responses would require every parameter of it."""
+    function = {"name": "f", "parameters": {"type": "object"}}
+    tools = [
+        {"type": "function", "function": function},
+        {"type": "function", "function": {**function, "strict": True}},
+        {"type": "function", **function},
+    ]
+    assert [tool.get("strict") for tool in written(tools=tools)["tools"]] == [False, True, None]
 
 
 def test_reasoning_comes_back_encrypted_from_models_that_hide_it() -> None:
