@@ -53,6 +53,15 @@ DIALECTS = ["", "#dialect=llama.cpp", "#dialect=openrouter", "#dialect=copilot",
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+async def test_log_probabilities_are_those_of_the_text(simulator: Simulator, transport: str, dialect: str) -> None:
+    """Asked for as in chat completions."""
+    async with client_of(simulator, transport) as client:
+        reply = await read(client.stream("Hello", model=f"deepseek-v3.2{dialect}", logprobs=True, top_logprobs=2))
+    assert "".join(item["token"] for item in reply.logprobs) == reply.text
+    assert {len(item["top_logprobs"]) for item in reply.logprobs} == {2}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
 async def test_an_answer_that_the_limit_cut_is_said_to_be_cut(
     simulator: Simulator, transport: str, dialect: str
 ) -> None:

@@ -105,7 +105,7 @@ def completion(request: ChatRequest, answers: Sequence[Answer]) -> dict[str, Any
     for index, each in enumerate(answers):
         logprobs = None
         if request.top_logprobs is not None and each.text:
-            logprobs = _logprobs(request, [_logprob(request, index, at, token) for at, token in enumerate(each.text)])
+            logprobs = _logprobs(request, [logprob(request, index, at, token) for at, token in enumerate(each.text)])
         choices.append(
             {
                 "index": index,
@@ -218,7 +218,7 @@ class _Stream:
         body = self._chunk(index, delta)
         if kind == "text" and self.request.top_logprobs is not None:
             token = self.answers[index].text[self.spoken[index]]
-            item = _logprob(self.request, index, self.spoken[index], token)
+            item = logprob(self.request, index, self.spoken[index], token)
             body["choices"][0]["logprobs"] = _logprobs(self.request, [item])
             self.spoken[index] += 1
         if self.faults.message:
@@ -352,7 +352,8 @@ def _logprobs(request: ChatRequest, items: list[dict[str, Any]]) -> dict[str, An
     return {"content": items, "refusal": None}
 
 
-def _logprob(request: ChatRequest, choice: int, place: int, token: str) -> dict[str, Any]:
+def logprob(request: ChatRequest, choice: int, place: int, token: str) -> dict[str, Any]:
+    """What a request that asks for log probabilities is told of a token at its place."""
     return logprobs_of(token, f"{request.digest} {choice} {place}", request.top_logprobs or 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .answers import Answer, Call
-from .chunks import CREATED, SOURCES, Chunk, in_order, parsed
+from .chunks import CREATED, SOURCES, Chunk, in_order, logprob, parsed
 from .chunks import usage as chat_usage
 from .profiles import Schedule
 from .refusals import failure
@@ -221,14 +221,18 @@ class ResponseStream:
         def part(text: str) -> dict[str, Any]:
             if refusal:
                 return {"type": "refusal", "refusal": text}
-            return {"type": "output_text", "annotations": cited, "logprobs": [], "text": text}
+            return {"type": "output_text", "annotations": cited, "logprobs": likely, "text": text}
 
+        likely: list[dict[str, Any]] = []
         more: dict[str, Any] = {} if refusal else {"logprobs": []}
         yield self._added(index, item)
         yield self._chunk("other", "response.content_part.added", **place, part=part(""))
         said: list[str] = []
         for token in self._answer.text:
             self._beat += 1
+            if more and self.request.chat.top_logprobs is not None:
+                more = {"logprobs": [logprob(self.request.chat, 0, len(said), token)]}
+                likely += more["logprobs"]
             said.append(token)
             yield from self._delta("text", f"response.{name}.delta", place | more, token)
             if self.steered:
@@ -244,8 +248,8 @@ class ResponseStream:
         for number, each in enumerate(cited):
             fields = {**place, "annotation_index": number, "annotation": each}
             yield self._chunk("other", "response.output_text.annotation.added", **fields)
-        whole = {"refusal" if refusal else "text": text}
-        yield self._chunk("other", f"response.{name}.done", **place, **more, **whole)
+        whole: dict[str, Any] = {"refusal": text} if refusal else {"text": text, "logprobs": likely}
+        yield self._chunk("other", f"response.{name}.done", **place, **whole)
         yield self._chunk("other", "response.content_part.done", **place, part=part(text))
         item |= {"status": self._status(), "content": [part(text)]}
         self._output[index] = item

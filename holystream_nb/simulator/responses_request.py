@@ -227,6 +227,9 @@ def _chat_body(data: Mapping[str, Any], items: Sequence[Item], generate: bool) -
         body["tool_choice"] = choice
     if form := _format(_object(data, "text")):
         body["response_format"] = form
+    include = data.get("include")
+    if isinstance(include, list) and "message.output_text.logprobs" in include:
+        body |= {"logprobs": True, "top_logprobs": data.get("top_logprobs", 0)}
     return body
 
 

@@ -71,6 +71,20 @@ def test_every_object_is_as_it_is_typed(client: openai.OpenAI) -> None:
             type(event).model_validate(event.to_dict())
 
 
+def test_log_probabilities(client: openai.OpenAI) -> None:
+    """Where they are asked for, each delta has its token's, the part all of them; they are as they are typed."""
+    options: dict[str, Any] = {"model": "gpt-4.1", "include": ["message.output_text.logprobs"], "top_logprobs": 2}
+    events = list(client.responses.create(input=PROMPT, stream=True, **options))
+    for event in events:
+        type(event).model_validate(event.to_dict())
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert all([item.token for item in event.logprobs] == [event.delta] for event in deltas)
+    part = events[-1].response.output[0].content[0]
+    assert [item.token for item in part.logprobs] == [event.delta for event in deltas]
+    assert {len(item.top_logprobs) for item in part.logprobs} == {2}
+    assert part.text == client.responses.create(model="gpt-4.1", input=PROMPT).output_text
+
+
 @pytest.mark.parametrize("store", [True, False])
 async def test_a_tool_round_with_reasoning(async_client: openai.AsyncOpenAI, store: bool) -> None:
     """The stream helper puts the call together; the output goes back as the SDK's own objects, and is taken."""
