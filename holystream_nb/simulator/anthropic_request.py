@@ -260,7 +260,11 @@ def _turn(item: Any, number: int, last: bool) -> _Turn:
     if not content and not (last and role == "assistant"):
         rule = "all messages must have non-empty content except for the optional final assistant message"
         raise Refusal(400, f"{where}: {rule}")
-    return role, [_block(block, f"{where}.content.{place}", role) for place, block in enumerate(content)]
+    blocks = [_block(block, f"{where}.content.{place}", role) for place, block in enumerate(content)]
+    said = _text_of(blocks[-1]) if last and role == "assistant" and blocks else ""
+    if said != said.rstrip():
+        raise Refusal(400, "messages: final assistant content cannot end with trailing whitespace")
+    return role, blocks
 
 
 def _block(block: Any, where: str, role: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import re
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
 from .pattern import matching
 
 _DEPTH = 6
@@ -38,12 +40,34 @@ _FORMATS = {
 """Texts of each format, with the number of the text in it; pydantic's own formats too."""
 
 
+_DESCRIBED = re.compile(r"(?:\A|\n\n)\{(.*)\}\Z", re.S)
+_NAMED = re.compile(
+    r"(?:\A|, )(minimum|maximum|exclusiveMinimum|exclusiveMaximum|multipleOf|minLength|maxLength|pattern"
+    r"|minItems|maxItems|uniqueItems): "
+)
+
+
+def _described(description: Any) -> dict[str, Any]:
+    """The rules in `{minimum: 3, pattern: ^a}` at the end of a description: Messages take no schema with them."""
+    found = _DESCRIBED.search(description) if isinstance(description, str) else None
+    _, *rules = _NAMED.split(found[1]) if found else [""]
+    return {name: _read(text) for name, text in zip(rules[::2], rules[1::2], strict=True)}
+
+
+def _read(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text.lower() if text in ("True", "False") else text)
+    except ValueError:
+        return text
+
+
 def value_for(schema: dict[str, Any], prompt: str) -> Any:
     """A value for `schema`, with words and numbers taken from the prompt; the same prompt gives the same value.
 
     Knows types, enum, const, default, local $ref, anyOf and oneOf (the first that ends), allOf, the bounds of numbers,
     texts, arrays and objects, multipleOf, pattern, format, uniqueItems, prefixItems, patternProperties and
-    propertyNames. A schema that refers to itself is followed to a depth of 6, or as far as it must be.
+    propertyNames; also bounds and patterns that stand in a description alone, as Anthropic's SDK writes them there. A
+    schema that refers to itself is followed to a depth of 6, or as far as it must be.
     """
     return _Writer(schema, prompt).value(schema, 0, 0)
 
@@ -60,6 +84,7 @@ class _Writer:
         if not isinstance(schema, dict) or (depth > _DEPTH and math.isinf(self._height(schema, ()))):
             return self._word(turn)
         schema = self._resolved(schema, depth)
+        schema = {**_described(schema.get("description")), **schema}
         if "const" in schema:
             return schema["const"]
         values = schema.get("enum")

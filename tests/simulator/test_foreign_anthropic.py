@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import anthropic
 import pytest
@@ -83,6 +83,22 @@ def test_unstreamed_typed_and_counted(client: Any) -> None:
     assert whole._request_id.startswith("req_")
     parsed = client.messages.parse(model=MODEL, max_tokens=100, messages=messages, output_format=Sheep)
     assert (parsed.parsed_output.name, parsed.parsed_output.kind) == ("Dolly", "ewe")
+
+
+def test_typed_answers_keep_their_constraints(client: Any) -> None:
+    """The SDK writes them into descriptions, as Messages take no schema with them, and checks what comes."""
+    from pydantic import BaseModel, Field
+
+    class Sheep(BaseModel):
+        age: Annotated[int, Field(ge=3, le=5, description="In years.")]
+        weight: Annotated[float, Field(gt=0, lt=1, multiple_of=0.25)]
+        tag: Annotated[str, Field(pattern=r"^[A-Z]{3}, \d{4}$")]
+        name: Annotated[str, Field(min_length=3, max_length=5)]
+        lambs: Annotated[list[Sheep], Field(max_length=2)]
+
+    messages = [{"role": "user", "content": "I met Dolly"}]
+    parsed = client.messages.parse(model=MODEL, max_tokens=2000, messages=messages, output_format=Sheep)
+    assert parsed.parsed_output.age in (3, 4, 5)
 
 
 @pytest.mark.parametrize(

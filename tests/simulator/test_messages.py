@@ -245,6 +245,7 @@ def test_tokens_are_counted(say: Say) -> None:
         ({"messages": [{"role": "assistant", "content": "x"}]}, 'first message must use the "user" role'),
         ({"messages": [{"role": "user", "content": ""}]}, "messages.0: all messages must have non-empty content"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": " "}]}]}, "must be non-empty"),
+        ({"messages": [USE, {"role": "assistant", "content": "So: "}]}, "cannot end with trailing whitespace"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "Input tag 'image_url' found"),
         ({"seed": 1}, "seed: Extra inputs are not permitted"),
         ({"temperature": 1.5}, "temperature: range: 0..1"),
