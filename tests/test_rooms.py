@@ -20,7 +20,7 @@ ORDER: list[set[str]] = [
     {"wire.values", "wire.calls", "wire.wording", "wire.endings", "wire.think", "providers"},
     {"wire.redaction"},
     {"wire.complaints", "wire.format"},
-    {"wire.echoes"},
+    {"wire.echoes", "wire.messages_request", "wire.responses_request"},
     {"wire.chat", "wire.messages", "wire.responses", "wire.refusals", "wire.sheep", "timing"},
     {"wire.formats"},
     {"money"},

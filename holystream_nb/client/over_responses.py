@@ -17,9 +17,11 @@ from typing import Any, Final
 from ..errors import HolystreamError, SetupError, StreamInterrupted
 from ..events import Event, Text, ToolCallPart
 from ..facts import Facts
+from ..wire.calls import is_object
 from ..wire.complaints import close_error
 from ..wire.format import without_echo
-from ..wire.responses import ResponsesDecoder, body, is_object
+from ..wire.responses import ResponsesDecoder
+from ..wire.responses_request import body
 from ..wire.values import encoded
 from ..wire.websocket import Socket
 from .ending import Said

@@ -36,10 +36,10 @@ def joined(pieces: Sequence[str]) -> str:
         return text
 
 
-def is_object(text: str) -> bool:
+def is_object(text: Any) -> bool:
     """Whether this is the text of a JSON object, by the letter of the standard."""
     try:
-        return isinstance(msgspec.json.decode(text), dict)
+        return isinstance(text, str) and isinstance(msgspec.json.decode(text), dict)
     except (ValueError, RecursionError):
         return False
 

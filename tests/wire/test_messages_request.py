@@ -11,7 +11,8 @@ import pytest
 
 from holystream_nb.errors import SetupError
 from holystream_nb.providers.table import provider
-from holystream_nb.wire.messages import MESSAGES, body
+from holystream_nb.wire.messages import MESSAGES
+from holystream_nb.wire.messages_request import body
 
 ANTHROPIC = provider("anthropic")
 MODEL = "claude-sonnet-4-5"

@@ -14,7 +14,8 @@ from holystream_nb.errors import HolystreamError, NotAStream, RateLimited, Servi
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, Usage
 from holystream_nb.providers.table import provider as named
 from holystream_nb.wire.format import minted_by
-from holystream_nb.wire.responses import ResponsesDecoder, body
+from holystream_nb.wire.responses import ResponsesDecoder
+from holystream_nb.wire.responses_request import body
 from holystream_nb.wire.sse import Decoder
 
 READ = 7
