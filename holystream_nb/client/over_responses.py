@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from ..errors import HolystreamError, SetupError, StreamInterrupted
 from ..events import Event, Text, ToolCallPart
-from ..facts import Facts
 from ..wire.calls import is_object
 from ..wire.complaints import close_error
 from ..wire.format import without_echo
@@ -25,7 +24,7 @@ from ..wire.responses_request import body
 from ..wire.values import encoded
 from ..wire.websocket import Socket
 from .ending import Said
-from .over_socket import opened
+from .over_socket import SocketTurn, opened
 from .request import Answer, Ears, Request, Service, check_size, kept
 
 _LIFE_S: Final = 24 * 60.0
@@ -80,57 +79,33 @@ class Remembered:
         return True
 
 
-class ResponsesAnswer:
+class ResponsesAnswer(SocketTurn):
     """One turn on a socket, which then serves the next one of its address."""
 
-    transport: Final = "ws"
-    headers_at: int | None = None
     waits_for_us: Final = False
+    _decoder: ResponsesDecoder
 
     def __init__(
         self, service: Service, request: Request, socket: Socket, url: str, ears: Ears, *, known: int | None
     ) -> None:
         """`known` is how many of the messages the service has, on a kept socket; None is a new one."""
-        self.sent = socket.asked
-        self.permit = socket.permit if known is None else time.perf_counter_ns()
-        self.resent = 0
-        self.chunks: list[tuple[int, str]] = []
-        self._service, self._request, self._socket, self._url, self._ears = service, request, socket, url, ears
+        is_first = known is None
+        permit = socket.permit if is_first else time.perf_counter_ns()
+        super().__init__(service, request, socket, permit=permit, is_first=is_first)
+        self._url, self._ears = url, ears
         self._decoder = ResponsesDecoder(asked=request.model, key=service.secret, limit=request.limit)
         self._known = known
-        self._before = 0 if known is None else socket.bytes
         self._said: list[str] = []
         self._calls: dict[int, list[str]] = {}
         self._held: list[Any] = []
-        self._is_closed = False
-
-    @property
-    def size(self) -> int:
-        return self._socket.bytes - self._before
-
-    @property
-    def request_id(self) -> str | None:
-        return self._decoder.id or self._socket.headers.get("x-request-id")
 
     @property
     def said(self) -> Said:
         return Said(self._decoder.finish_reason or "", self._decoder.is_complete)
 
     @property
-    def facts(self) -> Facts:
-        return self._decoder.facts
-
-    @property
     def echo(self) -> Any:
         return self._decoder.echo()
-
-    @property
-    def last_read(self) -> int:
-        return self._socket.last_read
-
-    @property
-    def is_readable(self) -> bool:
-        return self._socket.has_unread
 
     @property
     def is_stale(self) -> bool:

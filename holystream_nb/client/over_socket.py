@@ -13,6 +13,7 @@ from ..events import Event, Finish, Usage
 from ..facts import Facts
 from ..wire.chat import ChunkDecoder
 from ..wire.complaints import close_error
+from ..wire.responses import ResponsesDecoder
 from ..wire.sheep import CANCEL, MessageDecoder, event_message, init_message
 from ..wire.websocket import Socket
 from .ending import Said
@@ -26,27 +27,22 @@ _AFTER_CALLS_S: Final = 1.0
 _CANCELLED: Final = frozenset({"cancelled", "canceled"})
 
 
-class SocketAnswer:
-    """One turn on a socket, which then serves the next turn of its `place`."""
+class SocketTurn:
+    """What turns on a socket have in common, whatever is spoken on it."""
 
     transport: Final = "ws"
     headers_at: int | None = None
+    _decoder: MessageDecoder | ResponsesDecoder
 
     def __init__(
-        self, service: Service, request: Request, socket: Socket, place: str, *, permit: int | None, is_first: bool
+        self, service: Service, request: Request, socket: Socket, *, permit: int | None, is_first: bool
     ) -> None:
         self.permit = permit
         self.sent = socket.asked
         self.resent = 0
-        self._service, self._request, self._socket, self._place = service, request, socket, place
-        self._decoder = MessageDecoder(asked=request.model, key=service.secret, awaits_start=socket.names_turns)
         self.chunks: list[tuple[int, str]] = []
-        self._is_first = is_first
+        self._service, self._request, self._socket = service, request, socket
         self._before = 0 if is_first else socket.bytes
-        self._answers_calls = request.answers_calls
-        self._results = 0
-        self._result_at: float | None = None
-        self._owed_end = False
         self._is_closed = False
 
     @property
@@ -58,17 +54,8 @@ class SocketAnswer:
         return self._decoder.id or self._socket.headers.get("x-request-id")
 
     @property
-    def said(self) -> Said:
-        decoder = self._decoder
-        return Said(decoder.finish_reason or "", decoder.done or decoder.finish_reason is not None)
-
-    @property
     def facts(self) -> Facts:
         return self._decoder.facts
-
-    @property
-    def echo(self) -> Any:
-        return None
 
     @property
     def last_read(self) -> int:
@@ -77,6 +64,30 @@ class SocketAnswer:
     @property
     def is_readable(self) -> bool:
         return self._socket.has_unread
+
+
+class SocketAnswer(SocketTurn):
+    """One turn on a socket, which then serves the next turn of its `place`."""
+
+    echo: Final = None
+    _decoder: MessageDecoder
+
+    def __init__(
+        self, service: Service, request: Request, socket: Socket, place: str, *, permit: int | None, is_first: bool
+    ) -> None:
+        super().__init__(service, request, socket, permit=permit, is_first=is_first)
+        self._decoder = MessageDecoder(asked=request.model, key=service.secret, awaits_start=socket.names_turns)
+        self._place = place
+        self._is_first = is_first
+        self._answers_calls = request.answers_calls
+        self._results = 0
+        self._result_at: float | None = None
+        self._owed_end = False
+
+    @property
+    def said(self) -> Said:
+        decoder = self._decoder
+        return Said(decoder.finish_reason or "", decoder.done or decoder.finish_reason is not None)
 
     @property
     def waits_for_us(self) -> bool:
