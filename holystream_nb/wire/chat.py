@@ -22,15 +22,14 @@ import msgspec
 
 from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, OtherChoice, Reasoning, Text
-from holystream_nb.facts import Facts
 from holystream_nb.providers.values import Provider
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
 from holystream_nb.wire.echoes import Gathered, with_echoes
-from holystream_nb.wire.format import Format
+from holystream_nb.wire.format import Format, State
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
-from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
+from holystream_nb.wire.values import flat, parse, string, usage_of, well_formed
 
 # --- the shape of a chunk: its frame is typed, its leaves are whatever the service sends ------------------------------
 
@@ -116,7 +115,7 @@ def _channels(delta: _Delta) -> tuple[str, str]:
 # --- one response -----------------------------------------------------------------------------------------------------
 
 
-class ChunkDecoder:
+class ChunkDecoder(State):
     """The state of one response: call `feed` with each server-sent event, or `whole` once with an unstreamed body.
 
     `id` is the chunks' own; `done` says that the service ended the stream itself (`[DONE]`, or a whole
@@ -129,38 +128,21 @@ class ChunkDecoder:
     """
 
     __slots__ = (
-        "_asked",
         "_calls",
         "_choices",
         "_decode",
         "_gathered",
-        "_halves",
         "_has_tags",
-        "_key",
         "_others",
         "_said",
         "_spoken",
-        "done",
-        "empty",
-        "error",
-        "facts",
-        "finish_reason",
-        "id",
     )
 
     def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1, limit: int | None = None) -> None:
-        self.id: str | None = None
-        self.done = False
-        self.finish_reason: str | None = None
-        self.error: HolystreamError | None = None
-        self.empty = True
-        self.facts = Facts()
-        self._asked = asked
-        self._key = key
+        super().__init__(asked, key)
         self._decode: Any = _decode_named_chunk  # until id and model are known: they take a third of a chunk's time
         self._spoken = False  # a delta has brought output
         self._said: dict[type[Text | Reasoning], str] = {}  # what `message` brought where there are no deltas
-        self._halves = Halves()
         self._calls = Calls()
         self._gathered = Gathered()
         self._has_tags = False  # a thought is marked, and in tags too

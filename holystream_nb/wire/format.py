@@ -17,6 +17,7 @@ from holystream_nb.facts import Facts, Wire
 from holystream_nb.providers.values import Provider
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
+from holystream_nb.wire.values import Halves
 
 
 class Decoder(Protocol):
@@ -49,6 +50,23 @@ class Decoder(Protocol):
     def echo(self) -> Any:
         """What the next request must carry of this turn, as JSON has it; None where the text and calls are enough."""
         ...
+
+
+class State:
+    """What each decoder keeps of its answer, as `Decoder` says it; `asked` and `key` as in `MakeDecoder`."""
+
+    __slots__ = ("_asked", "_halves", "_key", "done", "empty", "error", "facts", "finish_reason", "id")
+
+    def __init__(self, asked: str, key: Hidden) -> None:
+        self.id: str | None = None
+        self.done = False
+        self.finish_reason: str | None = None
+        self.error: HolystreamError | None = None
+        self.empty = True
+        self.facts = Facts()
+        self._asked = asked
+        self._key = key
+        self._halves = Halves()
 
 
 class MakeDecoder(Protocol):

@@ -16,15 +16,14 @@ from typing import Any, Final
 
 import msgspec
 
-from holystream_nb.errors import HolystreamError, StreamInterrupted
+from holystream_nb.errors import StreamInterrupted
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, Usage
-from holystream_nb.facts import Facts
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
-from holystream_nb.wire.format import Format
+from holystream_nb.wire.format import Format, State
 from holystream_nb.wire.messages_request import body, is_blank, json_object
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
-from holystream_nb.wire.values import Halves, cost_of, count, parse, string, well_formed
+from holystream_nb.wire.values import cost_of, count, parse, string, well_formed
 
 # --- the shape of an event: its frame is typed, its leaves are whatever the service sends -----------------------------
 
@@ -115,7 +114,7 @@ class _Block:
 # --- one response -----------------------------------------------------------------------------------------------------
 
 
-class MessagesDecoder:
+class MessagesDecoder(State):
     """The state of one answer, as `format.Decoder` says.
 
     An event is what its JSON's `type` says; `event:` lines may lack, and types that are not known are nothing. The
@@ -124,38 +123,21 @@ class MessagesDecoder:
 
     __slots__ = (
         "_apart",
-        "_asked",
         "_at",
         "_blocks",
         "_calls",
         "_counts",
-        "_halves",
         "_has_begun",
-        "_key",
-        "done",
-        "empty",
-        "error",
-        "facts",
-        "finish_reason",
-        "id",
     )
 
     def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1, limit: int | None = None) -> None:
-        self.id: str | None = None
-        self.done = False
-        self.finish_reason: str | None = None
-        self.error: HolystreamError | None = None
-        self.empty = True
-        self.facts = Facts()
-        self._asked = asked
-        self._key = key
+        super().__init__(asked, key)
         self._has_begun = False  # a message_start has come
         self._blocks: list[_Block] = []
         self._at: dict[int | None, _Block] = {}  # by their index; None is the last begun
         self._apart: set[str] = set()  # kinds whose next piece begins a paragraph
         self._calls = 0
         self._counts: dict[str, int] = {}
-        self._halves = Halves()
 
     @property
     def is_complete(self) -> bool:

@@ -18,16 +18,14 @@ from typing import Any, Final
 
 import msgspec
 
-from holystream_nb.errors import HolystreamError
 from holystream_nb.events import Event, Finish, Reasoning, Text, Usage
-from holystream_nb.facts import Facts
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, seconds, stream_error
-from holystream_nb.wire.format import Format
+from holystream_nb.wire.format import Format, State
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.responses_request import body
 from holystream_nb.wire.sse import ServerSentEvent
-from holystream_nb.wire.values import Halves, flat, parse, string, usage_of, well_formed
+from holystream_nb.wire.values import flat, parse, string, usage_of, well_formed
 
 
 class _Piece(msgspec.Struct, gc=False):
@@ -69,7 +67,7 @@ _WITHOUT_INDEX: Final = 1 << 20
 """From here on items are numbered whose service numbers none."""
 
 
-class ResponsesDecoder:
+class ResponsesDecoder(State):
     """The state of one answer: call `feed` with each server-sent event, `take` with each message of a socket, or
     `whole` once with an unstreamed body.
 
@@ -84,16 +82,13 @@ class ResponsesDecoder:
 
     __slots__ = (
         "_accepted",
-        "_asked",
         "_before",
         "_calls",
         "_cited",
-        "_halves",
         "_has_text",
         "_has_thoughts",
         "_inputs",
         "_items",
-        "_key",
         "_keys",
         "_limit",
         "_numbers",
@@ -106,27 +101,13 @@ class ResponsesDecoder:
         "_thought",
         "_waiting",
         "_waits",
-        "done",
-        "empty",
-        "error",
-        "facts",
-        "finish_reason",
-        "id",
         "notices",
     )
 
     def __init__(self, *, asked: str = "", key: Hidden = (), choices: int = 1, limit: int | None = None) -> None:
-        self.id: str | None = None
-        self.done = False
-        self.finish_reason: str | None = None
-        self.error: HolystreamError | None = None
-        self.empty = True
-        self.facts = Facts()
+        super().__init__(asked, key)
         self.notices: list[str] = []
-        self._asked = asked
-        self._key = key
         self._limit = limit
-        self._halves = Halves()
         self._calls = Calls()
         self._numbers: dict[str, int] = {}  # places of items by their ids
         # What deltas brought: of the answer, and of the item they are in.

@@ -27,14 +27,13 @@ from typing import Any, Final
 
 import msgspec
 
-from holystream_nb.errors import HolystreamError, SetupError
+from holystream_nb.errors import SetupError
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallEnd
-from holystream_nb.facts import Facts
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_of, not_a_stream, seconds, stream_error
-from holystream_nb.wire.format import without_echo
+from holystream_nb.wire.format import State, without_echo
 from holystream_nb.wire.redaction import Hidden
-from holystream_nb.wire.values import Halves, encoded, flat, parse, string, usage_of, well_formed
+from holystream_nb.wire.values import encoded, flat, parse, string, usage_of, well_formed
 
 _UNFINISHED: Final = frozenset({"in_progress", "in-progress", "incomplete", "pending", "started", "streaming"})
 
@@ -63,7 +62,7 @@ class _Message(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Message).decode
 
 
-class MessageDecoder:
+class MessageDecoder(State):
     """The state of one turn: call `feed` with each message of the service.
 
     `id` is the turn's own; `done` says that the service ended it (`done`); `finish_reason` is in the service's word.
@@ -78,37 +77,20 @@ class MessageDecoder:
     """
 
     __slots__ = (
-        "_asked",
         "_awaits_start",
         "_calls",
-        "_halves",
-        "_key",
-        "done",
-        "empty",
         "ended_calls",
-        "error",
-        "facts",
-        "finish_reason",
-        "id",
         "is_named",
         "open_calls",
     )
 
     def __init__(self, *, asked: str = "", key: Hidden = (), awaits_start: bool = False) -> None:
-        self.id: str | None = None
-        self.done = False
-        self.finish_reason: str | None = None
-        self.error: HolystreamError | None = None
-        self.empty = True
-        self.facts = Facts()
+        super().__init__(asked, key)
         self.ended_calls = 0
         self.open_calls = 0
         self.is_named = False
         self._awaits_start = awaits_start
-        self._asked = asked
-        self._key = key
         self._calls = Calls()
-        self._halves = Halves()
 
     def feed(self, text: str | bytes, read: int) -> list[Event]:
         """The events of one message, stamped `read`; nothing after the turn's end."""
