@@ -11,7 +11,15 @@ from raw_service import Asked, Service, Writer, serving
 
 from holystream_nb import Client
 from holystream_nb.client.stream import Stream
-from holystream_nb.errors import BadRequest, HolystreamError, RateLimited, ServiceUnavailable, StreamInterrupted
+from holystream_nb.errors import (
+    BadRequest,
+    HolystreamError,
+    RateLimited,
+    ServiceError,
+    ServiceUnavailable,
+    StreamInterrupted,
+    UnknownModel,
+)
 from holystream_nb.reply import Reply
 
 KEY = "hs_live_0123456789abcdef"
@@ -189,6 +197,28 @@ async def test_a_refusal_is_one_sentence() -> None:
         reply = await read(client.stream("Hi", model="m", parameters={"sparkle": 1}))
     assert isinstance(reply.error, BadRequest)
     assert "Unknown parameter: 'sparkle'." in str(reply.error)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        (b"404 page not found", ServiceError, 'so it may not speak this format: use wire="chat", or check the'),
+        (b'{"detail":"Not Found"}', ServiceError, "has no /responses at this address"),
+        (b'{"error":{"message":"The model `m` does not exist","code":"model_not_found"}}', UnknownModel, "model"),
+    ],
+)
+async def test_a_service_without_the_format_is_no_unknown_model(
+    said: bytes, kind: type[HolystreamError], words: str
+) -> None:
+    """An address that is not there says nothing about the model."""
+
+    async def play(asked: Asked, writer: Writer) -> None:
+        writer.raw.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: %d\r\n\r\n" % len(said) + said)
+
+    async with serving(play) as service, client_of(service) as client:
+        reply = await read(client.stream("Hi", model="m"))
+    assert type(reply.error) is kind
+    assert words in str(reply.error)
 
 
 async def test_no_socket_is_asked_for_in_the_request() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 from weakref import WeakSet
 
 from .. import __version__
-from ..errors import HolystreamError, TooLarge
+from ..errors import HolystreamError, ServiceError, TooLarge
 from ..events import Event
 from ..facts import Facts, Wire
 from ..providers.address import host_and_port
@@ -21,6 +21,7 @@ from ..providers.table import UNLISTED
 from ..providers.values import Provider
 from ..reply import TransportChoice
 from ..wire.complaints import service_error
+from ..wire.formats import format_of
 from ..wire.redaction import Hidden, concealed, hide
 from ..wire.transport import Response, Transport
 from ..wire.unreachable import says_that_it_speaks_tls, speaks_tls
@@ -257,6 +258,14 @@ async def error_body(response: Response, secret: Hidden = ()) -> bytes:
 def refusal(service: Service, request: Request, response: Response, said: bytes) -> HolystreamError:
     if says_that_it_speaks_tls(response.status, said):
         return speaks_tls(response.host)
+    if response.status in (404, 405) and request.wire != "chat" and b"model" not in said.lower():
+        other = next((wire for wire in service.provider.wires if wire != request.wire), "")
+        use = f'use wire="{other}", or ' if other else ""
+        return ServiceError(
+            f"{response.host} has no {format_of(request.wire).path} at this address ({response.status}), so it may not "
+            f"speak this format: {use}check the base URL.",
+            status=response.status,
+        )
     lets_in = (*service.further_headers, *service.query)
     return service_error(
         response.status,

@@ -148,7 +148,7 @@ class ResponsesDecoder(State):
                 return self._text(piece.delta, read)
             if self._source and piece.type == self._source and type(piece.delta) is str and not self._halves:
                 return self._reasoning(self._source, piece.delta, read)
-            events = self._taken(_decode_event(data), named, read)
+            events = self._taken(_decode_event(data), named, data, read)
         except (ValueError, RecursionError):
             return self._take_odd(data, named, read, cut)
         return self._halves.mended(events) if self._halves else events
@@ -193,7 +193,7 @@ class ResponsesDecoder(State):
             if isinstance(tree, dict):
                 tree = tree if "delta" in tree else _whole(tree)  # a half in a delta may have its other in the next
                 event = _Event(**{name: tree[name] for name in _Event.__struct_fields__ if name in tree})
-                return self._halves.mended(self._taken(event, named, read))
+                return self._halves.mended(self._taken(event, named, text, read))
         except (ValueError, RecursionError):
             pass
         if named == "error":
@@ -205,20 +205,21 @@ class ResponsesDecoder(State):
         self.done = True
         return []
 
-    def _unreadable(self, text: str) -> list[Event]:
+    def _unreadable(self, text: str | bytes) -> list[Event]:
         """A piece that is none of this format's: the answer's beginning, or one to be left out."""
         if self.empty:
+            text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
             self.error = not_a_stream(text, self._key, "an answer in the Responses format")
         else:
             self.facts.unreadable += 1
         return []
 
-    def _taken(self, event: _Event, named: str, read: int) -> list[Event]:
+    def _taken(self, event: _Event, named: str, data: str | bytes, read: int) -> list[Event]:
         kind = event.type if type(event.type) is str else "" if named == "message" else named
         if kind == "error" or (event.error and not kind):
             return self._fail(_complaint(event), _wait(event))
         if not kind.startswith("response."):
-            return []
+            return self._unreadable(data) if not kind and self.empty else []  # JSON of another format
         self.empty = False
         if kind == _TEXT:
             return self._text(flat(event.delta), read)

@@ -616,6 +616,14 @@ def test_no_error_holds_the_key() -> None:
     assert key not in f"{error} {error.code} {error.type}"
 
 
+def test_chunks_of_chat_completions_are_no_answer() -> None:
+    """A server that knows one format only: not a truncated answer without a word."""
+    chunk = {"id": "c", "object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hi"}}]}
+    events, decoder = run(data(chunk))
+    assert (events, type(decoder.error)) == ([], NotAStream)
+    assert run(data(CREATED, text("Hi"), chunk, end()))[1].error is None
+
+
 def test_what_is_no_answer_at_all_is_said() -> None:
     """A beginning that cannot be read is refused."""
     error = run(data(b"<html>"))[1].error
