@@ -35,6 +35,7 @@ _OF_RESPONSES: Final = "max_output_tokens"
 """What Responses calls it."""
 
 _ERROR_BODY_BYTES: Final = 64 * 1024
+_NO_ADDRESS: Final = re.compile(rb"not found|not allowed|endpoint|\burl\b|no route|cannot post", re.IGNORECASE)
 _CARRIES_A_KEY: Final = re.compile(r"auth|key|token|cookie", re.IGNORECASE)
 
 
@@ -258,7 +259,8 @@ async def error_body(response: Response, secret: Hidden = ()) -> bytes:
 def refusal(service: Service, request: Request, response: Response, said: bytes) -> HolystreamError:
     if says_that_it_speaks_tls(response.status, said):
         return speaks_tls(response.host)
-    if response.status in (404, 405) and request.wire != "chat" and b"model" not in said.lower():
+    is_nowhere = response.status in (404, 405) and _NO_ADDRESS.search(said) and b"model" not in said.lower()
+    if is_nowhere and request.wire != "chat":
         other = next((wire for wire in service.provider.wires if wire != request.wire), "")
         use = f'use wire="{other}", or ' if other else ""
         return ServiceError(
