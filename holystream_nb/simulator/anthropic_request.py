@@ -34,6 +34,14 @@ _BLOCKS = (
     *("text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking", "search_result"),
     *("server_tool_use", "web_search_tool_result", "container_upload"),
 )
+_UNHELD = frozenset(
+    {
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+        *("minItems", "maxItems", "uniqueItems", "prefixItems", "minProperties", "maxProperties", "oneOf", "not"),
+    }
+)
+"""Rules of JSON Schema that are refused in `output_config.format`."""
+
 _HOMES = {"tool_result": "user", "tool_use": "assistant", "thinking": "assistant", "redacted_thinking": "assistant"}
 """In whose messages a block can be, where that is not both."""
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -202,7 +210,28 @@ def _json(data: Mapping[str, Any]) -> bool | dict[str, Any]:
         return False
     if not isinstance(form, dict) or form.get("type") != "json_schema":
         raise Refusal(400, "output_config.format.type: Input should be 'json_schema'")
-    return dict(_typed(form, "schema", dict, "dictionary", where="output_config.format."))
+    schema = dict(_typed(form, "schema", dict, "dictionary", where="output_config.format."))
+    _check_schema(schema)
+    return schema
+
+
+def _check_schema(schema: Any) -> None:
+    """The grammar that an answer is held to knows no bounds, and closed objects only."""
+    if not isinstance(schema, dict):
+        return
+    kind = schema.get("type")
+    for name in schema:
+        if name in _UNHELD and not (name == "minItems" and schema[name] in (0, 1)):
+            where = f"For '{kind}' type, property '{name}' is not supported"
+            raise Refusal(400, f"output_config.format.schema: {where}")
+    if kind == "object" and schema.get("additionalProperties") is not False:
+        where = "For 'object' type, 'additionalProperties' must be explicitly set to false"
+        raise Refusal(400, f"output_config.format.schema: {where}")
+    named = [schema.get(name) for name in ("properties", "$defs")]
+    inner = [each for part in named if isinstance(part, dict) for each in part.values()]
+    listed = [schema.get(name) for name in ("anyOf", "allOf")]
+    for each in (*inner, *(each for part in listed if isinstance(part, list) for each in part), schema.get("items")):
+        _check_schema(each)
 
 
 def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:

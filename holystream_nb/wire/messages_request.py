@@ -14,7 +14,7 @@ from typing import Any, Final
 from holystream_nb.errors import SetupError
 from holystream_nb.providers.values import Provider
 from holystream_nb.wire.format import echoed, says_nothing
-from holystream_nb.wire.values import parse
+from holystream_nb.wire.values import encoded, parse
 
 DEFAULT_MAX_TOKENS: Final = (
     (re.compile(r"claude-(?:instant|v?2|3)(?=$|[-.:@])"), 4_096),
@@ -47,6 +47,16 @@ _REWRITTEN: Final = frozenset(
 )
 _THOUGHTS: Final = ("thinking", "redacted_thinking")
 _ONLY_JSON: Final = "Answer with one JSON object and nothing else."
+
+_UNHELD: Final = frozenset(
+    {
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+        *("minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains", "prefixItems"),
+        *("minProperties", "maxProperties", "patternProperties", "propertyNames", "dependentRequired"),
+        *("dependentSchemas", "unevaluatedProperties", "if", "then", "else", "not"),
+    }
+)
+"""Rules that this format refuses in a schema: "For 'integer' type, property 'minimum' is not supported"."""
 
 
 def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
@@ -119,11 +129,36 @@ def _set_format(wanted: Any, output: dict[str, Any], system: list[dict[str, Any]
     kind = wanted.get("type") if isinstance(wanted, Mapping) else None
     schema = wanted["json_schema"] if kind == "json_schema" and isinstance(wanted.get("json_schema"), Mapping) else {}
     if "schema" in schema:
-        output.setdefault("format", {"type": "json_schema", "schema": schema["schema"]})
+        output.setdefault("format", {"type": "json_schema", "schema": _schema(schema["schema"])})
     elif kind == "json_object":
         system.append({"type": "text", "text": _ONLY_JSON})
     elif kind != "text":
         raise SetupError("response_format must be of type json_schema, with its schema, json_object or text.")
+
+
+def _schema(schema: Any) -> Any:
+    """A schema as this format takes it: rules it refuses are told in the description, as Anthropic's SDK tells them."""
+    if not isinstance(schema, Mapping):
+        return schema
+    written: dict[str, Any] = {}
+    told: list[str] = []
+    for name, value in schema.items():
+        if name in ("properties", "$defs", "definitions") and isinstance(value, Mapping):
+            written[name] = {key: _schema(each) for key, each in value.items()}
+        elif name in ("anyOf", "oneOf", "allOf") and isinstance(value, list | tuple):
+            written["anyOf" if name == "oneOf" else name] = [_schema(each) for each in value]
+        elif name == "items":
+            written[name] = _schema(value)
+        elif name in _UNHELD and not (name == "minItems" and value in (0, 1)):
+            told.append(f"{name}: {encoded(value).decode()}")
+        else:
+            written[name] = value
+    if told:
+        described = [written["description"]] if written.get("description") else []
+        written["description"] = "\n\n".join([*described, "{" + ", ".join(told) + "}"])
+    if written.get("type") == "object" or "properties" in written:
+        written.setdefault("additionalProperties", False)  # it "must be explicitly set to false"
+    return written
 
 
 def _alone(system: list[dict[str, Any]]) -> Any:

@@ -199,7 +199,8 @@ def test_system_images_and_schema(say: Say) -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
     messages = [{"role": "user", "content": [image, {"type": "text", "text": "count to 3"}]}]
     assert content(say(messages=messages))[0]["text"] == "1, 2, 3"
-    schema = {"type": "object", "properties": {"age": {"type": "integer", "minimum": 40}}, "required": ["age"]}
+    age = {"type": "integer", "description": "In years.\n\n{minimum: 40}"}
+    schema = {"type": "object", "properties": {"age": age}, "required": ["age"], "additionalProperties": False}
     answer = say("How old?", output_config={"format": {"type": "json_schema", "schema": schema}})
     assert json.loads(content(answer)[0]["text"]) == {"age": 40}
 
@@ -228,6 +229,10 @@ def test_prompt_cache_grows_and_forgets() -> None:
     assert cache.use("m", [one, two]) == Cached(0, 10, 5, 0)
 
 
+def held_to(schema: Any) -> dict[str, Any]:
+    return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+
+
 def test_tokens_are_counted(say: Say) -> None:
     """The count of a prompt is what its answer's usage says, without a limit."""
     counted = say("count to 3", tools=[WEATHER], path="/messages/count_tokens", max_tokens=..., stream=...)
@@ -253,6 +258,8 @@ def test_tokens_are_counted(say: Say) -> None:
         ({"tools": [{**WEATHER, "name": "a b"}]}, "tools.0.custom.name: String should match pattern"),
         ({"tool_choice": {"type": "any"}}, "may only be specified while providing tools"),
         ({"tools": [WEATHER], "tool_choice": "any"}, "tool_choice: Input should be a valid dictionary"),
+        (held_to({"type": "object", "properties": {}}), "'additionalProperties' must be explicitly set to false"),
+        (held_to({"type": "array", "items": {"type": "integer", "minimum": 3}}), "property 'minimum' is not supported"),
         ({"thinking": {"type": "enabled", "budget_tokens": 10}}, "greater than or equal to 1024"),
         ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "`max_tokens` must be greater than"),
         ({"thinking": THINKING, "tools": [WEATHER], "tool_choice": {"type": "any"}}, "forces tool use"),

@@ -126,8 +126,8 @@ def test_the_limit_leaves_room_behind_the_thinking() -> None:
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}},
         ),
         (
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}},
-            {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}}},
+            {"output_config": {"format": {"type": "json_schema", "schema": {"type": "array"}}}},
         ),
         ({"response_format": {"type": "json_object"}}, {"system": "Answer with one JSON object and nothing else."}),
         ({"response_format": {"type": "text"}}, {}),
@@ -158,6 +158,45 @@ def test_fields_without_a_place(field: str, value: Any, elsewhere: str) -> None:
     """What the format cannot say is refused in one sentence, which names a format that can."""
     with pytest.raises(SetupError, match=f'{field} has no place in the Messages format.*wire="{elsewhere}"'):
         written(**{field: value})
+
+
+def test_a_schema_is_one_that_the_format_takes() -> None:
+    """Rules it refuses stand in descriptions; objects are closed; the rest, and the caller's own, stay as they are."""
+    leaf = {"$ref": "#/$defs/Leaf"}
+    schema = {
+        "type": "object",
+        "properties": {
+            "age": {"type": "integer", "minimum": 3, "maximum": 5, "description": "In years."},
+            "code": {"type": "string", "pattern": "^[A-Z]$", "minLength": 1},
+            "kind": {"oneOf": [{"type": "null"}, {"enum": ["a"]}]},
+            "leaves": {"type": "array", "items": leaf, "minItems": 1, "maxItems": 2, "uniqueItems": True},
+            "minimum": {"type": "string"},
+        },
+        "required": ["age"],
+        "$defs": {"Leaf": {"properties": {}}, "Open": {"type": "object", "additionalProperties": {"type": "string"}}},
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": True}}
+    assert written(response_format=wanted)["output_config"]["format"]["schema"] == {
+        "type": "object",
+        "properties": {
+            "age": {"type": "integer", "description": "In years.\n\n{minimum: 3, maximum: 5}"},
+            "code": {"type": "string", "pattern": "^[A-Z]$", "description": "{minLength: 1}"},
+            "kind": {"anyOf": [{"type": "null"}, {"enum": ["a"]}]},
+            "leaves": {
+                "type": "array",
+                "items": leaf,
+                "minItems": 1,
+                "description": "{maxItems: 2, uniqueItems: true}",
+            },
+            "minimum": {"type": "string"},
+        },
+        "required": ["age"],
+        "$defs": {
+            "Leaf": {"properties": {}, "additionalProperties": False},
+            "Open": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+        "additionalProperties": False,
+    }
 
 
 def test_fields_that_say_nothing_are_left_out() -> None:
