@@ -10,6 +10,7 @@ import pytest
 from raw_service import Asked, Service, Writer, serving
 
 from holystream_nb import Client
+from holystream_nb.client.check import check
 from holystream_nb.client.stream import Stream
 from holystream_nb.errors import (
     BadRequest,
@@ -250,3 +251,17 @@ async def test_ws_is_answered_over_sse_where_a_provider_has_no_socket() -> None:
         await stream.begin()
         assert stream.progress.notice == "no socket is offered: over SSE"
         assert (await read(stream)).transport == "sse"
+
+
+@pytest.mark.parametrize("end", ["completed", "incomplete"])
+async def test_check_knows_the_ends_of_the_format(end: str) -> None:
+    """Its probe is cut by a limit of its own: `response.incomplete` is an end like another."""
+
+    async def play(asked: Asked, writer: Writer) -> None:
+        why = {"reason": "max_output_tokens"} if end == "incomplete" else None
+        last = of(end, response={"id": "resp_1", "status": end, "incomplete_details": why})
+        await write(writer, [*answer()[:-1], last])
+
+    async with serving(play) as service, client_of(service) as client:
+        found = await check(client, "m", timeout=5)
+    assert (found["end"].verdict, found["end"].seen.partition(", ")[2]) == ("ok", f"then response.{end}")

@@ -11,7 +11,7 @@ from ..reply import Reply
 from ..timing import BURST_EVENTS, MEND
 from ..wire.refusals import refuses_include_usage
 from ..wire.values import parse
-from .shape import END, has_end, short
+from .shape import ENDS, end_in, short
 from .tap import Exchange
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
@@ -113,17 +113,17 @@ def _usage(answer: Tried) -> Finding:
 
 
 def _end(answer: Tried, body: bytes) -> Finding:
-    reason, error, marker = answer.reply.finish_reason, answer.error, END[answer.reply.wire]
+    reason, error, wire = answer.reply.finish_reason, answer.error, answer.reply.wire
     if error is not None:
         return Finding("end", "fail", str(error))
     if is_whole(answer):
         return Finding("end", "ok", f"{reason}, with the body's end")
     if reason == "truncated":
         advice = "an answer that breaks off looks the same: strict programs refuse it"
-        return Finding("end", "fail", f"it ends without a finish reason and without {marker}", advice)
-    if has_end(body, answer.reply.wire):
-        return Finding("end", "ok", f"finish reason {short(reason)}, then {marker}")
-    return Finding("end", "warn", f"finish reason {short(reason)}, no {marker}", "it is taken as the end here")
+        return Finding("end", "fail", f"it ends without a finish reason and without {ENDS[wire][0]}", advice)
+    if end := end_in(body, wire):
+        return Finding("end", "ok", f"finish reason {short(reason)}, then {end}")
+    return Finding("end", "warn", f"finish reason {short(reason)}, no {ENDS[wire][0]}", "it is taken as the end here")
 
 
 def of_call(tried: Tried, note: str) -> Finding:

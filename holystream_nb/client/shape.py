@@ -47,15 +47,20 @@ def shape_of(body: bytes, headers: Mapping[str, str], *, asked: str, secret: Hid
     )
 
 
-END: Final[Mapping[Wire, str]] = {"chat": "[DONE]", "messages": "message_stop", "responses": "response.completed"}
-"""What each format ends with."""
+ENDS: Final[Mapping[Wire, tuple[str, ...]]] = {
+    "chat": ("[DONE]",),
+    "messages": ("message_stop",),
+    "responses": ("response.completed", "response.incomplete"),
+}
+"""What each format ends with; the first is the usual end."""
 
 
-def has_end(body: bytes, wire: Wire) -> bool:
+def end_in(body: bytes, wire: Wire) -> str:
+    """What a stream ended with; "" where it has no end."""
     data = _data_of(body)[0]
-    if wire == "chat":
-        return any(text.strip() == END[wire] for text in data)
-    return any(isinstance(tree := _parsed(text), dict) and tree.get("type") == END[wire] for text in data)
+    trees = () if wire == "chat" else map(_parsed, data)
+    said = [text.strip() for text in data] + [tree.get("type") for tree in trees if isinstance(tree, dict)]
+    return next((end for end in ENDS[wire] if end in said), "")
 
 
 def missing_in(shape: Shape) -> list[str]:
