@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from holystream_nb import Client, Simulator
 from holystream_nb.client import catalogue
 from holystream_nb.client.catalogue import models_of, names_in
 from holystream_nb.errors import ConnectionFailed, HolystreamError, KeyRefused, ServiceError, TooLarge
+from holystream_nb.providers.table import provider
 
 KEY = "test-0123456789"
 
@@ -67,6 +69,17 @@ async def test_the_key_goes_along_and_nothing_else_is_asked() -> None:
             assert await models_of(client) == ("m",)
     (asked,) = service.asked
     assert (asked.method, asked.path, asked.headers["authorization"]) == ("GET", "/v1/models", f"Bearer {KEY}")
+
+
+async def test_a_service_that_speaks_messages_first_is_asked_as_it_wants() -> None:
+    """Anthropic takes a key in its own header alone, with a version beside it; for a list of models, too."""
+    with answering(lambda asked: listed({"data": [{"type": "model", "id": "claude-x"}], "has_more": False})) as service:
+        at = replace(provider("anthropic"), base_url=service.url)
+        async with Client(at, api_key=KEY) as client:
+            assert await models_of(client) == ("claude-x",)
+    headers = service.asked[0].headers
+    assert (headers["x-api-key"], headers["anthropic-version"]) == (KEY, "2023-06-01")
+    assert "authorization" not in headers
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..errors import ConnectionFailed, ServiceError, TooLarge
 from ..wire.complaints import redirect_error
+from ..wire.formats import format_of
 from ..wire.redaction import Hidden
 from ..wire.values import parse, well_formed
 from .client import Client
@@ -78,9 +79,11 @@ def _name(entry: Any, hidden: tuple[str, ...]) -> str:
 
 
 async def _listed(service: Service) -> bytes:
+    wire = service.provider.wire
+    headers = {**format_of(wire).headers, **service.headers_of(wire)}  # Anthropic wants its own for a list, too
     response = await service.connections.get(
         f"{service.base_url}/models",
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", **service.headers},
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", **headers},
         connect_timeout=min(service.connect_timeout, LISTING_S),
         inactivity=LISTING_S,
         query=service.query,
