@@ -42,6 +42,7 @@ class ToolCall:
 OURS: Final = frozenset({"stopped", "interrupted", "truncated", ""})
 """Finish reasons that are ours, of an answer that is not whole."""
 
+_NAMED_ENDS: Final = ("length", "filter", "failure", "pause")
 _DETAIL_CHARACTERS: Final = 100
 
 
@@ -92,12 +93,22 @@ class Reply:
     @property
     def end(self) -> Kind | None:
         """What kind of end the service's word is; None where it said none: `finish_reason` is ours, or ""."""
-        return None if self.finish_reason in OURS else kind_of(self.finish_reason)
+        return None if self.finish_reason in OURS else kind_of(self._end_word)
+
+    @property
+    def _end_word(self) -> str:
+        """The service's word, or the one behind it (`native_finish_reason`) where that alone says what went wrong."""
+        is_vague = kind_of(self.finish_reason) in ("stop", "tool_calls", "failure", "unknown")
+        return self.detail if is_vague and kind_of(self.detail) in _NAMED_ENDS else self.finish_reason
 
     @property
     def is_empty(self) -> bool:
-        """Whether it brought nothing that is an answer: neither text, nor calls, nor a picture, nor another choice."""
-        return not (self.text or self.tool_calls or self.images or any(self.other_choices))
+        """Whether it brought nothing that is an answer: neither text, nor calls, nor a picture, nor another choice.
+
+        Space alone is none.
+        """
+        said = (self.text, *self.other_choices)
+        return not (self.tool_calls or self.images or any(text.strip() for text in said))
 
     @property
     def is_normal_end(self) -> bool:
@@ -108,12 +119,14 @@ class Reply:
     def ending_words(self) -> str:
         """What a reader must be told of how the service ended it, in plain words: "" where all is as it should be.
 
-        What we, or the network, did to it (`stopped`, `interrupted`, `truncated`, an error) is not in it.
+        What we, or the network, did to it (`stopped`, `interrupted`, `truncated`, an error) is not in it, only that
+        nothing came where nobody broke it off.
         """
         if self.end is None:
-            return ""
-        said = "refused" if self.refusal else words_of(self.finish_reason)
-        if said and self.detail and self.detail.lower() not in (said.lower(), self.finish_reason.lower()):
+            return self.emptiness if self.finish_reason == "truncated" else ""
+        word = self._end_word
+        said = "refused" if self.refusal else words_of(word)
+        if said and self.detail and said not in (words_of(self.detail), self.detail) and self.detail != word:
             said = f"{said} ({self.detail[:_DETAIL_CHARACTERS]})"
         return ", ".join(filter(None, (said, self.emptiness)))
 
@@ -122,7 +135,7 @@ class Reply:
         """That a request that did not fail brought no answer, in plain words; else ""."""
         if not self.is_empty or self.error is not None:
             return ""
-        return "empty answer, only reasoning came" if self.reasoning else "empty answer"
+        return "empty answer, only reasoning came" if self.reasoning.strip() else "empty answer"
 
     def __repr__(self) -> str:
         tokens = self.usage.completion_tokens

@@ -24,6 +24,7 @@ from holystream_nb.facts import Facts
 from holystream_nb.providers.values import Provider, hides_reasoning
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, seconds, stream_error
+from holystream_nb.wire.endings import word_in
 from holystream_nb.wire.format import Format, echoed
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
@@ -254,6 +255,7 @@ _TEXT: Final = "response.output_text.delta"
 _SUMMARY: Final = "response.reasoning_summary_text.delta"
 _THOUGHTS: Final = ("response.reasoning_text.delta", _SUMMARY)
 _ENDS: Final = frozenset(f"response.{word}" for word in ("completed", "incomplete", "failed", "cancelled", "done"))
+_UNFINISHED: Final = frozenset({"incomplete", "failed", "cancelled"})
 _BEGUN: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
 _PARAGRAPH: Final = "\n\n"
 _WITHOUT_INDEX: Final = 1 << 20
@@ -580,8 +582,9 @@ class ResponsesDecoder:
 
     def _end(self, kind: str, response: dict[str, Any], read: int) -> list[Event]:
         self._name(response)
-        status = kind.removeprefix("response.")
-        status = string(response.get("status")) or "completed" if status == "done" else status
+        status, own = kind.removeprefix("response."), string(response.get("status"))
+        if status == "done" or own in _UNFINISHED:  # vLLM says `completed` also of what is not
+            status = own or "completed"
         events: list[Event] = []
         if not self._items:
             for place, item in enumerate(_list(response.get("output"))):
@@ -597,10 +600,10 @@ class ResponsesDecoder:
             self._fail(complaint_of(response.get("error")))
             return events
         why = response.get("incomplete_details")
-        reason = string(why.get("reason")) if isinstance(why, dict) and status == "incomplete" else ""
-        self.facts.detail = well_formed(reason) or self.facts.detail
+        reason = word_in(why.get("reason")) if isinstance(why, dict) and status == "incomplete" else ""
+        self.facts.detail = reason or self.facts.detail
         derived = "tool_calls" if self._calls else "stop"
-        self.finish_reason = well_formed(reason) or (derived if status == "completed" else well_formed(status))
+        self.finish_reason = reason or (derived if status == "completed" else word_in(status))
         self._waits = bool(self._inputs) or reason == "steered"
         return events if self._waits else [*events, *self._finish(read)]
 
@@ -612,7 +615,7 @@ class ResponsesDecoder:
         complaint = complaint or Complaint()
         if complaint.status is None and "not_found" in (complaint.code or "") and "model" not in (complaint.code or ""):
             complaint = msgspec.structs.replace(complaint, status=400)  # it is no model that was not found
-        self.error = stream_error(complaint, self._asked, self._key, retry_after)
+        self.error = stream_error(complaint, self._asked, self._key, retry_after, begun=not self.empty)
         return []
 
     def _output(self) -> list[dict[str, Any]]:
