@@ -8,6 +8,7 @@ from ..live.saved import (
     MARKDOWN_LIMIT,
     WORDS,
     beside_markdown,
+    bracketed,
     call_markdown,
     marked,
     plain_beside,
@@ -69,7 +70,7 @@ def turn_text(turn: Turn) -> str:
             parts += map(plain_call, calls)
         parts += filter(None, [plain_beside(answer.sources, answer.pictures), answer.error])
         status = status_line(answer, is_chosen=several and turn.chosen == index)
-        parts.append(f"[{' · '.join(filter(None, (status, answer.ending)))}]")
+        parts.append(bracketed(status, answer.ending))
     if turn.verdict:
         parts.append(f"[{turn.verdict}]")
     return printable("\n\n".join(parts))

@@ -23,6 +23,10 @@ CUT_OFF: Final = (
     "The answer ended without its end marker: it may be cut off. Ask again; if that happens often, look at the proxy "
     "or gateway in between."
 )
+NOTHING_CAME: Final = (
+    "The answer ended before anything of it came. Ask again; if that happens often, look at the proxy or gateway in "
+    "between."
+)
 
 
 class Source(Protocol):
@@ -132,7 +136,9 @@ class Lane:
     @property
     def warning(self) -> str:
         """What fails nothing and must be seen as if it did: an end that looks clean on the wire and has no marker."""
-        return CUT_OFF if self.state == "truncated" else ""
+        if self.state != "truncated":
+            return ""
+        return NOTHING_CAME if self.source.reply.is_empty and not self.source.reply.reasoning else CUT_OFF
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -44,14 +44,17 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def status_line(lane: Lane) -> str:
-    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`"""
-    return " · ".join(filter(None, (_status(lane), lane.ending)))
+    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`
 
-
-def _status(lane: Lane) -> str:
-    """The status line without the word on the end, which is the service's matter."""
+    How the service ended it, where that must be said, is not in it.
+    """
     parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply), *bursts(lane.reply)]
     return " · ".join([*parts, *([WORDS[lane.state]] if lane.state in WORDS else [])])
+
+
+def bracketed(status: str, ending: str) -> str:
+    """A status line in plain text; how an answer ended, where that must be said, has a line of its own."""
+    return f"[{status}]\n[{ending}]" if ending else f"[{status}]"
 
 
 def marked(status: str, ending: str) -> str:
@@ -159,14 +162,14 @@ def _plain(lane: Lane, *, titled: bool) -> str:
     for text, calls in stretches(lane.reply.text, lane.calls):
         parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
     parts += [tool_calls(lane), plain_beside(lane.sources, lane.pictures), lane.warning]
-    parts += [f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
+    parts += [bracketed(status_line(lane), lane.ending), str(lane.error or "") if titled else ""]
     return printable("\n\n".join(part for part in parts if part))
 
 
 def _markdown(lanes: Sequence[Lane]) -> str:
     if len(lanes) == 1:
         section = _section(lanes[0])
-        return "\n\n".join([*section, *(["---"] if section else []), marked(_status(lanes[0]), lanes[0].ending)])
+        return "\n\n".join([*section, *(["---"] if section else []), marked(status_line(lanes[0]), lanes[0].ending)])
     from .harmless import plain_line
 
     parts: list[str] = []

@@ -1,4 +1,4 @@
-"""Plain incremental text, for a terminal and for scripts: text as it arrives, then one status line."""
+"""Plain incremental text, for a terminal and for scripts: text as it arrives, then a status line."""
 
 from __future__ import annotations
 
@@ -141,6 +141,7 @@ def _print_end(lane: Lane, *, titled: bool) -> None:
     _write(f"\n\n{printable(beside)}" if beside else "")
     _write(f"\n\n{lane.warning}" if lane.warning else "", _RED)
     _write(f"{gap}[{printable(status_line(lane))}]\n", _DIM)
+    _write(f"[{lane.ending}]\n" if lane.ending else "", _RED)
     if titled and lane.error is not None:
         _write(f"{printable(str(lane.error))}\n", _RED)
 

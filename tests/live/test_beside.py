@@ -79,12 +79,12 @@ async def test_an_end_that_is_not_normal_is_said_in_every_view(
     answer = Answer.of(lane)
     assert answer.drawn()["ending"] == words
     turn = Turn("1", "Hello", (Label("gpt-4.1", "simulator", ""),), (answer,))
-    assert turn_text(turn).endswith(f" · {words}]")
+    assert turn_text(turn).endswith(f"]\n[{words}]")
     assert turn_markdown(turn).endswith(f"**{plain_line(words)}**")
 
     async with Client("simulator", base_url=simulator.url) as client:
         await print_lanes([Lane(client.stream("Hello", model=f"gpt-4.1#{faults}"), label="m", provider="simulator")])
-    assert capsys.readouterr().out.endswith(f" · {words}]\n")
+    assert capsys.readouterr().out.endswith(f"]\n[{words}]\n")  # a line of its own
 
 
 @pytest.mark.parametrize("faults", ["tokens=5", "tools=openai", "image,tokens=0", "finish=end_turn,tokens=5"])
