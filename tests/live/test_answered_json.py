@@ -30,6 +30,9 @@ from holystream_nb.live.terminal import print_lanes
         ('```json {"a": 1} ```', {"a": 1}),
         ('```json\n{"a": 1}', {"a": 1}),
         ('{"draft": 1}</think>{"a": 1}', {"a": 1}),
+        ('{"tag": "</think>"}', {"tag": "</think>"}),
+        ('{"code": "a\n\tb"}', {"code": "a\n\tb"}),
+        ('```python\nx = {"b": 2}\n```\n```json\n{"a": 1}\n```', {"a": 1}),
     ],
 )
 def test_the_value_in_an_answer(text: str, value: Any) -> None:
