@@ -449,10 +449,10 @@ def _sources(sources: Any) -> list[Mapping[str, Any]]:
 
 
 def _image(part: dict[str, Any]) -> str:
-    """The address of a picture; "" for one that is neither https: nor data:."""
+    """The address of a picture; "" for one that is neither http:, https: nor data:."""
     image = part.get("image_url")
     url = string(image.get("url") if isinstance(image, dict) else image)
-    return url if url.startswith(("https://", "data:image/")) else ""
+    return url if url.startswith(("https://", "http://", "data:image/")) else ""
 
 
 _KEEP_ALIVES = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})

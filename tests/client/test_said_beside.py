@@ -139,6 +139,38 @@ async def test_pieces_are_kept_on_request_without_the_key() -> None:
     assert unasked.chunks == ()
 
 
+async def at_hs_stream(url: str, **options: Any) -> Reply:
+    session = Session()
+    try:
+        return await session.stream("Hello", model="m", base_url=url, **options)
+    finally:
+        await session.close()
+
+
+async def with_tools(url: str, **options: Any) -> Reply:
+    return await at_hs_stream(url, tools=[f], **options)
+
+
+async def at_a_connection(url: str, **options: Any) -> Reply:
+    async with Client("ollama", base_url=url) as client, client.connect(model="m") as connection:
+        await connection.send("Hello", **options)
+        async for _ in connection:
+            pass
+        assert connection.reply is not None
+        return connection.reply
+
+
+@pytest.mark.parametrize("door", [at_hs_stream, with_tools, at_a_connection])
+async def test_every_door_can_be_strict_and_keep_the_pieces(door: Any) -> None:
+    """As `Client.stream` can."""
+    chunks = (delta(content="a"), '{"choices": [', delta("stop"), "[DONE]")
+    async with serving(answers(*chunks)) as service:
+        reply = await door(service.url, keep_chunks=True)
+        assert [text for _, text in reply.chunks][1:2] == ['{"choices": [']
+        with pytest.raises(NotAStream, match="could not be read"):
+            await door(service.url, strict=True)
+
+
 # Endings
 
 

@@ -153,3 +153,14 @@ def test_completed_of_what_is_not_is_taken_by_its_status() -> None:
     assert sent("responses", {"type": "response.completed", "response": cut}).finish_reason == "max_output_tokens"
     running = {"status": "in_progress", "output": []}
     assert sent("responses", {"type": "response.completed", "response": running}).finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/x.png", "http://localhost:8080/x.png", "data:image/png;base64,iVBORw0KGgo="]
+)
+def test_a_picture_is_an_answer_wherever_it_lies(url: str) -> None:
+    """A server of one's own has it at http:; nothing is loaded."""
+    picture = {"delta": {"images": [{"type": "image_url", "image_url": {"url": url}}]}, "finish_reason": "stop"}
+    facts = sent("chat", {"choices": [picture]}).facts
+    assert facts.images == [url]
+    assert reply("stop", text="", images=tuple(facts.images)).is_normal_end

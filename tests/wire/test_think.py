@@ -48,7 +48,14 @@ def test_any_split_gives_the_same(data: st.DataObject) -> None:
     whole = data.draw(
         st.sampled_from(
             [
-                *("<think>ab</thin</think> \n{}", "<thinkin", " <think", "<think>a</thi", "plain", "a<think>b</think>c"),
+                *(
+                    "<think>ab</thin</think> \n{}",
+                    "<thinkin",
+                    " <think",
+                    "<think>a</thi",
+                    "plain",
+                    "a<think>b</think>c",
+                ),
                 *("<think>\na</think>\n<think>b </think> c", "<think>\n\n</think>\n\na", "\n</think>\n\na", "</thin a"),
                 f"{' ' * 300}<think>a</think>b",
             ]
