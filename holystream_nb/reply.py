@@ -18,6 +18,7 @@ from .money.tokens import size_of, tokens_of
 from .timing import Timing
 from .wire.calls import joined
 from .wire.endings import Kind, kind_of, words_of
+from .wire.think import END_TAG, parted
 
 TransportChoice = Literal["sse", "ws", "auto"]
 """What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` one it offers, else `sse`."""
@@ -54,7 +55,8 @@ class Reply:
     ours: `stopped` (by the user), `interrupted` (the connection broke), `truncated` (it ended without saying so); ""
     where nothing arrived or the answer is not finished. `error` is set when the request failed; what had arrived is
     kept all the same. `transport` is what carried it, `sse` or `ws`. `other_choices` are the texts of further choices
-    (`n` > 1); `data` is the parsed answer where JSON was asked for.
+    (`n` > 1); `data` is the parsed answer where JSON was asked for. Reasoning whose beginning a template kept, so that
+    only `</think>` on its own line marks it, is text while it comes, and `reasoning` once all has.
 
     `wire` is the format it came in; `served_model`, `service_tier`, `detail`, `refusal`, `citations`, `logprobs`,
     `images`, `timings`, `unreadable` and `raw` are what the service said beside its answer (`facts.Facts`). `echo` is
@@ -192,6 +194,8 @@ class Fold:
         self._first_answer: int | None = None
         self._first_read_tokens: int | None = None
         self._first_reasoning = self._last_reasoning = 0
+        self._end_tag: int | None = None  # the read that brought one in the text
+        self._after_tag: int | None = None  # and the first one behind it
         # Bytes of the first choice, of its reasoning, of its first read, and of other choices.
         self._size = self._reasoning_size = self._first_size = self._other_size = 0
         self.output_events = 0
@@ -204,6 +208,8 @@ class Fold:
             text: str = event.text  # type: ignore[union-attr]  # `kind is` is faster than isinstance, mypy cannot see it
             self._text.write(text)
             size = len(text) if text.isascii() else size_of(text)
+            if self._after_tag is None and (self._end_tag is not None or END_TAG in text):
+                self._see_tag(text, event.read)
         elif kind is Reasoning:
             size = self._add_reasoning(event)  # type: ignore[arg-type]
         elif isinstance(event, ToolCallPart):
@@ -239,6 +245,28 @@ class Fold:
         size = size_of(event.text)
         self._reasoning_size += size
         return size
+
+    def _see_tag(self, text: str, read: int) -> None:
+        if self._end_tag is None:
+            self._end_tag = read
+            text = text.partition(END_TAG)[2]
+        if text.strip():
+            self._after_tag = read
+
+    def part(self) -> str:
+        """Makes reasoning of text that only an end tag marks (`think.parted`), once all has come; it as it was sent."""
+        found = None if self._reasoning.tell() else parted(self._text.getvalue())
+        if found is None:
+            return ""
+        reasoning, sent, text = found
+        self._reasoning.write(reasoning)
+        self._text = StringIO()
+        self._text.write(text)
+        self._reasoning_size, self.reasoning_events = size_of(reasoning), 1
+        self._first_reasoning = self._reads[0]
+        self._last_reasoning = self._end_tag or self._reads[0]
+        self._first_answer = self._after_tag
+        return sent
 
     def _add_call(self, part: ToolCallPart) -> int:
         call = self._calls.setdefault(part.index, _Call())

@@ -443,6 +443,8 @@ class Stream:
             if timer is not None:
                 timer.cancel()
         self._take_rest()
+        if len(self._thoughts) == 1:
+            self._think.moved(self._fold.part())
         self._ended_at = time.perf_counter_ns()
         self._reply = self._make_reply(end)
         self._unraised = end.error

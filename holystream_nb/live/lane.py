@@ -115,6 +115,11 @@ class Lane:
         self.limit = f"{limited_by} reached" if limited_by else ""
 
     @property
+    def is_parted(self) -> bool:
+        """Whether text that was drawn turned out to be reasoning."""
+        return self.is_final and self.text_drawn > len(self.source.reply.text)
+
+    @property
     def is_final(self) -> bool:
         return self.state in FINAL
 

@@ -7,11 +7,13 @@
 `<think>` (DeepSeek R1, Qwen, GLM, MiniMax, …), `<thinking>`, `<thought>` (Gemini), `<seed:think>`, `◁think▷` (Kimi),
 `[THINK]` (Mistral) and their like count only before anything else is said, also several times: later they are text.
 An end tag with nothing before it is none either: its beginning, and what was thought, went elsewhere. One with text
-before it is text, as that has been shown as the answer already.
+before it has come where a template began the reasoning for the model: `parted` parts the two once all has come, as the
+text has been shown as the answer until then.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, Usage
@@ -26,6 +28,9 @@ _TAGS: Final = {
     "◁think▷": "◁/think▷",
     "[THINK]": "[/THINK]",
 }
+END_TAG: Final = "</think>"
+_ALONE: Final = re.compile(rf"\n[ \t]*{END_TAG}[ \t]*(?:\n\s*|$)")
+_FENCE: Final = re.compile(r"^ *```", re.MULTILINE)
 _MARKS: Final = (*_TAGS, *_TAGS.values())
 _PARAGRAPH: Final = "\n\n"
 _SPACE: Final = 200
@@ -56,6 +61,10 @@ class Think:
     @property
     def sent(self) -> str:
         return "".join(self._sent)
+
+    def moved(self, sent: str) -> None:
+        """More of the answer's beginning, as it was sent, that is no text after all."""
+        self._sent.append(sent)
 
     def take(self, events: list[Event]) -> list[Event]:
         """The events, with the reasoning in tags as reasoning."""
@@ -128,6 +137,18 @@ class Think:
         self._sent.append(text[: len(text) - len(answer)])
         if answer:
             self._begin(Text(answer, self._read), taken)
+
+
+def parted(text: str) -> tuple[str, str, str] | None:
+    """Reasoning that only an end tag marks, all of that as it was sent, and the answer behind it; None where none does.
+
+    The tag stands on a line of its own, in no code, and no other tag before it.
+    """
+    if END_TAG not in text or (found := _ALONE.search(text)) is None:
+        return None
+    reasoning = text[: found.start()]
+    is_text = not reasoning.strip() or any(mark in reasoning for mark in _MARKS) or len(_FENCE.findall(reasoning)) % 2
+    return None if is_text else (reasoning, text[: found.end()], text[found.end() :])
 
 
 def _begins(text: str, mark: str) -> bool:

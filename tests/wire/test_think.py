@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, Usage
-from holystream_nb.wire.think import Think
+from holystream_nb.wire.think import Think, parted
 
 
 def run(*pieces: str, after: list[Event] | None = None) -> tuple[str, str, Think]:
@@ -90,7 +90,26 @@ def test_reasoning_that_never_ends_is_no_text() -> None:
     assert run("<think>", "ab", "c</thi")[:2] == ("abc</thi", "")
 
 
-def test_an_end_without_a_beginning_is_text() -> None:
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Okay\n</think>\n\nanswer </think>", ("Okay", "Okay\n</think>\n\n", "answer </think>")),
+        ("Okay\n </think>", ("Okay", "Okay\n </think>", "")),
+        ("Okay</think>answer", None),
+        ("It ends with\n`</think>`\nthere", None),
+        ("```\na\n</think>\n```", None),
+        ("It is <think>\na\n</think>\nthere", None),
+        ("\n</think>\na", None),
+    ],
+)
+def test_an_end_alone_on_its_line_parts_reasoning_from_the_answer(
+    text: str, found: tuple[str, str, str] | None
+) -> None:
+    """A template began it (DeepSeek R1, Qwen 3 Thinking, QwQ); what speaks of tags has a beginning, or is code."""
+    assert parted(text) == found
+
+
+def test_an_end_without_a_beginning_is_text_while_it_comes() -> None:
     """What came before it has been shown as the answer."""
     assert run("ab</think>c")[:2] == ("", "ab</think>c")
 
