@@ -101,18 +101,19 @@ class Lane:
         reply = self.source.reply
         reason = reply.finish_reason
         ours = reason in ("stopped", "interrupted", "truncated")
+        limited_by = getattr(self.source, "limited_by", "") if reply.end == "length" else ""
+        self.limit = f"{limited_by} reached" if limited_by else ""
         if self.format == "json" and error is None and not ours:
             try:
                 self._data = json_in(reply.text)
             except ValueError as exc:
-                error = NotJSON(f"{reply.model} did not answer with valid JSON ({exc}): its text is kept as it is.")
+                flaw = ended(reply, self.limit) or exc  # what has ended early is no fault of the model's
+                error = NotJSON(f"{reply.model} did not answer with valid JSON ({flaw}): its text is kept as it is.")
         self.error = error
         if ours and (error is None or reason == "interrupted"):
             self.state = reason  # type: ignore[assignment]  # the three words are states
         else:
             self.state = "done" if error is None else "failed"
-        limited_by = getattr(self.source, "limited_by", "") if self.reply.end == "length" else ""
-        self.limit = f"{limited_by} reached" if limited_by else ""
 
     @property
     def is_parted(self) -> bool:

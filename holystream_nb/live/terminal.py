@@ -135,11 +135,12 @@ async def _asked(call: Call) -> Answer:
 
 
 def _print_end(lane: Lane, *, titled: bool) -> None:
-    calls, reply, beside = tool_calls(lane), lane.reply, plain_beside(lane.sources, lane.pictures)
-    gap = "\n\n" if reply.text or reply.reasoning or calls or lane.calls or beside or lane.warning else ""
-    _write(f"\n\n{printable(calls)}" if calls else "")
-    _write(f"\n\n{printable(beside)}" if beside else "")
-    _write(f"\n\n{lane.warning}" if lane.warning else "", _RED)
+    reply, beside = lane.reply, plain_beside(lane.sources, lane.pictures)
+    gap = "\n\n" if reply.text or reply.reasoning or lane.calls else ""
+    for said, colour in ((tool_calls(lane), ""), (beside, ""), (lane.warning, _RED)):
+        if said:
+            _write(gap + printable(said), colour)
+            gap = "\n\n"
     _write(f"{gap}[{printable(status_line(lane))}]\n", _DIM)
     _write(f"[{lane.ending}]\n" if lane.ending else "", _RED)
     if titled and lane.error is not None:
