@@ -244,5 +244,7 @@ def _table(lanes: Sequence[Lane]) -> str:
             ]
         )
     cells = [[plain_line(cell).replace("|", "&#124;") for cell in row] for row in rows]
+    for row, lane in zip(cells[1:], lanes, strict=True):
+        row[-1] = f"**{row[-1]}**" if lane.ending else row[-1]  # it stands out, as under a single answer
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([lines[0], "| :--- | ---: | ---: | ---: | ---: | :--- |", *lines[1:]])

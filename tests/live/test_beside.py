@@ -74,6 +74,7 @@ async def test_an_end_that_is_not_normal_is_said_in_every_view(
         assert data["text/plain"].count(words) == 1
         assert data["text/markdown"].count(plain_line(words)) == 1
     assert bundle([lane])[0]["text/markdown"].endswith(f"**{plain_line(words)}**")
+    assert f"| **{plain_line(words)}** |" in bundle([lane, whole])[0]["text/markdown"]
     assert "| stop |" in bundle([lane, whole])[0]["text/markdown"]
 
     answer = Answer.of(lane)
