@@ -17,7 +17,7 @@ from .money.cost import Cost
 from .money.tokens import size_of, tokens_of
 from .timing import Timing
 from .wire.calls import joined
-from .wire.endings import Kind, kind_of, words_of
+from .wire.endings import Kind, kind_of, telling, words_of
 from .wire.think import END_TAG, parted
 
 TransportChoice = Literal["sse", "ws", "auto"]
@@ -43,7 +43,6 @@ class ToolCall:
 OURS: Final = frozenset({"stopped", "interrupted", "truncated", ""})
 """Finish reasons that are ours, of an answer that is not whole."""
 
-_NAMED_ENDS: Final = ("length", "filter", "failure", "pause")
 _DETAIL_CHARACTERS: Final = 100
 
 
@@ -99,9 +98,7 @@ class Reply:
 
     @property
     def _end_word(self) -> str:
-        """The service's word, or the one behind it (`native_finish_reason`) where that alone says what went wrong."""
-        is_vague = kind_of(self.finish_reason) in ("stop", "tool_calls", "failure", "unknown")
-        return self.detail if is_vague and kind_of(self.detail) in _NAMED_ENDS else self.finish_reason
+        return telling(self.finish_reason, self.detail)
 
     @property
     def is_empty(self) -> bool:

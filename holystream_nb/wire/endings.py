@@ -81,6 +81,12 @@ def word_in(said: Any) -> str:
     return "".join(each if each.isprintable() else "\ufffd" for each in said.strip()[: 2 * _WORD_CHARACTERS])
 
 
+def telling(word: str, behind: str) -> str:
+    """The word that tells more: the one `behind` (`native_finish_reason`) where that alone says what failed."""
+    is_vague = kind_of(word) in ("stop", "tool_calls", "failure", "unknown")
+    return behind if is_vague and kind_of(behind) in ("length", "filter", "failure", "pause") else word
+
+
 def kind_of(word: str) -> Kind:
     """What kind of end a service's word for it is."""
     return _ENDINGS.get(_plain(word), ("unknown", ""))[0]

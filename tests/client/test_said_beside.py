@@ -233,6 +233,17 @@ async def test_a_failure_is_said_and_raises_only_for_the_strict(word: str) -> No
     assert reply.ending_words in str(strict.error)
 
 
+async def test_the_word_behind_a_gateways_counts() -> None:
+    """OpenRouter says `stop` of an answer that Gemini broke off: said, and an error for the strict."""
+    end = delta("stop")
+    end["choices"][0]["native_finish_reason"] = "MALFORMED_FUNCTION_CALL"
+    async with serving(answers(delta(content="a"), end, "[DONE]")) as service:
+        reply, strict = await ask(service.url), await ask(service.url, strict=True)
+    assert (reply.finish_reason, reply.end) == ("stop", "failure")
+    assert reply.ending_words == "the model wrote a malformed call"
+    assert reply.ending_words in str(strict.error)
+
+
 async def test_an_error_may_follow_an_end() -> None:
     """It is the answer's error, whatever the end said."""
     async with serving(answers(delta(content="a"), delta("length"), {"error": {"message": "down"}})) as service:
