@@ -161,7 +161,8 @@ def test_sources_are_listed_once_and_not_without_end() -> None:
     """In the order of the first mention: answers refer to them by number."""
     twice = [{"url": f"https://a.example/{number % 3}"} for number in range(9)]
     assert [each.address[-1] for each in sources(reply(citations=tuple(twice)))] == ["0", "1", "2"]
-    assert len(sources(reply(citations=tuple({"title": f"{number}"} for number in range(500))))) == MOST
+    *_, last = many = sources(reply(citations=tuple({"title": f"{number}"} for number in range(500))))
+    assert (len(many), last) == (MOST + 1, Citation("450 more, in reply.citations"))
 
 
 ADDRESSES = {
@@ -219,7 +220,7 @@ def test_sources_in_markdown_are_links_that_say_where_they_lead() -> None:
 
 def test_only_small_pictures_of_four_kinds_are_drawn() -> None:
     """Others are said; one that lies elsewhere is a link, and is never loaded."""
-    small, elsewhere, drawing, large = pictures(
+    small, elsewhere, drawing, large, more = pictures(
         reply(
             images=(
                 f"data:image/png;base64,{PNG}",
@@ -234,6 +235,7 @@ def test_only_small_pictures_of_four_kinds_are_drawn() -> None:
     assert (elsewhere.data, elsewhere.address) == ("", "https://example.org/leak.png")
     assert (drawing.data, drawing.words) == ("", "unknown image")
     assert (large.data, large.words) == ("", "WEBP image, 6,000 kB")
+    assert (more.data, more.address, more.words) == ("", "", "1 more, in reply.images")
     assert Picture("w", data=f'data:image/png;base64,{PNG}" onerror="x').data == ""
     saved = beside_markdown((), (small, elsewhere, drawing))
     assert saved.count("![") == 1
