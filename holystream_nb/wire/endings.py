@@ -71,6 +71,9 @@ _ENDINGS: Final[dict[str, tuple[Kind, str]]] = {
 _NO_WORD: Final = frozenset({"", "null", "none", "finish_reason_unspecified"})
 """What some services send in every chunk, or where they have no word for the end."""
 
+_OURS: Final = frozenset({"stopped", "interrupted", "truncated"})
+"""What we call ends that no service said (`reply.OURS`)."""
+
 _WORD_CHARACTERS: Final = 60
 
 
@@ -78,7 +81,8 @@ def word_in(said: Any) -> str:
     """A service's word for the end, on one printable line and not too long; "" where it says none."""
     if not isinstance(said, str) or _plain(said) in _NO_WORD:
         return ""
-    return "".join(each if each.isprintable() else "\ufffd" for each in said.strip()[: 2 * _WORD_CHARACTERS])
+    word = "".join(each if each.isprintable() else "\ufffd" for each in said.strip()[: 2 * _WORD_CHARACTERS])
+    return f"{word} by the service" if word in _OURS else word
 
 
 def telling(word: str, behind: str) -> str:

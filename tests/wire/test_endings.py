@@ -10,7 +10,7 @@ import pytest
 
 from holystream_nb.events import Usage
 from holystream_nb.money.cost import Cost
-from holystream_nb.reply import Reply, ToolCall
+from holystream_nb.reply import OURS, Reply, ToolCall
 from holystream_nb.timing import Timing
 from holystream_nb.wire.endings import kind_of, word_in, words_of
 from holystream_nb.wire.formats import format_of
@@ -100,6 +100,12 @@ def test_a_word_moves_no_terminal_and_is_not_long() -> None:
     """A DataFrame and a `repr` show it as it is."""
     assert word_in("a\x1b[31m\n\u202eb") == "a\ufffd[31m\ufffd\ufffdb"
     assert len(word_in("x" * 100_000)) < 200
+
+
+@pytest.mark.parametrize("word", sorted(OURS - {""}))
+def test_a_services_word_is_not_taken_for_ours(word: str) -> None:
+    """Nobody pressed Stop, and no connection broke."""
+    assert reply(word_in(word)).ending_words == f'ended by the service: "{word} by the service"'
 
 
 @pytest.mark.parametrize("ours", ["stopped", "interrupted", "truncated", ""])
