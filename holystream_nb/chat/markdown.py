@@ -41,7 +41,7 @@ def turn_markdown(turn: Turn) -> str:
     parts = ["**You**", harmless(turn.question)]
     for index, answer in enumerate(turn.answers):
         parts.append(f"**{plain_line(answer.label)}**")
-        if answer.reasoning:
+        if answer.reasoning.strip():
             thought = [f"*{plain_line(answer.thought)}*"] if answer.thought else []  # a file may say anything here
             parts += ["<details><summary>Reasoning</summary>", harmless(answer.reasoning), *thought, "</details>"]
         for text, calls in stretches(answer.text, answer.calls):
@@ -61,7 +61,7 @@ def turn_text(turn: Turn) -> str:
     several = len(turn.lanes) > 1
     parts = [f"You: {turn.question}"]
     for index, answer in enumerate(turn.answers):
-        if answer.reasoning:
+        if answer.reasoning.strip():
             parts.append(f"[reasoning · {answer.thought}]\n{answer.reasoning}")
         (first, calls), *more = stretches(answer.text, answer.calls)
         parts += [f"{answer.label}: {first}".rstrip(), *map(plain_call, calls)]

@@ -157,7 +157,7 @@ def _verdict(lanes: Sequence[Lane]) -> str:
 def _plain(lane: Lane, *, titled: bool) -> str:
     reply = lane.reply
     parts = [f"== {lane.label}" if titled else ""]
-    if reply.reasoning:
+    if reply.reasoning.strip():
         parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
     for text, calls in stretches(lane.reply.text, lane.calls):
         parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
@@ -186,7 +186,7 @@ def _section(lane: Lane) -> list[str]:
     from .harmless import code_block, harmless, plain_line  # late: it brings the Markdown parser
 
     reply, parts = lane.reply, []
-    if reply.reasoning:
+    if reply.reasoning.strip():
         summary = plain_line(f"Reasoning · {lane.thought()}")
         parts += [f"<details><summary>{summary}</summary>", harmless(reply.reasoning), "</details>"]
     for text, calls in stretches(lane.reply.text, lane.calls):

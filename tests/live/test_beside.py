@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from foreign import answering, streamed
 
 from holystream_nb import Client, Simulator
 from holystream_nb.chat.conversation import Answer, Label, Turn
@@ -265,6 +266,20 @@ async def test_what_a_service_says_beside_an_answer_is_in_every_view(simulator: 
         assert f"](<{lane.sources[0].address}>)" in written
     for written in (data["text/plain"], turn_text(turn)):
         assert f"[1] {lane.sources[0].title} · {lane.sources[0].address}" in written
+
+
+async def test_reasoning_of_nothing_but_space_is_not_folded() -> None:
+    """Some servers send a line end for a model that was told not to think."""
+    chunks = [{"choices": [{"delta": delta}]} for delta in ({"reasoning_content": "\n\n"}, {"content": "Hi"})]
+    with answering(lambda asked: streamed(*chunks)) as service:
+        async with Client("ollama", base_url=service.url) as client, client.stream("Hello", model="m") as stream:
+            lane = Lane(stream, label="m", provider="ollama")
+            async for _ in stream:
+                pass
+            lane.end(None)
+    turn = Turn("1", "Hello", (Label("m", "", ""),), (Answer.of(lane),))
+    for saved in (*bundle([lane])[0].values(), turn_text(turn), turn_markdown(turn)):
+        assert "reasoning" not in saved.lower()
 
 
 async def test_thoughts_in_the_text_are_folded_like_reasoning(simulator: Simulator) -> None:
