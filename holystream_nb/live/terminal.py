@@ -74,6 +74,8 @@ async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, title
     after_call = False
     while (event := await _next(lane, queue)) is not None:
         if isinstance(event, Text | Reasoning):
+            if type(event) is Reasoning is not shown and event.text.isspace():
+                continue  # space before it, or alone
             if type(event) is not shown and isinstance(event, Text):
                 _write("\n\n")
             shown = type(event)
@@ -136,7 +138,7 @@ async def _asked(call: Call) -> Answer:
 
 def _print_end(lane: Lane, *, titled: bool) -> None:
     reply, beside = lane.reply, plain_beside(lane.sources, lane.pictures)
-    gap = "\n\n" if reply.text or reply.reasoning or lane.calls else ""
+    gap = "\n\n" if reply.text or reply.reasoning.strip() or lane.calls else ""
     for said, colour in ((tool_calls(lane), ""), (beside, ""), (lane.warning, _RED)):
         if said:
             _write(gap + printable(said), colour)

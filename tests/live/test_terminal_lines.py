@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from foreign import Given, answering
+from foreign import Given, answering, streamed
 from raw_service import Asked, Writer, serving
 
 from holystream_nb import Client
@@ -42,6 +42,15 @@ async def test_what_stands_alone_has_no_lines_before_it(capsys: pytest.CaptureFi
         async with Client("ollama", base_url=service.url, retries=0) as client:
             await print_lanes([Lane(client.stream("Hello", model="m"), label="m", provider="ollama")])
     assert capsys.readouterr().out.startswith(f"{NOTHING_CAME}\n\n[m · ")
+
+
+async def test_reasoning_of_space_alone_leaves_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer stands where it begins."""
+    chunks = [{"choices": [{"delta": delta}]} for delta in ({"reasoning_content": "\n\n"}, {"content": "Hi"})]
+    with answering(lambda asked: streamed(*chunks)) as service:
+        async with Client("ollama", base_url=service.url) as client:
+            await print_lanes([Lane(client.stream("Hello", model="m"), label="m", provider="ollama")])
+    assert capsys.readouterr().out.startswith("Hi\n\n[m · ")
 
 
 async def test_a_failure_stands_where_the_answer_would_and_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
