@@ -41,6 +41,8 @@ class Ask:
     tools: tuple[Callable[..., Any] | Server, ...] = ()
     allow: Consent = "ask"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    strict: bool = False
+    keep_chunks: bool = False
     is_line: bool = False
 
     def word(self, name: str) -> str:

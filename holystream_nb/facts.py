@@ -31,7 +31,7 @@ class Facts:
     refusal: the text of a refusal; it is in the answer's text too.
     citations: sources that the answer names, as the service sends them, in its order.
     logprobs: an entry a token, as the service sends them.
-    images: pictures in the answer, as data: or https: addresses. Nothing loads them.
+    images: pictures in the answer, as data:, https: or http: addresses. Nothing loads them.
     timings: the engine's own figures (llama.cpp's `timings`, Groq's `x_groq`).
     unreadable: pieces that could not be read, and were left out.
     raw: the beginning of the answer's text, as sent, that is reasoning and no text (`<think>…</think>`), else "";

@@ -17,7 +17,8 @@ from .money.cost import Cost
 from .money.tokens import size_of, tokens_of
 from .timing import Timing
 from .wire.calls import joined
-from .wire.endings import Kind, kind_of, words_of
+from .wire.endings import Kind, kind_of, telling, words_of
+from .wire.think import END_TAG, parted
 
 TransportChoice = Literal["sse", "ws", "auto"]
 """What may carry an answer: `ws` is the provider's own socket, else one it offers; `auto` one it offers, else `sse`."""
@@ -53,7 +54,8 @@ class Reply:
     ours: `stopped` (by the user), `interrupted` (the connection broke), `truncated` (it ended without saying so); ""
     where nothing arrived or the answer is not finished. `error` is set when the request failed; what had arrived is
     kept all the same. `transport` is what carried it, `sse` or `ws`. `other_choices` are the texts of further choices
-    (`n` > 1); `data` is the parsed answer where JSON was asked for.
+    (`n` > 1); `data` is the parsed answer where JSON was asked for. Reasoning whose beginning a template kept, so that
+    only `</think>` on its own line marks it, is text while it comes, and `reasoning` once all has.
 
     `wire` is the format it came in; `served_model`, `service_tier`, `detail`, `refusal`, `citations`, `logprobs`,
     `images`, `timings`, `unreadable` and `raw` are what the service said beside its answer (`facts.Facts`). `echo` is
@@ -92,12 +94,20 @@ class Reply:
     @property
     def end(self) -> Kind | None:
         """What kind of end the service's word is; None where it said none: `finish_reason` is ours, or ""."""
-        return None if self.finish_reason in OURS else kind_of(self.finish_reason)
+        return None if self.finish_reason in OURS else kind_of(self._end_word)
+
+    @property
+    def _end_word(self) -> str:
+        return telling(self.finish_reason, self.detail)
 
     @property
     def is_empty(self) -> bool:
-        """Whether it brought nothing that is an answer: neither text, nor calls, nor a picture, nor another choice."""
-        return not (self.text or self.tool_calls or self.images or any(self.other_choices))
+        """Whether it brought nothing that is an answer: neither text, nor calls, nor a picture, nor another choice.
+
+        Space alone is none.
+        """
+        said = (self.text, *self.other_choices)
+        return not (self.tool_calls or self.images or any(text.strip() for text in said))
 
     @property
     def is_normal_end(self) -> bool:
@@ -108,12 +118,14 @@ class Reply:
     def ending_words(self) -> str:
         """What a reader must be told of how the service ended it, in plain words: "" where all is as it should be.
 
-        What we, or the network, did to it (`stopped`, `interrupted`, `truncated`, an error) is not in it.
+        What we, or the network, did to it (`stopped`, `interrupted`, `truncated`, an error) is not in it, only that
+        nothing came where nobody broke it off.
         """
         if self.end is None:
-            return ""
-        said = "refused" if self.refusal else words_of(self.finish_reason)
-        if said and self.detail and self.detail.lower() not in (said.lower(), self.finish_reason.lower()):
+            return self.emptiness if self.finish_reason == "truncated" else ""
+        word = self._end_word
+        said = "refused" if self.refusal else words_of(word)
+        if said and self.detail and said not in (words_of(self.detail), self.detail) and self.detail != word:
             said = f"{said} ({self.detail[:_DETAIL_CHARACTERS]})"
         return ", ".join(filter(None, (said, self.emptiness)))
 
@@ -122,7 +134,7 @@ class Reply:
         """That a request that did not fail brought no answer, in plain words; else ""."""
         if not self.is_empty or self.error is not None:
             return ""
-        return "empty answer, only reasoning came" if self.reasoning else "empty answer"
+        return "empty answer, only reasoning came" if self.reasoning.strip() else "empty answer"
 
     def __repr__(self) -> str:
         tokens = self.usage.completion_tokens
@@ -179,6 +191,8 @@ class Fold:
         self._first_answer: int | None = None
         self._first_read_tokens: int | None = None
         self._first_reasoning = self._last_reasoning = 0
+        self._end_tag: int | None = None  # the read that brought one in the text
+        self._after_tag: int | None = None  # and the first one behind it
         # Bytes of the first choice, of its reasoning, of its first read, and of other choices.
         self._size = self._reasoning_size = self._first_size = self._other_size = 0
         self.output_events = 0
@@ -191,6 +205,8 @@ class Fold:
             text: str = event.text  # type: ignore[union-attr]  # `kind is` is faster than isinstance, mypy cannot see it
             self._text.write(text)
             size = len(text) if text.isascii() else size_of(text)
+            if self._after_tag is None and (self._end_tag is not None or END_TAG in text):
+                self._see_tag(text, event.read)
         elif kind is Reasoning:
             size = self._add_reasoning(event)  # type: ignore[arg-type]
         elif isinstance(event, ToolCallPart):
@@ -226,6 +242,28 @@ class Fold:
         size = size_of(event.text)
         self._reasoning_size += size
         return size
+
+    def _see_tag(self, text: str, read: int) -> None:
+        if self._end_tag is None:
+            self._end_tag = read
+            text = text.partition(END_TAG)[2]
+        if text.strip():
+            self._after_tag = read
+
+    def part(self) -> str:
+        """Makes reasoning of text that only an end tag marks (`think.parted`), once all has come; it as it was sent."""
+        found = None if self._reasoning.tell() else parted(self._text.getvalue())
+        if found is None:
+            return ""
+        reasoning, sent, text = found
+        self._reasoning.write(reasoning)
+        self._text = StringIO()
+        self._text.write(text)
+        self._reasoning_size, self.reasoning_events = size_of(reasoning), 1
+        self._first_reasoning = self._reads[0]
+        self._last_reasoning = self._end_tag or self._reads[0]
+        self._first_answer = self._after_tag
+        return sent
 
     def _add_call(self, part: ToolCallPart) -> int:
         call = self._calls.setdefault(part.index, _Call())

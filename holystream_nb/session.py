@@ -49,6 +49,7 @@ SIMULATOR_KEY: Final = f"sim_{secrets.token_hex(16)}"
 _SEVERAL: Final = "write %%stream -m A -m B, or ChatPanel(models=[…])"
 _KEYWORDS: Final = (
     *("prompt", "model", "system", "timeout", "chat", "format", "max_cost", "transport", "wire", "tools", "allow"),
+    *("strict", "keep_chunks"),
 )
 """`hs.stream`'s own, for a likely misspelling."""
 
@@ -185,6 +186,8 @@ class Session:
         wire: Wire | None = None,
         tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
+        strict: bool = False,
+        keep_chunks: bool = False,
         base_url: str | None = None,
         api_key: str | None = None,
         key_variable: str | None = None,
@@ -213,6 +216,8 @@ class Session:
         tools: typed Python functions that the model may call (`@hs.tool`), and MCP servers (`hs.mcp`); each call waits
             for your click.
         allow: tools that may run unasked: names, or "all".
+        strict: whether an answer that is not sound raises, after it was shown (as for `Client.stream`).
+        keep_chunks: whether `reply.chunks` has all that came, as it came.
         base_url: another OpenAI-compatible address. A provider's key is sent to no other host than the provider's.
         api_key, key_variable, key_header, headers, query, ca, cert: how the service is reached, as for `Client`.
         inactivity, progress_timeout: limits on a silence, and on the time without output, in seconds.
@@ -252,6 +257,8 @@ class Session:
             functions(tools),
             consent(allow),
             fields_of("hs.stream", fields, parameters, names=_KEYWORDS, options_at="hs.configure(…) or Client(…)"),
+            strict=bool(strict),
+            keep_chunks=bool(keep_chunks),
         )
         return self._first(ask)
 
@@ -290,6 +297,8 @@ class Session:
                             model=model,
                             transport=ask.transport,
                             timeout=ask.timeout,
+                            strict=ask.strict,
+                            keep_chunks=ask.keep_chunks,
                             parameters=parameters,
                         )
                     await streams.enter_async_context(source)
@@ -534,6 +543,8 @@ def _with_tools(
         ask=questions.ask,
         timeout=ask.timeout,
         transport=ask.transport,
+        strict=ask.strict,
+        keep_chunks=ask.keep_chunks,
         **handed,
     )
 

@@ -8,6 +8,7 @@ from ..live.saved import (
     MARKDOWN_LIMIT,
     WORDS,
     beside_markdown,
+    bracketed,
     call_markdown,
     marked,
     plain_beside,
@@ -40,7 +41,7 @@ def turn_markdown(turn: Turn) -> str:
     parts = ["**You**", harmless(turn.question)]
     for index, answer in enumerate(turn.answers):
         parts.append(f"**{plain_line(answer.label)}**")
-        if answer.reasoning:
+        if answer.reasoning.strip():
             thought = [f"*{plain_line(answer.thought)}*"] if answer.thought else []  # a file may say anything here
             parts += ["<details><summary>Reasoning</summary>", harmless(answer.reasoning), *thought, "</details>"]
         for text, calls in stretches(answer.text, answer.calls):
@@ -60,7 +61,7 @@ def turn_text(turn: Turn) -> str:
     several = len(turn.lanes) > 1
     parts = [f"You: {turn.question}"]
     for index, answer in enumerate(turn.answers):
-        if answer.reasoning:
+        if answer.reasoning.strip():
             parts.append(f"[reasoning · {answer.thought}]\n{answer.reasoning}")
         (first, calls), *more = stretches(answer.text, answer.calls)
         parts += [f"{answer.label}: {first}".rstrip(), *map(plain_call, calls)]
@@ -69,7 +70,7 @@ def turn_text(turn: Turn) -> str:
             parts += map(plain_call, calls)
         parts += filter(None, [plain_beside(answer.sources, answer.pictures), answer.error])
         status = status_line(answer, is_chosen=several and turn.chosen == index)
-        parts.append(f"[{' · '.join(filter(None, (status, answer.ending)))}]")
+        parts.append(bracketed(status, answer.ending))
     if turn.verdict:
         parts.append(f"[{turn.verdict}]")
     return printable("\n\n".join(parts))

@@ -284,6 +284,8 @@ class Client:
         transport: TransportChoice | None = None,
         wire: Wire | None = None,
         timeout: float | None = None,
+        strict: bool = False,
+        keep_chunks: bool = False,
         parameters: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Connection:
@@ -308,6 +310,8 @@ class Client:
             transport: TransportChoice | None = transport,
             timeout: float | None = timeout,
             stop_after: int | None = None,
+            strict: bool = strict,
+            keep_chunks: bool = keep_chunks,
             parameters: Mapping[str, Any] | None = None,
             **fields: Any,
         ) -> Stream:
@@ -321,6 +325,8 @@ class Client:
                 answers_calls=True,
                 timeout=timeout,
                 stop_after=stop_after,
+                strict=strict,
+                keep_chunks=keep_chunks,
                 fields={**of_all, **own},
             )
 

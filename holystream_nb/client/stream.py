@@ -35,7 +35,7 @@ from ..money.tokens import estimate_prompt
 from ..providers.values import hides_reasoning, tokens_field
 from ..reply import OURS, Fold, Progress, Reply
 from ..timing import Timing
-from ..wire.endings import kind_of, words_of
+from ..wire.endings import kind_of, telling, words_of
 from ..wire.format import minted_by
 from ..wire.redaction import hide
 from ..wire.think import Think
@@ -428,8 +428,9 @@ class Stream:
             return StreamInterrupted(
                 f"The answer of {model} ended without its end marker, so it may be cut off; {kept}."
             )
-        if end.finish_reason not in OURS and kind_of(end.finish_reason) == "failure":
-            return ServiceError(f"The answer of {model} failed ({words_of(end.finish_reason)}); {kept}: ask again.")
+        word = telling(end.finish_reason, self._answer.facts.detail if self._answer is not None else "")
+        if end.finish_reason not in OURS and kind_of(word) == "failure":
+            return ServiceError(f"The answer of {model} failed ({words_of(word)}); {kept}: ask again.")
         return None
 
     @property
@@ -443,6 +444,8 @@ class Stream:
             if timer is not None:
                 timer.cancel()
         self._take_rest()
+        if len(self._thoughts) == 1:
+            self._think.moved(self._fold.part())
         self._ended_at = time.perf_counter_ns()
         self._reply = self._make_reply(end)
         self._unraised = end.error

@@ -18,19 +18,23 @@ _THOUGHT: Final = "</think>"
 def json_in(text: str) -> Any:
     """The one value in it; ValueError says in a few words why there is none.
 
-    A value stands alone, or in the only fence; else one object, or one list of objects, stands in other words.
-    Reasoning that ends with a tag is not looked into.
+    A value stands alone, or in the only fence (the only one that says `json`, where any does); else one object, or one
+    list of objects, stands in other words. Reasoning that ends with a tag is not looked into.
     """
-    text = text.rpartition(_THOUGHT)[2].strip()
+    text = text.strip()
     if not text:
         raise ValueError("it is empty")
     try:
         return model_json(text)
     except ValueError as exc:
         flaw = exc
+    if _THOUGHT in text:
+        return json_in(text.rpartition(_THOUGHT)[2])
     fenced = _fenced(text)
-    if len(fenced) == 1:
-        return model_json(fenced[0])
+    named = [block for info, block in fenced if info.startswith("json")]
+    blocks = named or [block for _, block in fenced]
+    if len(blocks) == 1:
+        return model_json(blocks[0])
     found = [value for value in _values(text) if isinstance(value, dict) or _is_of_objects(value)]
     if len(found) > 1:
         raise ValueError("there are several objects in it")
@@ -41,16 +45,17 @@ def json_in(text: str) -> Any:
     return found[0]
 
 
-def _fenced(text: str) -> list[str]:
-    """What stands between fences, each on a line of its own."""
-    blocks: list[str] = []
+def _fenced(text: str) -> list[tuple[str, str]]:
+    """What stands between fences, each on a line of its own, with the word beside the first one."""
+    blocks: list[tuple[str, str]] = []
+    info = ""
     block: list[str] | None = None
     for line in text.split("\n"):
         mark = line.strip()
         if block is None:
-            block = [] if mark.startswith("```") else None
+            info, block = (mark.strip("` ").lower(), []) if mark.startswith("```") else ("", None)
         elif mark == "```":
-            blocks.append("\n".join(block))
+            blocks.append((info, "\n".join(block)))
             block = None
         else:
             block.append(line)

@@ -104,11 +104,11 @@ class Picture:
 
 
 def sources(reply: Reply) -> tuple[Citation, ...]:
-    """What it cites, each once, in the order of the first mention; the first fifty."""
+    """What it cites, each once, in the order of the first mention; the first fifty, and that there are more."""
     found: dict[tuple[str, str], Citation] = {}
-    for citation in reply.citations:
+    for index, citation in enumerate(reply.citations):
         if len(found) == MOST:
-            break
+            return (*found.values(), Citation(f"{len(reply.citations) - index:,} more, in reply.citations"))
         source = _source(citation)
         found.setdefault((source.address, "" if source.address else source.title), source)
     return tuple(found.values())
@@ -125,8 +125,10 @@ def _source(citation: Mapping[str, Any]) -> Citation:
 
 
 def pictures(reply: Reply) -> tuple[Picture, ...]:
-    """The first four."""
-    return tuple(map(_picture, reply.images[:MOST_PICTURES]))
+    """The first four, and that there are more."""
+    rest = len(reply.images) - MOST_PICTURES
+    more = (Picture(f"{rest:,} more, in reply.images"),) if rest > 0 else ()
+    return (*map(_picture, reply.images[:MOST_PICTURES]), *more)
 
 
 def _picture(address: str) -> Picture:

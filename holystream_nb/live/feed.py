@@ -103,6 +103,11 @@ class Feed:
         self._called.add(lane)
         self.flush()
 
+    def redraw(self) -> None:
+        """Sends the whole state: what was drawn is no longer so."""
+        self.flush()
+        self._view.send({"kind": "snapshot", **self.snapshot()})
+
     def snapshot(self) -> dict[str, Any]:
         """The whole state, up to and including message `seq`."""
         return {"seq": self._seq, "lanes": [lane.snapshot() for lane in self._lanes]}
@@ -145,8 +150,7 @@ class Feed:
             self._heard_of = True
             for lane in self._lanes:
                 lane.questions.reopen()
-            self.flush()
-            self._view.send({"kind": "snapshot", **self.snapshot()})
+            self.redraw()
         elif kind == "stop" and content.get("lane") in range(len(self._lanes)):
             self._lanes[content["lane"]].source.stop()
         elif kind == "consent" and content.get("lane") in range(len(self._lanes)):

@@ -23,6 +23,10 @@ CUT_OFF: Final = (
     "The answer ended without its end marker: it may be cut off. Ask again; if that happens often, look at the proxy "
     "or gateway in between."
 )
+NOTHING_CAME: Final = (
+    "The answer ended before anything of it came. Ask again; if that happens often, look at the proxy or gateway in "
+    "between."
+)
 
 
 class Source(Protocol):
@@ -97,18 +101,24 @@ class Lane:
         reply = self.source.reply
         reason = reply.finish_reason
         ours = reason in ("stopped", "interrupted", "truncated")
+        limited_by = getattr(self.source, "limited_by", "") if reply.end == "length" else ""
+        self.limit = f"{limited_by} reached" if limited_by else ""
         if self.format == "json" and error is None and not ours:
             try:
                 self._data = json_in(reply.text)
             except ValueError as exc:
-                error = NotJSON(f"{reply.model} did not answer with valid JSON ({exc}): its text is kept as it is.")
+                flaw = ended(reply, self.limit) or exc  # what has ended early is no fault of the model's
+                error = NotJSON(f"{reply.model} did not answer with valid JSON ({flaw}): its text is kept as it is.")
         self.error = error
         if ours and (error is None or reason == "interrupted"):
             self.state = reason  # type: ignore[assignment]  # the three words are states
         else:
             self.state = "done" if error is None else "failed"
-        limited_by = getattr(self.source, "limited_by", "") if self.reply.end == "length" else ""
-        self.limit = f"{limited_by} reached" if limited_by else ""
+
+    @property
+    def is_parted(self) -> bool:
+        """Whether text that was drawn turned out to be reasoning."""
+        return self.is_final and self.text_drawn > len(self.source.reply.text)
 
     @property
     def is_final(self) -> bool:
@@ -132,7 +142,9 @@ class Lane:
     @property
     def warning(self) -> str:
         """What fails nothing and must be seen as if it did: an end that looks clean on the wire and has no marker."""
-        return CUT_OFF if self.state == "truncated" else ""
+        if self.state != "truncated":
+            return ""
+        return NOTHING_CAME if self.source.reply.is_empty and not self.source.reply.reasoning else CUT_OFF
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -44,14 +44,17 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def status_line(lane: Lane) -> str:
-    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`"""
-    return " · ".join(filter(None, (_status(lane), lane.ending)))
+    """`deepseek-v3.2 · simulator · TTFT 312 ms · 83 tok/s · 142 tokens · $0.000062 (simulated) · stopped`
 
-
-def _status(lane: Lane) -> str:
-    """The status line without the word on the end, which is the service's matter."""
+    How the service ended it, where that must be said, is not in it.
+    """
     parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply), *bursts(lane.reply)]
     return " · ".join([*parts, *([WORDS[lane.state]] if lane.state in WORDS else [])])
+
+
+def bracketed(status: str, ending: str) -> str:
+    """A status line in plain text; how an answer ended, where that must be said, has a line of its own."""
+    return f"[{status}]\n[{ending}]" if ending else f"[{status}]"
 
 
 def marked(status: str, ending: str) -> str:
@@ -154,19 +157,19 @@ def _verdict(lanes: Sequence[Lane]) -> str:
 def _plain(lane: Lane, *, titled: bool) -> str:
     reply = lane.reply
     parts = [f"== {lane.label}" if titled else ""]
-    if reply.reasoning:
+    if reply.reasoning.strip():
         parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
     for text, calls in stretches(lane.reply.text, lane.calls):
         parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
     parts += [tool_calls(lane), plain_beside(lane.sources, lane.pictures), lane.warning]
-    parts += [f"[{status_line(lane)}]", str(lane.error or "") if titled else ""]
+    parts += [bracketed(status_line(lane), lane.ending), str(lane.error or "") if titled else ""]
     return printable("\n\n".join(part for part in parts if part))
 
 
 def _markdown(lanes: Sequence[Lane]) -> str:
     if len(lanes) == 1:
         section = _section(lanes[0])
-        return "\n\n".join([*section, *(["---"] if section else []), marked(_status(lanes[0]), lanes[0].ending)])
+        return "\n\n".join([*section, *(["---"] if section else []), marked(status_line(lanes[0]), lanes[0].ending)])
     from .harmless import plain_line
 
     parts: list[str] = []
@@ -183,7 +186,7 @@ def _section(lane: Lane) -> list[str]:
     from .harmless import code_block, harmless, plain_line  # late: it brings the Markdown parser
 
     reply, parts = lane.reply, []
-    if reply.reasoning:
+    if reply.reasoning.strip():
         summary = plain_line(f"Reasoning · {lane.thought()}")
         parts += [f"<details><summary>{summary}</summary>", harmless(reply.reasoning), "</details>"]
     for text, calls in stretches(lane.reply.text, lane.calls):
@@ -241,5 +244,7 @@ def _table(lanes: Sequence[Lane]) -> str:
             ]
         )
     cells = [[plain_line(cell).replace("|", "&#124;") for cell in row] for row in rows]
+    for row, lane in zip(cells[1:], lanes, strict=True):
+        row[-1] = f"**{row[-1]}**" if lane.ending else row[-1]  # it stands out, as under a single answer
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([lines[0], "| :--- | ---: | ---: | ---: | ---: | :--- |", *lines[1:]])

@@ -115,6 +115,8 @@ async def _draw(feed: Any, index: int, lane: Lane) -> None:
     finally:
         feed.flush()
         lane.end(error)
+        if lane.is_parted:
+            feed.redraw()
         feed.status(index)
 
 

@@ -1,4 +1,4 @@
-"""Plain incremental text, for a terminal and for scripts: text as it arrives, then one status line."""
+"""Plain incremental text, for a terminal and for scripts: text as it arrives, then a status line."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, title
     after_call = False
     while (event := await _next(lane, queue)) is not None:
         if isinstance(event, Text | Reasoning):
+            if type(event) is Reasoning is not shown and event.text.isspace():
+                continue  # space before it, or alone
             if type(event) is not shown and isinstance(event, Text):
                 _write("\n\n")
             shown = type(event)
@@ -135,12 +137,14 @@ async def _asked(call: Call) -> Answer:
 
 
 def _print_end(lane: Lane, *, titled: bool) -> None:
-    calls, reply, beside = tool_calls(lane), lane.reply, plain_beside(lane.sources, lane.pictures)
-    gap = "\n\n" if reply.text or reply.reasoning or calls or lane.calls or beside or lane.warning else ""
-    _write(f"\n\n{printable(calls)}" if calls else "")
-    _write(f"\n\n{printable(beside)}" if beside else "")
-    _write(f"\n\n{lane.warning}" if lane.warning else "", _RED)
+    reply, beside = lane.reply, plain_beside(lane.sources, lane.pictures)
+    gap = "\n\n" if reply.text or reply.reasoning.strip() or lane.calls else ""
+    for said, colour in ((tool_calls(lane), ""), (beside, ""), (lane.warning, _RED)):
+        if said:
+            _write(gap + printable(said), colour)
+            gap = "\n\n"
     _write(f"{gap}[{printable(status_line(lane))}]\n", _DIM)
+    _write(f"[{lane.ending}]\n" if lane.ending else "", _RED)
     if titled and lane.error is not None:
         _write(f"{printable(str(lane.error))}\n", _RED)
 

@@ -42,7 +42,7 @@ def notes(result: Result, contents: Contents) -> list[str]:
     if failed:
         listed = ", ".join(f"{count} {word}" for word, count in failed.most_common())
         found.append(f"{counted(failed.total(), 'request')} failed ({listed}); percentiles are of the others.")
-    odd = [trial for trial in result.records if trial.ended and not _is_at_its_limit(trial)]
+    odd = [trial for trial in result.records if trial.ended and not trial.error and not _is_at_its_limit(trial)]
     if odd:
         found.append(
             f"WARNING: {counted(len(odd), 'answer')} did not end as answers do ({endings(odd)}); "

@@ -315,7 +315,7 @@ class Worker:
             "token_source": USAGE if usage.exact else "text",
             "characters": len(reply.text) + len(reply.reasoning),
             "finish_reason": reply.finish_reason,
-            "ended": "" if word else ended(reply),
+            "ended": ended(reply),
             "error": word,
             "message": message,
             "status": getattr(error, "status", None),
@@ -342,7 +342,8 @@ def _outcome(reply: Reply, error: HolystreamError | None) -> tuple[str, str]:
     if error is not None:
         return type(error).__name__, str(error)
     if not reply.timing.reads:
-        return "empty", "The answer ended without any output."
+        picture = "Only a picture came, and no text whose times could be measured."
+        return "empty", picture if reply.images else "The answer ended without any output."
     if reply.finish_reason in OURS:
         return reply.finish_reason or "truncated", "The answer ended without saying so."
     return "", ""

@@ -13,9 +13,10 @@ the same. The new side is rolled back at once when it is over `error_rate`, of a
 two errors or more: a single one of 20 would be 5 %, and says nothing. It is an alert instead.
 
 Errors are what the service is to blame for: 5xx, 429, a refused key or an unknown model (the new side is set up wrong),
-no connection, a stall, a broken or unfinished answer. No errors are a stop, the caller's own `timeout` or size limit,
-and a request refused as it stands (400, 413, 422): those are counted apart. More than `error_rate` of them is an alert,
-for the new service may not take parameters that the old one took.
+no connection, a stall, a broken or unfinished answer, one that the service ended because something failed. No errors
+are a stop, the caller's own `timeout` or size limit, and a request refused as it stands (400, 413, 422): those are
+counted apart. More than `error_rate` of them is an alert, for the new service may not take parameters that the old one
+took.
 
 A request exactly `for_s` or `over_s` ago is out of its window; a figure exactly at a limit keeps it.
 """
@@ -39,7 +40,8 @@ _LEAST_ERRORS: Final = 2
 _CALLERS_OWN: Final = (SetupError, DeadlineExceeded, TooLarge, NotJSON)
 
 Outcome = str
-"""How a request ended: `fine`, `refused` (400, 413, 422), or what went wrong: an error's class, truncated, retried."""
+"""How a request ended: `fine`, `refused` (400, 413, 422), or what went wrong: an error's class, truncated, retried, or
+the service's word for a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def outcome(reply: Reply) -> Outcome:
         return "fine"
     if reply.error is not None:
         return type(reply.error).__name__
-    if reply.finish_reason in ("truncated", "interrupted"):
+    if reply.finish_reason in ("truncated", "interrupted") or reply.end == "failure":
         return reply.finish_reason
     return "retried" if reply.timing.retries else "fine"
 

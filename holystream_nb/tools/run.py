@@ -105,6 +105,8 @@ def run_tools(
     timeout: float | None = None,
     transport: TransportChoice | None = None,
     wire: Wire | None = None,
+    strict: bool = False,
+    keep_chunks: bool = False,
     conversation: str | int | None = None,
     parameters: Mapping[str, Any] | None = None,
     **fields: Any,
@@ -133,6 +135,7 @@ def run_tools(
     transport: instead of the client's: `sse`, `ws` or `auto`. On a socket results go back in the turn that asked for
         them, and a call may run before the model has written its next one; else in the next request.
     wire: the format, instead of the client's: `chat`, `messages` or `responses`.
+    strict, keep_chunks: of every request, as for `Client.stream`.
     conversation: where the client is a Rollout, what keeps its requests on one side.
     fields: further fields of every request (a `tool_choice` that forces a call, of the first one only).
     parameters: fields of any name, for what only this service knows.
@@ -147,6 +150,7 @@ def run_tools(
     handed |= {"parameters": uncommon} if uncommon else {}
     handed |= {"transport": transport_choice(transport)} if transport is not None else {}
     handed |= {"wire": wire_choice(wire)} if wire is not None else {}
+    handed |= {name: True for name, given in (("strict", strict), ("keep_chunks", keep_chunks)) if given}
     handed |= {"conversation": conversation} if conversation is not None else {}
     functions, servers = split(tools)
     return ToolRun(

@@ -26,6 +26,7 @@ from holystream_nb.providers.values import Provider
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
 from holystream_nb.wire.echoes import Gathered, with_echoes
+from holystream_nb.wire.endings import word_in
 from holystream_nb.wire.format import Format, State
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.sse import ServerSentEvent
@@ -220,7 +221,7 @@ class ChunkDecoder(State):
                     text = _channels(choice.delta or choice.message or _Delta())[1]
                     if text:
                         events.append(OtherChoice(index, text, read))
-                    self._others[index] = self._others.get(index, False) or bool(choice.finish_reason)
+                    self._others[index] = self._others.get(index, False) or bool(word_in(choice.finish_reason))
                 usage = usage or choice.usage
                 error = error or choice.error
         elif choices is None and not usage and not error:
@@ -290,8 +291,8 @@ class ChunkDecoder(State):
             self._message(choice.message, read, events)
         if choice.logprobs:
             self._add_logprobs(choice.logprobs)
-        if reason and type(reason) is str and self.finish_reason is None:
-            self.finish_reason = well_formed(reason)
+        if reason and self.finish_reason is None and (word := word_in(reason)):
+            self.finish_reason = word
             self.facts.detail = well_formed(string(choice.native_finish_reason))
             events.append(Finish(self.finish_reason, read))
 
@@ -415,7 +416,7 @@ class ChunkDecoder(State):
             self.facts.unreadable += 1
 
     def _fail(self, complaint: Complaint | None) -> list[Event]:
-        self.error = stream_error(complaint or Complaint(), self._asked, self._key)
+        self.error = stream_error(complaint or Complaint(), self._asked, self._key, begun=not self.empty)
         return []
 
     def _refuse(self, text: str) -> list[Event]:
@@ -430,10 +431,10 @@ def _sources(sources: Any) -> list[Mapping[str, Any]]:
 
 
 def _image(part: dict[str, Any]) -> str:
-    """The address of a picture; "" for one that is neither https: nor data:."""
+    """The address of a picture; "" for one that is neither http:, https: nor data:."""
     image = part.get("image_url")
     url = string(image.get("url") if isinstance(image, dict) else image)
-    return url if url.startswith(("https://", "data:image/")) else ""
+    return url if url.startswith(("https://", "http://", "data:image/")) else ""
 
 
 _KEEP_ALIVES = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
@@ -459,7 +460,7 @@ def stray_error(
     """
     for name, value in ignored:
         if name == "error":
-            return stream_error(complaint_in(value), asked, key)
+            return stream_error(complaint_in(value), asked, key, begun=not empty)
     if not (empty and ignored):
         return None
     return not_a_stream("\n".join(f"{name}:{value}" if value else name for name, value in ignored), key)

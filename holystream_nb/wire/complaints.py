@@ -189,8 +189,9 @@ def _service_error(
     key: Hidden,
     should_retry: bool | None = None,
     without_key: str | None = None,
+    begun: bool = False,
 ) -> ServiceError:
-    """`without_key` is what to do about a key where none was sent."""
+    """`without_key` is what to do about a key where none was sent; the address is right once an answer has `begun`."""
     kind = _kind(status, complaint)
     words = _words(complaint)
     if retry_after is None and kind == 429:
@@ -199,6 +200,8 @@ def _service_error(
     if should_retry is None and (spent or kind in (408, 409)):
         should_retry = not spent
     error, before, after = _sentence(kind, model, retry_after, without_key)
+    if begun:
+        after = after.replace(" and the base URL", "")
     if kind in (400, 413, 422) and is_too_long(words, complaint.message):
         error = PromptTooLong
         before = f"refused the prompt as too long for {_named(model)}"
@@ -279,9 +282,11 @@ def _kind(status: int | None, complaint: Complaint) -> int:
     return status or 0
 
 
-def stream_error(complaint: Complaint, asked: str, key: Hidden, retry_after: float | None = None) -> ServiceError:
-    """An error inside a stream; its status is the one it names itself, None if none."""
-    return _service_error(complaint.status, complaint, model=asked, retry_after=retry_after, key=key)
+def stream_error(
+    complaint: Complaint, asked: str, key: Hidden, retry_after: float | None = None, *, begun: bool = False
+) -> ServiceError:
+    """An error inside a stream, of which an answer may have `begun`; its status is the one it names itself, if any."""
+    return _service_error(complaint.status, complaint, model=asked, retry_after=retry_after, key=key, begun=begun)
 
 
 def close_error(code: int, reason: str, *, asked: str, key: Hidden) -> ServiceError | None:

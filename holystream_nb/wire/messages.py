@@ -19,6 +19,7 @@ import msgspec
 from holystream_nb.errors import StreamInterrupted
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, Usage
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, stream_error
+from holystream_nb.wire.endings import word_in
 from holystream_nb.wire.format import Format, State
 from holystream_nb.wire.messages_request import body, is_blank, json_object
 from holystream_nb.wire.redaction import Hidden
@@ -258,10 +259,10 @@ class MessagesDecoder(State):
         if isinstance(details, dict):
             words = [string(details.get(name)) for name in ("category", "explanation")]
             self.facts.detail = well_formed(": ".join(filter(None, words))) or self.facts.detail
-        reason = delta.stop_reason
-        if reason and type(reason) is str and self.finish_reason is None:
+        reason = word_in(delta.stop_reason)
+        if reason and self.finish_reason is None:
             self._close_all(read, events)
-            self.finish_reason = well_formed(reason)
+            self.finish_reason = reason
             events.append(Finish(self.finish_reason, read))
 
     def _count(self, usage: Any, read: int, events: list[Event], *, is_final: bool) -> None:
@@ -410,7 +411,7 @@ class MessagesDecoder(State):
             self.facts.unreadable += 1
 
     def _fail(self, complaint: Complaint | None) -> None:
-        self.error = stream_error(complaint or Complaint(), self._asked, self._key)
+        self.error = stream_error(complaint or Complaint(), self._asked, self._key, begun=not self.empty)
 
     def _refuse(self, text: str) -> None:
         self.error = not_a_stream(text, self._key, "an answer in the Messages format")

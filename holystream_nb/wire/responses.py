@@ -21,6 +21,7 @@ import msgspec
 from holystream_nb.events import Event, Finish, Reasoning, Text, Usage
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_in, complaint_of, not_a_stream, seconds, stream_error
+from holystream_nb.wire.endings import word_in
 from holystream_nb.wire.format import Format, State
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.responses_request import body
@@ -60,7 +61,7 @@ _TEXT: Final = "response.output_text.delta"
 _SUMMARY: Final = "response.reasoning_summary_text.delta"
 _THOUGHTS: Final = ("response.reasoning_text.delta", _SUMMARY)
 _ENDS: Final = frozenset(f"response.{word}" for word in ("completed", "incomplete", "failed", "cancelled", "done"))
-_NOT_WHOLE: Final = ("incomplete", "failed", "cancelled")
+_UNFINISHED: Final = frozenset({"incomplete", "failed", "cancelled"})
 _BEGUN: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
 _PARAGRAPH: Final = "\n\n"
 _WITHOUT_INDEX: Final = 1 << 20
@@ -374,9 +375,9 @@ class ResponsesDecoder(State):
 
     def _end(self, kind: str, response: dict[str, Any], read: int) -> list[Event]:
         self._name(response)
-        status, said = kind.removeprefix("response."), string(response.get("status"))
-        if status == "done" or (status == "completed" and said in _NOT_WHOLE):  # vLLM's event is always `completed`
-            status = said or "completed"
+        status, own = kind.removeprefix("response."), string(response.get("status"))
+        if status == "done" or own in _UNFINISHED:  # vLLM says `completed` also of what is not
+            status = own or "completed"
         events: list[Event] = []
         if not self._items:
             for place, item in enumerate(_list(response.get("output"))):
@@ -392,8 +393,8 @@ class ResponsesDecoder(State):
             self._fail(complaint_of(response.get("error")))
             return events
         why = response.get("incomplete_details")
-        reason = string(why.get("reason")) if isinstance(why, dict) and status == "incomplete" else ""
-        self.facts.detail = well_formed(reason) or self.facts.detail
+        reason = word_in(why.get("reason")) if isinstance(why, dict) and status == "incomplete" else ""
+        self.facts.detail = reason or self.facts.detail
         derived = "tool_calls" if self._calls else "stop"
         if (
             status == "completed"
@@ -402,7 +403,7 @@ class ResponsesDecoder(State):
             and (usage.completion_tokens or 0) >= self._limit
         ):
             derived, self.facts.detail = "length", "the service said completed"
-        self.finish_reason = well_formed(reason) or (derived if status == "completed" else well_formed(status))
+        self.finish_reason = reason or (derived if status == "completed" else word_in(status))
         self._waits = bool(self._inputs) or reason == "steered"
         return events if self._waits else [*events, *self._finish(read)]
 
@@ -414,7 +415,7 @@ class ResponsesDecoder(State):
         complaint = complaint or Complaint()
         if complaint.status is None and "not_found" in (complaint.code or "") and "model" not in (complaint.code or ""):
             complaint = msgspec.structs.replace(complaint, status=400)  # it is no model that was not found
-        self.error = stream_error(complaint, self._asked, self._key, retry_after)
+        self.error = stream_error(complaint, self._asked, self._key, retry_after, begun=not self.empty)
         return []
 
     def _output(self) -> list[dict[str, Any]]:

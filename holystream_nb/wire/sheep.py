@@ -31,6 +31,7 @@ from holystream_nb.errors import SetupError
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallEnd
 from holystream_nb.wire.calls import Calls
 from holystream_nb.wire.complaints import Complaint, complaint_of, not_a_stream, seconds, stream_error
+from holystream_nb.wire.endings import word_in
 from holystream_nb.wire.format import State, without_echo
 from holystream_nb.wire.redaction import Hidden
 from holystream_nb.wire.values import encoded, flat, parse, string, usage_of, well_formed
@@ -140,10 +141,10 @@ class MessageDecoder(State):
             if counts is not None:
                 events.append(counts)
         if message.error or kind == "error":
-            self._fail(message.error)
+            self._fail(message.error, begun=not is_first)
         elif kind == "done":
             self.done = True
-            reason = well_formed(string(message.finish_reason))
+            reason = word_in(message.finish_reason)
             if reason:
                 self.finish_reason = reason
                 events.append(Finish(reason, read))
@@ -170,10 +171,10 @@ class MessageDecoder(State):
             self.open_calls -= 1
             events.append(ToolCallEnd(call.index, read))
 
-    def _fail(self, error: Any) -> None:
+    def _fail(self, error: Any, *, begun: bool) -> None:
         complaint = complaint_of(error) or Complaint()
         wait = str(error.get("retry_after")) if isinstance(error, dict) else ""
-        self.error = stream_error(complaint, self._asked, self._key, seconds(wait))
+        self.error = stream_error(complaint, self._asked, self._key, seconds(wait), begun=begun)
 
     def _skip(self, text: str | bytes) -> list[Event]:
         """What cannot be read: of a turn that has begun the rest is kept."""

@@ -40,8 +40,8 @@ def _finite(digits: str) -> float:
     return number
 
 
-MODEL_JSON: Final = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
-"""What decodes it, to any depth that Python's stack allows."""
+MODEL_JSON: Final = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite, strict=False)
+"""What decodes it, to any depth that Python's stack allows; models write line ends in texts as they are."""
 
 
 def model_json(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,27 @@ from scripted_socket import serving as serving_sockets
 import holystream_nb as hs
 from holystream_nb import Client
 from holystream_nb.errors import BadRequest, NotAStream, ServiceError, StreamInterrupted
+from holystream_nb.live.feed import Feed
+from holystream_nb.live.lane import Lane
+from holystream_nb.live.show import draw
 from holystream_nb.reply import Reply
 from holystream_nb.session import Session
+
+
+class View:
+    """A view that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.keyframe: dict[str, Any] = {}
+        self.verdict = ""
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, content: dict[str, Any]) -> None:
+        self.sent.append(content)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 KEY = "key-0123456789"
 
@@ -69,6 +89,34 @@ async def test_reasoning_in_tags_is_no_text() -> None:
     assert (reply.reasoning, reply.text) == ("why", "answer <think>x</think>")
     assert reply.raw == "".join(pieces)
     assert reply.ending_words == ""
+
+
+async def test_an_end_tag_alone_parts_what_has_come() -> None:
+    """Reasoning that the service's template began: the reply, its times, and a view that had drawn it as text."""
+    view = View()
+
+    async def answer(_: Asked, writer: Writer) -> None:
+        await writer.head()
+        for piece in ("Okay", "\n</think>", "\n\n", "answer"):
+            await writer.text(piece)
+            await asyncio.sleep(0.02)
+        await writer.finish()
+        await writer.end()
+
+    async with serving(answer) as service, Client("ollama", base_url=service.url) as client:
+        lane = Lane(client.stream("Hello", model="m"), label="m", provider="ollama")
+        feed = Feed(view, [lane])
+        await draw(feed, [lane])
+        feed.close()
+    reply = lane.reply
+    assert (reply.reasoning, reply.text, reply.raw) == ("Okay", "answer", "Okay\n</think>\n\nanswer")
+    ttft_ms, ttfa_ms = reply.timing.ttft_ms, reply.timing.ttfa_ms
+    assert ttft_ms is not None
+    assert ttfa_ms is not None
+    assert ttfa_ms - ttft_ms > 50
+    drawn = next(message for message in view.sent if message["kind"] == "snapshot")["lanes"][0]
+    assert (drawn["reasoning"], drawn["text"]) == ("Okay", "answer")
+    assert drawn["thought"].startswith("≈1 tokens · 0.")
 
 
 async def test_tags_in_a_whole_answer() -> None:
@@ -139,6 +187,38 @@ async def test_pieces_are_kept_on_request_without_the_key() -> None:
     assert unasked.chunks == ()
 
 
+async def at_hs_stream(url: str, **options: Any) -> Reply:
+    session = Session()
+    try:
+        return await session.stream("Hello", model="m", base_url=url, **options)
+    finally:
+        await session.close()
+
+
+async def with_tools(url: str, **options: Any) -> Reply:
+    return await at_hs_stream(url, tools=[f], **options)
+
+
+async def at_a_connection(url: str, **options: Any) -> Reply:
+    async with Client("ollama", base_url=url) as client, client.connect(model="m") as connection:
+        await connection.send("Hello", **options)
+        async for _ in connection:
+            pass
+        assert connection.reply is not None
+        return connection.reply
+
+
+@pytest.mark.parametrize("door", [at_hs_stream, with_tools, at_a_connection])
+async def test_every_door_can_be_strict_and_keep_the_pieces(door: Any) -> None:
+    """As `Client.stream` can."""
+    chunks = (delta(content="a"), '{"choices": [', delta("stop"), "[DONE]")
+    async with serving(answers(*chunks)) as service:
+        reply = await door(service.url, keep_chunks=True)
+        assert [text for _, text in reply.chunks][1:2] == ['{"choices": [']
+        with pytest.raises(NotAStream, match="could not be read"):
+            await door(service.url, strict=True)
+
+
 # Endings
 
 
@@ -150,6 +230,17 @@ async def test_a_failure_is_said_and_raises_only_for_the_strict(word: str) -> No
     assert (reply.text, reply.finish_reason, reply.error, reply.end) == ("a", word, None, "failure")
     assert reply.ending_words
     assert isinstance(strict.error, ServiceError)
+    assert reply.ending_words in str(strict.error)
+
+
+async def test_the_word_behind_a_gateways_counts() -> None:
+    """OpenRouter says `stop` of an answer that Gemini broke off: said, and an error for the strict."""
+    end = delta("stop")
+    end["choices"][0]["native_finish_reason"] = "MALFORMED_FUNCTION_CALL"
+    async with serving(answers(delta(content="a"), end, "[DONE]")) as service:
+        reply, strict = await ask(service.url), await ask(service.url, strict=True)
+    assert (reply.finish_reason, reply.end) == ("stop", "failure")
+    assert reply.ending_words == "the model wrote a malformed call"
     assert reply.ending_words in str(strict.error)
 
 

@@ -30,6 +30,9 @@ from holystream_nb.live.terminal import print_lanes
         ('```json {"a": 1} ```', {"a": 1}),
         ('```json\n{"a": 1}', {"a": 1}),
         ('{"draft": 1}</think>{"a": 1}', {"a": 1}),
+        ('{"tag": "</think>"}', {"tag": "</think>"}),
+        ('{"code": "a\n\tb"}', {"code": "a\n\tb"}),
+        ('```python\nx = {"b": 2}\n```\n```json\n{"a": 1}\n```', {"a": 1}),
     ],
 )
 def test_the_value_in_an_answer(text: str, value: Any) -> None:
@@ -96,6 +99,26 @@ async def test_an_answer_that_is_no_json_ends_in_a_terminal(text: str, capsys: p
     assert isinstance(lane.error, NotJSON)
     assert "\n" not in str(lane.error)
     assert capsys.readouterr().out.splitlines()[-1].startswith("[m · ")
+
+
+@pytest.mark.parametrize(("finish", "said"), [("length", "(length limit reached)"), ("stop", "(Expecting ")])
+async def test_json_that_a_limit_cut_is_said_to_be_cut(
+    finish: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model's JSON may have been fine."""
+
+    async def answer(_: Asked, out: Writer) -> None:
+        await out.head()
+        await out.text('{"a": [1')
+        await out.finish(finish)
+        await out.event("[DONE]")
+        await out.end()
+
+    async with serving(answer) as service, Client("ollama", base_url=service.url) as client:
+        lane = Lane(client.stream("Hello", model="m"), label="m", provider="ollama", format="json")
+        await print_lanes([lane])
+    assert said in str(lane.error)
+    assert capsys.readouterr().out
 
 
 async def test_reasoning_in_tags_is_not_in_the_json() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from foreign import answering, streamed
 
 from holystream_nb import Client, Simulator
 from holystream_nb.chat.conversation import Answer, Label, Turn
@@ -74,17 +75,18 @@ async def test_an_end_that_is_not_normal_is_said_in_every_view(
         assert data["text/plain"].count(words) == 1
         assert data["text/markdown"].count(plain_line(words)) == 1
     assert bundle([lane])[0]["text/markdown"].endswith(f"**{plain_line(words)}**")
+    assert f"| **{plain_line(words)}** |" in bundle([lane, whole])[0]["text/markdown"]
     assert "| stop |" in bundle([lane, whole])[0]["text/markdown"]
 
     answer = Answer.of(lane)
     assert answer.drawn()["ending"] == words
     turn = Turn("1", "Hello", (Label("gpt-4.1", "simulator", ""),), (answer,))
-    assert turn_text(turn).endswith(f" · {words}]")
+    assert turn_text(turn).endswith(f"]\n[{words}]")
     assert turn_markdown(turn).endswith(f"**{plain_line(words)}**")
 
     async with Client("simulator", base_url=simulator.url) as client:
         await print_lanes([Lane(client.stream("Hello", model=f"gpt-4.1#{faults}"), label="m", provider="simulator")])
-    assert capsys.readouterr().out.endswith(f" · {words}]\n")
+    assert capsys.readouterr().out.endswith(f"]\n[{words}]\n")  # a line of its own
 
 
 @pytest.mark.parametrize("faults", ["tokens=5", "tools=openai", "image,tokens=0", "finish=end_turn,tokens=5"])
@@ -160,7 +162,8 @@ def test_sources_are_listed_once_and_not_without_end() -> None:
     """In the order of the first mention: answers refer to them by number."""
     twice = [{"url": f"https://a.example/{number % 3}"} for number in range(9)]
     assert [each.address[-1] for each in sources(reply(citations=tuple(twice)))] == ["0", "1", "2"]
-    assert len(sources(reply(citations=tuple({"title": f"{number}"} for number in range(500))))) == MOST
+    *_, last = many = sources(reply(citations=tuple({"title": f"{number}"} for number in range(500))))
+    assert (len(many), last) == (MOST + 1, Citation("450 more, in reply.citations"))
 
 
 ADDRESSES = {
@@ -218,7 +221,7 @@ def test_sources_in_markdown_are_links_that_say_where_they_lead() -> None:
 
 def test_only_small_pictures_of_four_kinds_are_drawn() -> None:
     """Others are said; one that lies elsewhere is a link, and is never loaded."""
-    small, elsewhere, drawing, large = pictures(
+    small, elsewhere, drawing, large, more = pictures(
         reply(
             images=(
                 f"data:image/png;base64,{PNG}",
@@ -233,6 +236,7 @@ def test_only_small_pictures_of_four_kinds_are_drawn() -> None:
     assert (elsewhere.data, elsewhere.address) == ("", "https://example.org/leak.png")
     assert (drawing.data, drawing.words) == ("", "unknown image")
     assert (large.data, large.words) == ("", "WEBP image, 6,000 kB")
+    assert (more.data, more.address, more.words) == ("", "", "1 more, in reply.images")
     assert Picture("w", data=f'data:image/png;base64,{PNG}" onerror="x').data == ""
     saved = beside_markdown((), (small, elsewhere, drawing))
     assert saved.count("![") == 1
@@ -262,6 +266,20 @@ async def test_what_a_service_says_beside_an_answer_is_in_every_view(simulator: 
         assert f"](<{lane.sources[0].address}>)" in written
     for written in (data["text/plain"], turn_text(turn)):
         assert f"[1] {lane.sources[0].title} · {lane.sources[0].address}" in written
+
+
+async def test_reasoning_of_nothing_but_space_is_not_folded() -> None:
+    """Some servers send a line end for a model that was told not to think."""
+    chunks = [{"choices": [{"delta": delta}]} for delta in ({"reasoning_content": "\n\n"}, {"content": "Hi"})]
+    with answering(lambda asked: streamed(*chunks)) as service:
+        async with Client("ollama", base_url=service.url) as client, client.stream("Hello", model="m") as stream:
+            lane = Lane(stream, label="m", provider="ollama")
+            async for _ in stream:
+                pass
+            lane.end(None)
+    turn = Turn("1", "Hello", (Label("m", "", ""),), (Answer.of(lane),))
+    for saved in (*bundle([lane])[0].values(), turn_text(turn), turn_markdown(turn)):
+        assert "reasoning" not in saved.lower()
 
 
 async def test_thoughts_in_the_text_are_folded_like_reasoning(simulator: Simulator) -> None:

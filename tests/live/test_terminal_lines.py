@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from foreign import Given, answering
+from foreign import Given, answering, streamed
 from raw_service import Asked, Writer, serving
 
 from holystream_nb import Client
-from holystream_nb.live.lane import Lane
+from holystream_nb.live.lane import NOTHING_CAME, Lane
 from holystream_nb.live.saved import bundle
 from holystream_nb.live.terminal import print_lanes
 
@@ -34,6 +34,23 @@ async def test_a_terminal_says_once_what_it_waits_for(
     said = capsys.readouterr().out
     assert said.count("no sign of life for") == 1
     assert said.index("no sign of life") < said.index("late")
+
+
+async def test_what_stands_alone_has_no_lines_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A warning, or a call, where there is no text."""
+    with answering(lambda asked: Given([b": nothing\n\n"])) as service:
+        async with Client("ollama", base_url=service.url, retries=0) as client:
+            await print_lanes([Lane(client.stream("Hello", model="m"), label="m", provider="ollama")])
+    assert capsys.readouterr().out.startswith(f"{NOTHING_CAME}\n\n[m · ")
+
+
+async def test_reasoning_of_space_alone_leaves_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer stands where it begins."""
+    chunks = [{"choices": [{"delta": delta}]} for delta in ({"reasoning_content": "\n\n"}, {"content": "Hi"})]
+    with answering(lambda asked: streamed(*chunks)) as service:
+        async with Client("ollama", base_url=service.url) as client:
+            await print_lanes([Lane(client.stream("Hello", model="m"), label="m", provider="ollama")])
+    assert capsys.readouterr().out.startswith("Hi\n\n[m · ")
 
 
 async def test_a_failure_stands_where_the_answer_would_and_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from holystream_nb import Client, Simulator
 from holystream_nb.errors import StreamInterrupted
-from holystream_nb.live.lane import CUT_OFF, Lane
+from holystream_nb.live.lane import CUT_OFF, NOTHING_CAME, Lane
 from holystream_nb.live.saved import bundle
 
 
@@ -27,7 +27,7 @@ async def ended(simulator: Simulator, model: str) -> Lane:
         return lane
 
 
-@pytest.mark.parametrize("fault", ["end=5", "end=0", "finish=none,no-done,tokens=5"])
+@pytest.mark.parametrize("fault", ["end=5", "finish=none,no-done,tokens=5"])
 async def test_it_stands_where_an_error_stands(simulator: Simulator, fault: str) -> None:
     """In the live view, and above the status line of what is saved, as Markdown and as text; alone or beside others."""
     lane = await ended(simulator, f"gpt-4.1#{fault}")
@@ -39,6 +39,13 @@ async def test_it_stands_where_an_error_stands(simulator: Simulator, fault: str)
         assert data["text/plain"].count(CUT_OFF) == 1
         assert data["text/markdown"].count(f"**⚠️ {CUT_OFF}**") == 1
         assert "truncated: it may be cut off" in data["text/plain"]
+
+
+async def test_an_end_before_any_of_it_is_no_cut(simulator: Simulator) -> None:
+    """There is nothing that may be cut off."""
+    lane = await ended(simulator, "gpt-4.1#end=0")
+    assert (lane.state, lane.ending, lane.warning) == ("truncated", "empty answer", NOTHING_CAME)
+    assert NOTHING_CAME in bundle([lane])[0]["text/plain"]
 
 
 @pytest.mark.parametrize("fault", ["", "#cut=5", "#finish=length"])

@@ -245,6 +245,7 @@ async def test_failures_are_data(run: Run) -> None:
         "tokens=0": "empty",
         "end=2": "truncated",
     }
+    assert sorted(result.trials.ended) == ["", "", "", "empty answer"]
 
 
 async def test_a_model_that_does_not_exist_is_said_before_anything_counts(run: Run, tmp_path: Path) -> None:

@@ -320,6 +320,8 @@ def test_the_callers_own_limits_are_none(error: type[HolystreamError]) -> None:
         (reply(finish_reason="length"), "fine"),
         (reply(finish_reason="stopped"), "fine"),
         (reply(finish_reason="truncated"), "truncated"),
+        (reply(finish_reason="insufficient_system_resource"), "insufficient_system_resource"),
+        (reply(finish_reason="content_filter"), "fine"),
         (reply(retries=1), "retried"),
         (reply(BadRequest("…"), "", retries=1), "refused"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holystream_nb.events import Event, Finish, Reasoning, Text, ToolCallPart, Usage
-from holystream_nb.wire.think import Think
+from holystream_nb.wire.think import Think, parted
 
 
 def run(*pieces: str, after: list[Event] | None = None) -> tuple[str, str, Think]:
@@ -30,6 +30,9 @@ def run(*pieces: str, after: list[Event] | None = None) -> tuple[str, str, Think
         ("<thought>", "</thought>"),
         ("◁think▷", "◁/think▷"),
         ("[THINK]", "[/THINK]"),
+        ("<reasoning>", "</reasoning>"),
+        ("<seed:think>", "</seed:think>"),
+        ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ],
 )
 def test_tags_at_the_start_are_reasoning(begin: str, end: str) -> None:
@@ -44,7 +47,18 @@ def test_any_split_gives_the_same(data: st.DataObject) -> None:
     """Wherever the pieces are cut, reasoning, text and what was sent are the same."""
     whole = data.draw(
         st.sampled_from(
-            ["<think>ab</thin</think> \n{}", "<thinkin", " <think", "<think>a</thi", "plain", "a<think>b</think>c"]
+            [
+                *(
+                    "<think>ab</thin</think> \n{}",
+                    "<thinkin",
+                    " <think",
+                    "<think>a</thi",
+                    "plain",
+                    "a<think>b</think>c",
+                ),
+                *("<think>\na</think>\n<think>b </think> c", "<think>\n\n</think>\n\na", "\n</think>\n\na", "</thin a"),
+                f"{' ' * 300}<think>a</think>b",
+            ]
         )
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
@@ -76,9 +90,46 @@ def test_reasoning_that_never_ends_is_no_text() -> None:
     assert run("<think>", "ab", "c</thi")[:2] == ("abc</thi", "")
 
 
-def test_an_end_without_a_beginning_is_text() -> None:
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Okay\n</think>\n\nanswer </think>", ("Okay", "Okay\n</think>\n\n", "answer </think>")),
+        ("Okay\n </think>", ("Okay", "Okay\n </think>", "")),
+        ("Okay</think>answer", None),
+        ("It ends with\n`</think>`\nthere", None),
+        ("```\na\n</think>\n```", None),
+        ("It is <think>\na\n</think>\nthere", None),
+        ("\n</think>\na", None),
+    ],
+)
+def test_an_end_alone_on_its_line_parts_reasoning_from_the_answer(
+    text: str, found: tuple[str, str, str] | None
+) -> None:
+    """A template began it (DeepSeek R1, Qwen 3 Thinking, QwQ); what speaks of tags has a beginning, or is code."""
+    assert parted(text) == found
+
+
+def test_an_end_without_a_beginning_is_text_while_it_comes() -> None:
     """What came before it has been shown as the answer."""
     assert run("ab</think>c")[:2] == ("", "ab</think>c")
+
+
+def test_an_end_before_anything_is_said_is_no_text() -> None:
+    """The prompt began the reasoning, or a field of its own has it: the tag that is left over says nothing."""
+    reasoning, text, think = run("\n</thi", "nk>\n\nanswer </think>")
+    assert (reasoning, text, think.sent) == ("", "answer </think>", "\n</think>\n\n")
+
+
+def test_tags_around_space_are_no_reasoning() -> None:
+    """A model that was told not to think (Qwen 3) writes them, and nothing is to be folded."""
+    think = Think()
+    assert think.take([Text("<think>\n", 1), Text("\n", 2), Text("</think>\n\na", 3)]) == [Text("a", 3)]
+    assert think.sent == "<think>\n\n</think>\n\n"
+
+
+def test_reasoning_may_come_in_several_tags() -> None:
+    """Before the answer: a template may write an empty pair, and the model its own behind it."""
+    assert run("<think></think>\n<think>a</think> <thinking>b</thinking>c")[:2] == ("a\n\nb", "c")
 
 
 def test_reasoning_in_its_own_field_goes_on() -> None:

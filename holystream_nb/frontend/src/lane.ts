@@ -164,7 +164,7 @@ export class Lane {
   /** Draws the reasoning, and keeps its end in sight unless the reader has scrolled up in it. */
   #think(): boolean {
     const { reasoning, thought } = this.feed.lanes[this.index]!;
-    this.#fold.hidden = !reasoning;
+    this.#fold.hidden = !/\S/.test(reasoning);
     say(this.#summary, ["Reasoning", thought].filter(Boolean).join(" · "));
     if (this.#thought === reasoning.length) return false;
     const box = this.#thoughts;
