@@ -207,7 +207,7 @@ def _request_fields(value: object) -> Mapping[str, Any]:
     return value
 
 
-ECHOES: Final = ("reasoning_content", "reasoning_details", "extra_content", "thinking", "think")
+ECHOES: Final = ("reasoning_content", "reasoning_details", "extra_content", "thought_signature", "thinking", "think")
 
 _DEFAULT_FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "include_usage": _switch,

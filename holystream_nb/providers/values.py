@@ -38,8 +38,9 @@ class Provider:
     messages_key_header: the header that carries the key in Messages, bare; None is as in the other formats.
     responses_websocket: the address of its Responses socket (WebSocket mode); None where it has none.
     echo: what goes back of an assistant's turn with the next request: `reasoning_content`, `reasoning_details`,
-        `extra_content`, `thinking` (parts of the content), `think` (the tags in the text). echo_turns: of `all` of
-        them, or of those with `tools`. no_echo_models: glob patterns of models that refuse `reasoning_content`.
+        `extra_content`, `thinking` (parts of the content), `think` (the tags in the text), `thought_signature` (a call
+        that has none gets one that says so). echo_turns: of `all` of them, or of those with `tools`. no_echo_models:
+        glob patterns of models that refuse `reasoning_content`.
     echo_fields: what a request must say besides, so that the reasoning that goes back with it counts.
     unnamed_output: what output is called that only the total counts: `reasoning` or `other`.
     addresses: further addresses of the same service; {word} in one stands for what is yours (a resource, a region).

@@ -59,7 +59,7 @@ class Exchange:
         )
         self.text, self.reasoning = Channel(), Channel()
         self.echoes: list[Echo | None] = []
-        """What the service wants back of each of the assistant's messages that were added here."""
+        """What the service wants back of each round, also of a last one that left no message."""
 
     def fold(self, event: Event) -> Event:
         """Takes an event, and returns it as the reader gets it: a later round's text begins with a blank line."""
@@ -92,6 +92,8 @@ class Exchange:
         """What was said last."""
         if said := self.text.round_text:
             self._add({"role": "assistant", "content": said}, echo)
+        else:
+            self.echoes.append(echo)
 
     def _add(self, message: Message, echo: Echo | None) -> None:
         self.messages.append(message if echo is None else {**message, "echo": echo})

@@ -241,7 +241,7 @@ class ToolRun:
 
     @property
     def echoes(self) -> list[Echo | None]:
-        """What the service wants back of each of the assistant's messages that the run has added."""
+        """What the service wants back of each round, also of a last one whose calls have not gone back."""
         return self._said.echoes
 
     @property

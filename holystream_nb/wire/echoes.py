@@ -20,6 +20,9 @@ from holystream_nb.wire.values import flat, is_shallow, string, well_formed
 _PIECES: Final = ("text", "summary", "data")
 """What of a fragment is a piece of a whole; the rest is said once."""
 
+_UNSIGNED: Final = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+"""What Gemini takes with a call that it did not make, or did not finish: a word of its own documents."""
+
 _NOTHING_THOUGHT: Final = " "
 """Services that want reasoning of every turn take this for one that has none; some refuse an empty text."""
 
@@ -145,6 +148,8 @@ def _given_back(message: Mapping[str, Any], echo: Mapping[str, Any], wanted: Seq
             given.setdefault(name, echo[name])
     if "extra_content" in wanted and echo.get("calls"):
         given["tool_calls"] = _with_extras(message.get("tool_calls"), echo["calls"])
+    if "thought_signature" in wanted:
+        given["tool_calls"] = _signed(given.get("tool_calls"))
     said = message.get("content")
     if said is None or isinstance(said, str):
         if "thinking" in wanted and isinstance(echo.get("thinking"), list):
@@ -165,6 +170,13 @@ def _with_extras(calls: Any, echoes: Any) -> Any:
         {**call, "extra_content": echo["extra_content"]} if echo.get("extra_content") else call
         for call, echo in zip(calls, of_call, strict=True)
     ]
+
+
+def _signed(calls: Any) -> Any:
+    """The calls, of which the first, the one that must, has a signature."""
+    if not (isinstance(calls, list) and calls and isinstance(calls[0], Mapping)) or calls[0].get("extra_content"):
+        return calls
+    return [{**calls[0], "extra_content": _UNSIGNED}, *calls[1:]]
 
 
 def _complete(fields: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ _INSTEAD = re.compile(
 )
 
 
-_OF_A_TURN = re.compile(r"\b(reasoning_content|reasoning_details|extra_content)\b")
+_OF_A_TURN = re.compile(r"\b(reasoning_content|reasoning_details|extra_content|thought_signature)\b")
 _WANTED = re.compile(
     r"\bmissing\b|\bpass(?:ed)?\b[^.]{0,20}\bback\b|\brequired\b|\bmust (?:be|have|include|contain)\b", re.I
 )
@@ -46,7 +46,8 @@ def names_echo(status: int, body: bytes) -> tuple[str, bool] | None:
     """What of earlier turns a refusal wants back (True), or left out (False); None where it is about something else.
 
     `The reasoning_content in the thinking mode must be passed back to the API` (DeepSeek), `reasoning_content is
-    missing in assistant tool call message` (Kimi); `property 'reasoning_content' is unsupported` (Groq).
+    missing in assistant tool call message` (Kimi), `Function call is missing a thought_signature` (Gemini); `property
+    'reasoning_content' is unsupported` (Groq).
     """
     if status not in (400, 422):
         return None

@@ -180,6 +180,30 @@ async def test_a_stopped_call_is_told_as_one(bench: Make) -> None:
     assert b.last().answers[0].state == "done"
 
 
+@pytest.mark.parametrize("service", ["gemini", "openrouter", "mistral", "kimi"])
+async def test_a_stopped_call_is_told_with_what_its_service_wants_back(bench: Make, service: str) -> None:
+    """The answer was whole when its call was stopped; its signature goes along, in this conversation and on."""
+    b = bench(f"gpt-4.1#echo={service},tokens=8", tools=[get_weather])
+    running = b.chat.send(ASK)
+    await until(lambda: calls(b) and calls(b)[-1]["state"] == "asking")
+    b.chat.stop()
+    await asyncio.wrap_future(running.done)
+    label = b.last().lanes[0].label
+    assert b.chat.conversation.history(label)[1]["echo"]["content"]
+    await b.ask("And now?")
+    assert b.last().answers[0].error == ""
+
+
+@pytest.mark.parametrize("service", ["gemini", "openrouter", "mistral", "kimi", "deepseek", "groq"])
+async def test_another_service_goes_on_with_the_calls_of_the_first(bench: Make, service: str) -> None:
+    """What only the first can read stays with it: Gemini gets its word for a call that is not its own."""
+    b = bench("gpt-4.1#echo=openrouter,tokens=8", tools=[get_weather], allow="all")
+    await b.ask(ASK)
+    b.chat.configure(Settings((f"gpt-4o#echo={service},tokens=8",)))
+    await b.ask("And now?")
+    assert b.last().answers[0].error == ""
+
+
 def test_a_call_that_broke_off_at_its_beginning_is_not_told() -> None:
     """A call without a name would be refused with the whole request."""
     nameless = Call(0, 1, 2, "", "", "", "refused", error="not run")

@@ -170,6 +170,17 @@ def test_gemini_gets_each_signature_with_its_call() -> None:
     assert one["tool_calls"] == [{**call("y"), "extra_content": signed}]
 
 
+def test_gemini_gets_its_word_for_a_call_that_is_not_its_own() -> None:
+    """Where it has said that a signature is missing; the first call of a round has one, and its own stays."""
+    row = replace(provider("gemini"), echo=("extra_content", "thought_signature"))
+    signed = {"google": {"thought_signature": "S"}}
+    own = said("gemini", "g", {"calls": [{"id": "x", "extra_content": signed}]}, None, tool_calls=[call("x")])
+    foreign = {"role": "assistant", "content": None, "tool_calls": [call("y"), call("z")]}
+    body = CHAT.body({"model": "g", "messages": [own, foreign], "stream": True}, row)
+    given = [[call.get("extra_content") for call in message["tool_calls"]] for message in body["messages"]]
+    assert given == [[signed], [{"google": {"thought_signature": "skip_thought_signature_validator"}}, None]]
+
+
 def test_mistral_gets_its_parts() -> None:
     """Before the text, in the content."""
     part = {"type": "thinking", "thinking": [{"type": "text", "text": "b"}], "closed": True}
@@ -222,6 +233,7 @@ def test_a_users_own_row_says_what_goes_back() -> None:
             "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2",
             ("reasoning_content", True),
         ),
+        ("Function call is missing a thought_signature in functionCall parts.", ("thought_signature", True)),
         ("'messages.1' : property 'reasoning_content' is unsupported", ("reasoning_content", False)),
         ("messages.1.assistant.reasoning_details: Extra inputs are not permitted", ("reasoning_details", False)),
         ("Unrecognized request argument supplied: extra_content", ("extra_content", False)),
