@@ -30,8 +30,10 @@ _KEPT: Final = _CALLS + 8
 
 _NAME_CHARACTERS: Final = 64
 
-_MEANT: Final = re.compile(r"(?:[\w-]+[.:/])*?(?P<name>[\w-]+)(?::\d+|\(\))?")
+_MEANT: Final = re.compile(r"(?:[\w-]+[.:/]+)*?(?P<name>[\w-]+)(?::\d+|\(\))?")
 """What models put around a name: `functions.f`, `default_api:f`, `functions.f:0`, `f()`."""
+
+_AROUND: Final = " \t\r\n`'\""
 
 _REFUSED: Final = re.compile(r"[^A-Za-z0-9_-]")
 """What services refuse in a name, and the whole request with it."""
@@ -264,11 +266,17 @@ class Executor:
 
 
 def meant(name: str, tools: Collection[str]) -> str | None:
-    """The tool that a model means by a name, also with what its own format puts around it; None where there is none."""
+    """The tool that a model means by a name, also in other letters or with what its own format puts around it.
+
+    None where there is none, or more than one.
+    """
     if name in tools:
         return name
-    found = _MEANT.fullmatch(name.partition("<|")[0].strip())
-    return found["name"] if found and found["name"] in tools else None
+    found = _MEANT.fullmatch(name.partition("<|")[0].strip(_AROUND))
+    if found is None or found["name"] in tools:
+        return found and found["name"]
+    alike = [tool for tool in tools if tool.casefold() == found["name"].casefold()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _note(tool: Tool[..., Any], call: Call, arguments: Collection[str]) -> str:

@@ -11,7 +11,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union
 
 import docstring_parser
@@ -19,11 +19,11 @@ import msgspec
 import pydantic
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import to_jsonable_python
+from pydantic_core import ErrorDetails, to_jsonable_python
 from typing_extensions import TypedDict
 
 from ..errors import SetupError
-from ..wire.calls import joined
+from ..wire.calls import joined, of_python
 
 _KINDS: Final = {
     inspect.Parameter.VAR_POSITIONAL: "*{}",
@@ -44,6 +44,9 @@ _CONSTRAINTS: Final = (
 )
 _HEADING: Final = re.compile(r"^(?:Args|Arguments|Parameters|Params):\s*$", re.MULTILINE)
 _ERRORS: Final = 3
+_MENDINGS: Final = 4
+_NOTHING: Final = (None, "", "null", "None")
+"""What models write for a default, where it is no value."""
 
 
 class Arguments:
@@ -76,29 +79,33 @@ class Arguments:
         """The arguments in a model's object, each of its parameter's type.
 
         What a model left out is left to the function, what there is no parameter for is left out; null is a default
-        where it is no value, and JSON in a string is what it says where text is none. Raises ValueError.
+        where it is no value, JSON in a string is what it says where text is none, and a number is text where text is
+        wanted. Raises ValueError.
         """
-        try:
-            return self._type.validate_json(msgspec.json.encode(given))
-        except pydantic.ValidationError as exc:
-            problem = exc
-        try:
-            return self._type.validate_json(msgspec.json.encode(self._mended(given, problem)))
-        except pydantic.ValidationError as exc:
-            errors = exc.errors(include_url=False, include_context=False, include_input=False)
+        written = msgspec.json.encode(given)
+        for _ in range(_MENDINGS):  # what was in a string may have strings in it
+            try:
+                return self._type.validate_json(written)
+            except pydantic.ValidationError as exc:
+                errors = exc.errors(include_url=False, include_context=False, include_input=False)
+            mended = self._mended(msgspec.json.decode(written), errors)
+            if mended == written:
+                break
+            written = mended
         said = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors[:_ERRORS]]
         raise ValueError("; ".join(said).removeprefix(": "))
 
-    def _mended(self, given: Mapping[str, Any], problem: pydantic.ValidationError) -> dict[str, Any]:
-        mended = dict(given)
-        for error in problem.errors(include_url=False, include_context=False, include_input=False):
-            name = str(error["loc"][0]) if error["loc"] else ""  # of all of it: nested too deeply
-            value = mended.get(name)
-            if value is None and name in self._optional:
-                mended.pop(name, None)
-            elif isinstance(value, str):
-                mended[name] = _nested(value)
-        return mended
+    def _mended(self, given: Any, errors: Sequence[ErrorDetails]) -> bytes:
+        for error in errors:
+            inside, name, value = None, None, given
+            for step in error["loc"]:  # among them names of types
+                if step in value if isinstance(value, dict) else isinstance(value, list) and step in range(len(value)):
+                    inside, name, value = value, step, value[step]
+            if inside is given and name in self._optional and value in _NOTHING:
+                del inside[name]
+            elif inside is not None and isinstance(value, str):
+                inside[name] = _nested(value)
+        return msgspec.json.encode(given)
 
 
 def unbound(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -227,7 +234,9 @@ def _typed(name: str, hints: Mapping[str, Any]) -> tuple[pydantic.TypeAdapter[di
 def _adapter(name: str, hints: Mapping[str, Any]) -> tuple[pydantic.TypeAdapter[dict[str, Any]], dict[str, Any]]:
     if sys.version_info < (3, 12):
         hints = {parameter: _with_typed_dicts(hint) for parameter, hint in hints.items()}
-    adapter: pydantic.TypeAdapter[dict[str, Any]] = pydantic.TypeAdapter(_typed_dict(name, hints))
+    typed = _typed_dict(name, hints)
+    typed.__pydantic_config__ = pydantic.ConfigDict(coerce_numbers_to_str=True)  # a house number, a year, an id
+    adapter: pydantic.TypeAdapter[dict[str, Any]] = pydantic.TypeAdapter(typed)
     return adapter, adapter.json_schema(schema_generator=_Schema)
 
 
@@ -246,11 +255,14 @@ class _Schema(GenerateJsonSchema):
 
 
 def _nested(text: str) -> Any:
-    """The object or the list that a string holds as JSON; else the string."""
-    try:
-        value = msgspec.json.decode(joined([text]))
-    except (ValueError, RecursionError):
-        return text
+    """The object or the list that a string holds as JSON, or that a string in it does; else the string."""
+    value: Any = text
+    while isinstance(value, str):  # each is shorter than the one it is in
+        try:
+            written = joined([value])
+            value = msgspec.json.decode(of_python(written) or written)
+        except (ValueError, RecursionError):
+            return text
     return value if isinstance(value, dict | list) else text
 
 

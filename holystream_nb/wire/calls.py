@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import string
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ import msgspec
 from holystream_nb.events import ToolCallPart
 
 _SPACE: Final = re.compile(r"\s*")
+_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*(?:"|$))|,(?=\s*[}\]])', re.DOTALL)
 _LENIENT: Final = json.JSONDecoder(strict=False)
 _BESIDE: Final[tuple[Any, ...]] = ({}, "", None)
 """What a service may send before the real arguments, or instead of none."""
@@ -21,8 +24,8 @@ _BESIDE: Final[tuple[Any, ...]] = ({}, "", None)
 def joined(pieces: Sequence[str]) -> str:
     """The arguments in a call's pieces, as the text of one JSON object; unchanged where none can be told.
 
-    Models and services also write them twice, `{}` before them, a string that holds the object, a fence around it, and
-    line breaks inside strings.
+    Models and services also write them twice, `{}` before them, a string that holds the object, a fence around it,
+    line breaks inside strings, a comma too many, and Python's quotes and words.
     """
     text = "".join(pieces)
     if not text or text.isspace() or is_object(text):
@@ -33,7 +36,8 @@ def joined(pieces: Sequence[str]) -> str:
     try:
         return _object(text) or text
     except (ValueError, RecursionError):
-        return text
+        found = of_python(text)
+        return found if is_object(found) else text
 
 
 def is_object(text: Any) -> bool:
@@ -67,6 +71,24 @@ def _object(text: str) -> str:
     if not isinstance(found, dict):
         return ""
     return written if is_object(written) else msgspec.json.encode(found).decode()
+
+
+def of_python(text: str) -> str:
+    """The JSON of an object or a list in Python's notation, or with a comma too many; "" where it is neither."""
+    without = _COMMA.sub(r"\1", text)
+    try:
+        msgspec.json.decode(without)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        return without
+    try:
+        with warnings.catch_warnings():  # of escapes that Python does not know
+            warnings.simplefilter("ignore")
+            found = ast.literal_eval(text.strip())
+        return msgspec.json.encode(found).decode() if isinstance(found, dict | list) else ""
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return ""
 
 
 class Call:

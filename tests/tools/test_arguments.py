@@ -77,6 +77,14 @@ def find(
         ({"place": '{"city": "Oslo"}', "days": "2"}, {"place": Place(city="Oslo"), "days": 2}),
         ({"tags": '["a", "b"]'}, {"tags": ["a", "b"]}),
         ({"city": '["a", "b"]'}, {"city": '["a", "b"]'}),
+        ({"city": 75001}, {"city": "75001"}),
+        ({"tags": [1, 2.5]}, {"tags": ["1", "2.5"]}),
+        ({"tags": '"[1]"'}, {"tags": ["1"]}),
+        ({"tags": "['a']"}, {"tags": ["a"]}),
+        ({"place": {"city": "Oslo", "floors": "[1]"}}, {"place": Place(city="Oslo", floors=[1])}),
+        ({"place": '{"city": "Oslo", "floors": "[1]"}'}, {"place": Place(city="Oslo", floors=[1])}),
+        ({"days": "null", "when": "", "place": "None"}, {}),
+        ({"city": "null"}, {"city": "null"}),
         ({"anything": "[1]"}, {"anything": "[1]"}),
         ({"when": "2026-01-31T12:00:00Z"}, {"when": datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)}),
         ({"price": "1.10"}, {"price": decimal.Decimal("1.10")}),
@@ -106,6 +114,7 @@ def test_what_is_meant_is_taken(given: dict[str, Any], taken: dict[str, Any]) ->
         ({"place": {"floors": []}}, "place.city: Field required"),
         ({"place": "{broken"}, "place: Input should be an object"),
         ({"tags": "a"}, "tags: Input should be a valid array"),
+        ({"city": True}, "city: Input should be a valid string"),
         ({"anything": json.loads("[" * 900 + "]" * 900)}, "^Invalid JSON: recursion limit exceeded"),
         ({"days": "x", "share": "x", "tags": 1, "unit": 1}, "days: .*; share: .*; unit: [^;]*$"),
     ],
@@ -153,6 +162,10 @@ def test_a_validator_of_the_users_may_raise_anything() -> None:
         "find<|channel|>json",
         "functions.find <|constrain|>json",
         "server/find",
+        "functions::find",
+        "Find",
+        "`FIND`",
+        '"find"',
     ],
 )
 def test_the_tool_that_is_meant_is_found(name: str) -> None:
@@ -161,11 +174,11 @@ def test_the_tool_that_is_meant_is_found(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "fin", "find_all", "functions.", "find find", "a" * 10**5, "a." * 10**5, "<|find|>", "Find"]
+    "name", ["", "fin", "find_all", "functions.", "find find", "a" * 10**5, "a." * 10**5, "<|find|>", "Save"]
 )
 def test_another_name_is_no_tools(name: str) -> None:
-    """Nothing is guessed."""
-    assert meant(name, {"find"}) is None
+    """Nothing is guessed, nor which of two is meant that differ in their letters' case alone."""
+    assert meant(name, {"find", "save", "SAVE"}) is None
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ TWICE = json.dumps(PARIS)
         (["```json\n", PARIS, "\n```"], PARIS),
         ([f"```{PARIS}```"], PARIS),
         ([f"```JSON\n{PARIS}"], PARIS),
+        (["{'city': 'Paris',}"], '{"city":"Paris"}'),
+        (["{'here': True, ", "'text': None, 'path': 'C:\\d'}"], '{"here":true,"text":null,"path":"C:\\\\d"}'),
+        (['{"text": "a,]", "here": [true, ], }'], '{"text": "a,]", "here": [true ] }'),
         (["null"], "{}"),
         (["{}", "{}"], "{}"),
         (['""'], "{}"),
@@ -63,6 +66,9 @@ def test_one_object_is_meant(pieces: list[str], text: str) -> None:
         "Paris",
         '{"a": "\\ud800"}',
         "[" * 10**5,
+        "{'a': print()}",
+        "{'a': 1j}",
+        "{'a'}",
     ],
 )
 def test_what_is_no_object_is_left_as_it_is(text: str) -> None:
@@ -71,7 +77,17 @@ def test_what_is_no_object_is_left_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{}" * 10**5, "```" + " " * 10**5 + "x", '"' + "\\" * 10**5, "{" * 10**5, "` " * 10**5]
+    "text",
+    [
+        "{}" * 10**5,
+        "```" + " " * 10**5 + "x",
+        '"' + "\\" * 10**5,
+        "{" * 10**5,
+        "` " * 10**5,
+        '"' + '\\"' * 10**5,
+        "{'a': " * 10**5,
+        ", " * 10**5,
+    ],
 )
 def test_hostile_arguments_cost_no_time(text: str) -> None:
     """The time grows with the length alone."""
