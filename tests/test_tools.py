@@ -618,6 +618,15 @@ def returns_object() -> object:
     return object()
 
 
+class Odd(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raises_odd() -> None:
+    raise Odd
+
+
 def leaves() -> None:
     raise SystemExit(3)
 
@@ -650,6 +659,7 @@ def sleeps() -> None:
         (("fails_with_login", "{}"), "ConnectionError: https://…@example.org refused … and …"),
         (("returns_object", "{}"), "returned object, which JSON has no form of"),
         (("leaves", "{}"), "SystemExit: 3"),
+        (("raises_odd", "{}"), "Odd"),
         (("finds_none", "{}"), "RuntimeError: finds_none raised StopIteration"),
         (("cancels_itself", "{}"), "was cancelled"),
         (("never", "{}"), "took longer than 0.05 s"),
@@ -662,7 +672,7 @@ async def test_errors_go_back_to_the_model_in_one_short_line(
     """Unknown tools, bad arguments, exceptions, time-outs: without traceback or secrets, and the run goes on."""
     monkeypatch.setenv("SOME_SERVICE_TOKEN", "env-value-0123")
     service.script(wants(call), DONE)
-    functions = (fails, fails_with_login, returns_object, leaves, finds_none, cancels_itself, never, sleeps)
+    functions = (fails, fails_with_login, returns_object, leaves, raises_odd, finds_none, cancels_itself, never, sleeps)
     tools = run(client, get_weather, *functions)
     reply = await tools
     assert reply.text == "It is fine."

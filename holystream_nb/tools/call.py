@@ -89,7 +89,7 @@ async def perform(function: Tool[..., Any], arguments: dict[str, Any]) -> Result
     except ToolError:
         raise
     except Exception as exc:  # whatever a function raises is an answer to the model
-        raise ToolError(f"{type(exc).__name__}: {short(str(exc))}" if str(exc) else type(exc).__name__) from exc
+        raise ToolError(_words(exc)) from exc
     finally:
         if not work.done():
             work.cancel()
@@ -105,8 +105,19 @@ async def _called(function: Tool[..., Any], arguments: dict[str, Any]) -> Result
         value = await value if inspect.isawaitable(value) else value
         result: Result = await _in_thread(function.name, partial(result_of, function.name, value))  # it may take long
         return result
-    except SystemExit as exc:  # out of a task it would end the loop
-        raise ToolError(f"SystemExit: {exc}") from exc
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as exc:  # SystemExit would end the loop, and what a test's `skip` raises the run
+        raise ToolError(_words(exc)) from exc
+
+
+def _words(exc: BaseException) -> str:
+    kind = type(exc).__name__
+    try:
+        said = str(exc)
+    except Exception:
+        said = ""
+    return f"{kind}: {short(said)}" if said else kind
 
 
 async def _in_thread(name: str, work: Callable[[], Any]) -> Any:

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from io import BytesIO, StringIO
 from typing import Any, Final
 
@@ -52,6 +52,15 @@ class ToolError(Exception):
     """Why a call has no result: one short sentence, without a traceback or secrets."""
 
 
+@dataclasses.dataclass(slots=True)
+class _Room:
+    """What there is room for yet in one result: a value may have more in it than there is memory."""
+
+    values: int = 1_000_000
+    images: list[Image] = dataclasses.field(default_factory=list)
+    figures: list[Any] = dataclasses.field(default_factory=list)
+
+
 class _NoForm(Exception):
     """JSON has no form of a value of this type."""
 
@@ -83,10 +92,10 @@ def result_of(name: str, value: Any) -> Result:
     Tables and arrays of more than 1,000 cells are shortened, and say so; a picture is scaled to what services take.
     Raises ToolError where JSON has no form of it.
     """
-    images: list[Image] = []
+    room = _Room()
     try:
-        plain = _plain(value, images)
-        if images and isinstance(plain, list) and all(isinstance(each, str) for each in plain):
+        plain = _plain(value, room)
+        if room.images and isinstance(plain, list) and all(isinstance(each, str) for each in plain):
             plain = "\n".join(plain)  # texts and pictures side by side
         data = plain.encode() if isinstance(plain, str) else msgspec.json.encode(plain)
     except Exception as exc:  # whatever a foreign type raises
@@ -94,23 +103,24 @@ def result_of(name: str, value: Any) -> Result:
         inner = str(exc) if isinstance(exc, _NoForm) else kind
         what = kind if inner == kind else f"{kind} with {inner} in it"
         raise ToolError(f"{name} returned {what}, which JSON has no form of: return text, lists or dicts.") from exc
-    return Result(_bounded(data), tuple(images))
+    return Result(_bounded(data, is_all=room.values >= 0), tuple(room.images))
 
 
-def _bounded(data: bytes) -> str:
+def _bounded(data: bytes, *, is_all: bool) -> str:
     """The text without secrets, which are taken out before the cut: it could go through one."""
-    is_whole = len(data) <= RESULT_BYTES + _MARGIN
+    is_whole = is_all and len(data) <= RESULT_BYTES + _MARGIN
     text = redact_marked(_without_secrets(data[: RESULT_BYTES + _MARGIN].decode("utf-8", "ignore")))
     shown = text.encode()
     if is_whole and len(shown) <= RESULT_BYTES:
         return text
     room = RESULT_BYTES if is_whole else max(0, min(RESULT_BYTES, len(shown) - _MARGIN))
     total = len(shown) if is_whole else len(data)
-    return f"{shown[:room].decode('utf-8', 'ignore')}\n[cut here: {room:,} of {total:,} bytes]"
+    more = "" if is_all else "more than "
+    return f"{shown[:room].decode('utf-8', 'ignore')}\n[cut here: {room:,} of {more}{total:,} bytes]"
 
 
-def _plain(value: Any, images: list[Image]) -> Any:
-    """A value in JSON's types, or one that msgspec writes as text; pictures go to `images` and leave a word.
+def _plain(value: Any, room: _Room) -> Any:
+    """A value in JSON's types, or one that msgspec writes as text; pictures go to `room` and leave a word.
 
     Raises _NoForm, or what a foreign type raises.
     """
@@ -118,19 +128,24 @@ def _plain(value: Any, images: list[Image]) -> Any:
     if kind in _KEPT:
         return value.encode("utf-8", "replace").decode() if kind is str and not value.isascii() else value
     if isinstance(value, enum.Enum):
-        return _plain(value.value, images)
+        return _plain(value.value, room)
     if isinstance(value, str):
-        return _plain(str(value), images)
+        return _plain(str(value), room)
     if isinstance(value, Mapping):
-        return {_key(key): _plain(each, images) for key, each in value.items()}
+        return {_key(key): _plain(each, room) for key, each in _fitting(value.items(), room)}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each, images) for each in value]
+        return [_plain(each, room) for each in _fitting(value, room)]
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"[{memoryview(value).nbytes:,} bytes]"
+        return f"[{_count(memoryview(value).nbytes, 'byte')}]"
+    if (figure := _figure(value)) is not None:
+        if any(figure is each for each in room.figures):  # its axes, lines and bars are returned with it
+            return "[the same image]"
+        room.figures.append(figure)
+        return _shown(_drawn(figure), room)
     if (picture := _picture(value)) is not None:
-        return _shown(picture, images)
+        return _shown(picture, room)
     if kind.__module__.partition(".")[0] == "pandas":
-        return _of_pandas(value, images)
+        return _of_pandas(value, room)
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
@@ -140,11 +155,11 @@ def _plain(value: Any, images: list[Image]) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if hasattr(kind, "__array__"):
-        return _array(value, images)
+        return _array(value, room)
     if (fields := _fields(value)) is not None:
-        return {name: _plain(each, images) for name, each in fields.items()}
+        return {name: _plain(each, room) for name, each in fields.items()}
     if isinstance(value, Collection):
-        return [_plain(each, images) for each in value]
+        return [_plain(each, room) for each in _fitting(value, room)]
     if isinstance(value, Iterator):  # which may have no end
         raise _NoForm(kind.__name__)
     from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -153,6 +168,15 @@ def _plain(value: Any, images: list[Image]) -> Any:
         return to_jsonable_python(value, inf_nan_mode="null")  # complex numbers, fractions, addresses, patterns
     except PydanticSerializationError:
         raise _NoForm(kind.__name__) from None
+
+
+def _fitting(values: Iterable[Any], room: _Room) -> Iterator[Any]:
+    """As many of the values as there is room for."""
+    for value in values:
+        room.values -= 1
+        if room.values < 0:
+            return
+        yield value
 
 
 def _fields(value: Any) -> dict[str, Any] | None:
@@ -174,14 +198,14 @@ def _key(key: Any) -> str:
     """The key of an object in JSON."""
     if isinstance(key, tuple):
         return ", ".join(map(_key, key))
-    plain = _plain(key, [])
+    plain = _plain(key, _Room())
     return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode().strip('"')
 
 
 # Tables and arrays
 
 
-def _of_pandas(value: Any, images: list[Image]) -> Any:
+def _of_pandas(value: Any, room: _Room) -> Any:
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):
@@ -190,22 +214,22 @@ def _of_pandas(value: Any, images: list[Image]) -> Any:
         left_out = f", and {columns - _COLUMNS:,} that are left out" if columns > _COLUMNS else ""
         named = f": {', '.join(kinds[:_COLUMNS])}" if kinds else ""
         head = f"DataFrame of {_count(rows, 'row')} and {_count(columns, 'column')}{named}{left_out}"
-        return _table(head, value.iloc[:, :_COLUMNS], images)
+        return _table(head, value.iloc[:, :_COLUMNS], room)
     if isinstance(value, pd.Series):
         name = "" if value.name is None else f" {_key(value.name)}"
-        return _table(f"Series{name} of {_count(len(value), 'value')} ({value.dtype})", value.to_frame(), images)
+        return _table(f"Series{name} of {_count(len(value), 'value')} ({value.dtype})", value.to_frame(), room)
     if value is pd.NaT or value is pd.NA:
         return None
     if isinstance(value, pd.Timestamp | pd.Timedelta):
         return value.isoformat()
     if isinstance(value, pd.Index | pd.api.extensions.ExtensionArray):
-        return _array(value, images)
+        return _array(value, room)
     if isinstance(value, pd.Period | pd.Interval):
         return str(value)
     raise _NoForm(type(value).__name__)
 
 
-def _table(head: str, frame: Any, images: list[Image]) -> str:
+def _table(head: str, frame: Any, room: _Room) -> str:
     """A DataFrame as CSV below a line about it; the index goes along where it is more than the rows' numbers."""
     rows, columns = frame.shape
     shown = frame if rows * max(columns, 1) <= _CELLS else frame.iloc[:_ROWS]
@@ -219,13 +243,13 @@ def _table(head: str, frame: Any, images: list[Image]) -> str:
     cells = zip(*(shown.iloc[:, column] for column in range(columns)), strict=True) if columns else ((),) * len(shown)
     for label, row in zip(shown.index, cells, strict=True):
         labels = () if is_numbered else label if isinstance(label, tuple) else (label,)
-        writer.writerow([_cell(each, images) for each in (*labels, *row)])
+        writer.writerow([_cell(each, room) for each in (*labels, *row)])
     cut = f"[the first {len(shown)} of {rows:,} rows]\n" if len(shown) < rows else ""
     return f"{head}\n{out.getvalue()}{cut}".rstrip("\n")
 
 
-def _cell(value: Any, images: list[Image]) -> str:
-    plain = _plain(value, images)
+def _cell(value: Any, room: _Room) -> str:
+    plain = _plain(value, room)
     if plain is None or plain != plain:  # missing, or NaN
         return ""
     text = plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
@@ -233,7 +257,7 @@ def _cell(value: Any, images: list[Image]) -> str:
     return text if over <= 0 else f"{text[:_CELL_CHARACTERS]} [{over:,} characters more]"
 
 
-def _array(value: Any, images: list[Image]) -> Any:
+def _array(value: Any, room: _Room) -> Any:
     """An array as nested lists, or as words about it and its first values."""
     import numpy as np
 
@@ -243,9 +267,9 @@ def _array(value: Any, images: list[Image]) -> Any:
             np.isnat(array), None, np.datetime_as_string(array) if array.dtype.kind == "M" else array.astype(str)
         )
     if array.size <= _CELLS:
-        return _plain(array.tolist(), images)
+        return _plain(array.tolist(), room)
     shape = "×".join(f"{length:,}" for length in array.shape)
-    first = _plain(array.ravel()[:_ROWS].tolist(), images)
+    first = _plain(array.ravel()[:_ROWS].tolist(), room)
     written = msgspec.json.encode(first).decode()
     return f"array of {shape} values ({array.dtype}), the first {_ROWS} of {array.size:,}: {written}"
 
@@ -257,19 +281,29 @@ def _count(number: int, noun: str) -> str:
 # Pictures
 
 
+def _figure(value: Any) -> Any:
+    """The matplotlib figure that this is, or is a part of; None of anything else."""
+    if "matplotlib.figure" not in sys.modules:
+        return None
+    from matplotlib.artist import Artist
+    from matplotlib.figure import SubFigure
+
+    figure = value.figure if isinstance(value, Artist) else None
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
+    return figure
+
+
+def _drawn(figure: Any) -> bytes:
+    out = BytesIO()
+    figure.savefig(out, format="png", dpi=min(figure.dpi, _IMAGE_EDGE / max(figure.get_size_inches())))
+    return out.getvalue()
+
+
 def _picture(value: Any) -> bytes | None:
-    """The data of a picture: a matplotlib figure, or what a notebook shows as PNG or JPEG, as PIL's images."""
+    """The data of a picture, or of what a notebook shows as PNG or JPEG, as PIL's images."""
     if isinstance(value, Image):
         return value.data
-    if "matplotlib.figure" in sys.modules:
-        from matplotlib.axes import Axes
-        from matplotlib.figure import Figure
-
-        figure = value.get_figure(root=True) if isinstance(value, Axes) else value
-        if isinstance(figure, Figure):
-            out = BytesIO()
-            figure.savefig(out, format="png")
-            return out.getvalue()
     for method in ("_repr_png_", "_repr_jpeg_"):
         if hasattr(type(value), method) and (shown := getattr(value, method)()):
             data = shown[0] if isinstance(shown, tuple) else shown
@@ -277,18 +311,18 @@ def _picture(value: Any) -> bytes | None:
     return None
 
 
-def _shown(data: bytes, images: list[Image]) -> str:
+def _shown(data: bytes, room: _Room) -> str:
     """Adds a picture as services take it, and returns its word."""
     from PIL import Image as pictures
 
-    if len(images) >= _IMAGES:
+    if len(room.images) >= _IMAGES:
         return f"[an image that is left out: {_IMAGES} go along]"
     try:
         with pictures.open(BytesIO(data)) as picture:
             width, height = picture.size
             media_type = _MEDIA_TYPES.get(picture.format or "")
             if media_type and max(width, height) <= _IMAGE_EDGE and len(data) <= _IMAGE_BYTES:
-                images.append(Image(media_type, data))
+                room.images.append(Image(media_type, data))
                 return f"[an image of {width}×{height}]"
             small = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     except Exception:  # whatever PIL makes of data that may come from anywhere
@@ -299,7 +333,7 @@ def _shown(data: bytes, images: list[Image]) -> str:
     if out.tell() > _IMAGE_BYTES:
         out = BytesIO()
         small.convert("RGB").save(out, "JPEG")
-    images.append(Image(_MEDIA_TYPES["PNG" if out.getvalue().startswith(b"\x89PNG") else "JPEG"], out.getvalue()))
+    room.images.append(Image(_MEDIA_TYPES["PNG" if out.getvalue().startswith(b"\x89PNG") else "JPEG"], out.getvalue()))
     scaled = "" if small.size == (width, height) else f", scaled from {width}×{height}"
     return f"[an image of {small.width}×{small.height}{scaled}]"
 

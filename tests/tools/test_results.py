@@ -269,6 +269,9 @@ def size(image: Image) -> tuple[int, int]:
     [
         (drawn(), "[an image of 640×480]", ["image/png"]),
         (drawn().axes[0], "[an image of 640×480]", ["image/png"]),
+        (drawn().axes[0].lines[0], "[an image of 640×480]", ["image/png"]),
+        ((figure := drawn(), figure.axes), '["[an image of 640×480]",["[the same image]"]]', ["image/png"]),
+        (Figure(figsize=(200, 100)), "[an image of 1568×784]", ["image/png"]),
         (PIL.Image.new("RGB", (64, 48)), "[an image of 64×48]", ["image/png"]),
         (PIL.Image.new("CMYK", (64, 48)), "[an image of 64×48]", ["image/jpeg"]),
         (IPython.display.Image(data=png(8, 6)), "[an image of 8×6]", ["image/png"]),
@@ -290,6 +293,14 @@ def test_pictures_go_beside_the_text_and_leave_a_word(value: Any, text: str, med
     result = result_of("f", value)
     assert (result.text, [image.media_type for image in result.images]) == (text, media_types)
     assert all(max(size(image)) <= 1568 for image in result.images)
+
+
+@pytest.mark.slow
+def test_more_values_than_there_is_memory_for_are_cut() -> None:
+    """A range or a view takes no room before it is looked through."""
+    text = result_of("f", {"all": range(10**12)}).text
+    assert text.startswith('{"all":[0,1,2,')
+    assert "[cut here: 65,536 of more than " in text
 
 
 @pytest.mark.slow
