@@ -22,7 +22,7 @@ from ..wire.redaction import hide
 from .function import TIMEOUT_S, Tool
 from .mcp_servers import Server
 from .mcp_sessions import Offer, ServerFailed, Session, plain, readable, sessions
-from .results import ToolError
+from .results import Image, ToolError
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -123,25 +123,14 @@ def starting(servers: Sequence[Server]) -> str:
     return ", ".join(session.notice for session in map(sessions.of, servers) if not session.is_running)
 
 
-class Picture:
-    """An image as a server sent it, PNG, JPEG, GIF or WebP; it shows itself as images do in a notebook."""
-
-    def __init__(self, media_type: str, data: bytes) -> None:
-        self.media_type = media_type
-        self.data = data
-
-    def _repr_png_(self) -> bytes:
-        return self.data
-
-
-def content(result: CallToolResult, server: Server) -> str | list[str | Picture]:
+def content(result: CallToolResult, server: Server) -> str | list[str | Image]:
     """What a function would have returned: a text, or a list of a text and images. ToolError where it is an error.
 
     Structured content stands for a text that is missing. Links are named and not followed; sound, and files that are
     neither text nor image, are named with their size.
     """
     texts: list[str] = []
-    images: list[Picture] = []
+    images: list[Image] = []
     for block in result.content:
         match block.type:
             case "text":
@@ -166,11 +155,11 @@ def content(result: CallToolResult, server: Server) -> str | list[str | Picture]
     return [*([text] if text else []), *images] if images else text
 
 
-def _add(images: list[Picture], texts: list[str], data: str, kind: str, what: str) -> None:
+def _add(images: list[Image], texts: list[str], data: str, kind: str, what: str) -> None:
     """An image among the images, anything else as a word among the texts."""
     if kind in _IMAGES:
         with contextlib.suppress(ValueError):
-            images.append(Picture(kind, base64.b64decode(data, validate=True)))
+            images.append(Image(kind, base64.b64decode(data, validate=True)))
             return
     texts.append(_left_out(what, kind, data))
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 from ..errors import SetupError
 from ..providers.address import is_loopback
 from ..wire.redaction import redact
+from .mcp_lines import LINES, register
 from .mcp_servers import INSTALL, Server
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ MOST_TOOLS: Final = 128
 MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """The longest answer that is read from an address."""
 
-_CONNECTION_CLOSED: Final = -32000
-"""The SDK's code for a request whose connection has ended."""
+_CLOSED: Final = "Connection closed"
+"""The SDK's word for a request whose connection has ended; its code is also servers' for errors of theirs."""
 _SUBSCRIBING_S: Final = 5.0
 _PAGES: Final = 32
 _CLOSING_S: Final = 8.0
@@ -266,12 +267,12 @@ class Session:
             why = f"{self._status}, so check the key in its headers"
         elif self._status:
             why = f"it answered {self._status}"
-        elif isinstance(cause, asyncio.CancelledError) or getattr(cause, "code", None) == _CONNECTION_CLOSED:
+        elif isinstance(cause, asyncio.CancelledError) or str(cause) == _CLOSED:
             why = "it has ended, and is started again at the next use" if what != "did not start" else "it ended"
         elif what != "did not start":  # it answers, and what it writes elsewhere is of other things
-            return ServerFailed(f"The MCP server {name} {what}: {plain(str(cause), self.server)}.")
+            return ServerFailed(f"The MCP server {name} {what}: {plain(_said(cause), self.server)}.")
         else:
-            why = plain(f"{type(cause).__name__}: {cause}", self.server)
+            why = plain(_said(cause, with_type=True), self.server)
         return ServerFailed(f"The MCP server {name} {what}: {why}{self._tail.said(self.server)}.")
 
 
@@ -372,7 +373,15 @@ async def _of_process(session: Session) -> AsyncIterator[TransportStreams]:
 
     program, *arguments = session.server.words
     environment = {name: key.reveal() for name, key in session.server.env}
-    parameters = StdioServerParameters(command=program, args=arguments, env=environment, cwd=session.server.cwd)
+    register()
+    parameters = StdioServerParameters(
+        command=program,
+        args=arguments,
+        env=environment,
+        cwd=session.server.cwd,
+        encoding=LINES,
+        encoding_error_handler="replace",
+    )
     async with contextlib.AsyncExitStack() as stack:
         with session.errors.opened() as errors:
             streams = await stack.enter_async_context(stdio_client(parameters, errors))
@@ -527,6 +536,15 @@ def _offer(tool: Tool) -> Offer:
     told = json.dumps([tool.name, tool.description, tool.input_schema], sort_keys=True)
     fingerprint = hashlib.sha256(told.encode()).hexdigest()
     return Offer(tool.name, tool.description or "", tool.input_schema, fingerprint)
+
+
+def _said(exc: BaseException, *, with_type: bool = False) -> str:
+    from pydantic import ValidationError
+
+    if not isinstance(exc, ValidationError):
+        return f"{type(exc).__name__}: {exc}" if with_type else str(exc)
+    error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"what it answers is not as MCP has it ({'.'.join(map(str, error['loc']))}: {error['msg']})"
 
 
 def _first(exc: BaseException) -> BaseException:

@@ -20,6 +20,9 @@ from typing import Any
 import mcp_server
 import pytest
 import uvicorn
+from mcp import MCPError
+from mcp_types import CallToolResult
+from pydantic import ValidationError
 from starlette.responses import RedirectResponse
 
 import holystream_nb as hs
@@ -28,10 +31,10 @@ from holystream_nb.errors import SetupError
 from holystream_nb.money.budget import Budget
 from holystream_nb.tools import mcp_sessions
 from holystream_nb.tools.call import Answer, Call, perform
-from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, Picture, ServerTool, _name, are_stale, offered
+from holystream_nb.tools.mcp import DESCRIPTION_SHOWN, ServerTool, _name, are_stale, offered
 from holystream_nb.tools.mcp_servers import INSTALL, Server, named, split, user_file
 from holystream_nb.tools.mcp_sessions import Offer, Session, sessions
-from holystream_nb.tools.results import RESULT_BYTES, ToolError
+from holystream_nb.tools.results import RESULT_BYTES, Image, ToolError
 from holystream_nb.tools.run import ToolRun
 
 TESTS = Path(__file__).parents[1]
@@ -69,6 +72,12 @@ def notes(tmp_path: Path) -> Callable[[], list[str]]:
 
 def ask(client: Client, prompt: str, *tools: Any, **more: Any) -> ToolRun:
     return hs.run_tools(client, prompt, tools=list(tools), model="gpt-4.1", **{"consent": "all", **more})
+
+
+def invalid(result: dict[str, Any]) -> ValidationError:
+    with pytest.raises(ValidationError) as caught:
+        CallToolResult.model_validate(result)
+    return caught.value
 
 
 async def until(is_so: Callable[[], bool], seconds: float = 10) -> None:
@@ -537,7 +546,7 @@ async def test_results_of_every_kind_become_text_and_images(start: Callable[...,
         "a memo",
         "[file, application/zip, 72 bytes: not shown]",
     ]
-    assert [(type(each), each._repr_png_()) for each in pictures] == [(Picture, mcp_server.PIXEL)] * 2
+    assert pictures == [Image("image/png", mcp_server.PIXEL)] * 2
     assert json.loads(await tools["box__bare"]()) == {"sky": "blue"}
     with pytest.raises(ToolError, match="Error executing tool"):
         await tools["box__fail"](why="no")
@@ -561,6 +570,23 @@ async def test_results_are_limited_like_any_tools(start: Callable[..., Server]) 
     shown = (await perform(tools["box__large"], {"size": 200_000})).text
     assert len(shown) < RESULT_BYTES + 100
     assert "[cut here: 65,536 of 200,000 bytes]" in shown
+    with pytest.raises(ToolError, match="box gave no result of large: its answer is longer than 8,388,608 characters"):
+        await tools["box__large"](size=9_000_000)
+    assert len(await tools["box__large"](size=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MCPError(-32000, "needs a key"), "box gave no result of f: needs a key."),
+        (MCPError(-32000, "Connection closed"), "box gave no result of f: it has ended, and is started again"),
+        (invalid({"content": 1}), "f: what it answers is not as MCP has it (content: Input should be a valid list)."),
+    ],
+)
+def test_an_error_of_a_server_is_one_sentence(error: Exception, said: str) -> None:
+    """Its own words where there are some; what it sent is not in it."""
+    session = Session(hs.mcp("clock", name="box"), sessions)
+    assert said in str(session._failure(error, "gave no result of f"))
 
 
 @pytest.mark.slow
