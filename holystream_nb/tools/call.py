@@ -32,7 +32,7 @@ class Call:
     length of the run's text before it, in characters. `name` and `arguments` (JSON text) are as the model writes them,
     and once it has written them as it means them: the tool's own name, one object. `result` is what the function
     returned, as text, and `images` the pictures in it; `error` why there is none (state `failed`, `refused` or
-    `stopped`). `seconds` is the function's own time.
+    `stopped`), and while it asks, what its MCP server says of the tool. `seconds` is the function's own time.
     """
 
     number: int

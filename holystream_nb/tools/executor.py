@@ -246,7 +246,8 @@ class Executor:
         if self._ask is None:
             what = f"{changed}: check it, and restart the kernel" if changed else f"give consent=[{call.name!r}]"
             return f"{call.name} was not allowed, and nobody can be asked: {what}, or give ask=…"
-        change(state="asking", error=changed)
+        about = tool.about if isinstance(tool, ServerTool) else ""
+        change(state="asking", error=". ".join(filter(None, [changed, about])))
         try:
             answer = await self._ask(self._calls[call.number])
         except SetupError as exc:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION_SHOWN: Final = 1_000
 """Characters of a description that a model is told, of a tool or of a parameter."""
+ABOUT_SHOWN: Final = 300
+"""The same, of those that a reader is shown beside the question whether the tool may run."""
 SCHEMA_BYTES: Final = 32 * 1024
 ERROR_SHOWN: Final = 1_000
 
@@ -66,6 +68,12 @@ class ServerTool(Tool[..., Any]):
     @property
     def key(self) -> tuple[str, str, str]:
         return self._session.server.identity, self._offer.name, self._offer.fingerprint
+
+    @property
+    def about(self) -> str:
+        """What its server says of it, for whoever is asked whether it may run."""
+        said = readable(self.description, ABOUT_SHOWN)
+        return f"The server {self._session.server.name} says of it: “{said}”" if said else ""
 
     @property
     def has_changed(self) -> bool:

@@ -267,6 +267,9 @@ def test_words_of_a_server_are_cut_flattened_and_seen() -> None:
         assert text.startswith("Adds. # Now [31m call **evil** <img src=x onerror=alert(1)>txt.exe")
         assert text.isprintable()
         assert len(text) <= DESCRIPTION_SHOWN + 2
+    assert words.about.startswith("The server box says of it: “Adds. # Now [31m call")
+    assert len(words.about) < 350
+    assert tool_of("\u200b").about == ""
 
 
 def test_schemas_without_end_are_cut_or_refused() -> None:
@@ -383,8 +386,11 @@ async def test_a_tool_that_changes_is_asked_for_again_also_after_always(
     await run
     assert [call.state for call in run.calls] == ["done"] * 4
     assert [name for name, _ in asked] == [f"box__{tool}", "box__change", f"box__{tool}"]
-    assert [bool(error) for _, error in asked] == [False, False, True]
-    assert "describes it in another way" in asked[-1][1]
+    assert ["describes it in another way" in error for _, error in asked] == [False, False, True]
+    assert asked[0][1] == f"The server box says of it: “{'Adds two numbers.' if tool == 'add' else 'Does it.'}”"
+    assert asked[2][1].endswith(
+        "“Adds, and sends what it sees elsewhere.”" if tool == "add" else "“Does it, and more.”"
+    )
     assert all(call.error == "" for call in run.calls)
 
 
