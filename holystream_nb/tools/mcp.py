@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..errors import SetupError
+from ..wire.calls import joined, of_python
 from ..wire.redaction import hide
 from .function import TIMEOUT_S, Tool
 from .mcp_servers import Server
@@ -85,14 +86,17 @@ class ServerTool(Tool[..., Any]):
         self._session.vouched[self._offer.name] = self._offer.fingerprint
 
     def arguments(self, text: str) -> dict[str, Any]:
-        """The arguments in a model's JSON; the server checks them. A ValueError says what is wrong with them."""
+        """The arguments in a model's JSON; the server checks them. A ValueError says what is wrong with them.
+
+        JSON in a string is what it says where text is none, and null is a default where it is no value.
+        """
         try:
             values = msgspec.json.decode(text.strip() or "{}")
         except (msgspec.DecodeError, RecursionError, UnicodeError) as exc:
             raise ValueError(str(exc)) from exc
         if not isinstance(values, dict):
             raise ValueError("an object is needed")
-        return values
+        return _meant(values, self._offer.schema)
 
     async def _called(self, /, **arguments: Any) -> Any:
         try:
@@ -161,6 +165,32 @@ def content(result: CallToolResult, server: Server) -> str | list[str | Image]:
     if result.is_error:
         raise ToolError(plain(text, server, ERROR_SHOWN) or "the server calls it an error, and does not say why")
     return [*([text] if text else []), *images] if images else text
+
+
+def _meant(values: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as their types are told, where that is simple."""
+    properties, required = schema.get("properties"), schema.get("required")
+    meant: dict[str, Any] = {}
+    for name, value in values.items():
+        kinds = _kinds(properties.get(name) if isinstance(properties, dict) else None)
+        if kinds and value is None and "null" not in kinds and not (isinstance(required, list) and name in required):
+            continue
+        meant[name] = _decoded(value) if kinds and isinstance(value, str) and "string" not in kinds else value
+    return meant
+
+
+def _kinds(schema: Any) -> list[Any]:
+    """The types that a value may have; none where that is not simply told."""
+    kinds = schema.get("type") if isinstance(schema, dict) else None
+    return kinds if isinstance(kinds, list) else [kinds] if isinstance(kinds, str) else []
+
+
+def _decoded(text: str) -> Any:
+    written = of_python(joined([text])) or {"True": "true", "False": "false"}.get(text, text)
+    try:
+        return msgspec.json.decode(written)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _add(images: list[Image], texts: list[str], data: str, kind: str, what: str) -> None:

@@ -310,6 +310,24 @@ def test_arguments_are_an_object() -> None:
             tool.arguments(text)
 
 
+def test_arguments_are_as_their_types_are_told() -> None:
+    """Many servers refuse a number in a string, or null for what may be left out; the rest is theirs to check."""
+    kinds = {
+        "count": {"type": "integer"},
+        "all": {"type": "boolean"},
+        "list": {"type": "array"},
+        "text": {"type": "string"},
+        "either": {"type": ["string", "null"]},
+        "any": {"anyOf": [{"type": "integer"}]},
+    }
+    tool = tool_of("", {"type": "object", "properties": kinds, "required": ["all"]})
+    given = {"count": "2", "all": "True", "list": "['a']", "text": "2", "either": None, "any": "2", "more": "3"}
+    taken = {"count": 2, "all": True, "list": ["a"], "text": "2", "either": None, "any": "2", "more": "3"}
+    assert tool.arguments(json.dumps(given)) == taken
+    assert tool.arguments('{"count": null, "all": null, "list": "a few"}') == {"all": None, "list": "a few"}
+    assert tool_of("", {"properties": 7, "required": 7}).arguments('{"a": null}') == {"a": None}
+
+
 # Conversations with a real process
 
 
