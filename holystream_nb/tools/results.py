@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO, StringIO
 from typing import Any, Final
 
@@ -144,8 +144,10 @@ def _plain(value: Any, room: _Room) -> Any:
         return _shown(_drawn(figure), room)
     if (picture := _picture(value)) is not None:
         return _shown(picture, room)
-    if kind.__module__.partition(".")[0] == "pandas":
+    if (library := kind.__module__.partition(".")[0]) == "pandas":
         return _of_pandas(value, room)
+    if library == "polars":
+        return _of_polars(value, room)
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
@@ -209,12 +211,7 @@ def _of_pandas(value: Any, room: _Room) -> Any:
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):
-        rows, columns = value.shape
-        kinds = [f"{_key(name)} ({kind})" for name, kind in zip(value.columns, value.dtypes, strict=True)]
-        left_out = f", and {columns - _COLUMNS:,} that are left out" if columns > _COLUMNS else ""
-        named = f": {', '.join(kinds[:_COLUMNS])}" if kinds else ""
-        head = f"DataFrame of {_count(rows, 'row')} and {_count(columns, 'column')}{named}{left_out}"
-        return _table(head, value.iloc[:, :_COLUMNS], room)
+        return _table(_head(value), value.iloc[:, :_COLUMNS], room)
     if isinstance(value, pd.Series):
         name = "" if value.name is None else f" {_key(value.name)}"
         return _table(f"Series{name} of {_count(len(value), 'value')} ({value.dtype})", value.to_frame(), room)
@@ -229,6 +226,30 @@ def _of_pandas(value: Any, room: _Room) -> Any:
     raise _NoForm(type(value).__name__)
 
 
+def _of_polars(value: Any, room: _Room) -> Any:
+    kind = type(value).__name__
+    if kind == "Series":
+        head = f"Series {_key(value.name)} of {_count(len(value), 'value')} ({value.dtype})"
+        value = value.to_frame()
+    elif kind == "DataFrame":
+        head = _head(value)
+    else:
+        raise _NoForm(kind)
+    shown = value.select(value.columns[:_COLUMNS])
+    rows = value.height
+    shown = shown if rows * shown.width <= _CELLS else shown.head(_ROWS)
+    return _csv(head, shown.columns, shown.rows(), rows, room)
+
+
+def _head(frame: Any) -> str:
+    """The line about a DataFrame."""
+    rows, columns = frame.shape
+    kinds = [f"{_key(name)} ({kind})" for name, kind in zip(frame.columns, frame.dtypes, strict=True)]
+    left_out = f", and {columns - _COLUMNS:,} that are left out" if columns > _COLUMNS else ""
+    named = f": {', '.join(kinds[:_COLUMNS])}" if kinds else ""
+    return f"DataFrame of {_count(rows, 'row')} and {_count(columns, 'column')}{named}{left_out}"
+
+
 def _table(head: str, frame: Any, room: _Room) -> str:
     """A DataFrame as CSV below a line about it; the index goes along where it is more than the rows' numbers."""
     rows, columns = frame.shape
@@ -237,14 +258,20 @@ def _table(head: str, frame: Any, room: _Room) -> str:
         frame.index.names == [None] and frame.index.dtype.kind == "i" and list(shown.index) == [*range(len(shown))]
     )
     names = [] if is_numbered else ["" if name is None else _key(name) for name in frame.index.names]
+    cells = zip(*(shown.iloc[:, column] for column in range(columns)), strict=True) if columns else ((),) * len(shown)
+    labels = (() if is_numbered else each if isinstance(each, tuple) else (each,) for each in shown.index)
+    lines = [(*label, *row) for label, row in zip(labels, cells, strict=True)]
+    return _csv(head, [*names, *map(_key, frame.columns)], lines, rows, room)
+
+
+def _csv(head: str, names: Iterable[str], lines: Sequence[Any], rows: int, room: _Room) -> str:
+    """The head, then these lines of so many rows."""
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*names, *map(_key, frame.columns)])
-    cells = zip(*(shown.iloc[:, column] for column in range(columns)), strict=True) if columns else ((),) * len(shown)
-    for label, row in zip(shown.index, cells, strict=True):
-        labels = () if is_numbered else label if isinstance(label, tuple) else (label,)
-        writer.writerow([_cell(each, room) for each in (*labels, *row)])
-    cut = f"[the first {len(shown)} of {rows:,} rows]\n" if len(shown) < rows else ""
+    writer.writerow(names)
+    for line in lines:
+        writer.writerow([_cell(each, room) for each in line])
+    cut = f"[the first {len(lines)} of {rows:,} rows]\n" if len(lines) < rows else ""
     return f"{head}\n{out.getvalue()}{cut}".rstrip("\n")
 
 

@@ -215,6 +215,32 @@ def test_a_wide_table_says_which_columns_are_left_out() -> None:
     assert cells[3:] == ['"[1,{""b"":""2026-01-31""}]"', '"[0,1,2]"']
 
 
+def test_a_table_of_polars_goes_as_one_of_pandas() -> None:
+    """With its names and types. The library is not there: this is the part of it that is used."""
+
+    class DataFrame:
+        def __init__(self, data: dict[str, list[Any]]) -> None:
+            self.columns, self.dtypes, self.width = list(data), ["Int64", "String"][: len(data)], len(data)
+            self.height = len(next(iter(data.values())))
+            self.shape = self.height, self.width
+            self._data = data
+
+        def select(self, names: list[str]) -> DataFrame:
+            return DataFrame({name: self._data[name] for name in names})
+
+        def head(self, rows: int) -> DataFrame:
+            return DataFrame({name: values[:rows] for name, values in self._data.items()})
+
+        def rows(self) -> list[Any]:
+            return [*zip(*self._data.values(), strict=True)]
+
+    DataFrame.__module__ = "polars.dataframe.frame"
+    small = result_of("f", DataFrame({"n": [1, None], "word": ["a,b", "c"]})).text
+    assert small == 'DataFrame of 2 rows and 2 columns: n (Int64), word (String)\nn,word\n1,"a,b"\n,c'
+    large = result_of("f", DataFrame({"n": [*range(5000)]})).text
+    assert large.endswith("\n19\n[the first 20 of 5,000 rows]")
+
+
 def test_a_large_array_goes_as_its_shape_and_first_values() -> None:
     """A nested one too."""
     array = np.arange(1_000_000).reshape(1_000, 1_000)
