@@ -94,6 +94,8 @@ def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
         "tools": [_tool(tool) for tool in asked.get("tools") or ()],
         "tool_choice": _tool_choice(asked),
     }
+    if not parts["tools"]:
+        parts |= _told(turns)
     return {
         **written,
         "max_tokens": _limit(asked, thinking),
@@ -178,6 +180,14 @@ def _tool(tool: Any) -> Any:
         "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
         **{name: value for name, value in tool.items() if name not in ("type", "function")},
     }
+
+
+def _told(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """The tools that earlier turns called, none of which may be called: calls without any tool are refused."""
+    blocks = [block for turn in turns if isinstance(turn["content"], list) for block in turn["content"]]
+    names = dict.fromkeys(block.get("name") for block in blocks if block.get("type") == "tool_use")
+    tools = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in names]
+    return {"tools": tools, "tool_choice": {"type": "none"}} if tools else {}
 
 
 def _tool_choice(asked: Mapping[str, Any]) -> Any:

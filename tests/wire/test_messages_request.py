@@ -279,6 +279,15 @@ def test_no_choice_without_tools() -> None:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
+def test_calls_of_before_are_told_as_tools_that_may_not_be_called() -> None:
+    """A conversation goes on without its tools: Anthropic refuses calls where no tool is defined."""
+    said = [HELLO, {"role": "assistant", "content": None, "tool_calls": [call("c", "f")]}, result("c")]
+    request = written(*said)
+    assert request["tools"] == [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]
+    assert request["tool_choice"] == {"type": "none"}
+    assert "tool_choice" not in written(*said, tools=[TOOL])
+
+
 def test_the_system_prompt_stands_apart() -> None:
     """System and developer messages, wherever they stand, and a `system` of the user's own, in their order."""
     request = written(
