@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import types
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO, StringIO
@@ -142,6 +143,8 @@ def _plain(value: Any, room: _Room) -> Any:
             return "[the same image]"
         room.figures.append(figure)
         return _shown(_drawn(figure), room)
+    if isinstance(value, BaseException):  # one of several results, as asyncio.gather returns them
+        return f"{kind.__name__}: {short(str(value))}"
     if (picture := _picture(value)) is not None:
         return _shown(picture, room)
     if (library := kind.__module__.partition(".")[0]) == "pandas":
@@ -189,6 +192,8 @@ def _fields(value: Any) -> dict[str, Any] | None:
     if hasattr(kind, "model_dump"):
         dumped = value.model_dump()
         return dumped if isinstance(dumped, dict) else {"root": dumped}
+    if isinstance(value, types.SimpleNamespace):
+        return vars(value)
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
     if hasattr(kind, "__attrs_attrs__"):

@@ -125,6 +125,8 @@ DAY = datetime.date(2026, 1, 31)
         ({"a": 1}.values(), "[1]"),
         (types.MappingProxyType({"a": 1}), '{"a":1}'),
         (collections.Counter("aa"), '{"a":2}'),
+        (types.SimpleNamespace(a=1), '{"a":1}'),
+        (ValueError("no luck\nat all"), "ValueError: no luck"),
         (b"\x00\x01", "[2 bytes]"),
         ({"data": bytearray(3), "view": memoryview(b"1234")}, '{"data":"[3 bytes]","view":"[4 bytes]"}'),
         (Unit.KELVIN, "kelvin"),
