@@ -542,7 +542,8 @@ def _said(exc: BaseException, *, with_type: bool = False) -> str:
     from pydantic import ValidationError
 
     if not isinstance(exc, ValidationError):
-        return f"{type(exc).__name__}: {exc}" if with_type else str(exc)
+        said = str(exc).partition(" [type=")[0]  # where the SDK quotes pydantic
+        return f"{type(exc).__name__}: {said}" if with_type else said
     error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
     return f"what it answers is not as MCP has it ({'.'.join(map(str, error['loc']))}: {error['msg']})"
 

@@ -604,6 +604,10 @@ async def test_results_are_limited_like_any_tools(start: Callable[..., Server]) 
     [
         (MCPError(-32000, "needs a key"), "box gave no result of f: needs a key."),
         (MCPError(-32000, "Connection closed"), "box gave no result of f: it has ended, and is started again"),
+        (
+            MCPError(-32603, "Failed to parse: Invalid JSON [type=x, input_value=b'y']"),
+            "Failed to parse: Invalid JSON.",
+        ),
         (invalid({"content": 1}), "f: what it answers is not as MCP has it (content: Input should be a valid list)."),
     ],
 )
