@@ -56,7 +56,10 @@ _UNHELD: Final = frozenset(
         *("dependentSchemas", "unevaluatedProperties", "if", "then", "else", "not"),
     }
 )
-"""Rules that this format refuses in a schema: "For 'integer' type, property 'minimum' is not supported"."""
+"""Rules that Claude's services refuse in a schema: "For 'integer' type, property 'minimum' is not supported"."""
+
+_CHECKED: Final = frozenset({"anthropic", "simulator"})
+"""Who refuses them whatever the model is called; other services hold a model that is no Claude to the whole schema."""
 
 
 def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
     system, turns = _conversation(asked["messages"], provider, model)
     system = _blocks(asked.get("system")) + system
     output, thinking = dict(asked.get("output_config") or {}), asked.get("thinking")
-    _set_format(asked.get("response_format"), output, system)
+    is_checked = provider.name in _CHECKED or "claude" in model.lower()
+    _set_format(asked.get("response_format"), output, system, is_checked=is_checked)
     if (effort := asked.get("reasoning_effort")) == "none":
         thinking = thinking or {"type": "disabled"}
     elif effort is not None:
@@ -124,14 +128,15 @@ def _limit(asked: Mapping[str, Any], thinking: Any) -> Any:
     return most + budget if type(budget) is int and budget >= most else most
 
 
-def _set_format(wanted: Any, output: dict[str, Any], system: list[dict[str, Any]]) -> None:
+def _set_format(wanted: Any, output: dict[str, Any], system: list[dict[str, Any]], *, is_checked: bool) -> None:
     """Puts the form that the answer is to have where this format has it."""
     if wanted is None:
         return
     kind = wanted.get("type") if isinstance(wanted, Mapping) else None
     schema = wanted["json_schema"] if kind == "json_schema" and isinstance(wanted.get("json_schema"), Mapping) else {}
     if "schema" in schema:
-        output.setdefault("format", {"type": "json_schema", "schema": _schema(schema["schema"])})
+        asked = _schema(schema["schema"]) if is_checked else schema["schema"]
+        output.setdefault("format", {"type": "json_schema", "schema": asked})
     elif kind == "json_object":
         system.append({"type": "text", "text": _ONLY_JSON})
     elif kind != "text":
@@ -139,7 +144,7 @@ def _set_format(wanted: Any, output: dict[str, Any], system: list[dict[str, Any]
 
 
 def _schema(schema: Any) -> Any:
-    """A schema as this format takes it: rules it refuses are told in the description, as Anthropic's SDK tells them."""
+    """A schema as Claude's services take it: what they refuse is told in descriptions, as Anthropic's SDK does it."""
     if not isinstance(schema, Mapping):
         return schema
     written: dict[str, Any] = {}

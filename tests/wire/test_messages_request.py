@@ -199,6 +199,14 @@ def test_a_schema_is_one_that_the_format_takes() -> None:
     }
 
 
+def test_a_schema_goes_to_other_models_as_it_is() -> None:
+    """An engine that writes by a grammar keeps the rules, and a gateway knows what its models take."""
+    schema = {"type": "object", "properties": {"age": {"type": "integer", "maximum": 5}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    sent = body({"model": "smollm2-135m", "messages": [HELLO], "response_format": wanted}, provider("litellm"))
+    assert sent["output_config"]["format"]["schema"] == schema
+
+
 def test_fields_that_say_nothing_are_left_out() -> None:
     """Many write out Chat Completions' defaults, as OpenAI's playground does."""
     defaults = {"frequency_penalty": 0, "presence_penalty": 0.0, "n": 1, "logit_bias": {}, "seed": None, "store": False}
