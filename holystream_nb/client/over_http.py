@@ -14,7 +14,7 @@ from ..wire.chat import stray_error
 from ..wire.complaints import redirect_error
 from ..wire.format import Decoder
 from ..wire.formats import format_of
-from ..wire.refusals import names_echo, names_tokens_field, refuses_include_usage, refuses_streaming
+from ..wire.refusals import names_echo, names_tokens_field, refuses_include_usage, refuses_limit, refuses_streaming
 from ..wire.sse import Decoder as Lines
 from ..wire.transport import Response
 from ..wire.values import encoded
@@ -174,7 +174,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
     """The head of an answer that is a success; `offer` asks for the offer of a socket instead of the answer (B).
 
     What a service refuses by name is left out, or called as it wants it, and asked once more: the report of usage, the
-    limit's field, what goes back of earlier turns, streaming itself.
+    limit's field, a limit of ours above its own, what goes back of earlier turns, streaming itself.
     """
     offer = offer and service.asks_for_socket
     is_refused = False
@@ -209,7 +209,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
         said = await error_body(response, service.secret)
         if usage and refuses_include_usage(response.status, said):
             service.asks_for_usage = False
-        elif _renames_limit(service, request, body, response.status, said):
+        elif _changes_limit(service, request, body, response.status, said):
             pass
         elif _says_of_echo(service, request, response.status, said):
             if written == _written(service, request, body):
@@ -232,6 +232,8 @@ def _body(service: Service, request: Request) -> dict[str, Any]:
         body.pop("stream_options", None)
     elif request.wire == "chat" and service.asks_for_usage and "stream_options" not in body:
         body["stream_options"] = {"include_usage": True}
+    if service.is_above_all(request):
+        body = {name: value for name, value in body.items() if name not in LIMITS}
     wanted = service.tokens_fields.get(request.model)
     for name in LIMITS:
         if wanted and name != wanted and name in body:
@@ -244,6 +246,10 @@ def _written(service: Service, request: Request, body: Mapping[str, Any]) -> dic
     return format_of(request.wire).body(body, service.provider_of(request.model))
 
 
+def _changes_limit(service: Service, request: Request, body: Mapping[str, Any], status: int, said: bytes) -> bool:
+    return _renames_limit(service, request, body, status, said) or _is_above_all(service, request, status, said)
+
+
 def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], status: int, said: bytes) -> bool:
     """Whether a refusal names the field that the limit on the answer should go by: once a model."""
     wanted = names_tokens_field(status, said)
@@ -251,6 +257,15 @@ def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], 
         return False
     service.tokens_fields[request.model] = wanted
     return any(name in body for name in LIMITS)
+
+
+def _is_above_all(service: Service, request: Request, status: int, said: bytes) -> bool:
+    """Whether a refusal says that the limit which a budget has set is above the model's own, which then holds."""
+    ours = request.ceiling
+    if ours is None or service.is_above_all(request) or not refuses_limit(status, said, ours):
+        return False
+    service.refused_limits[request.model] = ours
+    return True
 
 
 def _says_of_echo(service: Service, request: Request, status: int, said: bytes) -> bool:

@@ -66,6 +66,8 @@ class Service:
     """Models that the service has refused to stream."""
     tokens_fields: dict[str, str] = field(default_factory=dict)
     """What the service has said a model's limit on its answer is called."""
+    refused_limits: dict[str, int] = field(default_factory=dict)
+    """Limits on an answer that the service has refused, as the model writes less in any case."""
     echoes: dict[str, dict[str, bool]] = field(default_factory=dict)
     """What of earlier turns the service has said it wants back for a model, or refuses."""
     streams: WeakSet[Any] = field(default_factory=WeakSet, repr=False)
@@ -96,6 +98,11 @@ class Service:
         if not said.get("reasoning_content"):
             return replace(self.provider, echo=echo)
         return replace(self.provider, echo=echo, echo_turns="all", no_echo_models=())
+
+    def is_above_all(self, request: Request) -> bool:
+        """Whether the limit that a budget has set is known to be above the model's own."""
+        refused = self.refused_limits.get(request.model)
+        return refused is not None and request.ceiling is not None and request.ceiling >= refused
 
     def address(self, wire: Wire) -> str:
         """What stands before a format's path."""
@@ -136,7 +143,8 @@ class Request:
     `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
     socket; without, a second of silence after the last call ends the answer. `is_again`: it went out before, and met a
     kept socket that was dead, or whose service had forgotten the conversation: it takes no kept one now.
-    `keep_chunks`: the answer's pieces are kept as they came.
+    `keep_chunks`: the answer's pieces are kept as they came. `ceiling`: the limit on the answer that a budget has set
+    where the user has set none.
     """
 
     body: Mapping[str, Any]
@@ -147,6 +155,7 @@ class Request:
     is_again: bool = False
     wire: Wire = "chat"
     keep_chunks: bool = False
+    ceiling: int | None = None
 
     @property
     def choices(self) -> int:

@@ -37,6 +37,7 @@ from ..reply import OURS, Fold, Progress, Reply
 from ..timing import Timing
 from ..wire.endings import kind_of, telling, words_of
 from ..wire.format import minted_by
+from ..wire.messages_request import default_limit, thinking_budget
 from ..wire.redaction import hide
 from ..wire.think import Think
 from .attempt import ask
@@ -93,6 +94,7 @@ class Stream:
         self._budgets = budgets
         self._allowances: list[Allowance] = []
         self._is_limited = False
+        self._foreseen = request.limit or ANSWER_TOKENS
         self.limited_by = ""
         """The budget that limits the answer, by its name; "" where none does, or another limit is lower."""
         self._most_retries = retries
@@ -551,13 +553,15 @@ class Stream:
 
     def _keep_to(self, budgets: tuple[tuple[Budget, int], ...]) -> None:
         """Lowers the limit on the answer to what the budgets pay for. Raises SetupError where one does not."""
-        request = self._request
+        request, thinking = self._request, self._request.body.get("thinking")
         try:
             for budget, shares in budgets:
                 if budget.limit is None:  # nothing is looked up before the request goes
                     self._allowances.append(budget.count())
-                else:
-                    self._allowances.append(budget.allow(self._card, self._prompt_tokens, request.choices * shares))
+                    continue
+                choices = request.choices * shares
+                allowance = budget.allow(self._card, self._prompt_tokens, choices, above=thinking_budget(thinking))
+                self._allowances.append(allowance)
         except SetupError:
             for allowance in self._allowances:
                 allowance.close(Cost(Decimal(0), None, True, "", ""))
@@ -567,11 +571,17 @@ class Stream:
             return
         self._is_limited = True
         tokens, name = min(limits)
-        own = request.limit
-        if own is None or tokens < own:
+        most = request.limit
+        if most is None and request.wire == "messages":  # it has one in any case
+            most = default_limit(request.model, thinking)
+            tokens = min(tokens, most)
+        if most is None or tokens < most:
             self.limited_by = name
+        ceiling = tokens if request.limit is None else None
         field = tokens_field(self._service.provider, request.model)
-        self._request = replace(request, body=lowered(request.body, tokens, field, request.wire))
+        body = lowered(request.body, tokens, field, request.wire)
+        self._request = replace(request, body=body, ceiling=ceiling)
+        self._foreseen = min(self._foreseen, tokens)
 
     @cached_property
     def _prompt_tokens(self) -> int:
@@ -590,7 +600,7 @@ class Stream:
     @property
     def _estimate(self) -> int:
         """Tokens of prompt and answers, as far as they can be foreseen."""
-        return self._prompt_tokens + (self._request.limit or ANSWER_TOKENS) * self._request.choices
+        return self._prompt_tokens + self._foreseen * self._request.choices
 
     async def _permit(self) -> None:
         """Waits until the limiter lets one more request go."""

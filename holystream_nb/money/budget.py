@@ -59,17 +59,24 @@ class Budget:
         """A request that nothing limits, which is about to be sent: it counts when it is closed."""
         return self._added(Allowance(self, None, 0))
 
-    def allow(self, card: PriceCard, prompt_tokens: int, choices: int = 1) -> Allowance:
+    def allow(self, card: PriceCard, prompt_tokens: int, choices: int = 1, *, above: int = 0) -> Allowance:
         """What one request may cost, which is about to be sent. Raises SetupError where it must not be.
 
         prompt_tokens: estimated. choices: into how many equal parts what is left is divided: answers that were asked
-            for (`n`), and requests at once.
+            for (`n`), and requests at once. above: what of each choice is set apart for thinking, which services want
+            below the limit on it.
         """
         if card.note == LOCAL:
             return self.count()
         with self._lock:
             allowance = Allowance(self, card, prompt_tokens)
             allowance.tokens = self._tokens(allowance, card, choices)
+            if allowance.tokens is not None and allowance.tokens <= above:
+                raise SetupError(
+                    f"{self._written} pays for about {allowance.tokens:,} tokens of an answer of {card.model}, and "
+                    f"{above:,} are set apart for its thinking: lower `budget_tokens`, or raise the limit; nothing was "
+                    "sent."
+                )
             self._running.add(allowance)
         return allowance
 

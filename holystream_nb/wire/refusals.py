@@ -35,6 +35,9 @@ _INSTEAD = re.compile(
 )
 
 
+_LIMIT = re.compile(r"\bmax_?(?:completion_?|output_?|new_?)?tokens\b|\bcontext (?:length|window)\b", re.IGNORECASE)
+_AMOUNT = re.compile(r"\d{3,9}")
+
 _OF_A_TURN = re.compile(r"\b(reasoning_content|reasoning_details|extra_content|thought_signature)\b")
 _WANTED = re.compile(
     r"\bmissing\b|\bpass(?:ed)?\b[^.]{0,20}\bback\b|\brequired\b|\bmust (?:be|have|include|contain)\b", re.I
@@ -88,6 +91,19 @@ def names_tokens_field(status: int, body: bytes) -> TokensField | None:
     if len(named) != 1 or not _REFUSED_PARAMETER.search(f"{said} {complaint.code} {complaint.type}"):
         return None
     return "max_completion_tokens" if named == {"max_tokens"} else "max_tokens"
+
+
+def refuses_limit(status: int, body: bytes, limit: int) -> bool:
+    """Whether a refusal says that the limit on the answer is more than the model writes at all: it names less.
+
+    `max_tokens is too large: 100000. This model supports at most 16384 completion tokens` (OpenAI); `the valid range of
+    max_tokens is [1, 8192]` (DeepSeek).
+    """
+    if status not in (400, 422):
+        return False
+    complaint, said = _read(body)
+    amounts = map(int, _AMOUNT.findall(said.replace(",", "")))
+    return bool(_LIMIT.search(f"{said} {complaint.param}")) and any(amount < limit for amount in amounts)
 
 
 def _read(body: bytes) -> tuple[Complaint, str]:

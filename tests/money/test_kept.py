@@ -11,12 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from foreign import Asked, Foreign, Given, answering, streamed
+from foreign import Asked, Foreign, Given, answering, listed, streamed
 
 from holystream_nb.chat.policy import Chat, News
 from holystream_nb.chat.settings import Means, Settings
 from holystream_nb.client.client import Client
-from holystream_nb.errors import SetupError, SeveralFailed
+from holystream_nb.errors import BadRequest, SetupError, SeveralFailed
 from holystream_nb.events import Usage
 from holystream_nb.facts import Facts
 from holystream_nb.money.budget import Budget
@@ -338,3 +338,65 @@ def test_several_models_share_a_limit(priced: Start) -> None:
 
     asyncio.run(ask())
     assert [each["max_tokens"] for each in limits(service)] == pytest.approx([124, 124], abs=2)
+
+
+# What a limit may be
+
+
+def smaller(asked: Asked) -> Given:
+    """A model that writes 16,384 tokens at most, and says so to whoever wants more."""
+    wanted = max((asked.body.get(name) or 0) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
+    said = f"max_tokens is too large: {wanted}. This model supports at most 16384 completion tokens."
+    return listed({"error": {"message": said, "param": "max_tokens"}}, 400) if wanted > 16_384 else short(asked)
+
+
+async def test_more_than_a_model_writes_is_no_limit_for_it(priced: Start, session: Session) -> None:
+    """With max_cost=1 a request asked for 124,000 tokens, and OpenAI, DeepSeek, Groq, vLLM answer 400 to that."""
+    service = priced(smaller)
+    for _ in range(2):
+        reply = await session.stream(PROMPT, model="priced:smol", max_cost=1)
+        assert (reply.text, reply.timing.retries) == (TEN_TOKENS, 0)
+    first, *others = limits(service)
+    assert first["max_tokens"] > 100_000
+    assert others == [{}, {}], "the model's own holds, from the beginning the second time"
+    await session.stream(PROMPT, model="priced:smol", max_cost=0.02)
+    assert limits(service)[-1] == {"max_tokens": pytest.approx(2_498, abs=2)}
+
+
+async def test_a_limit_of_the_user_s_own_stays_as_it_is(priced: Start, session: Session) -> None:
+    """What a user asks for is not silently something else."""
+    priced(smaller)
+    with pytest.raises(BadRequest, match="too large"):
+        await session.stream(PROMPT, model="priced:smol", max_cost=1, max_tokens=20_000)
+
+
+async def test_messages_have_their_usual_limit_at_most(priced: Start, session: Session) -> None:
+    """The format's default is what models take."""
+    service = priced(lambda asked: listed({"type": "error", "error": {"type": "api_error", "message": "no"}}, 400))
+    with pytest.raises(BadRequest):
+        await session.stream(PROMPT, model="priced:smol", wire="messages", max_cost=1)
+    with pytest.raises(BadRequest):
+        await session.stream(PROMPT, model="priced:smol", wire="messages", max_cost=0.002)
+    assert [each["max_tokens"] for each in limits(service)] == [8_192, 249]
+
+
+async def test_a_limit_below_what_is_set_apart_for_thinking_is_said(priced: Start, session: Session) -> None:
+    """The service's 400 said nothing of max_cost."""
+    service = priced(short)
+    thinking = {"type": "enabled", "budget_tokens": 2_000}
+    with pytest.raises(SetupError, match=r"^max_cost=0\.002 pays for about 249 tokens .*2,000 are set apart"):
+        await session.stream(PROMPT, model="priced:smol", wire="messages", max_cost=0.002, thinking=thinking)
+    assert not service.asked
+    assert session.budget.spent == 0
+
+
+async def test_a_budget_does_not_make_the_rate_limit_wait(priced: Start) -> None:
+    """What it pays for at most is no estimate of an answer: each of these waited for 124,000 tokens of the minute."""
+    priced(short)
+    async with Client("priced", tokens_per_minute=2_000) as client:
+        for _ in range(3):
+            async with client.within(Budget(Decimal(1), "session_budget")).stream(PROMPT, model="smol") as stream:
+                async with asyncio.timeout(5):
+                    async for _ in stream:
+                        pass
+            assert (stream.reply.timing.queue_ms or 0) < 1_000
