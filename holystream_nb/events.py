@@ -61,7 +61,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `completion_tokens` includes `reasoning_tokens` and `other_tokens`, output that is billed and has no name;
     `prompt_tokens` includes `cached_tokens` and `cache_write_tokens`, which include `cache_write_1h_tokens`, those that
-    are kept for an hour. `cost` is what the service says it cost (USD).
+    are kept for an hour. `cost` is what the service says it cost (USD). Of both, `prompt_audio_tokens` and
+    `completion_audio_tokens` are sound; `web_searches` are paid for each, beside the tokens.
     """
 
     prompt_tokens: int | None = None
@@ -75,6 +76,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
     other_tokens: int | None = None
     cost: Decimal | None = None
     cache_write_1h_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    web_searches: int | None = None
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -59,8 +59,6 @@ _LATE_S: Final = 2.0
 
 _ARRIVED_S: Final = 0.01
 _GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, only read
-_LIST_TIERS: Final = ("", "auto", "default", "on_demand", "standard")
-"""Service tiers that cost what lists say."""
 
 _WORDS: Final = ("finish_reason", "detail", "served_model", "service_tier", "request_id")
 """What a service says of an answer in its own words."""
@@ -560,7 +558,8 @@ class Stream:
                     self._allowances.append(budget.count())
                     continue
                 choices = request.choices * shares
-                allowance = budget.allow(self._card, self._prompt_tokens, choices, above=thinking_budget(thinking))
+                above, tier = thinking_budget(thinking), self._wanted_tier
+                allowance = budget.allow(self._card, self._prompt_tokens, choices, above=above, tier=tier)
                 self._allowances.append(allowance)
         except SetupError:
             for allowance in self._allowances:
@@ -592,10 +591,14 @@ class Stream:
         # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
         return price_card(self._service.provider, self._request.model.partition("#")[0])
 
+    @property
+    def _wanted_tier(self) -> str:
+        """How the user wants it served, which decides what it costs."""
+        wanted = (self._request.body.get(name) for name in ("speed", "service_tier"))
+        return next((each for each in wanted if isinstance(each, str)), "")
+
     def _cost(self, usage: Usage, answer: Answer | None) -> Cost:
-        found = cost(usage, self._card)
-        is_list = answer is None or answer.facts.service_tier.lower() in _LIST_TIERS
-        return found if is_list else replace(found, exact=False)
+        return cost(usage, self._card, "" if answer is None else answer.facts.service_tier)
 
     @property
     def _estimate(self) -> int:

@@ -59,17 +59,19 @@ class Budget:
         """A request that nothing limits, which is about to be sent: it counts when it is closed."""
         return self._added(Allowance(self, None, 0))
 
-    def allow(self, card: PriceCard, prompt_tokens: int, choices: int = 1, *, above: int = 0) -> Allowance:
+    def allow(
+        self, card: PriceCard, prompt_tokens: int, choices: int = 1, *, above: int = 0, tier: str = ""
+    ) -> Allowance:
         """What one request may cost, which is about to be sent. Raises SetupError where it must not be.
 
         prompt_tokens: estimated. choices: into how many equal parts what is left is divided: answers that were asked
             for (`n`), and requests at once. above: what of each choice is set apart for thinking, which services want
-            below the limit on it.
+            below the limit on it. tier: how it is asked to be served.
         """
         if card.note == LOCAL:
             return self.count()
         with self._lock:
-            allowance = Allowance(self, card, prompt_tokens)
+            allowance = Allowance(self, card, prompt_tokens, tier)
             allowance.tokens = self._tokens(allowance, card, choices)
             if allowance.tokens is not None and allowance.tokens <= above:
                 raise SetupError(
@@ -131,12 +133,12 @@ class Allowance:
 
     __slots__ = ("_seen", "_times", "budget", "price", "prompt", "prompt_tokens", "tokens")
 
-    def __init__(self, budget: Budget, card: PriceCard | None, prompt_tokens: int) -> None:
+    def __init__(self, budget: Budget, card: PriceCard | None, prompt_tokens: int, tier: str = "") -> None:
         self.budget = budget
         self.prompt_tokens = prompt_tokens
         self.tokens: int | None = None
         # What the prompt costs, with its margin, and then each token of the answer (USD); None is unknown.
-        self.prompt, self.price = (Decimal(0), Decimal(0)) if card is None else _prices(card, prompt_tokens)
+        self.prompt, self.price = (Decimal(0), Decimal(0)) if card is None else _prices(card, prompt_tokens, tier)
         self._seen = 0
         self._times = 1
 
@@ -164,9 +166,9 @@ class Allowance:
         self.budget._settle(self, self.usd if usd is None else usd * self._times)
 
 
-def _prices(card: PriceCard, prompt_tokens: int) -> tuple[Decimal | None, Decimal | None]:
-    prompt = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=0), card).usd
-    both = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=_MILLION), card).usd
+def _prices(card: PriceCard, prompt_tokens: int, tier: str) -> tuple[Decimal | None, Decimal | None]:
+    prompt = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=0), card, tier).usd
+    both = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=_MILLION), card, tier).usd
     if prompt is None or both is None:
         return None, None
     return prompt * _MARGIN, (both - prompt) / _MILLION

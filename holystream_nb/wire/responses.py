@@ -387,6 +387,8 @@ class ResponsesDecoder(State):
             self.facts.refusal = well_formed("".join(self._refusal))
         usage = _usage(response.get("usage"), read)
         if usage is not None:
+            searches = sum(item.get("type") == "web_search_call" for _, item in self._items)
+            usage = msgspec.structs.replace(usage, web_searches=searches or None)
             self._spent = usage if self._spent is None else _sum(self._spent, usage)
             events.append(self._spent)
         if status == "failed":
