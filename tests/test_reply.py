@@ -143,6 +143,38 @@ def test_a_stated_cost_stays_whatever_comes_after_it() -> None:
             assert (usage.prompt_tokens, usage.completion_tokens, usage.cost) == (5, 1, Decimal("0.5"))
 
 
+@pytest.mark.parametrize(
+    ("reports", "counts"),
+    [
+        ((Usage(9), Usage(None, 5)), (9, 5, True)),
+        ((Usage(9, cached_tokens=4), Usage(9, 5, 14)), (9, 5, True)),
+        ((Usage(9, 5, 14), Usage(0, 0, 0)), (9, 5, True)),
+        ((Usage(9, 5, 14), Usage(cost=Decimal("0.5"))), (9, 5, True)),
+        ((Usage(None, None, 507),), (7, 500, False)),
+        ((Usage(None, 5),), (7, 5, False)),
+    ],
+)
+def test_a_usage_may_come_in_pieces(reports: tuple[Usage, ...], counts: tuple[int, int, bool]) -> None:
+    """The later one counts, with what only the earlier says; zeros at the end count nothing; a total is a bound."""
+    usage = folded(Text("abcdefgh", 1), *reports).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.exact) == counts
+    assert usage.cached_tokens == reports[0].cached_tokens
+
+
+def test_a_cost_behind_output_makes_an_earlier_count_no_count_of_it() -> None:
+    """What came in between was not counted."""
+    usage = folded(Text("a", 1), Usage(9, 5, 14), Text("b" * 40, 2), Usage(cost=Decimal("0.5"))).usage
+    assert (usage.completion_tokens, usage.exact, usage.cost) == (11, False, Decimal("0.5"))
+
+
+def test_what_the_service_counts_as_it_goes_is_what_is_shown() -> None:
+    """Live as after a stop, with what it hides."""
+    fold = Fold()
+    for event in (Text("a", 1), Usage(5, 90, 95, read=1), Text("b", 2)):
+        fold.add(event)
+    assert fold.tokens == fold.usage(whole=False, prompt_estimate=7).completion_tokens == 90
+
+
 def test_choices_are_estimated_together_and_have_no_common_rate() -> None:
     """All are billed; only the first was timed."""
     events = [Text("a" * 40, 1), OtherChoice(1, "b" * 40, 1), Text("a" * 40, 2), OtherChoice(1, "b" * 40, 2)]

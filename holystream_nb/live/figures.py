@@ -26,9 +26,10 @@ def figures(reply: Reply) -> list[str]:
     if timing.decode_tokens_per_s is not None:
         parts.append(f"{approximate(usage.exact)}{rate(timing.decode_tokens_per_s)}")
     if usage.completion_tokens is not None:
-        parts.append(f"{approximate(usage.exact)}{usage.completion_tokens:,} tokens")
-    if usage.reasoning_tokens:
-        parts.append(f"{usage.reasoning_tokens:,} of them reasoning")
+        tokens = usage.completion_tokens
+        parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}")
+        if reasoning := min(usage.reasoning_tokens or 0, tokens):  # some services count one more
+            parts.append(f"{reasoning:,} of them reasoning")
     if usage.other_tokens:
         parts.append(f"{usage.other_tokens:,} of them other output")
     parts += costs(reply)
