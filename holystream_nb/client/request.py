@@ -160,8 +160,10 @@ class Request:
     @property
     def choices(self) -> int:
         """How many choices were asked for (`n`)."""
-        wanted = self.body.get("n")
-        return wanted if type(wanted) is int and wanted > 0 else 1
+        try:
+            return max(1, int(float(self.body.get("n") or 1)))
+        except (TypeError, ValueError, OverflowError):
+            return 1
 
     @property
     def limit(self) -> int | None:

@@ -50,6 +50,9 @@ from .texts import Texts
 ANSWER_TOKENS: Final = 500
 """Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
 
+_MOST_TOKENS: Final = 10**6
+"""No model writes as many: where more is paid for, nothing need be asked of the service."""
+
 _LONGEST_WAIT_S: Final = 60.0
 _LOOK_S: Final = 1.0
 _SILENT_S: Final = 20.0
@@ -576,6 +579,8 @@ class Stream:
             tokens = min(tokens, most)
         if most is None or tokens < most:
             self.limited_by = name
+        if tokens > _MOST_TOKENS:
+            return
         ceiling = tokens if request.limit is None else None
         field = tokens_field(self._service.provider, request.model)
         body = lowered(request.body, tokens, field, request.wire)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any, Final
 
 import msgspec
@@ -78,11 +79,20 @@ def is_shallow(tree: Any) -> bool:
 def encoded(tree: Any) -> bytes:
     """What is to be sent, as JSON; SetupError for what JSON cannot hold."""
     try:
-        return msgspec.json.encode(tree)
+        return msgspec.json.encode(tree, enc_hook=_plain)
     except UnicodeEncodeError:
         raise SetupError("The prompt holds half a character (a lone surrogate), which cannot be sent.") from None
     except TypeError as exc:
         raise SetupError(f"The request cannot be written as JSON: {exc}.") from exc
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers are numbers."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
 
 def flat(value: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from foreign import Asked, Foreign, Given, answering, listed, streamed
 
@@ -361,6 +362,21 @@ async def test_more_than_a_model_writes_is_no_limit_for_it(priced: Start, sessio
     assert others == [{}, {}], "the model's own holds, from the beginning the second time"
     await session.stream(PROMPT, model="priced:smol", max_cost=0.02)
     assert limits(service)[-1] == {"max_tokens": pytest.approx(2_498, abs=2)}
+
+
+async def test_more_than_any_model_writes_is_not_asked_for(priced: Start, session: Session) -> None:
+    """A session's budget of $100 asked for twelve million tokens."""
+    service = priced(smaller)
+    reply = await session.stream(PROMPT, model="priced:smol", max_cost=100)
+    assert (limits(service), reply.text) == ([{}], TEN_TOKENS)
+
+
+@pytest.mark.parametrize("n", [8, 8.0, "8", np.int64(8)])
+async def test_as_many_choices_as_a_service_reads_are_paid_for(priced: Start, session: Session, n: Any) -> None:
+    """Services take 8.0, and some "8", for 8."""
+    service = priced(short)
+    await session.stream(PROMPT, model="priced:smol", max_cost=0.002, n=n)
+    assert limits(service) == [{"max_tokens": 31}]
 
 
 async def test_a_limit_of_the_user_s_own_stays_as_it_is(priced: Start, session: Session) -> None:
