@@ -159,16 +159,26 @@ class Request:
 
     @property
     def choices(self) -> int:
-        """How many choices were asked for (`n`)."""
-        try:
-            return max(1, int(float(self.body.get("n") or 1)))
-        except (TypeError, ValueError, OverflowError):
-            return 1
+        return choices_in(self.body)
 
     @property
     def limit(self) -> int | None:
         """The limit on the answer (tokens), by whatever name, the lowest of several; None where there is none."""
         return min(limits_in(self.body, self.wire).values(), default=None)
+
+
+def choices_in(fields: Mapping[str, Any]) -> int:
+    """How many choices the fields of a request ask for (`n`), as services read it: 8.0 and "8" are 8."""
+    try:
+        return max(1, int(float(fields.get("n") or 1)))
+    except (TypeError, ValueError, OverflowError):
+        return 1
+
+
+def tier_in(fields: Mapping[str, Any]) -> str:
+    """How they ask to be served, which decides what it costs."""
+    wanted = (fields.get(name) for name in ("speed", "service_tier"))
+    return next((each for each in wanted if isinstance(each, str)), "")
 
 
 def limits_in(fields: Mapping[str, Any], wire: Wire = "responses") -> dict[str, int]:

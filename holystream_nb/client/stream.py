@@ -44,7 +44,7 @@ from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .keeper import Keeper, keeper_of
 from .limiter import Limiter, Reservation
-from .request import Answer, Ears, Request, Service, lowered
+from .request import Answer, Ears, Request, Service, lowered, tier_in
 from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
@@ -561,7 +561,7 @@ class Stream:
                     self._allowances.append(budget.count())
                     continue
                 choices = request.choices * shares
-                above, tier = thinking_budget(thinking), self._wanted_tier
+                above, tier = thinking_budget(thinking), tier_in(request.body)
                 allowance = budget.allow(self._card, self._prompt_tokens, choices, above=above, tier=tier)
                 self._allowances.append(allowance)
         except SetupError:
@@ -595,12 +595,6 @@ class Stream:
     def _card(self) -> PriceCard:
         # What stands behind a "#" is a deployment of the model (Fireworks), or a fault of the simulator.
         return price_card(self._service.provider, self._request.model.partition("#")[0])
-
-    @property
-    def _wanted_tier(self) -> str:
-        """How the user wants it served, which decides what it costs."""
-        wanted = (self._request.body.get(name) for name in ("speed", "service_tier"))
-        return next((each for each in wanted if isinstance(each, str)), "")
 
     def _cost(self, usage: Usage, answer: Answer | None) -> Cost:
         return cost(usage, self._card, "" if answer is None else answer.facts.service_tier)

@@ -18,6 +18,7 @@ from ..client import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..providers.secret import sealing
+from ..session import session as kernel
 from . import addresses
 from .addresses import Model
 from .journal import Log, read
@@ -87,7 +88,8 @@ async def bench(
     warmup: discarded requests for each worker, model, transport and wire before anything counts.
     seed: of order, arrivals and prefixes; random if not given. The same seed sends the same requests again.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
-    max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent.
+    max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent. The
+        session's budget (`%config StreamMagics.session_budget`) holds in the same way.
     cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
@@ -167,7 +169,7 @@ async def carry_out(
         found, secret = await addresses.find(
             located, stack, foreign=executor is not None, workers=workers or plan.workers
         )
-        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret)
+        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget)
         try:
             reason = await sitting.go()
             if reason and calibrate:

@@ -21,7 +21,7 @@ _LATE: Final = 0.5
 _ENDINGS: Final = {
     "stopped": "It was stopped before its end.",
     "cancelled": "It was stopped before its end.",
-    "max_cost": "max_cost was reached: the rest was not sent.",
+    "max_cost": "max_cost was reached, or the session's budget: the rest was not sent.",
 }
 
 
@@ -55,6 +55,8 @@ def notes(result: Result, contents: Contents) -> list[str]:
         found.append(found_elsewhere)
     if any(trial.token_source != USAGE and not trial.error for trial in result.records):
         found.append("≈ Some token counts are estimated from the text: the service reported no usage.")
+    if any(not trial.cost_exact and trial.token_source == USAGE and trial.usd is not None for trial in result.records):
+        found.append("≈ Some costs are estimates: a price that they need, or what output was, is only likely.")
     if any(trial.price_note == "unknown" and not trial.error for trial in result.records):
         found.append("Some prices are unknown: their cost is left out, not taken as 0.")
     if result.plan.rate is not None and (late := _late(result)) is not None:

@@ -45,6 +45,7 @@ WORDS: Final = {
     "usd_per_request": "USD per request",
     "usd_per_1k_requests": "USD per 1k requests",
     "usd_per_1m_tokens": "USD per 1M tokens",
+    "stated_usd_per_request": "USD per request, as the service says",
     "price_source": "price",
     "price_as_of": "as of",
 }
@@ -60,7 +61,8 @@ def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
     by Student's t, error_rate the exact one (Clopper and Pearson). Rates are medians over requests. Gap percentiles are
     pooled over requests. goodput_per_s: requests that met all limits / the run's span; None without limits.
     usd_per_request: mean over the requests that brought output and whose cost is known, as a Decimal;
-    usd_per_1m_tokens: the sum of those / their prompt and output tokens together.
+    usd_per_1m_tokens: the sum of those / their prompt and output tokens together; stated_usd_per_request: mean of what
+    the service itself says.
     """
     from pandas import DataFrame
 
@@ -76,7 +78,7 @@ def to_markdown(result: Result) -> str:
     lines = [_line(head), _line(["---", *("---:" for _ in frame.index)])]
     for column, words in WORDS.items():
         cells = [_text(value) for value in frame[column]]
-        if column.startswith("usd_"):
+        if "usd_" in column:
             cells = [_labelled(cell, price) for cell, price in zip(cells, frame["price_source"], strict=True)]
         if any(cell != "–" for cell in cells):
             lines.append(_line([words, *(_cell(cell) for cell in cells)]))
@@ -138,12 +140,14 @@ def _money(trials: Sequence[Trial]) -> dict[str, Any]:
     priced = [trial for trial in trials if trial.usd is not None and (trial.reads or not trial.error)]
     usd = sum((trial.usd for trial in priced if trial.usd is not None), Decimal(0))
     tokens = sum((trial.prompt_tokens or 0) + (trial.output_tokens or 0) for trial in priced)
+    stated = [trial.stated_usd for trial in trials if trial.stated_usd is not None]
     latest = next((trial for trial in reversed(trials) if trial.price_source or trial.price_note), None)
     source = "" if latest is None else ": ".join(filter(None, (latest.price_note, latest.price_source)))
     return {
         "usd_per_request": usd / len(priced) if priced else None,
         "usd_per_1k_requests": usd * 1000 / len(priced) if priced else None,
         "usd_per_1m_tokens": usd * 1_000_000 / tokens if tokens else None,
+        "stated_usd_per_request": sum(stated, Decimal(0)) / len(stated) if stated else None,
         "price_source": source,
         "price_as_of": "" if latest is None else latest.price_as_of,
     }

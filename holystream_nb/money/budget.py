@@ -55,6 +55,11 @@ class Budget:
         with self._lock:
             self._check(self._spent())
 
+    def add(self, usd: Decimal) -> None:
+        """Something was spent elsewhere."""
+        with self._lock:
+            self._settled += usd
+
     def count(self) -> Allowance:
         """A request that nothing limits, which is about to be sent: it counts when it is closed."""
         return self._added(Allowance(self, None, 0))

@@ -49,7 +49,7 @@ class Cost:
 
         A service that says 0 may mean that somebody else is paid (a key of one's own behind a gateway): our sum counts.
         """
-        return self.stated_usd if self._is_stated_due else self.usd
+        return due_usd(self.usd, self.stated_usd)
 
     @property
     def due_cny(self) -> Decimal | None:
@@ -62,7 +62,12 @@ class Cost:
 
     @property
     def _is_stated_due(self) -> bool:
-        return bool(self.stated_usd) or (self.stated_usd is not None and self.usd is None)
+        return self.stated_usd is not None and self.due_usd == self.stated_usd
+
+
+def due_usd(usd: Decimal | None, stated: Decimal | None) -> Decimal | None:
+    """What sums reckon with, of our sum and what the service says (see `Cost.due_usd`)."""
+    return stated or (stated if usd is None else usd)
 
 
 def cost(usage: Usage, card: PriceCard, tier: str = "") -> Cost:
