@@ -21,6 +21,7 @@ from ..providers.secret import sealing
 from ..session import session as kernel
 from . import addresses
 from .addresses import Model
+from .estimate import check_forms
 from .journal import Log, read
 from .plan import Plan, Prompt, limits_of, prompts_of, transports_of, wires_of
 from .progress import Silent, shown, view
@@ -81,7 +82,8 @@ async def bench(
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
     wire: "chat", "messages" or "responses", or several, in the same way: `deepseek-v3.2 · messages`; of several wires
-        and transports each pair is a row, `deepseek-v3.2 · responses ws`. By default each provider's own.
+        and transports each pair is a row, `deepseek-v3.2 · responses ws`, but for Messages, which have no WebSocket. By
+        default each provider's own.
     reuse: whether connections are kept, as a client keeps them; False opens one for every request, whose cost is
         `connect_ms`.
     concurrency: streams at once (closed loop, the default with 1), or rate: requests a second (open loop, Poisson).
@@ -147,6 +149,7 @@ async def bench(
     )
     located = await addresses.locate("hs.bench", models, options)
     plan = located.planned(wanted)
+    check_forms(plan)
     file = file_of(plan, path, resume, before)
     return await carry_out(plan, located, file, before, executor=executor, workers=workers, calibrate=calibrate)
 

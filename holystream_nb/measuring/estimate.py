@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import cast
 
 from ..client.request import choices_in, limits_in, tier_in
 from ..client.stream import ANSWER_TOKENS
 from ..defaults import HOUSE
 from ..errors import SetupError
 from ..events import Usage
+from ..facts import Wire
 from ..money.budget import Budget
 from ..money.card import LOCAL, SIMULATED, PriceCard, price_card
 from ..money.cost import cost
@@ -18,6 +20,7 @@ from ..money.tokens import estimate_prompt
 from ..providers.select import at
 from ..providers.table import providers
 from ..providers.values import Provider
+from ..wire.formats import format_of
 from .plan import Plan
 from .words import counted
 
@@ -105,6 +108,19 @@ def _check(name: str, plan: Plan, expected: Estimate, left: Decimal) -> None:
             f"This would cost more than {name}: {expected}, and ${left:.4f} is left. Ask less often, set max_tokens, "
             f"or raise {name}; nothing was sent."
         )
+
+
+def check_forms(plan: Plan) -> None:
+    """Raises SetupError, before anything is sent, for a field that one of the plan's formats has no place for."""
+    own = plan.options.get("wire", {})
+    for model in plan.models:
+        provider, (label, name) = provider_of(plan, model), plan.split(model)
+        for wire in plan.wires:
+            write = format_of(cast(Wire, wire or own.get(label) or provider.wire)).body
+            for prompt in range(len(plan.prompts)):
+                write(
+                    {"model": name, "messages": plan.messages(prompt, 0), **plan.parameters, "stream": True}, provider
+                )
 
 
 def _card(plan: Plan, model: str) -> PriceCard:

@@ -51,6 +51,8 @@ def notes(result: Result, contents: Contents) -> list[str]:
     if contents.torn:
         were = "was" if contents.torn == 1 else "were"
         found.append(f"{counted(contents.torn, 'line')} of the file {were} torn, and left out.")
+    if len(result.plan.wires) > 1 and "messages" in result.plan.wires and "ws" in result.plan.transports:
+        found.append("Messages have no WebSocket: they were not asked over ws.")
     if found_elsewhere := _elsewhere(result):
         found.append(found_elsewhere)
     if any(trial.token_source != USAGE and not trial.error for trial in result.records):
