@@ -326,13 +326,19 @@ class Fold:
         end = self._last_reasoning if self._first_answer is None else self._first_answer
         return max(0, end - self._first_reasoning) / 1e6 if self.reasoning_events else 0.0
 
-    def usage(self, *, whole: bool, prompt_estimate: int, unnamed: Literal["reasoning", "other"] = "other") -> Usage:
+    def usage(
+        self, *, whole: bool, prompt_estimate: int | None, unnamed: Literal["reasoning", "other"] = "other"
+    ) -> Usage:
         """What the service reported, if the answer is `whole` and it counts all of it; else estimated from the text.
+
+        Nothing at all where `prompt_estimate` is None: nobody read the prompt.
 
         A count of nothing beside output is none, nor is one that came before the last output. What the service reports
         of the prompt, and what it says the request cost, stands in any case. `unnamed` is what its provider calls
         output that only the total counts (`Provider.unnamed_output`).
         """
+        if prompt_estimate is None:
+            return Usage(0, 0, 0)
         said = self._usage or Usage()
         events = self.output_events + self.other_events
         is_counted = bool(said.completion_tokens) or (said.completion_tokens == 0 and not events)
@@ -359,7 +365,7 @@ class Fold:
         *,
         finish_reason: str,
         whole: bool,
-        prompt_estimate: int,
+        prompt_estimate: int | None,
         hides_reasoning: bool,
         unnamed: Literal["reasoning", "other"] = "other",
         cost: Callable[[Usage], Cost],

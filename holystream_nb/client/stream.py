@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
@@ -30,7 +29,7 @@ from ..errors import (
 from ..events import Event, Usage
 from ..money.budget import Allowance, Budget
 from ..money.card import PriceCard, price_card
-from ..money.cost import Cost, cost
+from ..money.cost import Cost, cost, nothing
 from ..money.tokens import estimate_prompt
 from ..providers.values import hides_reasoning, tokens_field
 from ..reply import OURS, Fold, Progress, Reply
@@ -65,6 +64,9 @@ _GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, on
 
 _WORDS: Final = ("finish_reason", "detail", "served_model", "service_tier", "request_id")
 """What a service says of an answer in its own words."""
+
+_UNPAID: Final = (ServiceError, ConnectionFailed, SetupError)
+"""What ends a request for which nobody is charged."""
 
 _FAILURES: Final = (ServiceError, ConnectionFailed, StreamInterrupted)
 
@@ -566,7 +568,7 @@ class Stream:
                 self._allowances.append(allowance)
         except SetupError:
             for allowance in self._allowances:
-                allowance.close(Cost(Decimal(0), None, True, "", ""))
+                allowance.close(nothing(self._card))
             raise
         limits = [(each.tokens, each.budget.name) for each in self._allowances if each.tokens is not None]
         if not limits:
@@ -657,16 +659,22 @@ class Stream:
         minted = minted_by(self._service.provider, self._request.model)
         return {"wire": self._request.wire, "from": minted, "content": content}
 
+    def _is_paid(self, end: Ending) -> bool:
+        """Whether somebody may have to pay: not for what was refused, or never sent."""
+        if self._answer is not None or self._fold.output_events:
+            return True
+        return self._out is not None and not isinstance(end.error, _UNPAID)
+
     def _make_reply(self, end: Ending) -> Reply:
         service, request, answer = self._service, self._request, self._answer
-        has_begun = answer is not None or self._fold.output_events  # what was refused, or never sent, cost nothing
+        is_paid = self._is_paid(end)
         reply = self._fold.reply(
             finish_reason=end.finish_reason,
             whole=end.is_whole,
-            prompt_estimate=self._prompt_tokens if has_begun else 0,
+            prompt_estimate=self._prompt_tokens if is_paid else None,
             hides_reasoning=hides_reasoning(service.provider, request.model),
             unnamed=service.provider.unnamed_output,
-            cost=lambda usage: self._cost(usage, answer),
+            cost=lambda usage: self._cost(usage, answer) if is_paid else nothing(self._card),
             model=request.model,
             provider=service.provider.name,
             stamps=Timing(

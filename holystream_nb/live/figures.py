@@ -17,7 +17,7 @@ def figures(reply: Reply) -> list[str]:
     """TTFT, decode tokens/s, tokens and cost, each with its unit; what is unknown says so."""
     timing, usage = reply.timing, reply.usage
     parts: list[str] = []
-    if timing.ttft_ms is None and not usage.exact:
+    if timing.ttft_ms is None and not (usage.exact and usage.prompt_tokens):
         return parts  # nothing arrived, so there is nothing to count
     if reply.transport != "sse":
         parts.append(reply.transport)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Context, Decimal, localcontext
 from typing import Any, Final
@@ -68,6 +68,14 @@ class Cost:
 def due_usd(usd: Decimal | None, stated: Decimal | None) -> Decimal | None:
     """What sums reckon with, of our sum and what the service says (see `Cost.due_usd`)."""
     return stated or (stated if usd is None else usd)
+
+
+def nothing(card: PriceCard) -> Cost:
+    """The cost of what was refused, or never sent: nothing, whatever the price."""
+    found = cost(Usage(prompt_tokens=0, completion_tokens=0), card)
+    if found.usd is not None or card.note == LOCAL:
+        return found
+    return replace(found, usd=Decimal(0), cny=Decimal(0), note="")
 
 
 def cost(usage: Usage, card: PriceCard, tier: str = "") -> Cost:

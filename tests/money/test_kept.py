@@ -17,7 +17,7 @@ from foreign import Asked, Foreign, Given, answering, listed, streamed
 from holystream_nb.chat.policy import Chat, News
 from holystream_nb.chat.settings import Means, Settings
 from holystream_nb.client.client import Client
-from holystream_nb.errors import BadRequest, SetupError, SeveralFailed
+from holystream_nb.errors import BadRequest, HolystreamError, SetupError, SeveralFailed
 from holystream_nb.events import Usage
 from holystream_nb.facts import Facts
 from holystream_nb.money.budget import Budget
@@ -339,6 +339,29 @@ def test_several_models_share_a_limit(priced: Start) -> None:
 
     asyncio.run(ask())
     assert [each["max_tokens"] for each in limits(service)] == pytest.approx([124, 124], abs=2)
+
+
+async def test_what_was_refused_makes_no_total_an_estimate(priced: Start, session: Session) -> None:
+    """One 401, or a prompt that max_cost does not pay for, and all that was counted exactly stood there with "≈"."""
+    priced(lambda asked: listed({"error": {"message": "no such model"}}, 404))
+    with pytest.raises(HolystreamError):
+        await session.stream(PROMPT, model="priced:nobody-knows")
+    priced(short)
+    with pytest.raises(SetupError):
+        await session.stream(PROMPT, model="priced:smol", max_cost=1e-9)
+    await session.stream(PROMPT, model="priced:smol")
+    totals = session.totals
+    assert (totals.exact, totals.cost_exact, totals.unpriced, totals.cost.usd) == (True, True, 0, Decimal("0.0001"))
+
+
+async def test_a_prompt_that_was_sent_is_paid_for_although_nothing_came(priced: Start) -> None:
+    """A stop while the service thinks: it has the prompt."""
+    priced(lambda asked: Given((5.0,)))
+    async with Client("priced") as client, client.stream(PROMPT * 100, model="smol", timeout=0.3) as stream:
+        with pytest.raises(HolystreamError):
+            async for _ in stream:
+                pass
+        assert (stream.reply.usage.prompt_tokens, stream.reply.usage.exact) == (275, False)
 
 
 # What a limit may be
