@@ -107,6 +107,19 @@ def test_money_is_exact_and_unknown_is_not_0(trial: Make, result: Results) -> No
     assert any("unknown" in note for note in result(*priced, unpriced).notes)
 
 
+def test_a_table_is_in_yuan_where_the_reader_wants_it(
+    trial: Make, result: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each seller's rate; the other currency is a column of the summary."""
+    found = result(trial(usd=Decimal("0.001"), cny=Decimal("0.0073")))
+    assert found.summary().iloc[0].cny_per_1k_requests == Decimal("7.3")
+    assert "| USD per 1k requests | 1.00 |" in found.to_markdown()
+    assert "CNY" not in found.to_markdown()
+    monkeypatch.setattr("holystream_nb.money.amount._chosen", "CNY")
+    assert "| CNY per 1k requests | 7.30 |" in found.to_markdown()
+    assert "USD" not in found.to_markdown()
+
+
 def test_what_the_service_says_stands_beside_ours(trial: Make, result: Results) -> None:
     """Also where no list has a price; a cost that is only likely is marked."""
     trials = [
