@@ -536,6 +536,8 @@ class Stream:
             self._service, self._request, Ears(_weak(self._notify), _weak(self._permitted))
         )
         self._is_asking = False
+        if self._service.is_above_all(self._request):
+            self.limited_by = ""
         self._think = Think()
         self._thoughts = [(0, self._think)]
         if answer.resent:
@@ -579,10 +581,10 @@ class Stream:
         if most is None and request.wire == "messages":  # it has one in any case
             most = default_limit(request.model, thinking)
             tokens = min(tokens, most)
-        if most is None or tokens < most:
-            self.limited_by = name
         if tokens > _MOST_TOKENS:
             return
+        if most is None or tokens < most:
+            self.limited_by = name
         ceiling = tokens if request.limit is None else None
         field = tokens_field(self._service.provider, request.model)
         body = lowered(request.body, tokens, field, request.wire)

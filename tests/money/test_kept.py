@@ -387,6 +387,18 @@ async def test_more_than_a_model_writes_is_no_limit_for_it(priced: Start, sessio
     assert limits(service)[-1] == {"max_tokens": pytest.approx(2_498, abs=2)}
 
 
+@pytest.mark.parametrize("most", [Decimal(1), Decimal(100)])
+async def test_the_model_s_own_limit_is_not_called_a_budget(priced: Start, most: Decimal) -> None:
+    """An answer of 16,384 tokens was ended by its model."""
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
+    priced(lambda asked: given if (given := smaller(asked)).status == 400 else streamed(chunk(TEN_TOKENS), end))
+    async with Client("priced") as client:
+        async with client.within(Budget(most, "max_cost")).stream(PROMPT, model="smol") as stream:
+            async for _ in stream:
+                pass
+        assert (stream.reply.finish_reason, stream.limited_by) == ("length", "")
+
+
 async def test_more_than_any_model_writes_is_not_asked_for(priced: Start, session: Session) -> None:
     """A session's budget of $100 asked for twelve million tokens."""
     service = priced(smaller)
