@@ -27,7 +27,7 @@ from ..errors import (
     StreamInterrupted,
 )
 from ..events import Event, Usage
-from ..money.budget import Allowance, Budget
+from ..money.budget import LEAST_OF_RESPONSES, Allowance, Budget
 from ..money.card import PriceCard, price_card
 from ..money.cost import Cost, cost, nothing
 from ..money.tokens import estimate_prompt
@@ -565,8 +565,9 @@ class Stream:
                     self._allowances.append(budget.count())
                     continue
                 choices = request.choices * shares
-                above, tier = thinking_budget(thinking), tier_in(request.body)
-                allowance = budget.allow(self._card, self._prompt_tokens, choices, above=above, tier=tier)
+                least = max(1 + thinking_budget(thinking), LEAST_OF_RESPONSES if request.wire == "responses" else 1)
+                tier = tier_in(request.body)
+                allowance = budget.allow(self._card, self._prompt_tokens, choices, least=least, tier=tier)
                 self._allowances.append(allowance)
         except SetupError:
             for allowance in self._allowances:

@@ -17,6 +17,9 @@ from ..events import Usage
 from .card import LOCAL, PriceCard
 from .cost import Cost, cost
 
+LEAST_OF_RESPONSES: Final = 16
+"""Tokens that Responses want an answer to be allowed at least."""
+
 _MARGIN: Final = Decimal("1.25")
 _MILLION: Final = 10**6
 
@@ -65,24 +68,24 @@ class Budget:
         return self._added(Allowance(self, None, 0))
 
     def allow(
-        self, card: PriceCard, prompt_tokens: int, choices: int = 1, *, above: int = 0, tier: str = ""
+        self, card: PriceCard, prompt_tokens: int, choices: int = 1, *, least: int = 1, tier: str = ""
     ) -> Allowance:
         """What one request may cost, which is about to be sent. Raises SetupError where it must not be.
 
         prompt_tokens: estimated. choices: into how many equal parts what is left is divided: answers that were asked
-            for (`n`), and requests at once. above: what of each choice is set apart for thinking, which services want
-            below the limit on it. tier: how it is asked to be served.
+            for (`n`), and requests at once. least: what the limit on each choice must be at least, as it must be above
+            what is set apart for thinking. tier: how it is asked to be served.
         """
         if card.note == LOCAL:
             return self.count()
         with self._lock:
             allowance = Allowance(self, card, prompt_tokens, tier)
             allowance.tokens = self._tokens(allowance, card, choices)
-            if allowance.tokens is not None and allowance.tokens <= above:
+            if allowance.tokens is not None and allowance.tokens < least:
                 raise SetupError(
                     f"{self._written} pays for about {allowance.tokens:,} tokens of an answer of {card.model}, and "
-                    f"{above:,} are set apart for its thinking: lower `budget_tokens`, or raise the limit; nothing was "
-                    "sent."
+                    f"{least:,} are the least that this request may ask for: raise the limit"
+                    f"{', or lower `budget_tokens`' if least > LEAST_OF_RESPONSES else ''}; nothing was sent."
                 )
             self._running.add(allowance)
         return allowance

@@ -435,10 +435,20 @@ async def test_a_limit_below_what_is_set_apart_for_thinking_is_said(priced: Star
     """The service's 400 said nothing of max_cost."""
     service = priced(short)
     thinking = {"type": "enabled", "budget_tokens": 2_000}
-    with pytest.raises(SetupError, match=r"^max_cost=0\.002 pays for about 249 tokens .*2,000 are set apart"):
+    with pytest.raises(SetupError, match=r"^max_cost=0\.002 pays for about 249 .*, and 2,001 are .*budget_tokens"):
         await session.stream(PROMPT, model="priced:smol", wire="messages", max_cost=0.002, thinking=thinking)
     assert not service.asked
     assert session.budget.spent == 0
+
+
+async def test_less_than_responses_take_is_not_asked_for(priced: Start, session: Session) -> None:
+    """At the end of a budget OpenAI answered 400: `max_output_tokens` is 16 at least."""
+    service = priced(short)
+    with pytest.raises(
+        SetupError, match=r"^max_cost=0\.0001 pays for about 1\d tokens .*, and 16 are the least .*limit;"
+    ):
+        await session.stream(PROMPT, model="priced:smol", wire="responses", max_cost=0.0001)
+    assert not service.asked
 
 
 async def test_a_budget_does_not_make_the_rate_limit_wait(priced: Start) -> None:
