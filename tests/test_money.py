@@ -11,7 +11,7 @@ import pytest
 
 from holystream_nb.events import Usage
 from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN, PriceCard, price_card
-from holystream_nb.money.cost import cost
+from holystream_nb.money.cost import cost, nothing
 from holystream_nb.providers.select import at
 from holystream_nb.providers.table import provider
 from holystream_nb.providers.values import Price, Provider
@@ -151,6 +151,17 @@ class TestKinds:
         """Sound at the text's price, a search for nothing, reasoning beyond the output."""
         figure = cost(usage(100, 50, **counts), card)
         assert (figure.usd is not None, figure.exact) == (True, False)
+
+    def test_what_was_refused_costs_nothing(self):
+        """Not even the fee that some take for a request; a local answer has no price."""
+        sonar = listed("perplexity", "sonar")
+        assert (cost(usage(0, 0), sonar).usd, nothing(sonar).usd) == (Decimal("0.012"), 0)
+        unknown, simulated = nothing(listed("openai", "nobody-knows")), nothing(listed("simulator", "gpt-4.1"))
+        assert [(each.usd, each.note, each.exact) for each in (unknown, simulated)] == [
+            (0, "", True),
+            (0, SIMULATED, True),
+        ]
+        assert (nothing(listed("ollama", "x")).usd, nothing(listed("ollama", "x")).note) == (None, LOCAL)
 
     def test_searches_are_paid_for_each(self):
         """Three at $10 a thousand, beside 100 and 50 tokens at $3 and $15."""

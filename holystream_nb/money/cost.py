@@ -71,11 +71,11 @@ def due_usd(usd: Decimal | None, stated: Decimal | None) -> Decimal | None:
 
 
 def nothing(card: PriceCard) -> Cost:
-    """The cost of what was refused, or never sent: nothing, whatever the price."""
-    found = cost(Usage(prompt_tokens=0, completion_tokens=0), card)
-    if found.usd is not None or card.note == LOCAL:
+    """The cost of what was refused, or never sent: nothing, whatever the price, and no fee for a request either."""
+    found = cost(Usage(), card)
+    if card.note == LOCAL:
         return found
-    return replace(found, usd=Decimal(0), cny=Decimal(0), note="")
+    return replace(found, usd=Decimal(0), cny=Decimal(0), note="" if card.note == UNKNOWN else card.note)
 
 
 def cost(usage: Usage, card: PriceCard, tier: str = "") -> Cost:

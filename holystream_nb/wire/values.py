@@ -166,7 +166,7 @@ def usage_of(tree: Any, read: int) -> Usage | None:
         cache_write_1h_tokens=count(by_age.get("ephemeral_1h_input_tokens")),
         prompt_audio_tokens=count(asked.get("audio_tokens")),
         completion_audio_tokens=count(answered.get("audio_tokens")),
-        web_searches=count(_part(tree, "server_tool_use").get("web_search_requests")),
+        web_searches=count(_part(tree, "server_tool_use").get("web_search_requests", tree.get("num_search_queries"))),
     )
 
 

@@ -141,6 +141,7 @@ def test_sound_and_searches_are_read() -> None:
         server_tool_use={"web_search_requests": 3},
     )
     assert (usage.prompt_audio_tokens, usage.completion_audio_tokens, usage.web_searches) == (80, 40, 3)
+    assert read(33, 7163, 7196, citation_tokens=20016, num_search_queries=41).web_searches == 41  # Perplexity
 
 
 @pytest.mark.parametrize(("is_byok", "usd"), [(True, "0.0021"), (False, "0.0001")])
