@@ -95,7 +95,7 @@ def rate(tokens_per_s: float) -> str:
 
 
 def money(cost: Cost) -> str:
-    """Our sum, with two significant digits below a hundredth, and whether it is paid; else the word for it."""
+    """Our sum, with two significant digits at least, and whether it is paid; else the word for it."""
     sum_ = amount.of(cost)
     if sum_ is None:
         return "cost unknown" if cost.note == UNKNOWN else cost.note
