@@ -327,7 +327,12 @@ class Fold:
         return max(0, end - self._first_reasoning) / 1e6 if self.reasoning_events else 0.0
 
     def usage(
-        self, *, whole: bool, prompt_estimate: int | None, unnamed: Literal["reasoning", "other"] = "other"
+        self,
+        *,
+        whole: bool,
+        prompt_estimate: int | None,
+        hides_reasoning: bool = False,
+        unnamed: Literal["reasoning", "other"] = "other",
     ) -> Usage:
         """What the service reported, if the answer is `whole` and it counts all of it; else estimated from the text.
 
@@ -358,6 +363,7 @@ class Fold:
             other_tokens=None,
             exact=False,
             read=self._last_read,
+            uncounted=hides_reasoning and not (self.reasoning_events or said.completion_tokens),
         )
 
     def reply(
@@ -381,7 +387,9 @@ class Fold:
         chunks: tuple[tuple[int, str], ...] = (),
     ) -> Reply:
         facts = facts or Facts()
-        usage = self.usage(whole=whole, prompt_estimate=prompt_estimate, unnamed=unnamed)
+        usage = self.usage(
+            whole=whole, prompt_estimate=prompt_estimate, hides_reasoning=hides_reasoning, unnamed=unnamed
+        )
         return Reply(
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue(),

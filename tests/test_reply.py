@@ -167,6 +167,24 @@ def test_a_cost_behind_output_makes_an_earlier_count_no_count_of_it() -> None:
     assert (usage.completion_tokens, usage.exact, usage.cost) == (11, False, Decimal("0.5"))
 
 
+@pytest.mark.parametrize(
+    ("events", "changes", "uncounted"),
+    [
+        ((Text("a", 1),), {"hides_reasoning": True}, True),
+        ((Text("a", 1), Usage(5, 90, 95, read=1)), {"hides_reasoning": True, "whole": False}, False),
+        ((Text("a", 1), Usage(5, 90, 95, read=1)), {"hides_reasoning": True}, False),
+        ((Reasoning("r", 1), Text("a", 1)), {"hides_reasoning": True}, False),
+        ((Text("a", 1),), {}, False),
+        ((), {"hides_reasoning": True, "prompt_estimate": None}, False),
+    ],
+)
+def test_hidden_reasoning_that_nobody_counted_is_known(
+    events: tuple[Event, ...], changes: dict[str, Any], uncounted: bool
+) -> None:
+    """After a stop the text is a small part of what such a model wrote, and is billed for."""
+    assert folded(*events, **changes).usage.uncounted is uncounted
+
+
 def test_what_the_service_counts_as_it_goes_is_what_is_shown() -> None:
     """Live as after a stop, with what it hides."""
     fold = Fold()

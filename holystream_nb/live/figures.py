@@ -17,8 +17,9 @@ def figures(reply: Reply) -> list[str]:
     """TTFT, decode tokens/s, tokens and cost, each with its unit; what is unknown says so."""
     timing, usage = reply.timing, reply.usage
     parts: list[str] = []
+    hidden = ["hidden reasoning not counted"] if usage.uncounted else []
     if timing.ttft_ms is None and not (usage.exact and usage.prompt_tokens):
-        return parts  # nothing arrived, so there is nothing to count
+        return hidden  # nothing arrived, so there is nothing to count
     if reply.transport != "sse":
         parts.append(reply.transport)
     if timing.ttft_ms is not None:
@@ -32,7 +33,7 @@ def figures(reply: Reply) -> list[str]:
             parts.append(f"{reasoning:,} of them reasoning")
     if usage.other_tokens:
         parts.append(f"{usage.other_tokens:,} of them other output")
-    parts += costs(reply)
+    parts += costs(reply) + hidden
     if timing.retries:
         parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
     if timing.resent:

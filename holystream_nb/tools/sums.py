@@ -99,6 +99,7 @@ def _usage(usages: Sequence[Usage]) -> Usage:
         prompt_audio_tokens=_sum(usage.prompt_audio_tokens for usage in usages),
         completion_audio_tokens=_sum(usage.completion_audio_tokens for usage in usages),
         web_searches=_sum(usage.web_searches for usage in usages),
+        uncounted=any(usage.uncounted for usage in usages),
     )
 
 

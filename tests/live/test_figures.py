@@ -117,6 +117,14 @@ def test_output_without_a_name_is_said() -> None:
     assert "93 of them other output" in figures(odd)
 
 
+def test_what_is_hidden_and_not_counted_is_said() -> None:
+    """≈ alone would be wrong by a factor of a hundred."""
+    stopped = replace(reply(priced("0.01")), usage=Usage(3, 5, 8, exact=False, uncounted=True))
+    assert figures(stopped)[-1] == "hidden reasoning not counted"
+    silent = replace(stopped, timing=Timing(submitted=0))
+    assert figures(silent) == ["hidden reasoning not counted"]
+
+
 def test_costs_are_in_yuan_where_the_reader_wants_it(yuan: None) -> None:
     """At the rate that the seller is paid at, in the figures and in every sum."""
     dear, cheap = reply(in_both("0.002", "0.014")), reply(in_both("0.003", "0.003"))
