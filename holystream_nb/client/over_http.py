@@ -225,15 +225,13 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
 
 def _body(service: Service, request: Request) -> dict[str, Any]:
     """The request's body as this service is known to take it."""
-    body = dict(request.body)
+    body = service.fields_of(request)
     if request.model in service.unstreamed:
         body["stream"] = False
     if not body["stream"]:
         body.pop("stream_options", None)
     elif request.wire == "chat" and service.asks_for_usage and "stream_options" not in body:
         body["stream_options"] = {"include_usage": True}
-    if service.is_above_all(request):
-        body = {name: value for name, value in body.items() if name not in LIMITS}
     wanted = service.tokens_fields.get(request.model)
     for name in LIMITS:
         if wanted and name != wanted and name in body:

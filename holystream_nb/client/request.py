@@ -104,6 +104,11 @@ class Service:
         refused = self.refused_limits.get(request.model)
         return refused is not None and request.ceiling is not None and request.ceiling >= refused
 
+    def fields_of(self, request: Request) -> dict[str, Any]:
+        """The fields of a request, without a limit that is known to be above the model's own."""
+        is_limited = not self.is_above_all(request)
+        return {name: value for name, value in request.body.items() if is_limited or name not in LIMITS}
+
     def address(self, wire: Wire) -> str:
         """What stands before a format's path."""
         own = {"messages": self.provider.messages_url, "responses": self.provider.responses_url}.get(wire)
