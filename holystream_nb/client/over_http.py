@@ -209,8 +209,12 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
         said = await error_body(response, service.secret)
         if usage and refuses_include_usage(response.status, said):
             service.asks_for_usage = False
-        elif _changes_limit(service, request, body, response.status, said):
+        elif _renames_limit(service, request, body, response.status, said):
             pass
+        elif request.ceiling is not None and (of := refuses_limit(response.status, said, request.ceiling)) is not None:
+            if of == "model":
+                service.refused_limits[request.model] = request.ceiling
+            request = request.without_limit  # the model's own holds, which is lower
         elif _says_of_echo(service, request, response.status, said):
             if written == _written(service, request, body):
                 raise refusal(service, request, response, said)
@@ -225,7 +229,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
 
 def _body(service: Service, request: Request) -> dict[str, Any]:
     """The request's body as this service is known to take it."""
-    body = service.fields_of(request)
+    body = dict(service.known(request).body)
     if request.model in service.unstreamed:
         body["stream"] = False
     if not body["stream"]:
@@ -244,10 +248,6 @@ def _written(service: Service, request: Request, body: Mapping[str, Any]) -> dic
     return format_of(request.wire).body(body, service.provider_of(request.model))
 
 
-def _changes_limit(service: Service, request: Request, body: Mapping[str, Any], status: int, said: bytes) -> bool:
-    return _renames_limit(service, request, body, status, said) or _is_above_all(service, request, status, said)
-
-
 def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], status: int, said: bytes) -> bool:
     """Whether a refusal names the field that the limit on the answer should go by: once a model."""
     wanted = names_tokens_field(status, said)
@@ -255,15 +255,6 @@ def _renames_limit(service: Service, request: Request, body: Mapping[str, Any], 
         return False
     service.tokens_fields[request.model] = wanted
     return any(name in body for name in LIMITS)
-
-
-def _is_above_all(service: Service, request: Request, status: int, said: bytes) -> bool:
-    """Whether a refusal says that the limit which a budget has set is above the model's own, which then holds."""
-    ours = request.ceiling
-    if ours is None or service.is_above_all(request) or not refuses_limit(status, said, ours):
-        return False
-    service.refused_limits[request.model] = ours
-    return True
 
 
 def _says_of_echo(service: Service, request: Request, status: int, said: bytes) -> bool:

@@ -104,10 +104,9 @@ class Service:
         refused = self.refused_limits.get(request.model)
         return refused is not None and request.ceiling is not None and request.ceiling >= refused
 
-    def fields_of(self, request: Request) -> dict[str, Any]:
-        """The fields of a request, without a limit that is known to be above the model's own."""
-        is_limited = not self.is_above_all(request)
-        return {name: value for name, value in request.body.items() if is_limited or name not in LIMITS}
+    def known(self, request: Request) -> Request:
+        """The request, without a limit that is known to be above the model's own."""
+        return request.without_limit if self.is_above_all(request) else request
 
     def address(self, wire: Wire) -> str:
         """What stands before a format's path."""
@@ -161,6 +160,12 @@ class Request:
     wire: Wire = "chat"
     keep_chunks: bool = False
     ceiling: int | None = None
+
+    @property
+    def without_limit(self) -> Request:
+        """The same without the limit that a budget has set."""
+        body = {name: value for name, value in self.body.items() if name not in LIMITS}
+        return replace(self, body=body, ceiling=None)
 
     @property
     def choices(self) -> int:

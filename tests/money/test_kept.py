@@ -387,6 +387,16 @@ async def test_more_than_a_model_writes_is_no_limit_for_it(priced: Start, sessio
     assert limits(service)[-1] == {"max_tokens": pytest.approx(2_498, abs=2)}
 
 
+async def test_what_one_prompt_leaves_no_room_for_is_asked_of_the_next(priced: Start, session: Session) -> None:
+    """A limit above what is left of the context is left out for that prompt alone."""
+    said = "'max_tokens' is too large: 249. This model's maximum context length is 256 tokens and you have 200 of input"
+    full = listed({"error": {"message": said}}, 400)
+    service = priced(lambda asked: full if len(service.asked) == 1 else short(asked))
+    for _ in range(2):
+        await session.stream(PROMPT, model="priced:smol", max_cost=0.002)
+    assert limits(service) == [{"max_tokens": 249}, {}, {"max_tokens": 249}]
+
+
 @pytest.mark.parametrize("most", [Decimal(1), Decimal(100)])
 async def test_the_model_s_own_limit_is_not_called_a_budget(priced: Start, most: Decimal) -> None:
     """An answer of 16,384 tokens was ended by its model."""
