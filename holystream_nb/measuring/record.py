@@ -140,6 +140,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
         )
 
     @property
+    def is_counted(self) -> bool:
+        """Whether the service counted its tokens."""
+        return self.token_source == USAGE
+
+    @property
     def due_usd(self) -> Decimal | None:
         """What sums and limits reckon with: the service's own word, else our sum (see `Cost.due_usd`)."""
         return due_usd(self.usd, self.stated_usd)

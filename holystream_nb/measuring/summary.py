@@ -88,6 +88,9 @@ def to_markdown(result: Result) -> str:
         if column.startswith(other):
             continue
         cells = [_text(value) for value in frame[column]]
+        if name := _ESTIMATED.get(column):
+            arms = (result.of(arm) for arm in frame.index)
+            cells = [_approximate(cell, trials, name) for cell, trials in zip(cells, arms, strict=True)]
         if "usd_" in column or "cny_" in column:
             cells = [_labelled(cell, price) for cell, price in zip(cells, frame["price_source"], strict=True)]
         if any(cell != "–" for cell in cells):
@@ -184,6 +187,23 @@ def _text(value: Any) -> str:
 def _labelled(cell: str, price: str) -> str:
     """An amount that nobody is paid says so itself: a line of a table is read alone."""
     return f"{cell} ({SIMULATED})" if price.startswith(SIMULATED) and cell != "–" else cell
+
+
+_ESTIMATED: Final = {
+    **dict.fromkeys(("tpot_p50_ms", "decode_tokens_per_s", "e2e_tokens_per_s", "output_tokens"), "is_counted"),
+    **{
+        f"{name}_per_{what}": "cost_exact"
+        for name in ("usd", "cny")
+        for what in ("request", "1k_requests", "1m_tokens")
+    },
+}
+"""Columns of figures that may be estimates, and what of a trial says that they are none."""
+
+
+def _approximate(cell: str, trials: Sequence[Trial], name: str) -> str:
+    """The cell, marked where what it says of one of these requests is an estimate."""
+    is_exact = all(getattr(trial, name) for trial in trials if not trial.error)
+    return cell if is_exact or not cell[:1].isdigit() else f"≈{cell}"
 
 
 def _line(cells: Sequence[str]) -> str:

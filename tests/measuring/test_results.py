@@ -107,6 +107,15 @@ def test_money_is_exact_and_unknown_is_not_0(trial: Make, result: Results) -> No
     assert any("unknown" in note for note in result(*priced, unpriced).notes)
 
 
+def test_an_estimate_is_marked_where_it_stands(trial: Make, result: Results) -> None:
+    """In its cell, of the arm that it is of."""
+    trials = [trial(), trial("simulator:b", token_source="text", cost_exact=False)]
+    table = result(*trials).to_markdown()
+    assert "| output tokens per request | 3.00 | ≈3.00 |" in table
+    assert "| USD per request | 0.00100 | ≈0.00100 |" in table
+    assert "| E2E p50 (s) | n too small | n too small |" in table
+
+
 def test_a_table_is_in_yuan_where_the_reader_wants_it(
     trial: Make, result: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
