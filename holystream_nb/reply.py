@@ -452,6 +452,8 @@ class Fold:
                 if usage.reasoning_tokens is None and hides_reasoning:
                     return None
                 tokens -= usage.reasoning_tokens or 0
+            elif usage.other_tokens:
+                return None  # which may be the reasoning that was seen
             tokens -= usage.other_tokens or 0
         return tokens if tokens is not None and tokens >= 1 else None
 

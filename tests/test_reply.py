@@ -209,7 +209,9 @@ def test_tokens_of_the_first_read_are_estimated_where_all_are() -> None:
 
 
 def test_shown_reasoning_stays_in_the_rate() -> None:
-    """Where reasoning events were seen, all completion tokens arrived in view."""
+    """Where reasoning events were seen, all completion tokens arrived in view; unless some have no name."""
+    unnamed = folded(Reasoning("a", 1), Text("b", 2), Usage(1, 600, 601, other_tokens=500))
+    assert unnamed.timing.visible_tokens is None
     reply = folded(Reasoning("a", 1), Text("b", 2), Usage(1, 600, 601, reasoning_tokens=500))
     assert reply.timing.visible_tokens == 600
 
