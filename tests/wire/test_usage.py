@@ -9,7 +9,7 @@ import pytest
 
 from holystream_nb.events import Usage
 from holystream_nb.wire.messages import MessagesDecoder
-from holystream_nb.wire.responses import ResponsesDecoder
+from holystream_nb.wire.responses import ResponsesDecoder, _sum
 from holystream_nb.wire.values import encoded, usage_of
 
 
@@ -174,3 +174,9 @@ def test_searches_of_responses_are_counted() -> None:
     whole = {"object": "response", "id": "r", "status": "completed", "output": output, "usage": usage}
     (found,) = [each for each in decoder.whole(encoded(whole), 1) if isinstance(each, Usage)]
     assert found.web_searches == 1
+
+
+def test_searches_before_and_after_a_steer_are_all_paid_for() -> None:
+    """Two responses that are one answer."""
+    both = _sum(Usage(1, 2, 3, web_searches=1, prompt_audio_tokens=1), Usage(1, 2, 3, web_searches=2))
+    assert (both.completion_tokens, both.web_searches, both.prompt_audio_tokens) == (4, 3, 1)
