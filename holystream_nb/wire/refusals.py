@@ -106,6 +106,8 @@ def refuses_limit(status: int, body: bytes, limit: int) -> Literal["model", "pro
     complaint, said = _read(body)
     is_less = any(int(amount) < limit for amount in _AMOUNT.findall(said.replace(",", "")))
     named = f"{said} {complaint.param}"
+    if _REFUSED_PARAMETER.search(f"{said} {complaint.code}"):  # the field itself, and no number in it
+        return None
     if not is_less or not (_LIMIT.search(named) or _CONTEXT.search(named)):
         return None
     return "prompt" if _CONTEXT.search(_LIMIT.sub("", named)) else "model"

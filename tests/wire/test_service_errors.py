@@ -631,7 +631,7 @@ def test_a_refusal_that_names_the_right_tokens_field(status: int, body: Any, exp
         ("This model's maximum context length is 4097 tokens. However, you requested 100019 tokens", "prompt"),
         ("'max_tokens' is too large: 99999. This model's maximum context length is 32768 tokens", "prompt"),
         ("`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 20 `inputs` tokens", "prompt"),
-        ("Unsupported parameter: 'max_tokens' is not supported with this model", None),
+        ("Unsupported parameter: 'max_tokens' is not supported with gpt-x-2025", None),
         ("max_tokens must be at least 16, not 99999", None),
         ("temperature must be below 2000", None),
         ("", None),
