@@ -61,7 +61,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `completion_tokens` includes `reasoning_tokens` and `other_tokens`, output that is billed and has no name;
     `prompt_tokens` includes `cached_tokens` and `cache_write_tokens`, which include `cache_write_1h_tokens`, those that
-    are kept for an hour. `cost` is what the service says it cost (USD).
+    are kept for an hour. `cost` is what the service says it cost (USD). Of both, `prompt_audio_tokens` and
+    `completion_audio_tokens` are sound; `web_searches` are paid for each, beside the tokens. `uncounted` says that the
+    model hides its reasoning and nobody has counted it: more may be billed than stands here.
     """
 
     prompt_tokens: int | None = None
@@ -75,6 +77,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
     other_tokens: int | None = None
     cost: Decimal | None = None
     cache_write_1h_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    web_searches: int | None = None
+    uncounted: bool = False
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -147,11 +147,12 @@ class Reply:
 class Progress:
     """How a running stream stands, for a display: cheap at any length.
 
-    `tokens` are estimated from all that has come, as at the end where nobody counts them, `reasoning_tokens` from the
-    reasoning; `tokens_per_s` is the rate of the first choice's since its first read; `events` counts output events;
-    `thinking_ms` is from the first reasoning to the first answer, or to the last reasoning so far; `notice` says what
-    it waits for. `unanswered_ms` is how long the request that is out has been without output; the limiter's wait and
-    pauses before retries are not in it. None where none is out, or output has come.
+    `tokens` are estimated from all that has come, as at the end where nobody counts them, or what the service has
+    counted so far where that is more, `reasoning_tokens` from the reasoning; `tokens_per_s` is the rate of the first
+    choice's since its first read; `events` counts output events; `thinking_ms` is from the first reasoning to the first
+    answer, or to the last reasoning so far; `notice` says what it waits for. `unanswered_ms` is how long the request
+    that is out has been without output; the limiter's wait and pauses before retries are not in it. None where none is
+    out, or output has come.
     """
 
     elapsed_ms: float
@@ -273,13 +274,9 @@ class Fold:
         return size_of(part.name) + size_of(part.arguments)
 
     def _add_usage(self, usage: Usage) -> None:
-        before = self._usage
-        if before is not None and usage.cost is None:
-            usage = msgspec.structs.replace(usage, cost=before.cost)
-        elif before is not None and (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (None,) * 3:
-            usage = msgspec.structs.replace(before, cost=usage.cost)
-        self._usage = usage
-        self._counted_events = self.output_events + self.other_events
+        if usage.completion_tokens:
+            self._counted_events = self.output_events + self.other_events
+        self._usage = usage if self._usage is None else _joined(self._usage, usage)
         if len(self._reads) == 1 and usage.read == self._reads[0] and usage.completion_tokens:
             self._first_read_tokens = usage.completion_tokens
 
@@ -304,8 +301,12 @@ class Fold:
 
     @property
     def tokens(self) -> int:
-        """Estimated from all that has come: text, reasoning, tool calls, other choices."""
-        return tokens_of(self._size + self._other_size)
+        """Estimated from all that has come: text, reasoning, tool calls, other choices; more where the service says so.
+
+        Where it counts as it goes, what it hides is in its count.
+        """
+        said = 0 if self._usage is None else self._usage.completion_tokens or 0
+        return max(tokens_of(self._size + self._other_size), said)
 
     @property
     def reasoning_tokens(self) -> int:
@@ -325,22 +326,34 @@ class Fold:
         end = self._last_reasoning if self._first_answer is None else self._first_answer
         return max(0, end - self._first_reasoning) / 1e6 if self.reasoning_events else 0.0
 
-    def usage(self, *, whole: bool, prompt_estimate: int, unnamed: Literal["reasoning", "other"] = "other") -> Usage:
+    def usage(
+        self,
+        *,
+        whole: bool,
+        prompt_estimate: int | None,
+        hides_reasoning: bool = False,
+        unnamed: Literal["reasoning", "other"] = "other",
+    ) -> Usage:
         """What the service reported, if the answer is `whole` and it counts all of it; else estimated from the text.
+
+        Nothing at all where `prompt_estimate` is None: nobody read the prompt.
 
         A count of nothing beside output is none, nor is one that came before the last output. What the service reports
         of the prompt, and what it says the request cost, stands in any case. `unnamed` is what its provider calls
         output that only the total counts (`Provider.unnamed_output`).
         """
+        if prompt_estimate is None:
+            return Usage(0, 0, 0)
         said = self._usage or Usage()
         events = self.output_events + self.other_events
         is_counted = bool(said.completion_tokens) or (said.completion_tokens == 0 and not events)
         if whole and is_counted and self._counted_events == events:
             if not said.prompt_tokens and prompt_estimate:
-                said = msgspec.structs.replace(said, prompt_tokens=prompt_estimate, total_tokens=None, exact=False)
+                total = prompt_estimate + (said.completion_tokens or 0)
+                said = msgspec.structs.replace(said, prompt_tokens=prompt_estimate, total_tokens=total, exact=False)
             return _named(said) if unnamed == "reasoning" else said
         prompt = said.prompt_tokens or prompt_estimate
-        tokens = max(self.tokens, said.completion_tokens or 0)
+        tokens = max(self.tokens, (said.total_tokens or 0) - prompt)
         return msgspec.structs.replace(
             said,
             prompt_tokens=prompt,
@@ -350,6 +363,7 @@ class Fold:
             other_tokens=None,
             exact=False,
             read=self._last_read,
+            uncounted=hides_reasoning and not (self.reasoning_events or said.completion_tokens),
         )
 
     def reply(
@@ -357,7 +371,7 @@ class Fold:
         *,
         finish_reason: str,
         whole: bool,
-        prompt_estimate: int,
+        prompt_estimate: int | None,
         hides_reasoning: bool,
         unnamed: Literal["reasoning", "other"] = "other",
         cost: Callable[[Usage], Cost],
@@ -373,7 +387,9 @@ class Fold:
         chunks: tuple[tuple[int, str], ...] = (),
     ) -> Reply:
         facts = facts or Facts()
-        usage = self.usage(whole=whole, prompt_estimate=prompt_estimate, unnamed=unnamed)
+        usage = self.usage(
+            whole=whole, prompt_estimate=prompt_estimate, hides_reasoning=hides_reasoning, unnamed=unnamed
+        )
         return Reply(
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue(),
@@ -436,8 +452,26 @@ class Fold:
                 if usage.reasoning_tokens is None and hides_reasoning:
                     return None
                 tokens -= usage.reasoning_tokens or 0
+            elif usage.other_tokens:
+                return None  # which may be the reasoning that was seen
             tokens -= usage.other_tokens or 0
         return tokens if tokens is not None and tokens >= 1 else None
+
+
+def _joined(before: Usage, usage: Usage) -> Usage:
+    """What several reports say together: the later one, with what only the earlier one says.
+
+    Of one without any output (a cost alone, zeros at the end) the rest stays as it was.
+    """
+    if before.completion_tokens and not usage.completion_tokens:
+        return before if usage.cost is None else msgspec.structs.replace(before, cost=usage.cost)
+    kept = {name: getattr(before, name) for name in _OF_THE_PROMPT if getattr(usage, name) is None}
+    return msgspec.structs.replace(usage, **kept) if kept else usage
+
+
+_OF_THE_PROMPT: Final = (
+    *("prompt_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "prompt_audio_tokens", "cost"),
+)
 
 
 def _named(usage: Usage) -> Usage:

@@ -336,7 +336,7 @@ def _result(reply: Reply, seconds: float, case: Case, over: Over, faults: str, r
     kept = _calls(reply, faults) if case.options is _CALLING else _text(reply, faults)
     if case.options is _THINKING:
         kept += ", all reasoning" if reply.reasoning == reasoning else f", not {reply.reasoning!r}"
-    if outcome.startswith("complete") != reply.usage.exact:
+    if outcome != "failed" and outcome.startswith("complete") != reply.usage.exact:
         kept = f"≈ {kept}"
     elsewhere = reply.transport != ("sse" if over == "sse" else "ws")
     low, high = _NOTICED[case.expected[over].noticed]

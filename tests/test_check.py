@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,25 @@ async def test_an_unknown_model_is_told_with_those_that_are_there(simulator: Sim
     assert found["model"].verdict == "fail"
     assert found["model"].advice.startswith("it has gpt-4.1")
     assert (found["key"].verdict, found["errors"].verdict) == ("ok", "ok")
+
+
+async def test_what_the_service_says_it_took_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no list has a price of the model."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11, "cost": 0.25}
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": usage}
+
+    def handler(asked: Asked) -> Given:
+        text = {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}
+        if asked.method == "GET":
+            return listed({"data": [{"id": "m"}]})
+        return streamed(text, end) if asked.body["model"] == "m" else listed({"error": {"message": "no model"}}, 404)
+
+    monkeypatch.setenv("HOLYSTREAM_PROVIDERS", str(tmp_path / "providers.toml"))
+    with answering(handler) as service:
+        (tmp_path / "providers.toml").write_text(f'[stating]\nbase_url = "{service.url}"\n')
+        async with Client("stating", retries=0) as client:
+            found = await check(client, "m")
+    assert (found.usd, found.note) == (0.75, "")  # three answers
 
 
 async def test_nobody_at_the_address_is_its_row() -> None:

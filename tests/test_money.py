@@ -11,7 +11,7 @@ import pytest
 
 from holystream_nb.events import Usage
 from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN, PriceCard, price_card
-from holystream_nb.money.cost import cost
+from holystream_nb.money.cost import cost, nothing
 from holystream_nb.providers.select import at
 from holystream_nb.providers.table import provider
 from holystream_nb.providers.values import Price, Provider
@@ -97,6 +97,78 @@ class TestSum:
         assert cost(usage(0, 0), replace(CARD, input=None, output=None)).note == UNKNOWN
 
 
+def listed(name: str, model: str) -> PriceCard:
+    return price_card(provider(name, NO_FILE), model)
+
+
+class TestTiers:
+    @pytest.mark.parametrize(
+        ("name", "model", "tier", "usd"),
+        [
+            ("openai", "gpt-5", "default", "0.01125"),
+            ("openai", "gpt-5", "flex", "0.005625"),
+            ("openai", "gpt-5", "Priority", "0.0225"),
+            ("openai", "gpt-5", "batch", "0.005625"),
+            ("anthropic", "claude-fable-5-2", "fast", "0.096"),
+            ("anthropic", "claude-fable-5-2", "standard", "0.048"),
+        ],
+    )
+    def test_the_tier_that_served_it_has_its_price(self, name, model, tier, usd):
+        """1,000 tokens asked and 1,000 answered, by the list's prices of the tier that the service named."""
+        figure = cost(usage(1_000, 1_000), listed(name, model), tier)
+        assert (figure.usd, figure.exact) == (Decimal(usd), True)
+
+    @pytest.mark.parametrize(
+        ("name", "model", "tier"), [("openai", "gpt-3.5-turbo", "flex"), ("anthropic", "claude-fable-5-2", "priority")]
+    )
+    def test_a_tier_that_no_list_has_is_only_likely(self, name, model, tier):
+        """The ordinary price, marked."""
+        card = listed(name, model)
+        figure = cost(usage(1_000, 1_000), card, tier)
+        assert (figure.usd, figure.exact) == (cost(usage(1_000, 1_000), card).usd, False)
+
+
+class TestKinds:
+    def test_sound_has_its_price(self):
+        """gpt-audio: of 100 and 50 tokens 80 and 40 are sound, at $32 and $64 instead of $2.5 and $10."""
+        figure = cost(usage(100, 50, prompt_audio_tokens=80, completion_audio_tokens=40), listed("openai", "gpt-audio"))
+        by_hand = 20 * Decimal("2.5") + 80 * 32 + 10 * 10 + 40 * 64
+        assert (figure.usd, figure.exact) == (by_hand / 10**6, True)
+
+    @pytest.mark.parametrize(
+        ("card", "counts"),
+        [
+            (CARD, {"prompt_audio_tokens": 80}),
+            (CARD, {"completion_audio_tokens": 10}),
+            (CARD, {"web_searches": 1}),
+            (CARD, {"reasoning_tokens": 51}),
+            (listed("openai", "gpt-4.1"), {"prompt_audio_tokens": 80}),
+            (listed("gemini", "gemini-2.5-flash"), {"prompt_audio_tokens": 80, "cached_tokens": 50}),
+            (listed("deepseek", "deepseek-chat"), {"web_searches": 1}),
+        ],
+    )
+    def test_what_nobody_has_a_price_for_is_only_likely(self, card, counts):
+        """Sound at the text's price, a search for nothing, reasoning beyond the output."""
+        figure = cost(usage(100, 50, **counts), card)
+        assert (figure.usd is not None, figure.exact) == (True, False)
+
+    def test_what_was_refused_costs_nothing(self):
+        """Not even the fee that some take for a request; a local answer has no price."""
+        sonar = listed("perplexity", "sonar")
+        assert (cost(usage(0, 0), sonar).usd, nothing(sonar).usd) == (Decimal("0.012"), 0)
+        unknown, simulated = nothing(listed("openai", "nobody-knows")), nothing(listed("simulator", "gpt-4.1"))
+        assert [(each.usd, each.note, each.exact) for each in (unknown, simulated)] == [
+            (0, "", True),
+            (0, SIMULATED, True),
+        ]
+        assert (nothing(listed("ollama", "x")).usd, nothing(listed("ollama", "x")).note) == (None, LOCAL)
+
+    def test_searches_are_paid_for_each(self):
+        """Three at $10 a thousand, beside 100 and 50 tokens at $3 and $15."""
+        figure = cost(usage(100, 50, web_searches=3), listed("anthropic", "claude-sonnet-4-5"))
+        assert (figure.usd, figure.exact) == (Decimal("0.03") + Decimal("0.00105"), True)
+
+
 class TestCaches:
     def test_what_is_written_to_a_cache_has_its_own_price(self):
         """Of 1,000 prompt tokens, 400 cached and 200 written: 400 at 2, 400 at 0.5, 200 at 2.5."""
@@ -109,6 +181,11 @@ class TestCaches:
         """Without a price of their own they count as others, and nobody says that this is so."""
         figure = cost(usage(1_000, 0, **counts), replace(CARD, cached_input=None))
         assert (figure.usd, figure.exact) == (Decimal("0.002"), False)
+
+    def test_writes_for_an_hour_are_only_likely_where_a_card_has_one_price(self):
+        """Twice the input is Anthropic's, and not everybody's."""
+        card = replace(CARD, cache_write=Decimal("2.5"))
+        assert not cost(usage(1_000, 0, cache_write_tokens=400, cache_write_1h_tokens=400), card).exact
 
     def test_anthropic_s_writes_for_five_minutes_and_for_an_hour(self):
         """1.25 and 2 times the input's price, by the list."""

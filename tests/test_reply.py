@@ -143,6 +143,56 @@ def test_a_stated_cost_stays_whatever_comes_after_it() -> None:
             assert (usage.prompt_tokens, usage.completion_tokens, usage.cost) == (5, 1, Decimal("0.5"))
 
 
+@pytest.mark.parametrize(
+    ("reports", "counts"),
+    [
+        ((Usage(9), Usage(None, 5)), (9, 5, True)),
+        ((Usage(9, cached_tokens=4), Usage(9, 5, 14)), (9, 5, True)),
+        ((Usage(9, 5, 14), Usage(0, 0, 0)), (9, 5, True)),
+        ((Usage(9, 5, 14), Usage(cost=Decimal("0.5"))), (9, 5, True)),
+        ((Usage(None, None, 507),), (7, 500, False)),
+        ((Usage(None, 5),), (7, 5, False)),
+    ],
+)
+def test_a_usage_may_come_in_pieces(reports: tuple[Usage, ...], counts: tuple[int, int, bool]) -> None:
+    """The later one counts, with what only the earlier says; zeros at the end count nothing; a total is a bound."""
+    usage = folded(Text("abcdefgh", 1), *reports).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.exact) == counts
+    assert usage.cached_tokens == reports[0].cached_tokens
+
+
+def test_a_cost_behind_output_makes_an_earlier_count_no_count_of_it() -> None:
+    """What came in between was not counted."""
+    usage = folded(Text("a", 1), Usage(9, 5, 14), Text("b" * 40, 2), Usage(cost=Decimal("0.5"))).usage
+    assert (usage.completion_tokens, usage.exact, usage.cost) == (11, False, Decimal("0.5"))
+
+
+@pytest.mark.parametrize(
+    ("events", "changes", "uncounted"),
+    [
+        ((Text("a", 1),), {"hides_reasoning": True}, True),
+        ((Text("a", 1), Usage(5, 90, 95, read=1)), {"hides_reasoning": True, "whole": False}, False),
+        ((Text("a", 1), Usage(5, 90, 95, read=1)), {"hides_reasoning": True}, False),
+        ((Reasoning("r", 1), Text("a", 1)), {"hides_reasoning": True}, False),
+        ((Text("a", 1),), {}, False),
+        ((), {"hides_reasoning": True, "prompt_estimate": None}, False),
+    ],
+)
+def test_hidden_reasoning_that_nobody_counted_is_known(
+    events: tuple[Event, ...], changes: dict[str, Any], uncounted: bool
+) -> None:
+    """After a stop the text is a small part of what such a model wrote, and is billed for."""
+    assert folded(*events, **changes).usage.uncounted is uncounted
+
+
+def test_what_the_service_counts_as_it_goes_is_what_is_shown() -> None:
+    """Live as after a stop, with what it hides."""
+    fold = Fold()
+    for event in (Text("a", 1), Usage(5, 90, 95, read=1), Text("b", 2)):
+        fold.add(event)
+    assert fold.tokens == fold.usage(whole=False, prompt_estimate=7).completion_tokens == 90
+
+
 def test_choices_are_estimated_together_and_have_no_common_rate() -> None:
     """All are billed; only the first was timed."""
     events = [Text("a" * 40, 1), OtherChoice(1, "b" * 40, 1), Text("a" * 40, 2), OtherChoice(1, "b" * 40, 2)]
@@ -159,7 +209,9 @@ def test_tokens_of_the_first_read_are_estimated_where_all_are() -> None:
 
 
 def test_shown_reasoning_stays_in_the_rate() -> None:
-    """Where reasoning events were seen, all completion tokens arrived in view."""
+    """Where reasoning events were seen, all completion tokens arrived in view; unless some have no name."""
+    unnamed = folded(Reasoning("a", 1), Text("b", 2), Usage(1, 600, 601, other_tokens=500))
+    assert unnamed.timing.visible_tokens is None
     reply = folded(Reasoning("a", 1), Text("b", 2), Usage(1, 600, 601, reasoning_tokens=500))
     assert reply.timing.visible_tokens == 600
 

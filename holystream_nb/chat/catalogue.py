@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from ..models import known_models, listed_models
+from ..money import amount
 from ..money.card import SIMULATED, UNKNOWN, price_card
 from ..providers.table import providers
 from ..providers.values import Provider
@@ -115,4 +116,5 @@ def _prices(provider: Provider, model: str) -> str:
     if card.input is None or card.output is None:
         return card.note if card.note not in ("", UNKNOWN) else "price unknown"
     word = f" ({SIMULATED})" if card.note == SIMULATED else ""
-    return f"${card.input:f} in · ${card.output:f} out per 1M tokens{word}"
+    sign, rate = amount.SIGNS[amount.currency()], card.cny_per_usd if amount.currency() == "CNY" else 1
+    return f"{sign}{card.input * rate:f} in · {sign}{card.output * rate:f} out per 1M tokens{word}"

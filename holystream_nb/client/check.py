@@ -189,7 +189,7 @@ class _Probe:
         rows = (self._rows.get(name, Finding(name, "unknown", f"not tried{self._why_not}")) for name in ROWS)
         replies = [tried.reply for tried in self._tried]
         costs = [reply.cost for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens]
-        unpriced = [cost.note for cost in costs if cost.usd is None]
+        unpriced = [cost.note for cost in costs if cost.due_usd is None]
         return Check(
             label or f"{self._client.provider.name}:{self._model}".rstrip(":"),
             self._client.provider.name,
@@ -199,8 +199,8 @@ class _Probe:
             self._shape,
             requests=sum(max(1, len(tried.exchanges)) for tried in self._tried),
             tokens=sum((reply.usage.prompt_tokens or 0) + (reply.usage.completion_tokens or 0) for reply in replies),
-            usd=None if unpriced else sum((cost.usd or Decimal(0) for cost in costs), Decimal(0)),
-            cny=None if unpriced else sum((cost.cny or Decimal(0) for cost in costs), Decimal(0)),
+            usd=None if unpriced else sum((cost.due_usd or Decimal(0) for cost in costs), Decimal(0)),
+            cny=None if unpriced else sum((cost.due_cny or Decimal(0) for cost in costs), Decimal(0)),
             exact=all(
                 reply.usage.exact for reply in replies if reply.usage.prompt_tokens or reply.usage.completion_tokens
             ),

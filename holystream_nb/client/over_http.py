@@ -14,7 +14,7 @@ from ..wire.chat import stray_error
 from ..wire.complaints import redirect_error
 from ..wire.format import Decoder
 from ..wire.formats import format_of
-from ..wire.refusals import names_echo, names_tokens_field, refuses_include_usage, refuses_streaming
+from ..wire.refusals import names_echo, names_tokens_field, refuses_include_usage, refuses_limit, refuses_streaming
 from ..wire.sse import Decoder as Lines
 from ..wire.transport import Response
 from ..wire.values import encoded
@@ -174,7 +174,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
     """The head of an answer that is a success; `offer` asks for the offer of a socket instead of the answer (B).
 
     What a service refuses by name is left out, or called as it wants it, and asked once more: the report of usage, the
-    limit's field, what goes back of earlier turns, streaming itself.
+    limit's field, a limit of ours above its own, what goes back of earlier turns, streaming itself.
     """
     offer = offer and service.asks_for_socket
     is_refused = False
@@ -211,6 +211,10 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
             service.asks_for_usage = False
         elif _renames_limit(service, request, body, response.status, said):
             pass
+        elif request.ceiling is not None and (of := refuses_limit(response.status, said, request.ceiling)) is not None:
+            if of == "model":
+                service.refused_limits[request.model] = request.ceiling
+            request = request.without_limit  # the model's own holds, which is lower
         elif _says_of_echo(service, request, response.status, said):
             if written == _written(service, request, body):
                 raise refusal(service, request, response, said)
@@ -225,7 +229,7 @@ async def posted(service: Service, request: Request, ears: Ears, *, offer: bool)
 
 def _body(service: Service, request: Request) -> dict[str, Any]:
     """The request's body as this service is known to take it."""
-    body = dict(request.body)
+    body = dict(service.known(request).body)
     if request.model in service.unstreamed:
         body["stream"] = False
     if not body["stream"]:

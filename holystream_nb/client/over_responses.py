@@ -236,7 +236,7 @@ async def over_responses(service: Service, request: Request, url: str, ears: Ear
 
 def _frame(service: Service, request: Request, known: int = 0, previous: str = "") -> str:
     """The message that asks for a turn, which goes on from a response if the service has `known` messages."""
-    written = body(request.body, service.provider_of(request.model), known)
+    written = body(service.known(request).body, service.provider_of(request.model), known)
     frame = {name: value for name, value in written.items() if name not in _NOT_FOR_SOCKETS}
     if known:
         frame["previous_response_id"] = previous

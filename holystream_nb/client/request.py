@@ -66,6 +66,8 @@ class Service:
     """Models that the service has refused to stream."""
     tokens_fields: dict[str, str] = field(default_factory=dict)
     """What the service has said a model's limit on its answer is called."""
+    refused_limits: dict[str, int] = field(default_factory=dict)
+    """Limits on an answer that the service has refused, as the model writes less in any case."""
     echoes: dict[str, dict[str, bool]] = field(default_factory=dict)
     """What of earlier turns the service has said it wants back for a model, or refuses."""
     streams: WeakSet[Any] = field(default_factory=WeakSet, repr=False)
@@ -96,6 +98,15 @@ class Service:
         if not said.get("reasoning_content"):
             return replace(self.provider, echo=echo)
         return replace(self.provider, echo=echo, echo_turns="all", no_echo_models=())
+
+    def is_above_all(self, request: Request) -> bool:
+        """Whether the limit that a budget has set is known to be above the model's own."""
+        refused = self.refused_limits.get(request.model)
+        return refused is not None and request.ceiling is not None and request.ceiling >= refused
+
+    def known(self, request: Request) -> Request:
+        """The request, without a limit that is known to be above the model's own."""
+        return request.without_limit if self.is_above_all(request) else request
 
     def address(self, wire: Wire) -> str:
         """What stands before a format's path."""
@@ -136,7 +147,8 @@ class Request:
     `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
     socket; without, a second of silence after the last call ends the answer. `is_again`: it went out before, and met a
     kept socket that was dead, or whose service had forgotten the conversation: it takes no kept one now.
-    `keep_chunks`: the answer's pieces are kept as they came.
+    `keep_chunks`: the answer's pieces are kept as they came. `ceiling`: the limit on the answer that a budget has set
+    where the user has set none.
     """
 
     body: Mapping[str, Any]
@@ -147,17 +159,36 @@ class Request:
     is_again: bool = False
     wire: Wire = "chat"
     keep_chunks: bool = False
+    ceiling: int | None = None
+
+    @property
+    def without_limit(self) -> Request:
+        """The same without the limit that a budget has set."""
+        body = {name: value for name, value in self.body.items() if name not in LIMITS}
+        return replace(self, body=body, ceiling=None)
 
     @property
     def choices(self) -> int:
-        """How many choices were asked for (`n`)."""
-        wanted = self.body.get("n")
-        return wanted if type(wanted) is int and wanted > 0 else 1
+        return choices_in(self.body)
 
     @property
     def limit(self) -> int | None:
         """The limit on the answer (tokens), by whatever name, the lowest of several; None where there is none."""
         return min(limits_in(self.body, self.wire).values(), default=None)
+
+
+def choices_in(fields: Mapping[str, Any]) -> int:
+    """How many choices the fields of a request ask for (`n`), as services read it: 8.0 and "8" are 8."""
+    try:
+        return max(1, int(float(fields.get("n") or 1)))
+    except (TypeError, ValueError, OverflowError):
+        return 1
+
+
+def tier_in(fields: Mapping[str, Any]) -> str:
+    """How they ask to be served, which decides what it costs."""
+    wanted = (fields.get(name) for name in ("speed", "service_tier"))
+    return next((each for each in wanted if isinstance(each, str)), "")
 
 
 def limits_in(fields: Mapping[str, Any], wire: Wire = "responses") -> dict[str, int]:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
@@ -28,26 +27,30 @@ from ..errors import (
     StreamInterrupted,
 )
 from ..events import Event, Usage
-from ..money.budget import Allowance, Budget
+from ..money.budget import LEAST_OF_RESPONSES, Allowance, Budget
 from ..money.card import PriceCard, price_card
-from ..money.cost import Cost, cost
+from ..money.cost import Cost, cost, nothing
 from ..money.tokens import estimate_prompt
 from ..providers.values import hides_reasoning, tokens_field
 from ..reply import OURS, Fold, Progress, Reply
 from ..timing import Timing
 from ..wire.endings import kind_of, telling, words_of
 from ..wire.format import minted_by
+from ..wire.messages_request import default_limit, thinking_budget
 from ..wire.redaction import hide
 from ..wire.think import Think
 from .attempt import ask
 from .ending import AFTER_FINISH_S, NOTHING, Cause, Ending, Said, ending
 from .keeper import Keeper, keeper_of
 from .limiter import Limiter, Reservation
-from .request import Answer, Ears, Request, Service, lowered
+from .request import Answer, Ears, Request, Service, lowered, tier_in
 from .texts import Texts
 
 ANSWER_TOKENS: Final = 500
 """Assumed for an answer without a limit: the length HolySheep's document 001 measured with."""
+
+_MOST_TOKENS: Final = 10**6
+"""No model writes as many: where more is paid for, nothing need be asked of the service."""
 
 _LONGEST_WAIT_S: Final = 60.0
 _LOOK_S: Final = 1.0
@@ -58,11 +61,12 @@ _LATE_S: Final = 2.0
 
 _ARRIVED_S: Final = 0.01
 _GLANCE_S: Final = 0.001  # what the event loop has read already is not seen, only read
-_LIST_TIERS: Final = ("", "auto", "default", "on_demand", "standard")
-"""Service tiers that cost what lists say."""
 
 _WORDS: Final = ("finish_reason", "detail", "served_model", "service_tier", "request_id")
 """What a service says of an answer in its own words."""
+
+_UNPAID: Final = (ServiceError, ConnectionFailed, SetupError)
+"""What ends a request for which nobody is charged."""
 
 _FAILURES: Final = (ServiceError, ConnectionFailed, StreamInterrupted)
 
@@ -93,6 +97,7 @@ class Stream:
         self._budgets = budgets
         self._allowances: list[Allowance] = []
         self._is_limited = False
+        self._foreseen = request.limit or ANSWER_TOKENS
         self.limited_by = ""
         """The budget that limits the answer, by its name; "" where none does, or another limit is lower."""
         self._most_retries = retries
@@ -531,6 +536,8 @@ class Stream:
             self._service, self._request, Ears(_weak(self._notify), _weak(self._permitted))
         )
         self._is_asking = False
+        if self._service.is_above_all(self._request):
+            self.limited_by = ""
         self._think = Think()
         self._thoughts = [(0, self._think)]
         if answer.resent:
@@ -551,27 +558,39 @@ class Stream:
 
     def _keep_to(self, budgets: tuple[tuple[Budget, int], ...]) -> None:
         """Lowers the limit on the answer to what the budgets pay for. Raises SetupError where one does not."""
-        request = self._request
+        request, thinking = self._request, self._request.body.get("thinking")
         try:
             for budget, shares in budgets:
                 if budget.limit is None:  # nothing is looked up before the request goes
                     self._allowances.append(budget.count())
-                else:
-                    self._allowances.append(budget.allow(self._card, self._prompt_tokens, request.choices * shares))
+                    continue
+                choices = request.choices * shares
+                least = max(1 + thinking_budget(thinking), LEAST_OF_RESPONSES if request.wire == "responses" else 1)
+                tier = tier_in(request.body)
+                allowance = budget.allow(self._card, self._prompt_tokens, choices, least=least, tier=tier)
+                self._allowances.append(allowance)
         except SetupError:
             for allowance in self._allowances:
-                allowance.close(Cost(Decimal(0), None, True, "", ""))
+                allowance.close(nothing(self._card))
             raise
         limits = [(each.tokens, each.budget.name) for each in self._allowances if each.tokens is not None]
         if not limits:
             return
         self._is_limited = True
         tokens, name = min(limits)
-        own = request.limit
-        if own is None or tokens < own:
+        most = request.limit
+        if most is None and request.wire == "messages":  # it has one in any case
+            most = default_limit(request.model, thinking)
+            tokens = min(tokens, most)
+        if tokens > _MOST_TOKENS:
+            return
+        if most is None or tokens < most:
             self.limited_by = name
+        ceiling = tokens if request.limit is None else None
         field = tokens_field(self._service.provider, request.model)
-        self._request = replace(request, body=lowered(request.body, tokens, field, request.wire))
+        body = lowered(request.body, tokens, field, request.wire)
+        self._request = replace(request, body=body, ceiling=ceiling)
+        self._foreseen = min(self._foreseen, tokens)
 
     @cached_property
     def _prompt_tokens(self) -> int:
@@ -583,14 +602,12 @@ class Stream:
         return price_card(self._service.provider, self._request.model.partition("#")[0])
 
     def _cost(self, usage: Usage, answer: Answer | None) -> Cost:
-        found = cost(usage, self._card)
-        is_list = answer is None or answer.facts.service_tier.lower() in _LIST_TIERS
-        return found if is_list else replace(found, exact=False)
+        return cost(usage, self._card, "" if answer is None else answer.facts.service_tier)
 
     @property
     def _estimate(self) -> int:
         """Tokens of prompt and answers, as far as they can be foreseen."""
-        return self._prompt_tokens + (self._request.limit or ANSWER_TOKENS) * self._request.choices
+        return self._prompt_tokens + self._foreseen * self._request.choices
 
     async def _permit(self) -> None:
         """Waits until the limiter lets one more request go."""
@@ -645,16 +662,22 @@ class Stream:
         minted = minted_by(self._service.provider, self._request.model)
         return {"wire": self._request.wire, "from": minted, "content": content}
 
+    def _is_paid(self, end: Ending) -> bool:
+        """Whether somebody may have to pay: not for what was refused, or never sent."""
+        if self._answer is not None or self._fold.output_events:
+            return True
+        return self._out is not None and not isinstance(end.error, _UNPAID)
+
     def _make_reply(self, end: Ending) -> Reply:
         service, request, answer = self._service, self._request, self._answer
-        has_begun = answer is not None or self._fold.output_events  # what was refused, or never sent, cost nothing
+        is_paid = self._is_paid(end)
         reply = self._fold.reply(
             finish_reason=end.finish_reason,
             whole=end.is_whole,
-            prompt_estimate=self._prompt_tokens if has_begun else 0,
+            prompt_estimate=self._prompt_tokens if is_paid else None,
             hides_reasoning=hides_reasoning(service.provider, request.model),
             unnamed=service.provider.unnamed_output,
-            cost=lambda usage: self._cost(usage, answer),
+            cost=lambda usage: self._cost(usage, answer) if is_paid else nothing(self._card),
             model=request.model,
             provider=service.provider.name,
             stamps=Timing(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from ..money.cost import ORDINARY_TIERS
 from ..reply import Reply
 from .harmless import readable
 
@@ -28,7 +29,6 @@ SAVED_BYTES: Final = 300_000
 _TITLE: Final = 200
 _ADDRESS: Final = 2_000
 _NAME: Final = 80
-_ORDINARY_TIERS: Final = frozenset({"", "default", "standard", "auto", "on_demand"})
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
 _PICTURE: Final = re.compile(r"data:image/(png|jpe?g|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
 
@@ -52,7 +52,7 @@ def named(reply: Reply) -> list[str]:
     parts = []
     if reply.served_model and _bare(reply.served_model) != _bare(reply.model):
         parts.append(f"served as {_line(reply.served_model, _NAME)}")
-    if reply.service_tier.lower() not in _ORDINARY_TIERS:
+    if reply.service_tier.lower() not in ORDINARY_TIERS:
         parts.append(f"tier {_line(reply.service_tier, _NAME)}")
     return parts
 

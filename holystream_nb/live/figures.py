@@ -17,8 +17,9 @@ def figures(reply: Reply) -> list[str]:
     """TTFT, decode tokens/s, tokens and cost, each with its unit; what is unknown says so."""
     timing, usage = reply.timing, reply.usage
     parts: list[str] = []
-    if timing.ttft_ms is None and not usage.exact:
-        return parts  # nothing arrived, so there is nothing to count
+    hidden = ["hidden reasoning not counted"] if usage.uncounted else []
+    if timing.ttft_ms is None and not (usage.exact and usage.prompt_tokens):
+        return hidden  # nothing arrived, so there is nothing to count
     if reply.transport != "sse":
         parts.append(reply.transport)
     if timing.ttft_ms is not None:
@@ -26,12 +27,13 @@ def figures(reply: Reply) -> list[str]:
     if timing.decode_tokens_per_s is not None:
         parts.append(f"{approximate(usage.exact)}{rate(timing.decode_tokens_per_s)}")
     if usage.completion_tokens is not None:
-        parts.append(f"{approximate(usage.exact)}{usage.completion_tokens:,} tokens")
-    if usage.reasoning_tokens:
-        parts.append(f"{usage.reasoning_tokens:,} of them reasoning")
+        tokens = usage.completion_tokens
+        parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}")
+        if reasoning := min(usage.reasoning_tokens or 0, tokens):  # some services count one more
+            parts.append(f"{reasoning:,} of them reasoning")
     if usage.other_tokens:
         parts.append(f"{usage.other_tokens:,} of them other output")
-    parts += costs(reply)
+    parts += costs(reply) + hidden
     if timing.retries:
         parts.append(f"{timing.retries} {'retry' if timing.retries == 1 else 'retries'}")
     if timing.resent:
@@ -94,7 +96,7 @@ def rate(tokens_per_s: float) -> str:
 
 
 def money(cost: Cost) -> str:
-    """Our sum, with two significant digits below a hundredth, and whether it is paid; else the word for it."""
+    """Our sum, with two significant digits at least, and whether it is paid; else the word for it."""
     sum_ = amount.of(cost)
     if sum_ is None:
         return "cost unknown" if cost.note == UNKNOWN else cost.note

@@ -18,8 +18,10 @@ from ..client import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..providers.secret import sealing
+from ..session import session as kernel
 from . import addresses
 from .addresses import Model
+from .estimate import check_forms
 from .journal import Log, read
 from .plan import Plan, Prompt, limits_of, prompts_of, transports_of, wires_of
 from .progress import Silent, shown, view
@@ -80,14 +82,16 @@ async def bench(
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
     wire: "chat", "messages" or "responses", or several, in the same way: `deepseek-v3.2 · messages`; of several wires
-        and transports each pair is a row, `deepseek-v3.2 · responses ws`. By default each provider's own.
+        and transports each pair is a row, `deepseek-v3.2 · responses ws`, but for Messages, which have no WebSocket. By
+        default each provider's own.
     reuse: whether connections are kept, as a client keeps them; False opens one for every request, whose cost is
         `connect_ms`.
     concurrency: streams at once (closed loop, the default with 1), or rate: requests a second (open loop, Poisson).
     warmup: discarded requests for each worker, model, transport and wire before anything counts.
     seed: of order, arrivals and prefixes; random if not given. The same seed sends the same requests again.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
-    max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent.
+    max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent. The
+        session's budget (`%config StreamMagics.session_budget`) holds in the same way.
     cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
@@ -145,6 +149,7 @@ async def bench(
     )
     located = await addresses.locate("hs.bench", models, options)
     plan = located.planned(wanted)
+    check_forms(plan)
     file = file_of(plan, path, resume, before)
     return await carry_out(plan, located, file, before, executor=executor, workers=workers, calibrate=calibrate)
 
@@ -167,7 +172,7 @@ async def carry_out(
         found, secret = await addresses.find(
             located, stack, foreign=executor is not None, workers=workers or plan.workers
         )
-        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret)
+        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget)
         try:
             reason = await sitting.go()
             if reason and calibrate:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import cast
 
-from ..client.request import limits_in
+from ..client.request import choices_in, limits_in, tier_in
 from ..client.stream import ANSWER_TOKENS
 from ..defaults import HOUSE
 from ..errors import SetupError
 from ..events import Usage
+from ..facts import Wire
+from ..money.budget import Budget
 from ..money.card import LOCAL, SIMULATED, PriceCard, price_card
 from ..money.cost import cost
 from ..money.tokens import estimate_prompt
 from ..providers.select import at
 from ..providers.table import providers
 from ..providers.values import Provider
+from ..wire.formats import format_of
 from .plan import Plan
 from .words import counted
 
@@ -63,8 +67,8 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
         estimate_prompt({**plan.parameters, "messages": plan.messages(index, 0)}) for index in range(len(plan.prompts))
     ]
     output = tokens or ANSWER_TOKENS
-    choices = int(plan.parameters.get("n") or 1)
-    rows = [[_price(card, prompt, output * choices) for prompt in prompts] for card in cards]
+    choices, tier = choices_in(plan.parameters), tier_in(plan.parameters)
+    rows = [[_price(card, prompt, output * choices, tier) for prompt in prompts] for card in cards]
     unpaid = [row if card.note == SIMULATED else [Decimal(0)] * len(row) for card, row in zip(cards, rows, strict=True)]
     requests = plan.requests if missing is None else missing
     warmups = len(plan.arms) * plan.warmup * workers if requests else 0
@@ -80,21 +84,43 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
     )
 
 
-def check_budget(plan: Plan, expected: Estimate, spent: Decimal = Decimal(0)) -> None:
-    """Raises SetupError, before anything is sent, for a plan that cannot keep its `max_cost`."""
-    if plan.max_cost is None:
-        return
+def check_budget(plan: Plan, expected: Estimate, spent: Decimal = Decimal(0), session: Budget | None = None) -> None:
+    """Raises SetupError, before anything is sent, for a plan that cannot keep its `max_cost`, or the session's budget.
+
+    spent: of max_cost, by what an earlier sitting made.
+    """
+    if plan.max_cost is not None:
+        _check("max_cost", plan, expected, plan.max_cost - spent)
+    if session is not None and session.left is not None:
+        session.check()
+        _check(session.name, plan, expected, session.left)
+
+
+def _check(name: str, plan: Plan, expected: Estimate, left: Decimal) -> None:
     if expected.usd is None:
         unknown = [model for model, usd in zip(plan.models, expected.per_request, strict=True) if usd is None]
         raise SetupError(
-            f"max_cost cannot be kept: no price of {', '.join(unknown)} is known. Add one to your providers.toml, or "
-            "leave max_cost out."
+            f"{name} cannot be kept: no price of {', '.join(unknown)} is known. Add one to your providers.toml, or "
+            f"leave {name} out."
         )
-    if spent + expected.usd > plan.max_cost:
+    if expected.usd > left:
         raise SetupError(
-            f"This would cost more than max_cost: {expected}, and the limit is ${plan.max_cost:.4f}. Ask less often, "
-            "set max_tokens, or raise max_cost; nothing was sent."
+            f"This would cost more than {name}: {expected}, and ${left:.4f} is left. Ask less often, set max_tokens, "
+            f"or raise {name}; nothing was sent."
         )
+
+
+def check_forms(plan: Plan) -> None:
+    """Raises SetupError, before anything is sent, for a field that one of the plan's formats has no place for."""
+    own = plan.options.get("wire", {})
+    for model in plan.models:
+        provider, (label, name) = provider_of(plan, model), plan.split(model)
+        for wire in plan.wires:
+            write = format_of(cast(Wire, wire or own.get(label) or provider.wire)).body
+            for prompt in range(len(plan.prompts)):
+                write(
+                    {"model": name, "messages": plan.messages(prompt, 0), **plan.parameters, "stream": True}, provider
+                )
 
 
 def _card(plan: Plan, model: str) -> PriceCard:
@@ -108,10 +134,10 @@ def provider_of(plan: Plan, model: str) -> Provider:
     return at(known[name] if name in known else known[HOUSE], plan.own.get(name) or plan.base_url)
 
 
-def _price(card: PriceCard, prompt: int, output: int) -> Decimal | None:
+def _price(card: PriceCard, prompt: int, output: int, tier: str) -> Decimal | None:
     if card.note == LOCAL:
         return Decimal(0)
-    return cost(Usage(prompt_tokens=prompt, completion_tokens=output), card).usd
+    return cost(Usage(prompt_tokens=prompt, completion_tokens=output), card, tier).usd
 
 
 def _total(rows: Sequence[Sequence[Decimal | None]], requests: int, warmups: int) -> Decimal | None:

@@ -21,7 +21,7 @@ _LATE: Final = 0.5
 _ENDINGS: Final = {
     "stopped": "It was stopped before its end.",
     "cancelled": "It was stopped before its end.",
-    "max_cost": "max_cost was reached: the rest was not sent.",
+    "max_cost": "max_cost was reached, or the session's budget: the rest was not sent.",
 }
 
 
@@ -51,10 +51,14 @@ def notes(result: Result, contents: Contents) -> list[str]:
     if contents.torn:
         were = "was" if contents.torn == 1 else "were"
         found.append(f"{counted(contents.torn, 'line')} of the file {were} torn, and left out.")
+    if len(result.plan.wires) > 1 and "messages" in result.plan.wires and "ws" in result.plan.transports:
+        found.append("Messages have no WebSocket: they were not asked over ws.")
     if found_elsewhere := _elsewhere(result):
         found.append(found_elsewhere)
     if any(trial.token_source != USAGE and not trial.error for trial in result.records):
         found.append("≈ Some token counts are estimated from the text: the service reported no usage.")
+    if any(not trial.cost_exact and trial.token_source == USAGE and trial.usd is not None for trial in result.records):
+        found.append("≈ Some costs are estimates: a price that they need, or what output was, is only likely.")
     if any(trial.price_note == "unknown" and not trial.error for trial in result.records):
         found.append("Some prices are unknown: their cost is left out, not taken as 0.")
     if result.plan.rate is not None and (late := _late(result)) is not None:

@@ -28,6 +28,9 @@ _LONG_ANSWER_S: Final = 10.0
 _LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}}
 
 
+_NO_SOCKET: Final = ("messages", "ws")
+"""A pair that no service has: a row of it would be the one over `sse` once more."""
+
 _json = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -62,7 +65,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         repeat has a short prefix of its own.
     retries, timeout (s), parameters, base_url: as for `Client` and its `stream`.
     transport: one of `TRANSPORTS`, or several. wire: one of `facts.WIRES`, or several; "" is each provider's own. Of
-        several, each pair of a wire and a transport is a way, and every model is asked in every way.
+        several, each pair of a wire and a transport is a way, and every model is asked in every way; Messages have no
+        WebSocket, and no such way.
     reuse: whether connections are kept from request to request; otherwise each request opens one of its own.
     own: addresses that are not the table's, by the provider's name in `models`, which is its host.
     options: how services were reached, as far as it is no secret: limits, and names of headers and of a query.
@@ -136,6 +140,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def ways(self) -> dict[str, tuple[str, str]]:
         """(wire, transport) by its name: `ws`, `messages`, or `responses ws`, as there are several of either."""
         pairs = [(wire, transport) for wire in self.wires for transport in self.transports]
+        pairs = [pair for pair in pairs if pair != _NO_SOCKET]
         if len(self.wires) == 1:
             return {transport: (wire, transport) for wire, transport in pairs}
         if len(self.transports) == 1:
@@ -336,7 +341,20 @@ def _flaw(plan: Plan) -> str | None:
         return f"max_cost={plan.max_cost}: give US dollars above 0."
     if plan.wire == "":
         return _flaw_in("transport", plan.transports, TRANSPORTS)
-    return _flaw_in("transport", plan.transports, TRANSPORTS) or _flaw_in("wire", plan.wires, WIRES)
+    return (
+        _flaw_in("transport", plan.transports, TRANSPORTS)
+        or _flaw_in("wire", plan.wires, WIRES)
+        or _flaw_of_pairs(plan)
+    )
+
+
+def _flaw_of_pairs(plan: Plan) -> str | None:
+    wire, transport = _NO_SOCKET
+    if wire in plan.wires and (
+        plan.transports == (transport,) or (plan.wires == (wire,) and transport in plan.transports)
+    ):
+        return 'Messages have no WebSocket: ask them over transport="sse", or with wire="responses", which have one.'
+    return None
 
 
 def _flaw_in(name: str, given: Sequence[str], known: Sequence[str]) -> str | None:

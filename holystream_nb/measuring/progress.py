@@ -107,7 +107,7 @@ def line(tally: Tally) -> str:
 _ENDINGS: Final = {
     "complete": "done",
     "stopped": "stopped; what is there is kept",
-    "max_cost": "max_cost reached; the rest was not sent",
+    "max_cost": "limit on the cost reached; the rest was not sent",
     "cancelled": "stopped; what is there is kept",
     "failed": "failed; what is there is kept",
 }

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from ..money.cost import due_usd
 from ..timing import Timing
 from .plan import Plan
 
@@ -61,9 +62,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
     `reads` has the first distinct read that brought output and then the difference to each next one; `events` how many
     output events each brought, empty where it is one each. `error` is "" or an error's class; `retry_after` is in s.
-    `usd` and `cny` are exact decimals, `stated_usd` is what the service itself says;
-    `price_note` is "" for a real price. Of a pair whose answers were compared, the
-    later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
+    `usd` and `cny` are exact decimals, `stated_usd` is what the service itself says; `cost_exact` is False where a
+    count or a price in ours is only likely. `price_note` is "" for a real price. Of a pair whose answers were compared,
+    the later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
     answer, where keeping it was asked for.
     `ended` says in plain words how the service ended it, where that is not as answers end, and what of it is missing.
     `way` is the plan's name for the transport, or the format and the transport, that was asked for (in a file:
@@ -109,6 +110,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     usd: Decimal | None = None
     cny: Decimal | None = None
     stated_usd: Decimal | None = None
+    cost_exact: bool = True
     price_source: str = ""
     price_as_of: str = ""
     price_note: str = ""
@@ -136,6 +138,16 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
             visible_tokens=self.visible_tokens,
             first_chunk_tokens=self.first_chunk_tokens,
         )
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the service counted its tokens."""
+        return self.token_source == USAGE
+
+    @property
+    def due_usd(self) -> Decimal | None:
+        """What sums and limits reckon with: the service's own word, else our sum (see `Cost.due_usd`)."""
+        return due_usd(self.usd, self.stated_usd)
 
     def read_stamps(self) -> Iterator[int]:
         """The distinct reads, in ns after the session's origin."""

@@ -53,6 +53,7 @@ COLUMNS: Final = (
     "transport_used",
     "cost_usd",
     "cost_cny",
+    "stated_cost_usd",
     "price_note",
     "meets_limits",
     "finish_reason",
@@ -77,6 +78,7 @@ token_source: usage (the service's count) or text (estimated here, ≈) · bytes
 resent: how often it met a kept connection that the service had closed, and went out again
 transport_used: which brought the answer: sse or ws
 cost_usd, cost_cny: exact Decimals, None where unknown; price_note: "" for a real price
+stated_cost_usd: what the service itself says that it cost, None where it says nothing
 finish_reason: the service's word · ended: how it ended in plain words, "" where that is as answers end
 meets_limits: whether it kept all stated limits; None if none are stated · response_id: the service's own
 """
@@ -315,6 +317,7 @@ def _row(trial: Trial, at_s: float, plan: Plan) -> dict[str, Any]:
         "transport_used": trial.transport_used or transport,
         "cost_usd": trial.usd,
         "cost_cny": trial.cny,
+        "stated_cost_usd": trial.stated_usd,
         "price_note": trial.price_note,
         "meets_limits": good(trial, timing, limits) if limits else None,
         "finish_reason": trial.finish_reason,

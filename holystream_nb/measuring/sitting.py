@@ -14,6 +14,7 @@ from typing import Final
 
 from ..client.options import ClientOptions
 from ..errors import HolystreamError
+from ..money.budget import Budget
 from . import batches, processes
 from .estimate import Estimate, check_budget, estimate
 from .journal import Log, mend
@@ -33,6 +34,7 @@ class Sitting:
 
     before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
     local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`. secret: as in `processes.run`.
+    budget: the session's, which all that is made here counts in.
     """
 
     plan: Plan
@@ -44,6 +46,7 @@ class Sitting:
     workers: int | None = None
     answers: Answers = "dropped"
     secret: Mapping[str, ClientOptions] = field(default_factory=dict)
+    budget: Budget | None = None
 
     async def go(self) -> str:
         """Makes what is missing; says why it ended: complete, stopped, max_cost, or "" where nothing was missing.
@@ -64,10 +67,12 @@ class Sitting:
         tally.resume()
         missing = sum(len(share.slots) for share in dealt)
         expected = estimate(plan, len(dealt), missing)
-        spent = sum((trial.usd or Decimal(0) for trial in made), Decimal(0))
-        check_budget(plan, expected, spent)
+        spent = sum((trial.due_usd or Decimal(0) for trial in made), Decimal(0))
+        check_budget(plan, expected, spent, self.budget)
         sitting = self._session(len(dealt))
-        left = None if plan.max_cost is None else (plan.max_cost - spent) / len(dealt)
+        own = None if plan.max_cost is None else plan.max_cost - spent
+        limits = [each for each in (own, self.budget.left if self.budget is not None else None) if each is not None]
+        left = min(limits) / len(dealt) if limits else None
         jobs = [self._job(share, sitting, expected, left) for share in dealt]
         log = self._open(sitting)
         try:
@@ -81,6 +86,8 @@ class Sitting:
             if isinstance(known, Trial):
                 log.write_raw(line)
                 tally.add(known)
+                if self.budget is not None:
+                    self.budget.add(known.due_usd or Decimal(0))
 
         if self.executor is None:
             work = asyncio.ensure_future(processes.run(jobs, self.file, keep, self.secret))

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ..live.harmless import plain_line
+from ..money.amount import currency
 from ..money.card import SIMULATED
 from .plan import connections
 from .record import Trial
@@ -45,6 +46,10 @@ WORDS: Final = {
     "usd_per_request": "USD per request",
     "usd_per_1k_requests": "USD per 1k requests",
     "usd_per_1m_tokens": "USD per 1M tokens",
+    "cny_per_request": "CNY per request",
+    "cny_per_1k_requests": "CNY per 1k requests",
+    "cny_per_1m_tokens": "CNY per 1M tokens",
+    "stated_usd_per_request": "USD per request, as the service says",
     "price_source": "price",
     "price_as_of": "as of",
 }
@@ -60,7 +65,8 @@ def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
     by Student's t, error_rate the exact one (Clopper and Pearson). Rates are medians over requests. Gap percentiles are
     pooled over requests. goodput_per_s: requests that met all limits / the run's span; None without limits.
     usd_per_request: mean over the requests that brought output and whose cost is known, as a Decimal;
-    usd_per_1m_tokens: the sum of those / their prompt and output tokens together.
+    usd_per_1m_tokens: the sum of those / their prompt and output tokens together; stated_usd_per_request: mean of what
+    the service itself says. In cny, the same at each seller's rate.
     """
     from pandas import DataFrame
 
@@ -70,13 +76,22 @@ def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
 
 
 def to_markdown(result: Result) -> str:
-    """The summary, a column an arm, and below it the run and what to know before believing it."""
+    """The summary, a column an arm, and below it the run and what to know before believing it.
+
+    Costs are in the currency that the reader chose.
+    """
     frame = summary(result)
     head = ["", *(_cell(result.label(arm)) for arm in frame.index)]
     lines = [_line(head), _line(["---", *("---:" for _ in frame.index)])]
+    other = "usd_" if currency() == "CNY" else "cny_"
     for column, words in WORDS.items():
+        if column.startswith(other):
+            continue
         cells = [_text(value) for value in frame[column]]
-        if column.startswith("usd_"):
+        if name := _ESTIMATED.get(column):
+            arms = (result.of(arm) for arm in frame.index)
+            cells = [_approximate(cell, trials, name) for cell, trials in zip(cells, arms, strict=True)]
+        if "usd_" in column or "cny_" in column:
             cells = [_labelled(cell, price) for cell, price in zip(cells, frame["price_source"], strict=True)]
         if any(cell != "–" for cell in cells):
             lines.append(_line([words, *(_cell(cell) for cell in cells)]))
@@ -136,14 +151,19 @@ def _row(result: Result, arm: str, span: float, adjusted: bool) -> dict[str, Any
 
 def _money(trials: Sequence[Trial]) -> dict[str, Any]:
     priced = [trial for trial in trials if trial.usd is not None and (trial.reads or not trial.error)]
-    usd = sum((trial.usd for trial in priced if trial.usd is not None), Decimal(0))
+    sums = {
+        name: sum((paid for trial in priced if (paid := getattr(trial, name)) is not None), Decimal(0))
+        for name in ("usd", "cny")
+    }
     tokens = sum((trial.prompt_tokens or 0) + (trial.output_tokens or 0) for trial in priced)
+    stated = [trial.stated_usd for trial in trials if trial.stated_usd is not None]
     latest = next((trial for trial in reversed(trials) if trial.price_source or trial.price_note), None)
     source = "" if latest is None else ": ".join(filter(None, (latest.price_note, latest.price_source)))
     return {
-        "usd_per_request": usd / len(priced) if priced else None,
-        "usd_per_1k_requests": usd * 1000 / len(priced) if priced else None,
-        "usd_per_1m_tokens": usd * 1_000_000 / tokens if tokens else None,
+        **{f"{name}_per_request": paid / len(priced) if priced else None for name, paid in sums.items()},
+        **{f"{name}_per_1k_requests": paid * 1000 / len(priced) if priced else None for name, paid in sums.items()},
+        **{f"{name}_per_1m_tokens": paid * 1_000_000 / tokens if tokens else None for name, paid in sums.items()},
+        "stated_usd_per_request": sum(stated, Decimal(0)) / len(stated) if stated else None,
         "price_source": source,
         "price_as_of": "" if latest is None else latest.price_as_of,
     }
@@ -167,6 +187,23 @@ def _text(value: Any) -> str:
 def _labelled(cell: str, price: str) -> str:
     """An amount that nobody is paid says so itself: a line of a table is read alone."""
     return f"{cell} ({SIMULATED})" if price.startswith(SIMULATED) and cell != "–" else cell
+
+
+_ESTIMATED: Final = {
+    **dict.fromkeys(("tpot_p50_ms", "decode_tokens_per_s", "e2e_tokens_per_s", "output_tokens"), "is_counted"),
+    **{
+        f"{name}_per_{what}": "cost_exact"
+        for name in ("usd", "cny")
+        for what in ("request", "1k_requests", "1m_tokens")
+    },
+}
+"""Columns of figures that may be estimates, and what of a trial says that they are none."""
+
+
+def _approximate(cell: str, trials: Sequence[Trial], name: str) -> str:
+    """The cell, marked where what it says of one of these requests is an estimate."""
+    is_exact = all(getattr(trial, name) for trial in trials if not trial.error)
+    return cell if is_exact or not cell[:1].isdigit() else f"≈{cell}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -53,12 +53,13 @@ class Tally:
         self._before = 0
 
     def add(self, record: Trial | Warmup) -> None:
-        if record.usd is None and record.price_note == "unknown" and not record.error:
+        usd = record.due_usd
+        if usd is None and record.price_note == "unknown" and not record.error:
             self.usd = None
-        elif record.usd is not None and self.usd is not None:
-            self.usd += record.usd
+        elif usd is not None and self.usd is not None:
+            self.usd += usd
             if record.price_note == SIMULATED:
-                self.simulated_usd = (self.simulated_usd or Decimal(0)) + record.usd
+                self.simulated_usd = (self.simulated_usd or Decimal(0)) + usd
         if isinstance(record, Warmup):
             self.warmups += 1
             return

@@ -200,7 +200,7 @@ class Worker:
         resent = 0
         try:
             reply, error, events = await self._answer(slot, repeat, scheduled)
-            cost = Decimal(0) if _is_free(reply, error) else reply.cost.usd
+            cost = Decimal(0) if _is_free(reply, error) else reply.cost.due_usd
             resent = reply.timing.resent
         finally:
             self._budget.settle(slot.model, reserved, cost, resent=resent)
@@ -323,6 +323,7 @@ class Worker:
             "cache_write_tokens": usage.cache_write_tokens,
             "other_tokens": usage.other_tokens,
             "stated_usd": cost.stated_usd,
+            "cost_exact": free or cost.exact,
             "usd": Decimal(0) if free else cost.usd,
             "cny": Decimal(0) if free else cost.cny,
             "price_source": cost.source,

@@ -49,12 +49,12 @@ class Amount:
         return self.cny if _chosen == "CNY" and self.cny is not None else self.usd
 
     def __str__(self) -> str:
-        """`$0.00012` or `¥0.00088`: two significant digits below a hundredth, else hundredths."""
+        """`$0.00012`, `¥0.015` or `$1.20`: two significant digits, and hundredths at least."""
         sign = SIGNS["CNY" if _chosen == "CNY" and self.cny is not None else "USD"]
         amount = self.shown
-        if amount >= Decimal("0.01") or not amount:
-            return f"{sign}{amount:.2f}"
-        return f"{sign}{amount:.{max(2, 1 - amount.adjusted())}f}"
+        places = max(2, 1 - amount.adjusted()) if amount else 2
+        said = f"{amount:.{places}f}"
+        return f"{sign}{said[:-1] if places == 3 and said.endswith('0') else said}"
 
 
 def of(cost: Cost) -> Amount | None:

@@ -17,6 +17,9 @@ from ..events import Usage
 from .card import LOCAL, PriceCard
 from .cost import Cost, cost
 
+LEAST_OF_RESPONSES: Final = 16
+"""Tokens that Responses want an answer to be allowed at least."""
+
 _MARGIN: Final = Decimal("1.25")
 _MILLION: Final = 10**6
 
@@ -55,21 +58,35 @@ class Budget:
         with self._lock:
             self._check(self._spent())
 
+    def add(self, usd: Decimal) -> None:
+        """Something was spent elsewhere."""
+        with self._lock:
+            self._settled += usd
+
     def count(self) -> Allowance:
         """A request that nothing limits, which is about to be sent: it counts when it is closed."""
         return self._added(Allowance(self, None, 0))
 
-    def allow(self, card: PriceCard, prompt_tokens: int, choices: int = 1) -> Allowance:
+    def allow(
+        self, card: PriceCard, prompt_tokens: int, choices: int = 1, *, least: int = 1, tier: str = ""
+    ) -> Allowance:
         """What one request may cost, which is about to be sent. Raises SetupError where it must not be.
 
         prompt_tokens: estimated. choices: into how many equal parts what is left is divided: answers that were asked
-            for (`n`), and requests at once.
+            for (`n`), and requests at once. least: what the limit on each choice must be at least, as it must be above
+            what is set apart for thinking. tier: how it is asked to be served.
         """
         if card.note == LOCAL:
             return self.count()
         with self._lock:
-            allowance = Allowance(self, card, prompt_tokens)
+            allowance = Allowance(self, card, prompt_tokens, tier)
             allowance.tokens = self._tokens(allowance, card, choices)
+            if allowance.tokens is not None and allowance.tokens < least:
+                raise SetupError(
+                    f"{self._written} pays for about {allowance.tokens:,} tokens of an answer of {card.model}, and "
+                    f"{least:,} are the least that this request may ask for: raise the limit"
+                    f"{', or lower `budget_tokens`' if least > LEAST_OF_RESPONSES else ''}; nothing was sent."
+                )
             self._running.add(allowance)
         return allowance
 
@@ -124,12 +141,12 @@ class Allowance:
 
     __slots__ = ("_seen", "_times", "budget", "price", "prompt", "prompt_tokens", "tokens")
 
-    def __init__(self, budget: Budget, card: PriceCard | None, prompt_tokens: int) -> None:
+    def __init__(self, budget: Budget, card: PriceCard | None, prompt_tokens: int, tier: str = "") -> None:
         self.budget = budget
         self.prompt_tokens = prompt_tokens
         self.tokens: int | None = None
         # What the prompt costs, with its margin, and then each token of the answer (USD); None is unknown.
-        self.prompt, self.price = (Decimal(0), Decimal(0)) if card is None else _prices(card, prompt_tokens)
+        self.prompt, self.price = (Decimal(0), Decimal(0)) if card is None else _prices(card, prompt_tokens, tier)
         self._seen = 0
         self._times = 1
 
@@ -157,9 +174,9 @@ class Allowance:
         self.budget._settle(self, self.usd if usd is None else usd * self._times)
 
 
-def _prices(card: PriceCard, prompt_tokens: int) -> tuple[Decimal | None, Decimal | None]:
-    prompt = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=0), card).usd
-    both = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=_MILLION), card).usd
+def _prices(card: PriceCard, prompt_tokens: int, tier: str) -> tuple[Decimal | None, Decimal | None]:
+    prompt = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=0), card, tier).usd
+    both = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=_MILLION), card, tier).usd
     if prompt is None or both is None:
         return None, None
     return prompt * _MARGIN, (both - prompt) / _MILLION

@@ -74,6 +74,8 @@ def _message(message: Mapping[str, Any]) -> tuple[int, int]:
     size, tokens = _content(message.get("content"))
     for call in message.get("tool_calls") or ():
         size += _content(call.get("function"))[0] if isinstance(call, Mapping) else 0
+    for name in ("reasoning_content", "reasoning"):
+        size += _content(message.get(name))[0]
     echo = message.get("echo")
     if isinstance(echo, Mapping):  # in chat it is sent beside the message, in other formats in its place
         own = _content(echo.get("content"))

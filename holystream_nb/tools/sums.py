@@ -96,6 +96,10 @@ def _usage(usages: Sequence[Usage]) -> Usage:
         other_tokens=sum(usage.other_tokens or 0 for usage in usages) or None,
         cost=_sum(usage.cost for usage in usages),
         cache_write_1h_tokens=_sum(usage.cache_write_1h_tokens for usage in usages),
+        prompt_audio_tokens=_sum(usage.prompt_audio_tokens for usage in usages),
+        completion_audio_tokens=_sum(usage.completion_audio_tokens for usage in usages),
+        web_searches=_sum(usage.web_searches for usage in usages),
+        uncounted=any(usage.uncounted for usage in usages),
     )
 
 

@@ -272,8 +272,10 @@ class MessagesDecoder(State):
         """
         if not isinstance(usage, dict):
             return
-        self.facts.service_tier = well_formed(string(usage.get("service_tier"))) or self.facts.service_tier
-        inside = (usage.get(name) for name in ("output_tokens_details", "cache_creation"))
+        speed = string(usage.get("speed"))
+        tier = speed if speed not in ("", "standard") else string(usage.get("service_tier"))
+        self.facts.service_tier = well_formed(tier) or self.facts.service_tier
+        inside = (usage.get(name) for name in ("output_tokens_details", "cache_creation", "server_tool_use"))
         found = {name: each for part in (usage, *inside) if isinstance(part, dict) for name, each in part.items()}
         counts = self._counts
         came = {name: number for name in _COUNTS if (number := count(found.get(name))) is not None}
@@ -297,6 +299,7 @@ class MessagesDecoder(State):
                 cache_write_tokens=counts.get("cache_creation_input_tokens"),
                 cost=cost,
                 cache_write_1h_tokens=counts.get("ephemeral_1h_input_tokens"),
+                web_searches=counts.get("web_search_requests"),
             )
         )
 
@@ -418,6 +421,6 @@ class MessagesDecoder(State):
 
 
 _INPUT: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-_COUNTS: Final = (*_INPUT, "output_tokens", "thinking_tokens", "ephemeral_1h_input_tokens")
+_COUNTS: Final = (*_INPUT, "output_tokens", "thinking_tokens", "ephemeral_1h_input_tokens", "web_search_requests")
 
 MESSAGES: Final = Format("messages", "/messages", {"anthropic-version": "2023-06-01"}, body, MessagesDecoder)

@@ -119,13 +119,24 @@ def _check_neutral(name: str, value: Any) -> None:
 
 
 def _limit(asked: Mapping[str, Any], thinking: Any) -> Any:
-    """The user's limit on the answer, else a default that leaves room behind a budget for thinking."""
+    """The user's limit on the answer, else a default."""
     for name in ("max_tokens", "max_completion_tokens"):
         if asked.get(name) is not None:
             return asked[name]
-    most = next(most for pattern, most in DEFAULT_MAX_TOKENS if pattern.search(asked["model"]))
+    return default_limit(asked["model"], thinking)
+
+
+def default_limit(model: str, thinking: Any) -> int:
+    """The limit on an answer where the user sets none; it leaves room behind a budget for thinking."""
+    most = next(most for pattern, most in DEFAULT_MAX_TOKENS if pattern.search(model))
+    budget = thinking_budget(thinking)
+    return most + budget if budget >= most else most
+
+
+def thinking_budget(thinking: Any) -> int:
+    """Tokens that are set apart for thinking; the limit on the answer must be above them. 0 is none."""
     budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
-    return most + budget if type(budget) is int and budget >= most else most
+    return budget if type(budget) is int else 0
 
 
 def _set_format(wanted: Any, output: dict[str, Any], system: list[dict[str, Any]], *, is_checked: bool) -> None:

@@ -35,6 +35,10 @@ _INSTEAD = re.compile(
 )
 
 
+_LIMIT = re.compile(r"\bmax_?(?:completion_?|output_?|new_?)?tokens\b", re.IGNORECASE)
+_CONTEXT = re.compile(r"\bcontext (?:length|window|size)\b|\binputs\b|\bprompt\b", re.IGNORECASE)
+_AMOUNT = re.compile(r"\d{3,9}")
+
 _OF_A_TURN = re.compile(r"\b(reasoning_content|reasoning_details|extra_content|thought_signature)\b")
 _WANTED = re.compile(
     r"\bmissing\b|\bpass(?:ed)?\b[^.]{0,20}\bback\b|\brequired\b|\bmust (?:be|have|include|contain)\b", re.I
@@ -88,6 +92,25 @@ def names_tokens_field(status: int, body: bytes) -> TokensField | None:
     if len(named) != 1 or not _REFUSED_PARAMETER.search(f"{said} {complaint.code} {complaint.type}"):
         return None
     return "max_completion_tokens" if named == {"max_tokens"} else "max_tokens"
+
+
+def refuses_limit(status: int, body: bytes, limit: int) -> Literal["model", "prompt"] | None:
+    """Of what a refusal says that the limit on the answer is too much for it, naming less; None where it does not.
+
+    For the model: `max_tokens is too large: 100000. This model supports at most 16384 completion tokens` (OpenAI),
+    `the valid range of max_tokens is [1, 8192]` (DeepSeek). For this prompt: `maximum context length is 32768 tokens`
+    (vLLM), `inputs tokens + max_new_tokens must be <= 8193` (Together).
+    """
+    if status not in (400, 422):
+        return None
+    complaint, said = _read(body)
+    is_less = any(int(amount) < limit for amount in _AMOUNT.findall(said.replace(",", "")))
+    named = f"{said} {complaint.param}"
+    if _REFUSED_PARAMETER.search(f"{said} {complaint.code}"):  # the field itself, and no number in it
+        return None
+    if not is_less or not (_LIMIT.search(named) or _CONTEXT.search(named)):
+        return None
+    return "prompt" if _CONTEXT.search(_LIMIT.sub("", named)) else "model"
 
 
 def _read(body: bytes) -> tuple[Complaint, str]:

@@ -387,6 +387,8 @@ class ResponsesDecoder(State):
             self.facts.refusal = well_formed("".join(self._refusal))
         usage = _usage(response.get("usage"), read)
         if usage is not None:
+            searches = sum(item.get("type") == "web_search_call" for _, item in self._items)
+            usage = msgspec.structs.replace(usage, web_searches=searches or None)
             self._spent = usage if self._spent is None else _sum(self._spent, usage)
             events.append(self._spent)
         if status == "failed":
@@ -516,8 +518,11 @@ def _sum(first: Usage, second: Usage) -> Usage:
         one, other = getattr(first, f"{name}_tokens"), getattr(second, f"{name}_tokens")
         both[f"{name}_tokens"] = None if one is None or other is None else one + other
     cost = None if first.cost is None or second.cost is None else first.cost + second.cost
-    other = (first.other_tokens or 0) + (second.other_tokens or 0) or None
-    return msgspec.structs.replace(second, **both, other_tokens=other, cost=cost)
+    more = {
+        name: (getattr(first, name) or 0) + (getattr(second, name) or 0) or None
+        for name in ("other_tokens", "web_searches", "prompt_audio_tokens", "completion_audio_tokens")
+    }
+    return msgspec.structs.replace(second, **both, **more, cost=cost)
 
 
 RESPONSES: Final = Format("responses", "/responses", {}, body, ResponsesDecoder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,9 @@ from holystream_nb.events import Event, Reasoning, Text, Usage
 
 _MOST_USD: Final = 10**6
 """No request costs as much: what says so is no amount in USD."""
+
+_MOST: Final = 10**18
+"""No count of anything is as high."""
 
 MOST_LEVELS: Final = 100
 
@@ -75,11 +79,20 @@ def is_shallow(tree: Any) -> bool:
 def encoded(tree: Any) -> bytes:
     """What is to be sent, as JSON; SetupError for what JSON cannot hold."""
     try:
-        return msgspec.json.encode(tree)
+        return msgspec.json.encode(tree, enc_hook=_plain)
     except UnicodeEncodeError:
         raise SetupError("The prompt holds half a character (a lone surrogate), which cannot be sent.") from None
     except TypeError as exc:
         raise SetupError(f"The request cannot be written as JSON: {exc}.") from exc
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers are numbers."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
 
 def flat(value: Any) -> str:
@@ -101,13 +114,20 @@ def string(value: Any) -> str:
 
 
 def count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    """A number of something; some services write 12.0 for 12."""
+    if type(value) is float and value.is_integer() and value < _MOST:
+        value = int(value)
+    return value if type(value) is int and 0 <= value < _MOST else None
 
 
 def _detail(tree: dict[str, Any], details: str, name: str) -> int | None:
-    part = tree.get(details)
-    found = count(part.get(name)) if isinstance(part, dict) else None
+    found = count(_part(tree, details).get(name))
     return count(tree.get(name)) if found is None else found
+
+
+def _part(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    part = tree.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def usage_of(tree: Any, read: int) -> Usage | None:
@@ -124,7 +144,10 @@ def usage_of(tree: Any, read: int) -> Usage | None:
     cached = _detail(tree, "prompt_tokens_details", "cached_tokens")
     if cached is None:
         cached = count(tree.get("prompt_cache_hit_tokens"))
-    written = _detail(tree, "prompt_tokens_details", "cache_write_tokens")
+    asked, answered = _part(tree, "prompt_tokens_details"), _part(tree, "completion_tokens_details")
+    found = (_detail(tree, "prompt_tokens_details", name) for name in _WRITTEN)
+    written = next((each for each in found if each is not None), None)
+    by_age = _part(asked, "cache_creation_token_details") or _part(asked, "cache_creation")
     cost = cost_of(tree)
     if all(found is None for found in (prompt, completion, total, reasoning, cached, written, cost)):
         return None
@@ -140,7 +163,15 @@ def usage_of(tree: Any, read: int) -> Usage | None:
         cache_write_tokens=written,
         other_tokens=other,
         cost=cost,
+        cache_write_1h_tokens=count(by_age.get("ephemeral_1h_input_tokens")),
+        prompt_audio_tokens=count(asked.get("audio_tokens")),
+        completion_audio_tokens=count(answered.get("audio_tokens")),
+        web_searches=count(_part(tree, "server_tool_use").get("web_search_requests", tree.get("num_search_queries"))),
     )
+
+
+_WRITTEN: Final = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+"""Tokens that were written to a cache: OpenRouter's and Responses' word, LiteLLM's, and Qwen's."""
 
 
 def output_of(
@@ -162,14 +193,18 @@ def cost_of(usage: dict[str, Any]) -> Decimal | None:
     """What a service says that a request cost, in USD; None where it says nothing.
 
     `cost` is OpenRouter's, and Perplexity's, which has a `total_cost` in it; `estimated_cost` is DeepInfra's, and
-    `cost_in_usd_ticks`, of which 10^10 are a dollar, xAI's.
+    `cost_in_usd_ticks`, of which 10^10 are a dollar, xAI's. With a key of one's own behind OpenRouter (`is_byok`) its
+    cost is the fee alone, and what that key pays stands beside it.
     """
     ticks = count(usage.get("cost_in_usd_ticks"))
     if ticks is not None and ticks < _MOST_USD * 10**10:
         return Decimal(ticks).scaleb(-10)
     said = usage.get("cost")
     said = said.get("total_cost") if isinstance(said, dict) else said
-    return next((found for each in (said, usage.get("estimated_cost")) if (found := _amount(each)) is not None), None)
+    found = next((each for each in map(_amount, (said, usage.get("estimated_cost"))) if each is not None), None)
+    if found is not None and usage.get("is_byok") is True:
+        found += _amount(_part(usage, "cost_details").get("upstream_inference_cost")) or 0
+    return found
 
 
 def _amount(value: Any) -> Decimal | None:

@@ -11,8 +11,9 @@ import pytest
 from foreign import Foreign, Given, answering, listed
 from pages import opened
 
-from holystream_nb.chat.catalogue import Offer, Picker
+from holystream_nb.chat.catalogue import Offer, Picker, _offers
 from holystream_nb.client.options import ClientOptions
+from holystream_nb.providers.table import provider
 from holystream_nb.session import Session
 
 NAMES = ("llama3.2:3b", "smollm2:135m")
@@ -104,3 +105,12 @@ def test_the_page_opens_a_provider_and_its_models_come(services: tuple[Foreign, 
 
         page.until(offered)
         assert offered() == [f"ollama:{name}" for name in NAMES]
+
+
+def test_prices_are_in_the_currency_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the provider's rate."""
+    (before,) = _offers(provider("openai"), ["gpt-4.1"], "")
+    monkeypatch.setattr("holystream_nb.money.amount._chosen", "CNY")
+    (after,) = _offers(provider("openai"), ["gpt-4.1"], "")
+    assert before["note"].startswith("$2 in · $8 out per 1M tokens")
+    assert after["note"].startswith("¥14.6 in · ¥58.4 out per 1M tokens")

@@ -117,16 +117,24 @@ def test_output_without_a_name_is_said() -> None:
     assert "93 of them other output" in figures(odd)
 
 
+def test_what_is_hidden_and_not_counted_is_said() -> None:
+    """≈ alone would be wrong by a factor of a hundred."""
+    stopped = replace(reply(priced("0.01")), usage=Usage(3, 5, 8, exact=False, uncounted=True))
+    assert figures(stopped)[-1] == "hidden reasoning not counted"
+    silent = replace(stopped, timing=Timing(submitted=0))
+    assert figures(silent) == ["hidden reasoning not counted"]
+
+
 def test_costs_are_in_yuan_where_the_reader_wants_it(yuan: None) -> None:
     """At the rate that the seller is paid at, in the figures and in every sum."""
     dear, cheap = reply(in_both("0.002", "0.014")), reply(in_both("0.003", "0.003"))
-    assert figures(dear)[-1] == "¥0.01"
-    assert figures(reply(in_both("0.002", "0.0014", "0.0021")))[-2:] == ["¥0.0014", "¥0.01 as p says"]
+    assert figures(dear)[-1] == "¥0.014"
+    assert figures(reply(in_both("0.002", "0.0014", "0.0021")))[-2:] == ["¥0.0014", "¥0.015 as p says"]
     assert "cheapest: b at ¥0.0030" in verdict({"a": dear, "b": cheap})
-    assert str(Spent().plus(dear).plus(cheap)) == "2 requests · 10 tokens · ¥0.02"
+    assert str(Spent().plus(dear).plus(cheap)) == "2 requests · 10 tokens · ¥0.017"
     simulated = Spent().plus(reply(in_both("0.002", "0.002", note=SIMULATED)))
     assert str(simulated) == "1 request · 5 tokens · ¥0.0020 (simulated)"
-    assert str(simulated.plus(dear)).endswith("¥0.01 and ¥0.0020 (simulated)")
+    assert str(simulated.plus(dear)).endswith("¥0.014 and ¥0.0020 (simulated)")
 
 
 def test_the_report_says_the_rate_and_who_says_so(yuan: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from holystream_nb.measuring.bench import bench
 from holystream_nb.measuring.plan import Plan, shares
 from holystream_nb.measuring.results import Result, load
 from holystream_nb.measuring.worker import Address, Job
+from holystream_nb.money.budget import Budget
 
 pytestmark = pytest.mark.slow
 
@@ -277,6 +278,24 @@ async def test_what_turns_out_too_dear_is_not_sent(run: Run) -> None:
     assert Decimal("0.04") < spent <= Decimal("0.1")
     assert result.missing > 0
     assert any("max_cost was reached" in note for note in result.notes)
+
+
+async def test_the_session_s_budget_holds_for_a_bench(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it made is spent there, and what would pass it is refused before anything is sent."""
+    from holystream_nb.session import session
+
+    monkeypatch.setattr(session, "budget", Budget(Decimal("0.1"), "session_budget"))
+    result = await run(repeats=3, max_tokens=100)
+    assert session.budget.spent == sum(result.trials.cost_usd) + sum(result.warmups.cost_usd) > 0
+    session.budget.limit = session.budget.spent + Decimal("0.0001")
+    with pytest.raises(SetupError, match=r"more than session_budget: 10 requests .* and \$0\.0001 is left"):
+        await run(repeats=10, max_tokens=100, path=tmp_path / "other")
+    session.budget.limit = session.budget.spent
+    with pytest.raises(SetupError, match=r"session_budget=.* is spent"):
+        await run(repeats=1, path=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 async def test_the_key_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

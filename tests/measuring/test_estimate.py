@@ -48,6 +48,16 @@ def test_an_unknown_price_cannot_keep_a_limit() -> None:
         check_budget(unknown, found)
 
 
+def test_the_tier_that_is_asked_for_decides_what_it_costs() -> None:
+    """Priority is twice as dear; and choices are counted as services read them."""
+    ordinary = estimate(plan(models=("openai:gpt-5",), parameters={"max_tokens": 100}), 1).usd
+    priority = estimate(plan(models=("openai:gpt-5",), parameters={"max_tokens": 100, "service_tier": "priority"}), 1)
+    several = plan(models=("holysheep:gpt-4.1",), parameters={"max_tokens": 100, "n": "8"})
+    assert ordinary is not None
+    assert priority.usd == 2 * ordinary
+    assert estimate(several, 1).per_request == ((94 * Decimal(2) + 800 * Decimal(8)) / 1_000_000,)
+
+
 def test_a_local_model_costs_nothing_and_keeps_any_limit() -> None:
     """ "local, no price" is not an unknown price."""
     local = plan(models=("ollama:x",), max_cost=Decimal("0.01"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from holystream_nb.errors import SetupError
 from holystream_nb.facts import WIRES
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.calibration import calibrate
+from holystream_nb.measuring.estimate import check_forms
 from holystream_nb.measuring.plan import Plan, connections, schedule
 from holystream_nb.measuring.record import Trial, decode, encoder
 from holystream_nb.measuring.results import Result, load
@@ -42,7 +44,14 @@ def plan(**more: Any) -> Plan:
         ({}, {"sse": ("", "sse")}),
         ({"transport": BOTH}, {"sse": ("", "sse"), "ws": ("", "ws")}),
         ({"wire": "messages"}, {"sse": ("messages", "sse")}),
-        ({"wire": ("messages",), "transport": BOTH}, {"sse": ("messages", "sse"), "ws": ("messages", "ws")}),
+        ({"wire": ("responses",), "transport": BOTH}, {"sse": ("responses", "sse"), "ws": ("responses", "ws")}),
+        (
+            {"wire": ("messages", "responses"), "transport": BOTH},
+            {
+                f"{wire} {way}": (wire, way)
+                for wire, way in (("messages", "sse"), ("responses", "sse"), ("responses", "ws"))
+            },
+        ),
         ({"wire": ("chat", "messages")}, {"chat": ("chat", "sse"), "messages": ("messages", "sse")}),
         (
             {"wire": ("chat", "responses"), "transport": "ws"},
@@ -77,6 +86,36 @@ def test_a_plan_refuses_what_is_no_format_or_twice_there(given: tuple[str, ...])
     """In one sentence."""
     with pytest.raises(SetupError, match=r"^(There is no wire 'grpc': choose from chat, messages, resp|wire=).*\.$"):
         plan(wire=given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"wire": "messages", "transport": "ws"},
+        {"wire": "messages", "transport": BOTH},
+        {"wire": WIRES, "transport": "ws"},
+    ],
+)
+def test_a_socket_that_no_service_has_is_not_compared(given: dict[str, Any]) -> None:
+    """Messages over ws was a row of its own, measured over sse."""
+    with pytest.raises(SetupError, match="Messages have no WebSocket"):
+        plan(**given)
+
+
+def test_what_is_left_out_is_said(trial: Make, result: Callable[..., Result]) -> None:
+    """Of all pairs."""
+    found = result(trial(way="chat sse"), wire=WIRES, transport=BOTH)
+    assert "Messages have no WebSocket: they were not asked over ws." in found.notes
+
+
+def test_a_field_that_one_format_has_no_place_for_is_refused_first(tmp_path: Path) -> None:
+    """Before a child starts, and a file is made."""
+    with pytest.raises(SetupError, match="seed has no place in the Messages format"):
+        asyncio.run(hs.bench(QUICK, "Hello", wire=WIRES, parameters={"seed": 3}, path=tmp_path / "run"))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SetupError, match="Messages"):
+        check_forms(plan(models=("anthropic:a",), parameters={"seed": 3}))
+    check_forms(plan(models=("anthropic:a",), parameters={"seed": 3}, options={"wire": {"anthropic": "chat"}}))
 
 
 def test_a_plan_without_a_format_is_the_one_it_always_was() -> None:
@@ -189,16 +228,15 @@ async def test_one_model_is_asked_in_three_formats(run: Run, simulator: Simulato
 
 @pytest.mark.slow
 async def test_responses_over_ws_are_asked_on_the_responses_socket(run: Run, simulator: Simulator) -> None:
-    """And Chat Completions on HolySheep's; what the service has no socket for comes over SSE, and that is a warning."""
+    """And Chat Completions on HolySheep's; Messages, which have none, are asked over SSE alone."""
     result = await run(QUICK, repeats=2, wire=list(WIRES), transport=list(BOTH))
     assert not (result.trials["error"] != "").any()
     kinds = seen(simulator, result)
     assert kinds["responses ws", "WS", PATHS["responses"]] == 2
-    assert kinds["messages ws", "POST", PATHS["messages"]] == 2
+    assert {way for way, _, _ in kinds if way.startswith("messages")} == {"messages sse"}
     used = result.trials.groupby(["wire", "transport"])["transport_used"].agg(set).to_dict()
     assert used["responses", "ws"] == used["chat", "ws"] == {"ws"}
-    assert used["messages", "ws"] == {"sse"}
-    assert any("2 requests asked for over ws came over sse" in note for note in result.notes)
+    assert used["messages", "sse"] == {"sse"}
     assert result.compare("responses sse", "responses ws").pairs == 2
 
 

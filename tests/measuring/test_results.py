@@ -107,6 +107,44 @@ def test_money_is_exact_and_unknown_is_not_0(trial: Make, result: Results) -> No
     assert any("unknown" in note for note in result(*priced, unpriced).notes)
 
 
+def test_an_estimate_is_marked_where_it_stands(trial: Make, result: Results) -> None:
+    """In its cell, of the arm that it is of."""
+    trials = [trial(), trial("simulator:b", token_source="text", cost_exact=False)]
+    table = result(*trials).to_markdown()
+    assert "| output tokens per request | 3.00 | ≈3.00 |" in table
+    assert "| USD per request | 0.00100 | ≈0.00100 |" in table
+    assert "| E2E p50 (s) | n too small | n too small |" in table
+
+
+def test_a_table_is_in_yuan_where_the_reader_wants_it(
+    trial: Make, result: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each seller's rate; the other currency is a column of the summary."""
+    found = result(trial(usd=Decimal("0.001"), cny=Decimal("0.0073")))
+    assert found.summary().iloc[0].cny_per_1k_requests == Decimal("7.3")
+    assert "| USD per 1k requests | 1.00 |" in found.to_markdown()
+    assert "CNY" not in found.to_markdown()
+    monkeypatch.setattr("holystream_nb.money.amount._chosen", "CNY")
+    assert "| CNY per 1k requests | 7.30 |" in found.to_markdown()
+    assert "USD" not in found.to_markdown()
+
+
+def test_what_the_service_says_stands_beside_ours(trial: Make, result: Results) -> None:
+    """Also where no list has a price; a cost that is only likely is marked."""
+    trials = [
+        trial(repeat=0, usd=None, price_note="unknown", stated_usd=Decimal("0.003")),
+        trial(repeat=1, usd=Decimal("0.001"), stated_usd=Decimal("0.005")),
+    ]
+    found = result(*trials)
+    row = found.summary().iloc[0]
+    assert (row.usd_per_request, row.stated_usd_per_request) == (Decimal("0.001"), Decimal("0.004"))
+    assert "| USD per request, as the service says | 0.00400 |" in found.to_markdown()
+    assert found.trials.stated_cost_usd.tolist() == [Decimal("0.003"), Decimal("0.005")]
+    assert [each.due_usd for each in trials] == [Decimal("0.003"), Decimal("0.005")]
+    assert not any("costs are estimates" in note for note in found.notes)
+    assert any("costs are estimates" in note for note in result(trial(cost_exact=False)).notes)
+
+
 def test_goodput_is_good_requests_over_the_span(trial: Make, result: Results) -> None:
     """Three requests in 2 s, two of them good: 1 a second."""
     trials = [

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from holystream_nb.errors import SetupError
+from holystream_nb.money.amount import Amount
 from holystream_nb.money.budget import Budget
 from holystream_nb.money.card import LOCAL, UNKNOWN, PriceCard
 from holystream_nb.money.cost import Cost
@@ -100,3 +101,21 @@ def test_what_costs_nothing_is_not_limited() -> None:
     free = Budget(None, "b")
     free.count().close(paid("0.3"))
     assert (free.spent, free.left) == (Decimal("0.3"), None)
+
+
+@pytest.mark.parametrize(
+    ("usd", "words"),
+    [
+        ("0", "$0.00"),
+        ("0.00012345", "$0.00012"),
+        ("0.0002", "$0.00020"),
+        ("0.0149", "$0.015"),
+        ("0.01", "$0.01"),
+        ("0.0999", "$0.10"),
+        ("0.126", "$0.13"),
+        ("12.345", "$12.34"),
+    ],
+)
+def test_an_amount_has_two_digits_that_say_something(usd: str, words: str) -> None:
+    """1.49 cents stood there as $0.01, a third less."""
+    assert str(Amount(Decimal(usd), None)) == words

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-from foreign import Asked, Foreign, Given, answering, streamed
+from foreign import Asked, Foreign, Given, answering, listed, streamed
 
 from holystream_nb.chat.policy import Chat, News
 from holystream_nb.chat.settings import Means, Settings
 from holystream_nb.client.client import Client
-from holystream_nb.errors import SetupError, SeveralFailed
+from holystream_nb.errors import BadRequest, HolystreamError, SetupError, SeveralFailed
 from holystream_nb.events import Usage
 from holystream_nb.facts import Facts
 from holystream_nb.money.budget import Budget
@@ -338,3 +339,135 @@ def test_several_models_share_a_limit(priced: Start) -> None:
 
     asyncio.run(ask())
     assert [each["max_tokens"] for each in limits(service)] == pytest.approx([124, 124], abs=2)
+
+
+async def test_what_was_refused_makes_no_total_an_estimate(priced: Start, session: Session) -> None:
+    """One 401, or a prompt that max_cost does not pay for, and all that was counted exactly stood there with "≈"."""
+    priced(lambda asked: listed({"error": {"message": "no such model"}}, 404))
+    with pytest.raises(HolystreamError):
+        await session.stream(PROMPT, model="priced:nobody-knows")
+    priced(short)
+    with pytest.raises(SetupError):
+        await session.stream(PROMPT, model="priced:smol", max_cost=1e-9)
+    await session.stream(PROMPT, model="priced:smol")
+    totals = session.totals
+    assert (totals.exact, totals.cost_exact, totals.unpriced, totals.cost.usd) == (True, True, 0, Decimal("0.0001"))
+
+
+async def test_a_prompt_that_was_sent_is_paid_for_although_nothing_came(priced: Start) -> None:
+    """A stop while the service thinks: it has the prompt."""
+    priced(lambda asked: Given((5.0,)))
+    async with Client("priced") as client, client.stream(PROMPT * 100, model="smol", timeout=0.3) as stream:
+        with pytest.raises(HolystreamError):
+            async for _ in stream:
+                pass
+        assert (stream.reply.usage.prompt_tokens, stream.reply.usage.exact) == (275, False)
+
+
+# What a limit may be
+
+
+def smaller(asked: Asked) -> Given:
+    """A model that writes 16,384 tokens at most, and says so to whoever wants more."""
+    wanted = max((asked.body.get(name) or 0) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"))
+    said = f"max_tokens is too large: {wanted}. This model supports at most 16384 completion tokens."
+    return listed({"error": {"message": said, "param": "max_tokens"}}, 400) if wanted > 16_384 else short(asked)
+
+
+async def test_more_than_a_model_writes_is_no_limit_for_it(priced: Start, session: Session) -> None:
+    """With max_cost=1 a request asked for 124,000 tokens, and OpenAI, DeepSeek, Groq, vLLM answer 400 to that."""
+    service = priced(smaller)
+    for _ in range(2):
+        reply = await session.stream(PROMPT, model="priced:smol", max_cost=1)
+        assert (reply.text, reply.timing.retries) == (TEN_TOKENS, 0)
+    first, *others = limits(service)
+    assert first["max_tokens"] > 100_000
+    assert others == [{}, {}], "the model's own holds, from the beginning the second time"
+    await session.stream(PROMPT, model="priced:smol", max_cost=0.02)
+    assert limits(service)[-1] == {"max_tokens": pytest.approx(2_498, abs=2)}
+
+
+async def test_what_one_prompt_leaves_no_room_for_is_asked_of_the_next(priced: Start, session: Session) -> None:
+    """A limit above what is left of the context is left out for that prompt alone."""
+    said = "'max_tokens' is too large: 249. This model's maximum context length is 256 tokens and you have 200 of input"
+    full = listed({"error": {"message": said}}, 400)
+    service = priced(lambda asked: full if len(service.asked) == 1 else short(asked))
+    for _ in range(2):
+        await session.stream(PROMPT, model="priced:smol", max_cost=0.002)
+    assert limits(service) == [{"max_tokens": 249}, {}, {"max_tokens": 249}]
+
+
+@pytest.mark.parametrize("most", [Decimal(1), Decimal(100)])
+async def test_the_model_s_own_limit_is_not_called_a_budget(priced: Start, most: Decimal) -> None:
+    """An answer of 16,384 tokens was ended by its model."""
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
+    priced(lambda asked: given if (given := smaller(asked)).status == 400 else streamed(chunk(TEN_TOKENS), end))
+    async with Client("priced") as client:
+        async with client.within(Budget(most, "max_cost")).stream(PROMPT, model="smol") as stream:
+            async for _ in stream:
+                pass
+        assert (stream.reply.finish_reason, stream.limited_by) == ("length", "")
+
+
+async def test_more_than_any_model_writes_is_not_asked_for(priced: Start, session: Session) -> None:
+    """A session's budget of $100 asked for twelve million tokens."""
+    service = priced(smaller)
+    reply = await session.stream(PROMPT, model="priced:smol", max_cost=100)
+    assert (limits(service), reply.text) == ([{}], TEN_TOKENS)
+
+
+@pytest.mark.parametrize("n", [8, 8.0, "8", np.int64(8)])
+async def test_as_many_choices_as_a_service_reads_are_paid_for(priced: Start, session: Session, n: Any) -> None:
+    """Services take 8.0, and some "8", for 8."""
+    service = priced(short)
+    await session.stream(PROMPT, model="priced:smol", max_cost=0.002, n=n)
+    assert limits(service) == [{"max_tokens": 31}]
+
+
+async def test_a_limit_of_the_user_s_own_stays_as_it_is(priced: Start, session: Session) -> None:
+    """What a user asks for is not silently something else."""
+    priced(smaller)
+    with pytest.raises(BadRequest, match="too large"):
+        await session.stream(PROMPT, model="priced:smol", max_cost=1, max_tokens=20_000)
+
+
+async def test_messages_have_their_usual_limit_at_most(priced: Start, session: Session) -> None:
+    """The format's default is what models take."""
+    service = priced(lambda asked: listed({"type": "error", "error": {"type": "api_error", "message": "no"}}, 400))
+    with pytest.raises(BadRequest):
+        await session.stream(PROMPT, model="priced:smol", wire="messages", max_cost=1)
+    with pytest.raises(BadRequest):
+        await session.stream(PROMPT, model="priced:smol", wire="messages", max_cost=0.002)
+    assert [each["max_tokens"] for each in limits(service)] == [8_192, 249]
+
+
+async def test_a_limit_below_what_is_set_apart_for_thinking_is_said(priced: Start, session: Session) -> None:
+    """The service's 400 said nothing of max_cost."""
+    service = priced(short)
+    thinking = {"type": "enabled", "budget_tokens": 2_000}
+    with pytest.raises(SetupError, match=r"^max_cost=0\.002 pays for about 249 .*, and 2,001 are .*budget_tokens"):
+        await session.stream(PROMPT, model="priced:smol", wire="messages", max_cost=0.002, thinking=thinking)
+    assert not service.asked
+    assert session.budget.spent == 0
+
+
+async def test_less_than_responses_take_is_not_asked_for(priced: Start, session: Session) -> None:
+    """At the end of a budget OpenAI answered 400: `max_output_tokens` is 16 at least."""
+    service = priced(short)
+    with pytest.raises(
+        SetupError, match=r"^max_cost=0\.0001 pays for about 1\d tokens .*, and 16 are the least .*limit;"
+    ):
+        await session.stream(PROMPT, model="priced:smol", wire="responses", max_cost=0.0001)
+    assert not service.asked
+
+
+async def test_a_budget_does_not_make_the_rate_limit_wait(priced: Start) -> None:
+    """What it pays for at most is no estimate of an answer: each of these waited for 124,000 tokens of the minute."""
+    priced(short)
+    async with Client("priced", tokens_per_minute=2_000) as client:
+        for _ in range(3):
+            async with client.within(Budget(Decimal(1), "session_budget")).stream(PROMPT, model="smol") as stream:
+                async with asyncio.timeout(5):
+                    async for _ in stream:
+                        pass
+            assert (stream.reply.timing.queue_ms or 0) < 1_000

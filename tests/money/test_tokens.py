@@ -108,6 +108,11 @@ def test_tool_calls_and_schemas_count() -> None:
         assert estimate_prompt({**bare, **more}) > estimate_prompt(bare) + 100
 
 
+def test_reasoning_that_a_user_gives_back_by_hand_counts() -> None:
+    """As DeepSeek and Kimi want it in a turn with tools."""
+    assert estimate_tokens([{"role": "assistant", "content": "a" * 400, "reasoning_content": "t" * 4_000}]) == 1_100
+
+
 def test_what_goes_back_of_a_turn_counts_once() -> None:
     """In chat it stands beside the message; in other formats it is the message."""
     thought = {"reasoning_content": "t" * 4_000}

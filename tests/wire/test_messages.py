@@ -432,7 +432,8 @@ def test_text_and_calls_need_no_echo() -> None:
         ({"input_tokens": 43}, {"output_tokens": -1}, Usage(43)),
         ({"input_tokens": 43}, {"output_tokens": True, "output_tokens_details": [1]}, Usage(43)),
         ({"input_tokens": 43}, {"output_tokens": None, "input_tokens": None}, Usage(43)),
-        ({"input_tokens": "43"}, {"output_tokens": 12.0}, None),
+        ({"input_tokens": "43"}, {"output_tokens": 12.5}, None),
+        ({"input_tokens": "43"}, {"output_tokens": 12.0}, Usage(None, 12)),
     ],
 )
 def test_usage(first: Any, then: Any, usage: Usage | None) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from holystream_nb import errors
 from holystream_nb.wire.complaints import Complaint, complaint_in, service_error, stream_error
 from holystream_nb.wire.redaction import redact
-from holystream_nb.wire.refusals import names_tokens_field, refuses_include_usage, refuses_streaming
+from holystream_nb.wire.refusals import names_tokens_field, refuses_include_usage, refuses_limit, refuses_streaming
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -619,6 +619,30 @@ def test_a_refusal_that_names_the_right_tokens_field(status: int, body: Any, exp
     assert names_tokens_field(status, json.dumps(body).encode()) == expected
 
 
+@pytest.mark.parametrize(
+    ("said", "whose"),
+    [
+        ("max_tokens is too large: 99999. This model supports at most 16384 completion tokens", "model"),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", "model"),
+        ("`max_tokens` must be less than or equal to `8192`, less than the `context_window` for this model", "model"),
+        ("max_tokens: 99999 > 64,000, which is the maximum allowed number of output tokens", "model"),
+        ("a maxOutputTokens value of 99999 but the supported range is from 1 to 65537 (exclusive)", "model"),
+        ("max_tokens > 4096 requires stream=true", "model"),
+        ("This model's maximum context length is 4097 tokens. However, you requested 100019 tokens", "prompt"),
+        ("'max_tokens' is too large: 99999. This model's maximum context length is 32768 tokens", "prompt"),
+        ("`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 20 `inputs` tokens", "prompt"),
+        ("Unsupported parameter: 'max_tokens' is not supported with gpt-x-2025", None),
+        ("max_tokens must be at least 16, not 99999", None),
+        ("temperature must be below 2000", None),
+        ("", None),
+    ],
+)
+def test_a_refusal_of_a_limit_says_whose_room_it_is_above(said: str, whose: str | None) -> None:
+    """The model's, which is the same the next time, or this prompt's; it must name less than was asked for."""
+    assert refuses_limit(400, json.dumps({"error": {"message": said}}).encode(), 99_999) == whose
+    assert refuses_limit(500, json.dumps({"error": {"message": said}}).encode(), 99_999) is None
+
+
 JSON = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from(["429", "<b>"])
@@ -644,6 +668,7 @@ def test_any_body_gives_an_error(status: int, body: bytes) -> None:
     assert error.code is None or isinstance(error.code, str)
     assert refuses_streaming(status, body) in (True, False)
     assert names_tokens_field(status, body) is None
+    assert refuses_limit(status, body, 1_000) in (None, "model", "prompt")
 
 
 @pytest.mark.parametrize(
