@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from fault_table import CASES, Case, Found, in_readme, measure, render
@@ -10,6 +11,13 @@ from foreign_socket import patiently
 
 from holystream_nb import Client, Simulator
 from holystream_nb.simulator.faults import Entry, registry
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """One that nobody else uses, as what other tests' clients keep rests on it."""
+    with Simulator(speed=None) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
