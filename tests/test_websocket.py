@@ -718,7 +718,7 @@ async def test_no_ping_is_judged_because_our_own_loop_stood(reads: bool) -> None
             await peer.send(token("lo"), done())
 
     async def stand() -> None:
-        for _ in range(5):
+        for _ in range(3):
             await asyncio.sleep(0.07)
             time.sleep(0.15)  # noqa: ASYNC251  # the cell
         await asyncio.sleep(0.07)
