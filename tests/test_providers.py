@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from holystream_nb.client.client import Client
 from holystream_nb.errors import SetupError, UnknownProvider
 from holystream_nb.events import Usage
 from holystream_nb.money.card import price_card
@@ -17,7 +18,16 @@ from holystream_nb.money.cost import cost
 from holystream_nb.providers import table
 from holystream_nb.providers.address import endpoint, is_loopback
 from holystream_nb.providers.keys import credentials
-from holystream_nb.providers.select import address_of, at, offered_socket, same_host, select, socket_address
+from holystream_nb.providers.secret import Key
+from holystream_nb.providers.select import (
+    address_of,
+    at,
+    offered_socket,
+    responses_socket,
+    same_host,
+    select,
+    socket_address,
+)
 from holystream_nb.providers.table import provider, providers, unavailable
 from holystream_nb.providers.values import Price, hides_reasoning, tokens_field
 
@@ -257,6 +267,35 @@ class TestTable:
         assert at(row, "https://api.moonshot.cn/v1", NONE).messages_url == "https://api.moonshot.cn/anthropic/v1"
         assert at(row, "https://api.moonshot.ai/other", NONE).messages_url is None
         assert at(row, "https://example.com/v1", NONE).messages_url is None
+
+    @pytest.mark.parametrize(
+        ("name", "base_url", "headers"),
+        [
+            ("bedrock", "https://bedrock-mantle.eu-west-1.api.aws/openai/v1", {"authorization": "Bearer abc-12345678"}),
+            ("bedrock", "https://bedrock-mantle.eu-west-1.api.aws/v1", {"authorization": "Bearer abc-12345678"}),
+            ("bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com/anthropic/v1", {"x-api-key": None}),
+            ("azure", "https://mine.services.ai.azure.com/openai/v1", {"x-api-key": "abc-12345678"}),
+            ("azure", "https://mine.services.ai.azure.com/anthropic", {"api-key": "abc-12345678"}),
+        ],
+    )
+    def test_a_cloud_speaks_messages_at_a_path_of_their_own(self, name, base_url, headers):
+        """Whichever of its addresses the user gives, and with the headers that the cloud's own clients send."""
+        service = Client(name, base_url=base_url, api_key="abc-12345678", wire="messages").service
+        origin = base_url.partition("//")[2].partition("/")[0]
+        assert "messages" in service.provider.wires
+        assert service.address("messages") == f"https://{origin}/anthropic/v1"
+        assert service.address("chat") == base_url
+        given = service.headers_of("messages")
+        sent = {name: value.reveal() for name, value in given.items() if isinstance(value, Key)}
+        assert {name: sent.get(name) for name in headers} == headers
+        of_the_user = Client(name, base_url=base_url, api_key="abc-12345678", key_header="x-mine").service
+        assert not {"x-api-key", "api-key", "authorization"} & of_the_user.headers_of("messages").keys()
+
+    def test_azure_has_the_socket_of_responses_on_the_users_own_host(self):
+        """At the path that its documentation names; a gateway elsewhere is not taken for Azure."""
+        mine = at(provider("azure", NONE), "https://mine.openai.azure.com/openai/v1")
+        assert responses_socket(mine) == "wss://mine.openai.azure.com/openai/v1/responses"
+        assert responses_socket(at(provider("azure", NONE), "https://gateway.example/openai/v1", NONE)) is None
 
     def test_a_reasoning_model_is_known_by_its_name_behind_a_gateway(self):
         """What reasons in silence does so under a vendor's prefix too."""

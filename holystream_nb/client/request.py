@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import urljoin
 from weakref import WeakSet
 
 from .. import __version__
@@ -80,7 +81,7 @@ class Service:
 
     def headers_of(self, wire: Wire) -> dict[str, str | Key]:
         """The headers of a request in a format: Messages may want the key in one of its own."""
-        if wire != "messages" or self.key is None or self.key_header is not None:
+        if wire != "messages" or self.key is None or self.key_header != self.provider.key_header:
             return self.headers
         own = self.provider.messages_key_header
         if own is None:  # nobody knows which of the two a server of one's own wants
@@ -111,7 +112,7 @@ class Service:
     def address(self, wire: Wire) -> str:
         """What stands before a format's path."""
         own = {"messages": self.provider.messages_url, "responses": self.provider.responses_url}.get(wire)
-        return own or self.base_url
+        return urljoin(self.base_url, own) if own else self.base_url
 
     def headers_at(self, url: str) -> dict[str, str | Key]:
         """The same for a socket, which on another host than base_url's gets the key alone."""

@@ -176,6 +176,11 @@ def _address(value: object) -> str:
     return endpoint(url)
 
 
+def _place(value: object) -> str:
+    text = _text(value)
+    return text.rstrip("/") if re.fullmatch(r"/[!-~]+", text) and not re.search(r"[?#\\]|//", text) else _address(text)
+
+
 def _templates(value: object) -> tuple[str, ...]:
     templates = _globs(value)
     for template in templates:
@@ -241,8 +246,8 @@ _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "headers": _headers,
     "query": _query,
     "default_model": _text,
-    "messages_url": _address,
-    "responses_url": _address,
+    "messages_url": _place,
+    "responses_url": _place,
     "messages_key_header": _header_name,
     "responses_websocket": _websocket,
     "websocket": _websocket,
