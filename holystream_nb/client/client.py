@@ -369,6 +369,7 @@ class Client:
                 answers_calls,
                 wire=self.wire if wire is None else wire_choice(wire),
                 keep_chunks=bool(keep_chunks),
+                strict=bool(strict),
             ),
             retries=self.retries,
             backoff=self.backoff,
@@ -376,7 +377,6 @@ class Client:
             timeout=kinds.optional_seconds("timeout", timeout),
             stop_after=kinds.optional_count("stop_after", stop_after, least=1),
             scheduled=scheduled,
-            strict=strict,
             budgets=self._budgets,
         )
 

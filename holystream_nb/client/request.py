@@ -148,8 +148,8 @@ class Request:
     `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
     socket; without, a second of silence after the last call ends the answer. `is_again`: it went out before, and met a
     kept socket that was dead, or whose service had forgotten the conversation: it takes no kept one now.
-    `keep_chunks`: the answer's pieces are kept as they came. `ceiling`: the limit on the answer that a budget has set
-    where the user has set none.
+    `keep_chunks`: the answer's pieces are kept as they came. `strict`: the first one that cannot be read ends it.
+    `ceiling`: the limit on the answer that a budget has set where the user has set none.
     """
 
     body: Mapping[str, Any]
@@ -160,6 +160,7 @@ class Request:
     is_again: bool = False
     wire: Wire = "chat"
     keep_chunks: bool = False
+    strict: bool = False
     ceiling: int | None = None
 
     @property
@@ -176,6 +177,10 @@ class Request:
     def limit(self) -> int | None:
         """The limit on the answer (tokens), by whatever name, the lowest of several; None where there is none."""
         return min(limits_in(self.body, self.wire).values(), default=None)
+
+    def is_ended_by(self, facts: Facts) -> bool:
+        """Whether nothing after the last piece is wanted, since it could not be read."""
+        return self.strict and facts.unreadable > 0
 
 
 def choices_in(fields: Mapping[str, Any]) -> int:
