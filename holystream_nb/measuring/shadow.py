@@ -67,6 +67,8 @@ async def shadow(
     answers: keeps both answers, in `pairs` and in the run's file on this machine. By default an answer leaves the
         process that measured it only as a number, its similarity, and is written nowhere.
     The rest is as for `hs.bench`. Half a pair that `resume` completes has no similarity: the other half is forgotten.
+
+    Raises SetupError as `bench` does.
     """
     asked = fields_of("hs.shadow", fields, parameters, names=_KEYWORDS, options_at="the mapping of old or new")
     options = client_options(
