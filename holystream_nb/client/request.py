@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Final, Literal, Protocol
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 from weakref import WeakSet
 
 from .. import __version__
@@ -297,12 +297,13 @@ def refusal(service: Service, request: Request, response: Response, said: bytes)
     if says_that_it_speaks_tls(response.status, said):
         return speaks_tls(response.host)
     is_nowhere = response.status in (404, 405) and _NO_ADDRESS.search(said) and b"model" not in said.lower()
-    if is_nowhere and request.wire != "chat":
+    has_path = bool(urlsplit(service.address(request.wire)).path)
+    if is_nowhere and (request.wire != "chat" or not has_path):
         other = next((wire for wire in service.provider.wires if wire != request.wire), "")
         use = f'use wire="{other}", or ' if other else ""
         return ServiceError(
             f"{response.host} has no {format_of(request.wire).path} at this address ({response.status}), so it may not "
-            f"speak this format: {use}check the base URL.",
+            f"speak this format: {use}check the base URL{'' if has_path else ', which has no /v1 at its end'}.",
             status=response.status,
         )
     lets_in = (*service.further_headers, *service.query)

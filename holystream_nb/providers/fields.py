@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..errors import SetupError
 from ..facts import WIRES
-from .address import address_flaw, as_socket, endpoint
+from .address import address_flaw, as_socket, endpoint, is_loopback
 from .extras import header_name_flaw, header_value_flaw, query_name_flaw, query_value_flaw, secrets_of, variable_flaw
 from .secret import Secrets
 from .values import Price
@@ -178,7 +178,13 @@ def _address(value: object) -> str:
 
 def _place(value: object) -> str:
     text = _text(value)
-    return text.rstrip("/") if re.fullmatch(r"/[!-~]+", text) and not re.search(r"[?#\\]|//", text) else _address(text)
+    if text.startswith("/") and not text.startswith("//"):
+        _address(f"https://host{text}")  # which has no flaw that a path could have
+        return text.rstrip("/")
+    url = _address(text)
+    if url.startswith("http:") and not is_loopback(url):
+        raise ValueError("must begin with https://, as the key goes there (http:// on this machine only)")
+    return url
 
 
 def _templates(value: object) -> tuple[str, ...]:
