@@ -61,9 +61,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     `completion_tokens` includes `reasoning_tokens` and `other_tokens`, output that is billed and has no name;
     `prompt_tokens` includes `cached_tokens` and `cache_write_tokens`, which include `cache_write_1h_tokens`, those that
-    are kept for an hour. `cost` is what the service says it cost (USD). Of both, `prompt_audio_tokens` and
-    `completion_audio_tokens` are sound; `web_searches` are paid for each, beside the tokens. `uncounted` says that the
-    model hides its reasoning and nobody has counted it: more may be billed than stands here.
+    are kept for an hour. Of both, `prompt_audio_tokens` and `completion_audio_tokens` are sound; `web_searches` are
+    paid for each, beside the tokens. `total_tokens` is the service's own sum, `cost` what it says it cost (USD).
+    `uncounted` says that the model hides its reasoning and nobody has counted it: more may be billed than stands here.
     """
 
     prompt_tokens: int | None = None

@@ -265,12 +265,13 @@ class StreamMagics(Magics):
     @no_var_expand
     @line_magic("stream")  # type: ignore[arg-type]
     def stream_line(self, line: str) -> None:
-        """What this session has used; the models; a service tried; an answer again; the end of a conversation.
+        """What this session has used; models; a service tried; which formats were; an answer again; forgetting.
 
         %stream                provider, model, and the totals of this session
         %stream config         what is set, by whom, and the paths of your providers.toml and mcp.json
         %stream models [NAME]  the models of the session's provider, or of the one named, with pace and prices
         %stream check [NAME …] try a provider, or provider:model, with a few tokens; several stand side by side
+        %stream formats        which format was tried on what, for each provider
         %stream last [n]       the last answer of this kernel, or the n-th last, as plain text
         %stream forget NAME    forget the conversation of %%stream --chat NAME
         """

@@ -50,6 +50,9 @@ _DETAIL_CHARACTERS: Final = 100
 class Reply:
     """What arrived for one request, whole or not.
 
+    `model` and `provider` are what was asked, and where; `request_id` is the service's, where it gives one. `usage` are
+    its tokens, `cost` USD and CNY, `timing` milliseconds; what is not known is None, what is estimated says so.
+
     `finish_reason` is the service's own word (stop, length, tool_calls, …; `length` for `stop_after` too) or one of
     ours: `stopped` (by the user), `interrupted` (the connection broke), `truncated` (it ended without saying so); ""
     where nothing arrived or the answer is not finished. `error` is set when the request failed; what had arrived is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from .errors import HolystreamError, SetupError
@@ -35,6 +36,9 @@ def report(words: Sequence[str], session: Session) -> None:
             from .checking import show_check  # late, with all that tries
 
             run(show_check(tuple(names), session))
+        case ["formats"]:
+            page = Path(__file__).with_name("providers").joinpath("FORMATS.md").read_text("utf-8")
+            present({"text/plain": page, "text/markdown": page})
         case ["last"]:
             print(_answer(session, 1))
         case ["last", number] if number.isdecimal() and int(number) > 0:
@@ -47,7 +51,7 @@ def report(words: Sequence[str], session: Session) -> None:
         case _:
             raise SetupError(
                 f"%stream {' '.join(words)}: write %stream, %stream config, models [PROVIDER], "
-                "check [PROVIDER[:MODEL] …], last [n], forget NAME."
+                "check [PROVIDER[:MODEL] …], formats, last [n], forget NAME."
             )
 
 

@@ -183,6 +183,8 @@ KEYWORDS = [
     ("extra_headers", {"x-api-key": "plain"}, "headers are an option of the client"),
     ("extra_body", {"api_key": "plain"}, "parameters="),
 ]
+NO_LIMIT = [stream, connect, send, run_tools]
+"""Doors without a limit on cost."""
 FIELDS = [stream, connect, send, run_tools, bench, sweep, shadow]
 
 
@@ -251,6 +253,13 @@ async def test_a_keyword_that_is_no_field_is_refused(
 ) -> None:
     """Misspelt ones with the likely name; what is a key or looks like one without its value."""
     assert re.search(said, await refusal(door, **{name: value}))
+
+
+@pytest.mark.parametrize("door", NO_LIMIT)
+@pytest.mark.parametrize("given", [{"max_cost": 0.01}, {"parameters": {"max_cost": 0.01}}])
+async def test_a_limit_on_cost_is_never_sent_as_a_field(door: Callable[..., Any], given: dict[str, Any]) -> None:
+    """It would limit nothing there; the sentence says which doors keep one."""
+    assert "hs.stream, ChatPanel, hs.bench" in await refusal(door, **given)
 
 
 @pytest.mark.parametrize(

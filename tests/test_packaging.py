@@ -64,6 +64,7 @@ def test_the_wheel_holds_the_bundle_and_the_data_but_no_sources_of_the_front_end
         "static/LICENSES.txt",
         "py.typed",
         "providers/providers.toml",
+        "providers/FORMATS.md",
     }
     assert not [name for name in names if "frontend" in name or "node_modules" in name]
 

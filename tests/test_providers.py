@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from holystream_nb.client.client import Client
 from holystream_nb.errors import SetupError, UnknownProvider
 from holystream_nb.events import Usage
 from holystream_nb.money.card import price_card
@@ -17,7 +18,16 @@ from holystream_nb.money.cost import cost
 from holystream_nb.providers import table
 from holystream_nb.providers.address import endpoint, is_loopback
 from holystream_nb.providers.keys import credentials
-from holystream_nb.providers.select import address_of, at, offered_socket, same_host, select, socket_address
+from holystream_nb.providers.secret import Key
+from holystream_nb.providers.select import (
+    address_of,
+    at,
+    offered_socket,
+    responses_socket,
+    same_host,
+    select,
+    socket_address,
+)
 from holystream_nb.providers.table import provider, providers, unavailable
 from holystream_nb.providers.values import Price, hides_reasoning, tokens_field
 
@@ -252,11 +262,71 @@ class TestTable:
         assert all("responses" in row.wires for row in table.values() if row.responses_url or row.responses_websocket)
 
     def test_addresses_of_other_formats_move_with_their_provider(self):
-        """At its second address a service has its Messages beside it; at a path of one's own everything is there."""
+        """At any address of its own a service has its Messages where they are; elsewhere everything is in one place."""
         row = provider("moonshot", NONE)
-        assert at(row, "https://api.moonshot.cn/v1", NONE).messages_url == "https://api.moonshot.cn/anthropic/v1"
-        assert at(row, "https://api.moonshot.ai/other", NONE).messages_url is None
+        assert at(row, "https://api.moonshot.cn/v1", NONE).messages_url == "/anthropic/v1"
         assert at(row, "https://example.com/v1", NONE).messages_url is None
+
+    @pytest.mark.parametrize(
+        ("base_url", "address"),
+        [
+            ("https://api.deepseek.com/v1", "https://api.deepseek.com/anthropic/v1"),
+            ("https://api.deepseek.com/anthropic", "https://api.deepseek.com/anthropic/v1"),
+            ("https://api.moonshot.cn/anthropic", "https://api.moonshot.cn/anthropic/v1"),
+            ("https://api.z.ai/api/coding/paas/v4", "https://api.z.ai/api/anthropic/v1"),
+            ("https://openrouter.ai/api", "https://openrouter.ai/api/v1"),
+            ("https://api.anthropic.com", "https://api.anthropic.com/v1"),
+            ("https://dashscope.aliyuncs.com/apps/anthropic", "https://dashscope.aliyuncs.com/apps/anthropic/v1"),
+        ],
+    )
+    def test_messages_are_found_at_each_address_that_people_have(self, base_url, address):
+        """Other clients are given these, with and without /v1."""
+        service = Client(base_url=base_url, api_key="abc-12345678", wire="messages").service
+        assert service.address("messages") == address
+
+    @pytest.mark.parametrize("url", ["http://far.example/v1", "/v1?key=1", "v1", "//far.example/v1", "/v1/messages"])
+    def test_an_address_of_another_format_that_cannot_be_is_refused(self, own, url):
+        """One to which a key would go unencrypted, too."""
+        with pytest.raises(SetupError, match=r"\[mine\].*messages_url"):
+            providers(own(f'[mine]\nbase_url = "https://a.example/v1"\nmessages_url = "{url}"\n'))
+
+    def test_an_entry_that_is_moved_to_another_host_sends_nothing_to_its_old_one(self, own):
+        """A key of one's own gateway goes there in every format, and over no socket of the maker's."""
+        rows = 'base_url = "https://gateway.example/v1"\nkey_variable = ""\n'
+        environ = own(f"[deepseek]\n{rows}[openai]\n{rows}[litellm]\n{rows}")
+        for name in ("deepseek", "openai"):
+            row = provider(name, environ)
+            assert (row.messages_url, row.responses_url, row.responses_websocket) == (None, None, None)
+        assert responses_socket(provider("litellm", environ)) == "wss://gateway.example/v1/responses"
+
+    @pytest.mark.parametrize(
+        ("name", "base_url", "headers"),
+        [
+            ("bedrock", "https://bedrock-mantle.eu-west-1.api.aws/openai/v1", {"authorization": "Bearer abc-12345678"}),
+            ("bedrock", "https://bedrock-mantle.eu-west-1.api.aws/v1", {"authorization": "Bearer abc-12345678"}),
+            ("bedrock", "https://bedrock-runtime.us-east-1.amazonaws.com/anthropic/v1", {"x-api-key": None}),
+            ("azure", "https://mine.services.ai.azure.com/openai/v1", {"x-api-key": "abc-12345678"}),
+            ("azure", "https://mine.services.ai.azure.com/anthropic", {"api-key": "abc-12345678"}),
+        ],
+    )
+    def test_a_cloud_speaks_messages_at_a_path_of_their_own(self, name, base_url, headers):
+        """Whichever of its addresses the user gives, and with the headers that the cloud's own clients send."""
+        service = Client(name, base_url=base_url, api_key="abc-12345678", wire="messages").service
+        origin = base_url.partition("//")[2].partition("/")[0]
+        assert "messages" in service.provider.wires
+        assert service.address("messages") == f"https://{origin}/anthropic/v1"
+        assert service.address("chat") == base_url
+        given = service.headers_of("messages")
+        sent = {name: value.reveal() for name, value in given.items() if isinstance(value, Key)}
+        assert {name: sent.get(name) for name in headers} == headers
+        of_the_user = Client(name, base_url=base_url, api_key="abc-12345678", key_header="x-mine").service
+        assert not {"x-api-key", "api-key", "authorization"} & of_the_user.headers_of("messages").keys()
+
+    def test_azure_has_the_socket_of_responses_on_the_users_own_host(self):
+        """At the path that its documentation names; a gateway elsewhere is not taken for Azure."""
+        mine = at(provider("azure", NONE), "https://mine.openai.azure.com/openai/v1")
+        assert responses_socket(mine) == "wss://mine.openai.azure.com/openai/v1/responses"
+        assert responses_socket(at(provider("azure", NONE), "https://gateway.example/openai/v1", NONE)) is None
 
     def test_a_reasoning_model_is_known_by_its_name_behind_a_gateway(self):
         """What reasons in silence does so under a vendor's prefix too."""
@@ -499,6 +569,8 @@ class TestAddresses:
             ("https://a.example/v1?key=1", "before any"),
             ("https://a.example/v1#x", "before any"),
             ("https://a.example/v1/chat/completions", "must end before /chat/completions"),
+            ("https://a.example/v1/messages", "must end before /messages"),
+            ("https://a.example/v1/responses/", "must end before /responses"),
         ],
     )
     def test_what_is_not_an_address_is_refused(self, text, message):

@@ -104,6 +104,25 @@ def test_each_room_imports_only_what_stands_left_of_it(importer: str, imported: 
         assert level(theirs) < level(ours)
 
 
+FORMATS = {"sse", "values", "calls", "wording", "endings", "think", "redaction", "complaints", "format", "formats"}
+FORMATS |= {"echoes", "refusals", "sheep", "chat", "messages", "messages_request", "responses", "responses_request"}
+OUTSIDE = {"asyncio", "threading", "subprocess", "select", "signal", "socket", "ssl", "http", "httpx2", "httpcore2"}
+OUTSIDE |= {"wsproto", "os", "pathlib", "shutil", "tempfile", "sys", "logging", "time", "random", "secrets"}
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_format_has_no_io_and_no_clock(name: str) -> None:
+    """Bytes in, events out: it imports nothing that opens, sends, waits or reads a clock, and opens no file."""
+    for node in ast.walk(ast.parse(PATHS[f"wire.{name}"].read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not {each.name.partition(".")[0] for each in node.names} & OUTSIDE
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            assert (node.module or "").partition(".")[0] not in OUTSIDE
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("open", "print", "input")
+        assert not isinstance(node, ast.Await | ast.AsyncFunctionDef)
+
+
 def test_no_module_leads_back_to_itself() -> None:
     """There is no import circle, imports inside functions and for types included."""
     arrows: dict[str, set[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,6 +21,7 @@ from holystream_nb.client.options import ClientOptions, client_options
 from holystream_nb.clients import MOST
 from holystream_nb.errors import ConnectionFailed, HolystreamError, KeyRefused, MissingKey, SetupError, UnknownProvider
 from holystream_nb.models import listed_models
+from holystream_nb.providers import table
 from holystream_nb.session import Session
 
 KEY = "hs-test-0123456789abcdef"
@@ -682,6 +684,14 @@ async def test_stream_config_says_what_is_set_and_shows_no_secret(
         assert secret not in shown
     report.report([], session)
     assert "a.example (hs.configure)" in capsys.readouterr().out
+
+
+def test_stream_formats_is_the_page_of_what_was_tried(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    """For each provider: who has only the wheel finds it from the notebook."""
+    report.report(["formats"], session)
+    shown = capsys.readouterr().out
+    assert shown.startswith("# Which format was tried on what")
+    assert all(f"\n| `{name}` |" in shown for name in table.providers({"HOLYSTREAM_PROVIDERS": os.devnull}))
 
 
 @pytest.mark.parametrize("text", ["my{model}", "{0}", "%s", "{provider.name}"])

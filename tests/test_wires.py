@@ -135,11 +135,17 @@ async def shadow(url: str, **given: Any) -> None:
     assert not any(trial.error for trial in found.result.records)
 
 
+async def shadow_of_both(url: str, **given: Any) -> None:
+    old, new = ({"base_url": url, "model": model} for model in (MODEL, "gpt-4o"))
+    found = await hs.shadow("Hi", old=old, new=new, calibrate=False, **given)
+    assert not any(trial.error for trial in found.result.records)
+
+
 DOORS: Final = (
     *(client, client_stream, client_connect, stream, of_tools, stream_with_tools, panel, check, rollout, configured),
     of_config,
 )
-MEASURING: Final = (bench, bench_of_a_mapping, sweep, shadow)
+MEASURING: Final = (bench, bench_of_a_mapping, sweep, shadow, shadow_of_both)
 """Those that ask from processes of their own."""
 
 doors = pytest.mark.parametrize(

@@ -64,6 +64,8 @@ class Client:
     requests_per_minute, tokens_per_minute: sent at most by all streams together; by default what the table says of the
         provider, which is no limit unless a user has set one. Each attempt counts. Waiting is `timing.queue_ms`.
     connections, sockets: what opens connections and keeps sockets; to be replaced in tests.
+
+    Raises SetupError for what cannot be, MissingKey where the provider needs a key and none is there.
     """
 
     @sealing()
@@ -172,10 +174,12 @@ class Client:
 
     @property
     def provider(self) -> Provider:
+        """The table's entry, as it is at this address."""
         return self._service.provider
 
     @property
     def base_url(self) -> str:
+        """Where requests go, without a query."""
         return self._service.base_url
 
     @property
@@ -259,6 +263,8 @@ class Client:
         stream: False asks for the whole answer at once, for models that their service does not stream.
         fields: further fields of the request's body: temperature, max_tokens, tools, … (`options.REQUEST_FIELDS`).
         parameters: fields of any name, for what only this service knows.
+
+        Raises SetupError for what cannot be asked; iterating raises the HolystreamError with which the answer ends.
         """
         return self._stream(
             prompt,
@@ -369,6 +375,7 @@ class Client:
                 answers_calls,
                 wire=self.wire if wire is None else wire_choice(wire),
                 keep_chunks=bool(keep_chunks),
+                strict=bool(strict),
             ),
             retries=self.retries,
             backoff=self.backoff,
@@ -376,7 +383,6 @@ class Client:
             timeout=kinds.optional_seconds("timeout", timeout),
             stop_after=kinds.optional_count("stop_after", stop_after, least=1),
             scheduled=scheduled,
-            strict=strict,
             budgets=self._budgets,
         )
 

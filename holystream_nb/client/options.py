@@ -261,14 +261,15 @@ _SECRET_INSIDE: Final = re.compile(
 )
 """Names of keys inside a field, where `bos_token` is none."""
 
-_OF_SDKS: Final = {
+_ELSEWHERE: Final = {
     "extra_headers": "headers are an option of the client, headers={…}.",
     "default_headers": "headers are an option of the client, headers={…}.",
     "extra_query": "the query is an option of the client, query={…}.",
     "default_query": "the query is an option of the client, query={…}.",
     "extra_body": "fields of the service's own are parameters={…}.",
+    "max_cost": "hs.stream, ChatPanel, hs.bench, hs.sweep and hs.shadow take it, and %%stream has --max-cost.",
 }
-"""What other libraries call it."""
+"""What has its place elsewhere, some of it by another library's name."""
 
 
 def fields_of(
@@ -302,8 +303,8 @@ def _fields(
 ) -> dict[str, Any]:
     keywords, parameters = {name: opened(value) for name, value in keywords.items()}, opened(parameters)
     for name, value in keywords.items():
-        if name in _OF_SDKS:
-            raise SetupError(f"{door} does not know {name}: {_OF_SDKS[name]}")
+        if name in _ELSEWHERE:
+            raise SetupError(f"{door} does not know {name}: {_ELSEWHERE[name]}")
         if name in OPTIONS:
             raise SetupError(f"{name} is an option of the client: give it to {options_at}, not to {door}.")
         if name in _SET_BY_THE_CALL:
@@ -326,8 +327,8 @@ def _fields(
             raise SetupError(
                 f"{name} cannot be in the parameters of {door}, as it is set by the call itself: leave it out."
             )
-        if name in _OF_SDKS:
-            raise SetupError(f"{name} would go into the request's body: {_OF_SDKS[name]}")
+        if name in _ELSEWHERE:
+            raise SetupError(f"{name} would go into the request's body: {_ELSEWHERE[name]}")
         if name in OPTIONS - {"headers", "query", "pool"} or _SECRET_NAME.fullmatch(name):
             raise SetupError(f"{name} would go into the request's body: give it as an argument of {options_at}.")
         refuse_keys(door, name, value)

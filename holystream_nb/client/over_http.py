@@ -99,7 +99,7 @@ class SSEAnswer:
                     events = []
                 if decoder.error is not None:
                     raise decoder.error
-                if decoder.done:
+                if decoder.done or self._request.is_ended_by(self.facts):
                     return
                 try:
                     stamp, chunk = await anext(reads)
@@ -120,7 +120,7 @@ class SSEAnswer:
             if keeps:
                 self.chunks.append(kept(self._service, stamp, event.data))
             events += self._decoder.feed(event, stamp)
-            if self._decoder.done or self._decoder.error is not None:
+            if self._decoder.done or self._decoder.error is not None or self._request.is_ended_by(self.facts):
                 break
         return events
 

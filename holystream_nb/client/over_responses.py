@@ -128,7 +128,7 @@ class ResponsesAnswer(SocketTurn):
         while (came := await self._socket.read(self._service.websocket_inactivity)) is not None:
             check_size(self._service, self.size)
             (stamp, messages), came = came, None
-            events = [event for message in messages for event in decoder.take(message, stamp)]
+            events = self._decoded(messages, stamp, decoder.take)
             if self._request.keep_chunks:
                 self.chunks += [kept(self._service, stamp, message) for message in messages]
             messages = []  # a service may repeat a key in one, and a traceback shows it
@@ -140,7 +140,7 @@ class ResponsesAnswer(SocketTurn):
                 await self._steer()
             while decoder.notices:
                 self._ears.notify(decoder.notices.pop(0))
-            if decoder.done or self.is_stale:
+            if decoder.done or self.is_stale or self._request.is_ended_by(decoder.facts):
                 return
             if getattr(decoder.error, "code", None) == _TOO_OLD:
                 raise StreamInterrupted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import HolystreamError, ServiceError, SetupError, Stalled, StreamInterrupted
@@ -60,6 +60,16 @@ class SocketTurn:
     @property
     def last_read(self) -> int:
         return self._socket.last_read
+
+    def _decoded(
+        self, messages: Sequence[str | bytes], stamp: int, take: Callable[[str | bytes, int], list[Event]]
+    ) -> list[Event]:
+        events: list[Event] = []
+        for message in messages:
+            events += take(message, stamp)
+            if self._request.is_ended_by(self.facts):
+                break
+        return events
 
     @property
     def is_readable(self) -> bool:
@@ -126,7 +136,7 @@ class SocketAnswer(SocketTurn):
             self._result_at = None
             check_size(self._service, self.size)
             (stamp, messages), came = came, None
-            events = [event for message in messages for event in decoder.feed(message, stamp)]
+            events = self._decoded(messages, stamp, decoder.feed)
             if self._request.keep_chunks:
                 self.chunks += [kept(self._service, stamp, message) for message in messages]
             messages = []  # a service may repeat a key in one, and a traceback shows it
@@ -135,7 +145,7 @@ class SocketAnswer(SocketTurn):
                 events = []
             if decoder.error is not None:
                 raise decoder.error
-            if decoder.done:
+            if decoder.done or self._request.is_ended_by(decoder.facts):
                 return
         code, reason = self._socket.closed or (1005, "")
         error = close_error(code, reason, asked=self._request.model, key=self._service.secret)

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import urljoin, urlsplit
 from weakref import WeakSet
 
 from .. import __version__
@@ -80,7 +81,7 @@ class Service:
 
     def headers_of(self, wire: Wire) -> dict[str, str | Key]:
         """The headers of a request in a format: Messages may want the key in one of its own."""
-        if wire != "messages" or self.key is None or self.key_header is not None:
+        if wire != "messages" or self.key is None or self.key_header != self.provider.key_header:
             return self.headers
         own = self.provider.messages_key_header
         if own is None:  # nobody knows which of the two a server of one's own wants
@@ -111,7 +112,7 @@ class Service:
     def address(self, wire: Wire) -> str:
         """What stands before a format's path."""
         own = {"messages": self.provider.messages_url, "responses": self.provider.responses_url}.get(wire)
-        return own or self.base_url
+        return urljoin(self.base_url, own) if own else self.base_url
 
     def headers_at(self, url: str) -> dict[str, str | Key]:
         """The same for a socket, which on another host than base_url's gets the key alone."""
@@ -147,8 +148,8 @@ class Request:
     `session` is the id of a connection; "" outside of one. `answers_calls`: the results of tool calls come back on the
     socket; without, a second of silence after the last call ends the answer. `is_again`: it went out before, and met a
     kept socket that was dead, or whose service had forgotten the conversation: it takes no kept one now.
-    `keep_chunks`: the answer's pieces are kept as they came. `ceiling`: the limit on the answer that a budget has set
-    where the user has set none.
+    `keep_chunks`: the answer's pieces are kept as they came. `strict`: the first one that cannot be read ends it.
+    `ceiling`: the limit on the answer that a budget has set where the user has set none.
     """
 
     body: Mapping[str, Any]
@@ -159,6 +160,7 @@ class Request:
     is_again: bool = False
     wire: Wire = "chat"
     keep_chunks: bool = False
+    strict: bool = False
     ceiling: int | None = None
 
     @property
@@ -175,6 +177,10 @@ class Request:
     def limit(self) -> int | None:
         """The limit on the answer (tokens), by whatever name, the lowest of several; None where there is none."""
         return min(limits_in(self.body, self.wire).values(), default=None)
+
+    def is_ended_by(self, facts: Facts) -> bool:
+        """Whether nothing after the last piece is wanted, since it could not be read."""
+        return self.strict and facts.unreadable > 0
 
 
 def choices_in(fields: Mapping[str, Any]) -> int:
@@ -291,12 +297,13 @@ def refusal(service: Service, request: Request, response: Response, said: bytes)
     if says_that_it_speaks_tls(response.status, said):
         return speaks_tls(response.host)
     is_nowhere = response.status in (404, 405) and _NO_ADDRESS.search(said) and b"model" not in said.lower()
-    if is_nowhere and request.wire != "chat":
+    has_path = bool(urlsplit(service.address(request.wire)).path)
+    if is_nowhere and (request.wire != "chat" or not has_path):
         other = next((wire for wire in service.provider.wires if wire != request.wire), "")
         use = f'use wire="{other}", or ' if other else ""
         return ServiceError(
             f"{response.host} has no {format_of(request.wire).path} at this address ({response.status}), so it may not "
-            f"speak this format: {use}check the base URL.",
+            f"speak this format: {use}check the base URL{'' if has_path else ', which has no /v1 at its end'}.",
             status=response.status,
         )
     lets_in = (*service.further_headers, *service.query)

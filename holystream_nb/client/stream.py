@@ -89,7 +89,6 @@ class Stream:
         timeout: float | None,
         stop_after: int | None,
         scheduled: int | None,
-        strict: bool = False,
         budgets: tuple[tuple[Budget, int], ...] = (),
     ) -> None:
         self._service = service
@@ -106,7 +105,6 @@ class Stream:
         self._timeout = timeout
         self._stop_after = stop_after
         self._scheduled = scheduled
-        self._strict = strict
         self._submitted = time.perf_counter_ns()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: Keeper | None = None
@@ -422,7 +420,7 @@ class Stream:
                 "raise `progress_timeout` if it may take longer."
             )
         end = ending(self._said(), self._cause, has_output=self._fold.output_events > 0, failure=failure)
-        return replace(end, error=self._flaw(end)) if self._strict and end.error is None else end
+        return replace(end, error=self._flaw(end)) if self._request.strict and end.error is None else end
 
     def _flaw(self, end: Ending) -> HolystreamError | None:
         """What is not sound in an answer: an error for whoever is strict."""
@@ -728,8 +726,6 @@ async def _attempt(stream: weakref.ref[Stream]) -> AsyncGenerator[list[Event], N
             async with aclosing(answer.events()) as batches:
                 async for events in batches:
                     yield stream()._take(events)  # type: ignore[union-attr]
-                    if answer.facts.unreadable and stream()._strict:  # type: ignore[union-attr]
-                        return
         except StreamInterrupted:
             if not answer.is_stale:
                 raise

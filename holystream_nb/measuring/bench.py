@@ -107,6 +107,8 @@ async def bench(
 
     Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second and leaves what
     is there in the file.
+
+    Raises SetupError for what cannot be, and MissingKey, before anything is sent; what fails later is in the records.
     """
     asked = fields_of("hs.bench", fields, parameters, names=_KEYWORDS, options_at="hs.configure(…)")
     options = client_options(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..client import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
+from ..facts import Wire
 from ..live.harmless import plain_line
 from ..providers.secret import sealing
 from . import addresses
@@ -50,6 +51,7 @@ async def shadow(
     path: str | Path | None = None,
     resume: str | Path | None = None,
     calibrate: bool = True,
+    wire: Wire | None = None,
     ca: str | Path | None = None,
     connect_timeout: float | None = None,
     inactivity: float | None = None,
@@ -61,14 +63,16 @@ async def shadow(
 
     old, new: each a model as for `hs.bench`, which does the measuring: in child processes, while this one only draws.
         `{"base_url": …, "model": …, "api_key": …}` is one with an address, a key, headers of its own.
-    ca, connect_timeout, inactivity, progress_timeout: of both, as for `Client`.
+    wire, ca, connect_timeout, inactivity, progress_timeout: of both, as for `Client`; a side's mapping may say its own.
     answers: keeps both answers, in `pairs` and in the run's file on this machine. By default an answer leaves the
         process that measured it only as a number, its similarity, and is written nowhere.
     The rest is as for `hs.bench`. Half a pair that `resume` completes has no similarity: the other half is forgotten.
+
+    Raises SetupError as `bench` does.
     """
     asked = fields_of("hs.shadow", fields, parameters, names=_KEYWORDS, options_at="the mapping of old or new")
     options = client_options(
-        ca=ca, connect_timeout=connect_timeout, inactivity=inactivity, progress_timeout=progress_timeout
+        wire=wire, ca=ca, connect_timeout=connect_timeout, inactivity=inactivity, progress_timeout=progress_timeout
     )
     kinds.switch("calibrate", calibrate)
     kinds.switch("answers", answers)

@@ -114,6 +114,8 @@ async def sweep(
     max_cost: USD of each single bench.
     path: a folder for the runs' files; runs that are there already are continued.
     options: as for `bench`, those of the client and fields of the request too.
+
+    Raises SetupError as `bench` does.
     """
     if taken := {"concurrency", "rate", "resume"} & options.keys():
         raise SetupError(f"A sweep sets {', '.join(sorted(taken))} itself: give concurrencies.")

@@ -95,6 +95,7 @@ def address_flaw(url: str) -> str | None:
         return "names no host with a port from 1 to 65535: write it like https://api.example.com/v1"
     if "?" in url or "#" in url:
         return "must end before any ? or #"
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        return "must end before /chat/completions"
+    for path in ("/chat/completions", "/messages", "/responses"):
+        if parts.path.rstrip("/").endswith(path):
+            return f"must end before {path}"
     return None

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..errors import SetupError
 from ..facts import WIRES
-from .address import address_flaw, as_socket, endpoint
+from .address import address_flaw, as_socket, endpoint, is_loopback
 from .extras import header_name_flaw, header_value_flaw, query_name_flaw, query_value_flaw, secrets_of, variable_flaw
 from .secret import Secrets
 from .values import Price
@@ -176,6 +176,17 @@ def _address(value: object) -> str:
     return endpoint(url)
 
 
+def _place(value: object) -> str:
+    text = _text(value)
+    if text.startswith("/") and not text.startswith("//"):
+        _address(f"https://host{text}")  # which has no flaw that a path could have
+        return text.rstrip("/")
+    url = _address(text)
+    if url.startswith("http:") and not is_loopback(url):
+        raise ValueError("must begin with https://, as the key goes there (http:// on this machine only)")
+    return url
+
+
 def _templates(value: object) -> tuple[str, ...]:
     templates = _globs(value)
     for template in templates:
@@ -241,8 +252,8 @@ _FIELDS: Final[Mapping[str, Callable[[Any], object]]] = {
     "headers": _headers,
     "query": _query,
     "default_model": _text,
-    "messages_url": _address,
-    "responses_url": _address,
+    "messages_url": _place,
+    "responses_url": _place,
     "messages_key_header": _header_name,
     "responses_websocket": _websocket,
     "websocket": _websocket,

@@ -155,15 +155,12 @@ def at(provider: Provider, base_url: str | None, environ: Mapping[str, str] = os
 
 
 def _moved(provider: Provider, base_url: str) -> Provider:
-    """The provider at another address of its own; those of other formats come along where the path is the same."""
+    """The provider at another address of its own; of those of other formats what is a path comes along."""
     if base_url == provider.base_url:
         return provider
-    home, there = urlsplit(provider.base_url or ""), urlsplit(base_url)
 
     def moved(url: str | None) -> str | None:
-        if url is None or there.path != home.path or origin(url) != origin(provider.base_url or ""):
-            return None
-        return f"{there.scheme}://{there.netloc}{urlsplit(url).path}"
+        return url if url is not None and url.startswith("/") else None
 
     return replace(
         provider,

@@ -116,7 +116,7 @@ def _table(user_path: Path | None) -> tuple[Mapping[str, Provider], Mapping[str,
         if not below and not above.get("base_url"):
             raise SetupError(f"{user_path}: [{name}] needs a base_url.")
         if "base_url" in above and below and not _is_at_home(below, above["base_url"]):
-            below = {name: value for name, value in below.items() if not name.startswith(("websocket", "addresses"))}
+            below = {name: value for name, value in below.items() if not _is_of_a_host(name, value)}
         wires = tuple({**defaults, **below, **above}["wires"])
         prices = {price.model: price for price in (*below.get("prices", ()), *above.get("prices", ()))}
         own = {"name": name, "prices": tuple(prices.values()), "wire": wires[0]}
@@ -151,6 +151,13 @@ def _moves_a_key(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
     if not below.get("key_variable") or "base_url" not in above or "key_variable" in above:
         return False
     return not _is_at_home(below, above["base_url"])
+
+
+def _is_of_a_host(name: str, value: Any) -> bool:
+    """Whether a field says where else its host is spoken to: not at another one, which a key would leave for it."""
+    if name == "responses_websocket":
+        return not value.startswith("/")
+    return name in ("messages_url", "responses_url") or name.startswith(("websocket", "addresses"))
 
 
 def _is_at_home(entry: Mapping[str, Any], url: str) -> bool:

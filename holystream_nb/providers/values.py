@@ -34,7 +34,8 @@ class Provider:
 
     base_url: what stands before `/chat/completions`; None for the simulator, which has an address once it runs.
     wire: the format it is spoken to in; wires: all that it speaks, this one first.
-    messages_url, responses_url: what stands before `/messages` and `/responses`, where that is not base_url.
+    messages_url, responses_url: what stands before `/messages` and `/responses`, where that is not base_url: an
+        address, or a path on base_url's own host.
     messages_key_header: the header that carries the key in Messages, bare; None is as in the other formats.
     responses_websocket: the address of its Responses socket (WebSocket mode); None where it has none.
     echo: what goes back of an assistant's turn with the next request: `reasoning_content`, `reasoning_details`,

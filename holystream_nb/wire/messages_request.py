@@ -65,9 +65,9 @@ _CHECKED: Final = frozenset({"anthropic", "simulator"})
 def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
     """A request as this format has it; its own fields, and those of no format, go as they are given.
 
-    `reasoning_effort` is `output_config.effort`, and `none` is `thinking` disabled; any other thinking is asked for by
-    the format's own `thinking`, as models differ in which kinds they take. The format has no `json_object`: there a
-    sentence in `system` asks for it. SetupError names a field that it has no place for.
+    `reasoning_effort` is `output_config.effort`, whose least is `low`, and `none` is `thinking` disabled; any other
+    thinking is asked for by the format's own `thinking`, as models differ in which kinds they take. The format has no
+    `json_object`: there a sentence in `system` asks for it. SetupError names a field that it has no place for.
     """
     model = asked["model"]
     written: dict[str, Any] = {}
@@ -84,7 +84,7 @@ def body(asked: Mapping[str, Any], provider: Provider) -> dict[str, Any]:
     if (effort := asked.get("reasoning_effort")) == "none":
         thinking = thinking or {"type": "disabled"}
     elif effort is not None:
-        output.setdefault("effort", effort)
+        output.setdefault("effort", "low" if effort == "minimal" else effort)
     stop = asked.get("stop")
     metadata = dict(asked.get("metadata") or {})
     if asked.get("user") is not None:

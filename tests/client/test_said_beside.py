@@ -174,6 +174,37 @@ async def test_an_unreadable_piece_is_counted() -> None:
     assert strict.unreadable == 1
 
 
+async def test_the_first_unreadable_piece_ends_the_answer_of_a_strict_reader() -> None:
+    """Though more came in the same read, and though nothing comes after it: nothing of what follows is in the reply."""
+
+    async def in_one_read(_: Asked, writer: Writer) -> None:
+        await writer.head()
+        pieces = (json.dumps(delta(content="a")), "{", json.dumps(delta(content="b")), json.dumps(delta("stop")))
+        await writer.chunk("".join(f"data: {each}\n\n" for each in (*pieces, "[DONE]")).encode())
+        await writer.end()
+
+    async def then_silence(_: Asked, writer: Writer) -> None:
+        await writer.head()
+        await writer.event(delta(content="a"))
+        await asyncio.sleep(0.05)
+        await writer.event("{")
+        await asyncio.sleep(20)
+
+    async def on_a_socket(peer: Any) -> None:
+        await peer.receive()
+        await peer.send(token("a"), "{", token("b"), done())
+        await asyncio.sleep(20)
+
+    async with asyncio.timeout(5):
+        for answer in (in_one_read, then_silence):
+            async with serving(answer) as service:
+                reply = await ask(service.url, strict=True)
+            assert (reply.text, reply.unreadable, reply.end, type(reply.error)) == ("a", 1, None, NotAStream)
+        async with serving_sockets(on_a_socket) as sockets:
+            reply = await ask(sockets.url, provider="simulator", transport="ws", strict=True)
+    assert (reply.text, reply.unreadable, reply.end, type(reply.error)) == ("a", 1, None, NotAStream)
+
+
 async def test_pieces_are_kept_on_request_without_the_key() -> None:
     """Each with its read; nothing is kept unasked."""
     async with serving(answers(delta(content=f"a {KEY}"), delta("stop"), "[DONE]")) as service:

@@ -99,7 +99,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def run(command: list[str], environment: dict[str, str]) -> str:
     """What a process writes; it must end well and complain of nothing."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -65,8 +66,8 @@ async def test_streams_async(async_client: openai.AsyncOpenAI) -> None:
 
 
 async def test_stream_helper_with_tools(async_client: openai.AsyncOpenAI) -> None:
-    """The SDK's own accumulator puts a streamed tool call together."""
-    messages = [{"role": "user", "content": "get_weather in Paris"}]
+    """The SDK's own accumulator puts a streamed call together; its message goes back with a result, and is answered."""
+    messages: list[Any] = [{"role": "user", "content": "get_weather in Paris"}]
     async with async_client.chat.completions.stream(model="gpt-4.1", messages=messages, tools=TOOLS) as stream:
         async for _ in stream:
             pass
@@ -74,6 +75,11 @@ async def test_stream_helper_with_tools(async_client: openai.AsyncOpenAI) -> Non
     assert completion.choices[0].finish_reason == "tool_calls"
     (call,) = completion.choices[0].message.tool_calls or []
     assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"city": "Paris"})
+    messages += [completion.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "18 degrees"}]
+    async with async_client.chat.completions.stream(model="gpt-4.1", messages=messages, tools=TOOLS) as stream:
+        completion = await stream.get_final_completion()
+    assert completion.choices[0].finish_reason == "stop"
+    assert "18 degrees" in (completion.choices[0].message.content or "")
 
 
 def test_lists_models(client: openai.OpenAI) -> None:

@@ -119,6 +119,7 @@ def test_the_limit_leaves_room_behind_the_thinking() -> None:
         ({"cache_control": {"type": "ephemeral"}}, {"cache_control": {"type": "ephemeral"}}),
         ({"a_new_field": 1}, {"a_new_field": 1}),
         ({"reasoning_effort": "high"}, {"output_config": {"effort": "high"}}),
+        ({"reasoning_effort": "minimal"}, {"output_config": {"effort": "low"}}),
         ({"reasoning_effort": "none"}, {"thinking": {"type": "disabled"}}),
         ({"reasoning_effort": None}, {}),
         (
