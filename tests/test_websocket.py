@@ -706,59 +706,71 @@ async def test_no_ping_is_judged_while_the_reader_is_slow() -> None:
     assert (stream.reply.text, stream.reply.finish_reason) == ("abc", "stop")
 
 
-@pytest.mark.parametrize("reads", [True, False], ids=["in a turn", "at rest"])
-async def test_no_ping_is_judged_because_our_own_loop_stood(reads: bool) -> None:
-    """A cell that computes for longer than an answer may take has not made the service dead."""
-
-    async def script(peer: Peer) -> None:
-        while await peer.receive() is not None:
-            await peer.send(token("Hel"))
-            if reads:
-                await stand()
-            await peer.send(token("lo"), done())
-
-    async def stand() -> None:
-        for _ in range(3):
-            await asyncio.sleep(0.07)
-            time.sleep(0.15)  # noqa: ASYNC251  # the cell
-        await asyncio.sleep(0.07)
-
-    async with serving(script) as service, client_of(service, ping_s=0.05, pong_s=0.1) as client:
-        assert (await ask(client)).text == "Hello"
-        if not reads:
-            await stand()
-        reply = await ask(client)
-    assert (reply.text, reply.error, len(service.peers)) == ("Hello", None, 1)
-
-
-class Waking:
-    """A connection on which a pong comes just as the first look at it ends."""
+class Ponging:
+    """A connection that gives a pong when it is told to, not before."""
 
     host, headers, permit, sent, headers_at, last_read = "simulator", {}, 0, 0, 0, 0
 
     def __init__(self) -> None:
         self.stream = self
+        self.written = asyncio.Event()
+        self.came = asyncio.Event()
+        self.is_closed = False
         self.looks = 0
+        self.is_readable_at = 0
 
-    async def read(self, limit: int, timeout: float) -> bytes:
+    async def read(self, limit: int, timeout: float | None) -> bytes:
         self.looks += 1
-        if self.looks != 2:
-            raise Stalled("Nothing came.")
+        try:
+            await asyncio.wait_for(self.came.wait(), timeout)
+        except TimeoutError:
+            if self.looks == self.is_readable_at:
+                self.came.set()
+            raise Stalled("Nothing came.") from None
+        if self.is_closed:
+            return b""
+        self.came.clear()
+        self.last_read = time.perf_counter_ns()
         return b"\x8a\x00"
 
     async def write(self, data: bytes, timeout: float) -> None:
-        pass
+        self.written.set()
 
     def get_extra_info(self, name: str) -> bool:
-        return self.looks == 1
+        return self.looks == self.is_readable_at and self.looks > 0
 
     async def aclose(self) -> None:
-        pass
+        self.is_closed = True
+        self.came.set()
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["in a turn", "at rest"])
+async def test_no_ping_is_judged_because_our_own_loop_stood(reads: bool) -> None:
+    """A cell that computes for longer than an answer may take has not made the service dead."""
+    connection = Ponging()
+    socket = Socket(cast(Response, connection), ping_s=0.04, pong_s=0.02)
+    turn = asyncio.create_task(socket.read(None)) if reads else None
+    await connection.written.wait()
+    # Whatever has come is handed over before the timers run, and read only after them.
+    asyncio.get_running_loop().call_soon(connection.came.set)
+    connection.written.clear()
+    time.sleep(0.1)  # noqa: ASYNC251  # the cell
+    async with asyncio.timeout(5):
+        await connection.written.wait()
+        assert socket.is_open
+        while socket.is_open:  # noqa: ASYNC110  # no further ping is answered
+            await asyncio.sleep(0.01)
+        if turn is not None:
+            with pytest.raises(StreamInterrupted, match="ping"):
+                await turn
+    await socket.aclose()
 
 
 async def test_a_pong_that_comes_as_a_socket_wakes_is_no_word_of_the_service() -> None:
     """It serves the next turn; a socket on which anything else has come does not."""
-    socket = Socket(cast(Response, connection := Waking()))
+    connection = Ponging()
+    connection.is_readable_at = 1
+    socket = Socket(cast(Response, connection))
     socket.rest(60)
     assert await socket.wakes()
     assert connection.looks == 3
