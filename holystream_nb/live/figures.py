@@ -20,8 +20,7 @@ def figures(reply: Reply) -> list[str]:
     hidden = ["hidden reasoning not counted"] if usage.uncounted else []
     if timing.ttft_ms is None and not (usage.exact and usage.prompt_tokens):
         return hidden  # nothing arrived, so there is nothing to count
-    if reply.transport != "sse":
-        parts.append(reply.transport)
+    parts += way(reply)
     if timing.ttft_ms is not None:
         parts.append(f"TTFT {milliseconds(timing.ttft_ms)}")
     if timing.decode_tokens_per_s is not None:
@@ -39,6 +38,11 @@ def figures(reply: Reply) -> list[str]:
     if timing.resent:
         parts.append("resent on a new connection")
     return parts + named(reply)
+
+
+def way(reply: Reply) -> list[str]:
+    """The format and the transport, where they are not Chat Completions and server-sent events."""
+    return [word for word in (reply.wire, reply.transport) if word not in ("chat", "sse")]
 
 
 def bursts(reply: Reply) -> list[str]:
@@ -117,6 +121,7 @@ def record(reply: Reply) -> dict[str, Any]:
         "model": reply.model,
         "provider": reply.provider,
         "simulated": reply.provider == "simulator",
+        "wire": reply.wire,
         "transport": reply.transport,
         "finish_reason": reply.finish_reason,
         "error": type(reply.error).__name__ if reply.error is not None else None,

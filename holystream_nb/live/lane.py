@@ -188,12 +188,12 @@ class Lane:
         return pictures(self.source.reply) if self.is_final else ()
 
     def thought(self) -> str:
-        """Tokens and time of the reasoning, "" where there was none."""
+        """Tokens and time of the reasoning, "" where there was none; a service that saw none of it did not count it."""
         progress = self.source.progress
         if not progress.reasoning_tokens:
             return ""
         exact = self.source.reply.usage.reasoning_tokens if self.is_final else None
-        tokens = f"{approximate(False)}{progress.reasoning_tokens:,}" if exact is None else f"{exact:,}"
+        tokens = f"{exact:,}" if exact else f"{approximate(False)}{progress.reasoning_tokens:,}"
         return f"{tokens} tokens · {progress.thinking_ms / 1e3:.1f} s"
 
     def snapshot(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -290,3 +291,5 @@ async def test_thoughts_in_the_text_are_folded_like_reasoning(simulator: Simulat
     markdown = bundle([lane])[0]["text/markdown"]
     assert markdown.startswith("<details><summary>Reasoning")
     assert "think>" not in markdown
+    assert re.search(r"Reasoning · ≈[1-9]\d* tokens", markdown), "the service saw none of it, and counted 0"
+    assert "\n\n\n" not in bundle([lane])[0]["text/plain"]

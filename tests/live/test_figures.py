@@ -11,7 +11,7 @@ import pytest
 
 from holystream_nb.chat.spent import Spent
 from holystream_nb.events import Usage
-from holystream_nb.live.figures import figures, money, verdict
+from holystream_nb.live.figures import figures, money, record, verdict
 from holystream_nb.money.amount import Amount, show_in
 from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN
 from holystream_nb.money.cost import Cost
@@ -44,6 +44,14 @@ def test_an_amount_says_whether_it_is_paid(cost: Cost, words: str) -> None:
     """By what the price card says, not by the provider's name."""
     assert money(cost) == words
     assert words in figures(reply(cost))
+
+
+def test_answers_in_several_formats_can_be_told_apart() -> None:
+    """The format and the transport are said where they are not the usual ones, and kept in the record."""
+    usual = reply(priced("0.01"))
+    other = replace(usual, wire="responses", transport="ws")
+    assert figures(other) == ["responses", "ws", *figures(usual)]
+    assert (record(usual)["wire"], record(other)["wire"]) == ("chat", "responses")
 
 
 def test_the_verdict_says_it_too() -> None:
