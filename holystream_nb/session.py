@@ -309,6 +309,7 @@ class Session:
                             provider=source.provider,
                             note=self.first_note(text, ask.options, place),
                             format=ask.format,
+                            transport=ask.transport,
                             questions=questions,
                         )
                     )

@@ -27,9 +27,8 @@ def figures(reply: Reply) -> list[str]:
         parts.append(f"{approximate(usage.exact)}{rate(timing.decode_tokens_per_s)}")
     if usage.completion_tokens is not None:
         tokens = usage.completion_tokens
-        parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}")
-        if reasoning := min(usage.reasoning_tokens or 0, tokens):  # some services count one more
-            parts.append(f"{reasoning:,} of them reasoning")
+        among = f" in {len(reply.other_choices) + 1} choices" if reply.other_choices else ""
+        parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}{among}")
     if usage.other_tokens:
         parts.append(f"{usage.other_tokens:,} of them other output")
     parts += costs(reply) + hidden

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Protocol
 
 from ..errors import HolystreamError, NotJSON
 from ..events import Event
-from ..reply import Progress, Reply
+from ..reply import Progress, Reply, TransportChoice
 from ..tools.call import Call
 from .answered_json import json_in
 from .beside import Citation, Picture, ended, pictures, sources
@@ -61,6 +61,7 @@ class Lane:
         provider: str,
         note: str = "",
         format: str = "markdown",
+        transport: TransportChoice = "sse",
         questions: Questions | None = None,
     ) -> None:
         self.source = source
@@ -68,6 +69,7 @@ class Lane:
         self.provider = provider
         self.note = note
         self.format = format
+        self.transport = transport
         self.limit = ""
         self.questions = questions or Questions()
         self.state: State = "waiting"
@@ -129,7 +131,7 @@ class Lane:
         progress = self.source.progress
         return {
             "state": self.state,
-            "figures": self._summed() if self.is_final else _running(progress),
+            "figures": self.summed() if self.is_final else _running(progress),
             "ending": self.ending,
             "error": self.warning if self.error is None else str(self.error),
             "elapsed_ms": progress.elapsed_ms,
@@ -168,9 +170,13 @@ class Lane:
         self.cards_drawn += sum(len(card["arguments"]) + len(card["result"]) for card in changed)
         return changed
 
-    def _summed(self) -> list[str]:
+    def summed(self) -> list[str]:
+        """The figures of its reply, and what is to be said of how it came."""
         reply = self.source.reply
-        return [*figures(reply), *bursts(reply)]
+        found = figures(reply)
+        if found and self.transport == "ws" and reply.transport == "sse":
+            found.append("over sse: no socket is offered")
+        return [*found, *bursts(reply)]
 
     @property
     def ending(self) -> str:

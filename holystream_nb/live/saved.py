@@ -48,7 +48,7 @@ def status_line(lane: Lane) -> str:
 
     How the service ended it, where that must be said, is not in it.
     """
-    parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply), *bursts(lane.reply)]
+    parts = [lane.label, *([lane.note] if lane.note else []), *lane.summed()]
     return " · ".join([*parts, *([WORDS[lane.state]] if lane.state in WORDS else [])])
 
 

@@ -54,6 +54,11 @@ def test_answers_in_several_formats_can_be_told_apart() -> None:
     assert (record(usual)["wire"], record(other)["wire"]) == ("chat", "responses")
 
 
+def test_tokens_of_several_choices_are_not_taken_for_one_answers() -> None:
+    """Only the first is shown, and all are counted."""
+    assert "5 tokens in 3 choices" in figures(replace(reply(priced("0.01")), other_choices=("b", "c")))
+
+
 def test_the_verdict_says_it_too() -> None:
     """Who was cheapest, at what."""
     replies = {"a": reply(priced("0.002", SIMULATED)), "b": reply(priced("0.001", SIMULATED))}
