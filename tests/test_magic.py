@@ -72,6 +72,7 @@ def test_the_option_line_is_read_once_into_a_value(line: str, expected: Options)
         ("--as class", "class"),
         ("-p seed", "seed"),
         ("-p seed=seven", "seven"),
+        ('-p thinking={"type":"enabled"}', r"""write it in quotes, -p 'thinking=\{"…"\}'"""),
         ("-s 'unclosed", "quotation"),
         ("stray", "stray"),
         ("-m ''", "names no model"),

@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from holystream_nb.chat.spent import Spent
+from holystream_nb.errors import ConnectionFailed, SetupError
 from holystream_nb.events import Usage
 from holystream_nb.live.figures import figures, money, record, verdict
 from holystream_nb.money.amount import Amount, show_in
@@ -71,6 +72,17 @@ def test_an_answer_that_is_none_is_not_the_cheapest(flaw: dict[str, str]) -> Non
     replies = {name: reply(priced(usd)) for name, usd in (("a", "0.003"), ("b", "0.002"))}
     assert "cheapest: b at" in verdict({**replies, "c": replace(reply(priced("0.001")), **flaw)})
     assert "cheapest: c at" in verdict({**replies, "c": replace(reply(priced("0.001")), finish_reason="length")})
+
+
+def test_what_was_refused_here_is_no_request() -> None:
+    """It was never sent: it counts nowhere, and makes no exact sum an estimate."""
+    refused = replace(reply(priced("0.01", exact=False)), timing=Timing(submitted=0), error=SetupError("no"))
+    totals = Totals()
+    totals.add(refused)
+    assert totals == Totals()
+    assert Spent().plus(refused) == Spent()
+    failed = replace(refused, error=ConnectionFailed("nothing listens there"))
+    assert str(Spent().plus(failed)).startswith("1 request")
 
 
 def test_the_session_keeps_the_two_apart() -> None:
@@ -160,7 +172,7 @@ def test_the_report_says_the_rate_and_who_says_so(yuan: None, capsys: pytest.Cap
     report([], session)
     printed = " ".join(capsys.readouterr().out.split())
     assert "cost ¥3.50" in printed
-    assert "budget $2, of which $0.000000 is spent" in printed
+    assert "budget 2 USD, of which 0.000000 USD is spent" in printed
     assert "rate ¥1 to the dollar at simulator (HolySheep's, simulated)" in printed
 
 
