@@ -107,10 +107,17 @@ def money(cost: Cost) -> str:
 
 
 def costs(reply: Reply) -> list[str]:
-    """Our sum, and the service's own figure where it states one."""
+    """Our sum, and the service's own figure where it states one.
+
+    That has no "$": two in a line might be maths, and Markdown would show them as code.
+    """
     stated = amount.stated(reply.cost)
     ours = money(reply.cost)
-    return [ours] if stated is None else [ours, f"{stated} as {reply.provider} says"]
+    if stated is None:
+        return [ours]
+    theirs = str(stated)
+    theirs = f"{theirs[1:]} USD" if theirs.startswith("$") else theirs
+    return [ours, f"{theirs} as {reply.provider} says"]
 
 
 def record(reply: Reply) -> dict[str, Any]:

@@ -308,3 +308,10 @@ async def test_a_socket_that_was_asked_for_and_not_offered_is_said_in_the_end(si
             lane.end(None)
         told = [*lane.status()["figures"], *bundle([lane])[0].values()]
         assert [("no socket is offered" in each) for each in told].count(True) == (3 if said else 0)
+
+
+async def test_a_stated_cost_is_read_beside_ours_and_not_as_code(simulator: Simulator) -> None:
+    """Two dollars in a line of Markdown would stand in code spans."""
+    markdown = bundle([await read(simulator, "usage=cost,tokens=20")])[0]["text/markdown"]
+    assert " USD as simulator says*" in markdown
+    assert "`" not in markdown.rpartition("---")[2]

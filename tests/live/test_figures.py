@@ -131,9 +131,9 @@ def in_both(usd: str, cny: str, stated: str | None = None, note: str = "") -> Co
 
 def test_a_stated_cost_stands_beside_ours_and_is_named_as_the_service_s() -> None:
     """Also where ours is unknown."""
-    assert figures(reply(in_both("0.002", "0.014", "0.0021")))[-2:] == ["$0.0020", "$0.0021 as p says"]
+    assert figures(reply(in_both("0.002", "0.014", "0.0021")))[-2:] == ["$0.0020", "0.0021 USD as p says"]
     unknown = replace(in_both("0", "0", "0.0021"), usd=None, cny=None, note=UNKNOWN)
-    assert figures(reply(unknown))[-2:] == ["cost unknown", "$0.0021 as p says"]
+    assert figures(reply(unknown))[-2:] == ["cost unknown", "0.0021 USD as p says"]
 
 
 def test_output_without_a_name_is_said() -> None:
