@@ -29,6 +29,8 @@ def figures(reply: Reply) -> list[str]:
         tokens = usage.completion_tokens
         among = f" in {len(reply.other_choices) + 1} choices" if reply.other_choices else ""
         parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}{among}")
+        if reasoning := min(usage.reasoning_tokens or 0, tokens):  # some services count one more
+            parts.append(f"{reasoning:,} of them reasoning")
     if usage.other_tokens:
         parts.append(f"{usage.other_tokens:,} of them other output")
     parts += costs(reply) + hidden
