@@ -455,7 +455,8 @@ def _parameter(text: str) -> tuple[str, Any]:
     try:
         return key, json.loads(value)
     except ValueError as exc:
-        raise SetupError(f"--param {text}: {value!r} is not JSON; a text needs double quotes: '{key}=\"…\"'.") from exc
+        form = f'{key}={value[0]}"…"{value[-1]}' if value[:1] in ("{", "[") else f'{key}="…"'
+        raise SetupError(f"--param {text}: {value!r} is not JSON; write it in quotes, -p '{form}'.") from exc
 
 
 # The awaited cell

@@ -104,6 +104,11 @@ class Reply:
         return telling(self.finish_reason, self.detail)
 
     @property
+    def is_unsent(self) -> bool:
+        """Whether it was refused here, before anything was sent: no request, whose cost is nothing."""
+        return self.timing.sent is None and isinstance(self.error, SetupError)
+
+    @property
     def is_empty(self) -> bool:
         """Whether it brought nothing that is an answer: neither text, nor calls, nor a picture, nor another choice.
 

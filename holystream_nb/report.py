@@ -82,7 +82,7 @@ def _limits(session: Session, provider: Provider) -> list[list[str]]:
     """The session's budget, where there is one; the rate, where costs are in yuan."""
     budget, rows = session.budget, []
     if budget.limit is not None:
-        rows.append(["budget", f"${budget.limit:f}, of which ${budget.spent:.6f} is spent"])
+        rows.append(["budget", f"{budget.limit:f} USD, of which {budget.spent:.6f} USD is spent"])
     if amount.currency() == "CNY":
         rows.append(["rate", f"¥{provider.cny_per_usd:f} to the dollar at {provider.name} ({provider.rate_source})"])
     return rows

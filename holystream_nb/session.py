@@ -83,6 +83,8 @@ class Totals:
     cost_exact: bool = True
 
     def add(self, reply: Reply) -> None:
+        if reply.is_unsent:
+            return
         self.requests += 1
         self.tokens += reply.usage.completion_tokens or 0
         self.exact = self.exact and reply.usage.exact
@@ -309,6 +311,7 @@ class Session:
                             provider=source.provider,
                             note=self.first_note(text, ask.options, place),
                             format=ask.format,
+                            transport=ask.transport,
                             questions=questions,
                         )
                     )

@@ -160,3 +160,12 @@ async def test_json_is_asked_for(simulator: Simulator, wire: str, transport: str
         wanted = {"type": "json_object"}
         reply = await read(client.stream("Tell me something", model="gpt-4.1", response_format=wanted))
     assert (reply.text[:1], reply.error) == ("{", None)
+
+
+@pytest.mark.parametrize("wire", ["chat", "messages", "responses"])
+async def test_the_simulator_counts_tools_as_part_of_the_prompt(simulator: Simulator, wire: str) -> None:
+    """In every format, so that a comparison of their costs with tools means something."""
+    function = {"name": "look", "description": "Looks " * 60, "parameters": {"type": "object", "properties": {}}}
+    async with client_of(simulator, wire, "sse") as client:
+        reply = await read(client.stream("Hello", model="gpt-4.1", tools=[{"type": "function", "function": function}]))
+    assert reply.usage.prompt_tokens == pytest.approx(90, abs=15)

@@ -197,6 +197,13 @@ async def test_a_tool_that_is_ignored_is_seen() -> None:
     assert (found["tools"].verdict, "no tool was called" in found["tools"].seen) == ("warn", True)
 
 
+async def test_a_model_that_thinks_past_the_limit_is_not_said_to_lack_tools(simulator: Simulator) -> None:
+    """A few tokens are little for one that reasons: nothing is known of its tools."""
+    found = await checked(simulator, "sim-reasoner")
+    assert found["tools"].verdict == "unknown"
+    assert found["tools"].seen.startswith("no tool was called within the limit of ")
+
+
 @pytest.mark.parametrize("word", ["length", "max_tokens", "MAX_TOKENS"])
 async def test_a_call_that_the_limit_cut_is_a_call(word: str) -> None:
     """Whatever a service calls that end."""

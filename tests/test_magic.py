@@ -72,6 +72,7 @@ def test_the_option_line_is_read_once_into_a_value(line: str, expected: Options)
         ("--as class", "class"),
         ("-p seed", "seed"),
         ("-p seed=seven", "seven"),
+        ('-p thinking={"type":"enabled"}', r"""write it in quotes, -p 'thinking=\{"…"\}'"""),
         ("-s 'unclosed", "quotation"),
         ("stray", "stray"),
         ("-m ''", "names no model"),
@@ -567,8 +568,8 @@ def test_a_budget_of_the_session_and_costs_in_yuan(kernel: Any) -> None:
     assert kernel.run(spent).printed == "True\n"
     kernel.run("%config StreamMagics.session_budget = 50\n%config StreamMagics.currency = 'CNY'")
     try:
-        shown = kernel.run("%stream").markdown.replace("`", "")
-        assert "$50, of which $0." in shown
+        shown = kernel.run("%stream").markdown
+        assert "| 50 USD, of which 0." in shown
         assert "¥1 to the dollar at simulator" in shown
         assert "CNY per 1M tokens in" in kernel.run("%stream models").markdown
         ran = kernel.run("%%stream -m gpt-4.1\nHello")

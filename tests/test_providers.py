@@ -477,6 +477,7 @@ class TestOwnFile:
                 "[groq]\nfoo = 1\n",
                 r"mine\.toml: \[groq\] has an unknown field foo \(known are base_url, addresses, key_v",
             ),
+            ("[groq]\nwire = 'chat'\n", r"\[groq\] has an unknown field wire, did you mean wires\? \(known"),
             ("[llama.cpp]\ntried = 'x'\n", r'\[llama\] has an unknown field cpp .*in quotes, "like\.this"'),
             ("[groq]\ninclude_usage = 1\n", r"\[groq\] include_usage must be true or false"),
             ("[groq]\nbase_url = 7\n", r"\[groq\] base_url must be a text"),

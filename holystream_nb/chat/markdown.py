@@ -62,7 +62,7 @@ def turn_text(turn: Turn) -> str:
     parts = [f"You: {turn.question}"]
     for index, answer in enumerate(turn.answers):
         if answer.reasoning.strip():
-            parts.append(f"[reasoning · {answer.thought}]\n{answer.reasoning}")
+            parts.append(f"[reasoning · {answer.thought}]\n{answer.reasoning.strip()}")
         (first, calls), *more = stretches(answer.text, answer.calls)
         parts += [f"{answer.label}: {first}".rstrip(), *map(plain_call, calls)]
         for text, calls in more:

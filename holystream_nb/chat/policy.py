@@ -386,7 +386,8 @@ class Chat:
             budget=None if self._budget.limit is None else self._budget,
             shares=len(settings.models),
         )
-        return Lane(source, label=model, provider=provider, note=note, questions=questions)
+        carrier = self._means.transport
+        return Lane(source, label=model, provider=provider, note=note, transport=carrier, questions=questions)
 
     def _total(self) -> str:
         """What was spent, and of how much."""

@@ -40,6 +40,8 @@ class Spent:
     cost_exact: bool = True
 
     def plus(self, reply: Reply) -> Spent:
+        if reply.is_unsent:
+            return self
         usage, due = reply.usage, amount.due(reply.cost)
         usd, cny = (Decimal(0), Decimal(0)) if due is None else (due.usd, due.cny or Decimal(0))
         is_simulated = reply.cost.note == SIMULATED

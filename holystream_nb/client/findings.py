@@ -143,6 +143,8 @@ def of_call(tried: Tried, note: str) -> Finding:
         return Finding("tools", "warn", str(tried.error), "ask this model without tools")
     if tried.error is not None:
         return Finding("tools", "unknown", str(tried.error))
+    if tried.reply.end == "length" and not tried.reply.text:
+        return Finding("tools", "unknown", f"no tool was called within the limit of {CALL_TOKENS} tokens{note}")
     if note:
         return Finding("tools", "unknown", f"no tool was called{note}")
     ignored = 'no tool was called, although tool_choice="required" asked for one'

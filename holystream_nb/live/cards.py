@@ -49,4 +49,5 @@ def ending(call: Call) -> str:
     """How a call ended: its time, or why it has no result."""
     if call.state == "done":
         return duration(call.seconds or 0.0)
-    return f"{call.state}: {cut(call.error, RESULT_SHOWN)}"
+    why = cut(call.error, RESULT_SHOWN)
+    return why if why.startswith(call.state) else f"{call.state}: {why}"

@@ -20,15 +20,15 @@ def figures(reply: Reply) -> list[str]:
     hidden = ["hidden reasoning not counted"] if usage.uncounted else []
     if timing.ttft_ms is None and not (usage.exact and usage.prompt_tokens):
         return hidden  # nothing arrived, so there is nothing to count
-    if reply.transport != "sse":
-        parts.append(reply.transport)
+    parts += way(reply)
     if timing.ttft_ms is not None:
         parts.append(f"TTFT {milliseconds(timing.ttft_ms)}")
     if timing.decode_tokens_per_s is not None:
         parts.append(f"{approximate(usage.exact)}{rate(timing.decode_tokens_per_s)}")
     if usage.completion_tokens is not None:
         tokens = usage.completion_tokens
-        parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}")
+        among = f" in {len(reply.other_choices) + 1} choices" if reply.other_choices else ""
+        parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}{among}")
         if reasoning := min(usage.reasoning_tokens or 0, tokens):  # some services count one more
             parts.append(f"{reasoning:,} of them reasoning")
     if usage.other_tokens:
@@ -39,6 +39,11 @@ def figures(reply: Reply) -> list[str]:
     if timing.resent:
         parts.append("resent on a new connection")
     return parts + named(reply)
+
+
+def way(reply: Reply) -> list[str]:
+    """The format and the transport, where they are not Chat Completions and server-sent events."""
+    return [word for word in (reply.wire, reply.transport) if word not in ("chat", "sse")]
 
 
 def bursts(reply: Reply) -> list[str]:
@@ -104,10 +109,17 @@ def money(cost: Cost) -> str:
 
 
 def costs(reply: Reply) -> list[str]:
-    """Our sum, and the service's own figure where it states one."""
+    """Our sum, and the service's own figure where it states one.
+
+    That has no "$": two in a line might be maths, and Markdown would show them as code.
+    """
     stated = amount.stated(reply.cost)
     ours = money(reply.cost)
-    return [ours] if stated is None else [ours, f"{stated} as {reply.provider} says"]
+    if stated is None:
+        return [ours]
+    theirs = str(stated)
+    theirs = f"{theirs[1:]} USD" if theirs.startswith("$") else theirs
+    return [ours, f"{theirs} as {reply.provider} says"]
 
 
 def record(reply: Reply) -> dict[str, Any]:
@@ -117,6 +129,7 @@ def record(reply: Reply) -> dict[str, Any]:
         "model": reply.model,
         "provider": reply.provider,
         "simulated": reply.provider == "simulator",
+        "wire": reply.wire,
         "transport": reply.transport,
         "finish_reason": reply.finish_reason,
         "error": type(reply.error).__name__ if reply.error is not None else None,

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Protocol
 
 from ..errors import HolystreamError, NotJSON
 from ..events import Event
-from ..reply import Progress, Reply
+from ..reply import Progress, Reply, TransportChoice
 from ..tools.call import Call
 from .answered_json import json_in
 from .beside import Citation, Picture, ended, pictures, sources
@@ -61,6 +61,7 @@ class Lane:
         provider: str,
         note: str = "",
         format: str = "markdown",
+        transport: TransportChoice = "sse",
         questions: Questions | None = None,
     ) -> None:
         self.source = source
@@ -68,6 +69,7 @@ class Lane:
         self.provider = provider
         self.note = note
         self.format = format
+        self.transport = transport
         self.limit = ""
         self.questions = questions or Questions()
         self.state: State = "waiting"
@@ -129,7 +131,7 @@ class Lane:
         progress = self.source.progress
         return {
             "state": self.state,
-            "figures": self._summed() if self.is_final else _running(progress),
+            "figures": self.summed() if self.is_final else _running(progress),
             "ending": self.ending,
             "error": self.warning if self.error is None else str(self.error),
             "elapsed_ms": progress.elapsed_ms,
@@ -168,9 +170,13 @@ class Lane:
         self.cards_drawn += sum(len(card["arguments"]) + len(card["result"]) for card in changed)
         return changed
 
-    def _summed(self) -> list[str]:
+    def summed(self) -> list[str]:
+        """The figures of its reply, and what is to be said of how it came."""
         reply = self.source.reply
-        return [*figures(reply), *bursts(reply)]
+        found = figures(reply)
+        if found and self.transport == "ws" and reply.transport == "sse":
+            found.append("over sse: no socket is offered")
+        return [*found, *bursts(reply)]
 
     @property
     def ending(self) -> str:
@@ -188,12 +194,12 @@ class Lane:
         return pictures(self.source.reply) if self.is_final else ()
 
     def thought(self) -> str:
-        """Tokens and time of the reasoning, "" where there was none."""
+        """Tokens and time of the reasoning, "" where there was none; a service that saw none of it did not count it."""
         progress = self.source.progress
         if not progress.reasoning_tokens:
             return ""
         exact = self.source.reply.usage.reasoning_tokens if self.is_final else None
-        tokens = f"{approximate(False)}{progress.reasoning_tokens:,}" if exact is None else f"{exact:,}"
+        tokens = f"{exact:,}" if exact else f"{approximate(False)}{progress.reasoning_tokens:,}"
         return f"{tokens} tokens · {progress.thinking_ms / 1e3:.1f} s"
 
     def snapshot(self) -> dict[str, Any]:

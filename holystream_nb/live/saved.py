@@ -11,7 +11,7 @@ from ..tools.call import Call
 from ..wire.values import well_formed
 from .beside import Citation, Picture, named
 from .cards import card, ending
-from .figures import bursts, costs, figures, milliseconds, rate, record, verdict
+from .figures import bursts, costs, figures, milliseconds, rate, record, verdict, way
 from .lane import Lane, State
 
 WORDS: Final[dict[State, str]] = {
@@ -48,7 +48,7 @@ def status_line(lane: Lane) -> str:
 
     How the service ended it, where that must be said, is not in it.
     """
-    parts = [lane.label, *([lane.note] if lane.note else []), *figures(lane.reply), *bursts(lane.reply)]
+    parts = [lane.label, *([lane.note] if lane.note else []), *lane.summed()]
     return " · ".join([*parts, *([WORDS[lane.state]] if lane.state in WORDS else [])])
 
 
@@ -158,7 +158,7 @@ def _plain(lane: Lane, *, titled: bool) -> str:
     reply = lane.reply
     parts = [f"== {lane.label}" if titled else ""]
     if reply.reasoning.strip():
-        parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning}")
+        parts.append(f"[reasoning · {lane.thought()}]\n{reply.reasoning.strip()}")
     for text, calls in stretches(lane.reply.text, lane.calls):
         parts += [text.strip("\n") if lane.calls else text, *map(plain_call, calls)]
     parts += [tool_calls(lane), plain_beside(lane.sources, lane.pictures), lane.warning]
@@ -231,7 +231,7 @@ def _table(lanes: Sequence[Lane]) -> str:
         timing, usage = reply.timing, reply.usage
         tokens = "unknown" if usage.completion_tokens is None else f"{usage.completion_tokens:,}"
         has_answered = bool(figures(reply))
-        beside = [*filter(None, [lane.note]), *named(reply)]
+        beside = [*filter(None, [lane.note]), *(way(reply) if has_answered else []), *named(reply)]
         ended = [*filter(None, [WORDS.get(lane.state), lane.ending])]
         rows.append(
             [

@@ -147,6 +147,7 @@ def _print_end(lane: Lane, *, titled: bool) -> None:
     _write(f"[{lane.ending}]\n" if lane.ending else "", _RED)
     if titled and lane.error is not None:
         _write(f"{printable(str(lane.error))}\n", _RED)
+    _write("\n" if titled else "")
 
 
 def _write(text: str, colour: str = "") -> None:

@@ -179,7 +179,7 @@ class Result:
         return DataFrame(rows, columns=columns)
 
     def arm(self, name: str) -> str:
-        """The arm that a name means: its label, a model or a way where that is enough; SetupError names all.
+        """The arm that a name means: its label, a model or a way where that is enough; SetupError names those meant.
 
         `simulator:deepseek-v3.2 · ws` is also `deepseek-v3.2 · ws`, `deepseek-v3.2 ws`, and `ws` if there is one model.
         """
@@ -189,7 +189,7 @@ class Result:
         if len(found) == 1:
             return found[0]
         raise SetupError(
-            f"{name!r} is {'several' if found else 'none'} of what was compared here: {', '.join(self.arms)}."
+            f"{name!r} is {'several' if found else 'none'} of what was compared here: {', '.join(found or self.arms)}."
         )
 
     def label(self, arm: str) -> str:

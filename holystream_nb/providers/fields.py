@@ -72,8 +72,12 @@ def _converted(place: str, entry: object, known: Mapping[str, Callable[[Any], ob
 def _unknown_field(field: str, value: object, known: Iterable[str]) -> str:
     if isinstance(value, str) and re.search(r"(?:key|token|secret|password|authorization)$", field, re.IGNORECASE):
         return f"holds a key in {field}: keep keys out of the file, and name the key's variable in key_variable"
+    from difflib import get_close_matches
+
+    close = get_close_matches(field, known, n=1)
+    guess = f", did you mean {close[0]}?" if close else ""
     hint = '; a name with a dot is written in quotes, "like.this"' if isinstance(value, dict) else ""
-    return f"has an unknown field {field} (known are {', '.join(known)}){hint}"
+    return f"has an unknown field {field}{guess} (known are {', '.join(known)}){hint}"
 
 
 # The checks never repeat the value they refuse: it may be a key in the wrong place.

@@ -312,5 +312,7 @@ def _rounds_done(request: ChatRequest) -> int:
 
 
 def _is_mentioned(tool: Tool, prompt: str) -> bool:
-    spoken = re.escape(tool.name).replace("_", "[_ ]")
+    """By its name, or what stands behind a server's in it ("library__search")."""
+    server, _, own = tool.name.rpartition("__")
+    spoken = (rf"(?:{re.escape(server)}__)?" if server else "") + re.escape(own).replace("_", "[_ ]")
     return re.search(rf"\b{spoken}\b", prompt, re.IGNORECASE) is not None

@@ -67,7 +67,7 @@ def bullets(topic: Topic) -> str:
     """A list."""
     return (
         "What is real about it:\n\n"
-        "- the **wire**: server-sent events over HTTP, one token per event\n"
+        "- the **wire**: server-sent events or sockets, one token per event\n"
         f"- the *pace*: about {topic.profile.first_ms:,.0f} ms, then {topic.profile.gap_ms:.0f} ms a token at speed 1\n"
         "- the `usage` report: it counts exactly these tokens"
     )

@@ -112,13 +112,18 @@ def read(body: bytes, header: str) -> ChatRequest:
         wanted_tool=wanted_tool,
         parallel_calls=fields.flag("parallel_tool_calls", default=True),
         json=_json(fields),
-        prompt_tokens=sum(len(tokenize(message.text)) for message in messages),
+        prompt_tokens=sum(len(tokenize(text)) for text in (*(message.text for message in messages), *_schemas(fields))),
         digest=digest_of(model, shaping),
         agent_mode=fields.flag("agent_mode"),
         stop=_stop(fields),
         top_logprobs=_top_logprobs(fields),
         tier=_tier(fields, faults),
     )
+
+
+def _schemas(fields: Fields) -> list[str]:
+    """The tools as the model reads them: they are part of the prompt."""
+    return [msgspec.json.encode(item["function"]).decode() for item in fields.list("tools")]
 
 
 def profile_of(model: str) -> Profile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -290,3 +291,27 @@ async def test_thoughts_in_the_text_are_folded_like_reasoning(simulator: Simulat
     markdown = bundle([lane])[0]["text/markdown"]
     assert markdown.startswith("<details><summary>Reasoning")
     assert "think>" not in markdown
+    assert re.search(r"Reasoning · ≈[1-9]\d* tokens", markdown), "the service saw none of it, and counted 0"
+    assert "\n\n\n" not in bundle([lane])[0]["text/plain"]
+
+
+async def test_a_socket_that_was_asked_for_and_not_offered_is_said_in_the_end(simulator: Simulator) -> None:
+    """Messages has none; where a socket came, or nobody asked for one, nothing is said."""
+    for wire, transport, said in (("messages", "ws", True), ("messages", "sse", False), ("responses", "ws", False)):
+        async with (
+            Client("simulator", base_url=simulator.url) as client,
+            client.stream("Hello", model="gpt-4.1", wire=wire, transport=transport) as stream,
+        ):
+            lane = Lane(stream, label="m", provider="simulator", transport=transport)
+            async for _ in stream:
+                pass
+            lane.end(None)
+        told = [*lane.status()["figures"], *bundle([lane])[0].values()]
+        assert [("no socket is offered" in each) for each in told].count(True) == (3 if said else 0)
+
+
+async def test_a_stated_cost_is_read_beside_ours_and_not_as_code(simulator: Simulator) -> None:
+    """Two dollars in a line of Markdown would stand in code spans."""
+    markdown = bundle([await read(simulator, "usage=cost,tokens=20")])[0]["text/markdown"]
+    assert " USD as simulator says*" in markdown
+    assert "`" not in markdown.rpartition("---")[2]

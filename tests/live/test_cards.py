@@ -15,7 +15,7 @@ from holystream_nb.live.saved import bundle
 from holystream_nb.money.cost import Cost
 from holystream_nb.reply import Progress, Reply
 from holystream_nb.timing import Timing
-from holystream_nb.tools.call import Call
+from holystream_nb.tools.call import STOPPED, Call
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -67,6 +67,12 @@ def test_calls_stand_where_they_came_in_the_text() -> None:
         assert order == sorted(order)
     assert "[look({}) · 250 ms]\none" in data["text/plain"]
     assert "[look({}) · failed: no luck]" in data["text/plain"]
+
+
+def test_a_call_that_was_stopped_says_so_once() -> None:
+    """Not "stopped: stopped before it had a result"."""
+    plain = saved("", call(state="stopped", error=STOPPED))["text/plain"]
+    assert "[look({}) · stopped before it had a result]" in plain
 
 
 @pytest.mark.parametrize("payload", HOSTILE)

@@ -10,8 +10,9 @@ from decimal import Decimal
 import pytest
 
 from holystream_nb.chat.spent import Spent
+from holystream_nb.errors import ConnectionFailed, SetupError
 from holystream_nb.events import Usage
-from holystream_nb.live.figures import figures, money, verdict
+from holystream_nb.live.figures import figures, money, record, verdict
 from holystream_nb.money.amount import Amount, show_in
 from holystream_nb.money.card import LOCAL, SIMULATED, UNKNOWN
 from holystream_nb.money.cost import Cost
@@ -46,6 +47,19 @@ def test_an_amount_says_whether_it_is_paid(cost: Cost, words: str) -> None:
     assert words in figures(reply(cost))
 
 
+def test_answers_in_several_formats_can_be_told_apart() -> None:
+    """The format and the transport are said where they are not the usual ones, and kept in the record."""
+    usual = reply(priced("0.01"))
+    other = replace(usual, wire="responses", transport="ws")
+    assert figures(other) == ["responses", "ws", *figures(usual)]
+    assert (record(usual)["wire"], record(other)["wire"]) == ("chat", "responses")
+
+
+def test_tokens_of_several_choices_are_not_taken_for_one_answers() -> None:
+    """Only the first is shown, and all are counted."""
+    assert "5 tokens in 3 choices" in figures(replace(reply(priced("0.01")), other_choices=("b", "c")))
+
+
 def test_the_verdict_says_it_too() -> None:
     """Who was cheapest, at what."""
     replies = {"a": reply(priced("0.002", SIMULATED)), "b": reply(priced("0.001", SIMULATED))}
@@ -58,6 +72,17 @@ def test_an_answer_that_is_none_is_not_the_cheapest(flaw: dict[str, str]) -> Non
     replies = {name: reply(priced(usd)) for name, usd in (("a", "0.003"), ("b", "0.002"))}
     assert "cheapest: b at" in verdict({**replies, "c": replace(reply(priced("0.001")), **flaw)})
     assert "cheapest: c at" in verdict({**replies, "c": replace(reply(priced("0.001")), finish_reason="length")})
+
+
+def test_what_was_refused_here_is_no_request() -> None:
+    """It was never sent: it counts nowhere, and makes no exact sum an estimate."""
+    refused = replace(reply(priced("0.01", exact=False)), timing=Timing(submitted=0), error=SetupError("no"))
+    totals = Totals()
+    totals.add(refused)
+    assert totals == Totals()
+    assert Spent().plus(refused) == Spent()
+    failed = replace(refused, error=ConnectionFailed("nothing listens there"))
+    assert str(Spent().plus(failed)).startswith("1 request")
 
 
 def test_the_session_keeps_the_two_apart() -> None:
@@ -106,9 +131,9 @@ def in_both(usd: str, cny: str, stated: str | None = None, note: str = "") -> Co
 
 def test_a_stated_cost_stands_beside_ours_and_is_named_as_the_service_s() -> None:
     """Also where ours is unknown."""
-    assert figures(reply(in_both("0.002", "0.014", "0.0021")))[-2:] == ["$0.0020", "$0.0021 as p says"]
+    assert figures(reply(in_both("0.002", "0.014", "0.0021")))[-2:] == ["$0.0020", "0.0021 USD as p says"]
     unknown = replace(in_both("0", "0", "0.0021"), usd=None, cny=None, note=UNKNOWN)
-    assert figures(reply(unknown))[-2:] == ["cost unknown", "$0.0021 as p says"]
+    assert figures(reply(unknown))[-2:] == ["cost unknown", "0.0021 USD as p says"]
 
 
 def test_output_without_a_name_is_said() -> None:
@@ -147,7 +172,7 @@ def test_the_report_says_the_rate_and_who_says_so(yuan: None, capsys: pytest.Cap
     report([], session)
     printed = " ".join(capsys.readouterr().out.split())
     assert "cost ¥3.50" in printed
-    assert "budget $2, of which $0.000000 is spent" in printed
+    assert "budget 2 USD, of which 0.000000 USD is spent" in printed
     assert "rate ¥1 to the dollar at simulator (HolySheep's, simulated)" in printed
 
 

@@ -12,6 +12,7 @@ from holystream_nb import Client
 from holystream_nb.live.lane import NOTHING_CAME, Lane
 from holystream_nb.live.saved import bundle
 from holystream_nb.live.terminal import print_lanes
+from holystream_nb.simulator import Simulator
 
 
 async def test_a_terminal_says_once_what_it_waits_for(
@@ -69,3 +70,15 @@ async def test_a_failure_stands_where_the_answer_would_and_is_not_compared(capsy
     data, _ = bundle(lanes)
     assert data["text/markdown"].endswith("| b | – | – | – | – | failed |")
     assert not data["text/plain"].endswith("[]")
+
+
+async def test_several_answers_stand_apart(simulator: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty line between one's last words and the next one's title."""
+    async with Client("simulator", base_url=simulator.url) as client:
+        models = ("gpt-4.1", "gpt-4.1#tokens=0", "gpt-4.1#finish=content_filter")
+        await print_lanes(
+            [Lane(client.stream("Hello", model=model), label=model, provider="simulator") for model in models]
+        )
+    said = capsys.readouterr().out
+    assert said.count("\n\n== ") == 2
+    assert "\n\n\n" not in said

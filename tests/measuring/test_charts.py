@@ -606,6 +606,15 @@ assert "matplotlib.pyplot" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_words_of_a_chart_run_on_where_its_note_is_wrapped() -> None:
+    """No sign stands inside a sentence."""
+    ax = canvas.prepared(None)
+    canvas.frame(ax, title="A title", under="", x="x", y="y")
+    sentence = "Hollow: another is cheaper and better. " * 6
+    canvas.note(ax, [sentence])
+    assert sentence.strip() in canvas.says(ax)
+
+
 @pytest.mark.slow
 def test_a_notebook_shows_a_chart_once(three: Make, tmp_path: Path) -> None:
     """As the cell's result, whether or not pyplot is there too; with its words as text and alternative text."""

@@ -75,7 +75,8 @@ def test_a_row_answers_to_every_name_one_would_try(both: Results) -> None:
         assert one.arm(name) == "simulator:deepseek-v3.2 · ws"
     with pytest.raises(SetupError, match=r"'deepseek-v3\.2' is several of .*: simulator:deepseek-v3\.2 · sse, "):
         one.arm("deepseek-v3.2")
-    with pytest.raises(SetupError, match="'ws' is several"):
+    only = r"'ws' is several of what was compared here: simulator:a · ws, simulator:b · ws\.$"
+    with pytest.raises(SetupError, match=only):
         both(models=("simulator:a", "simulator:b")).arm("ws")
     with pytest.raises(SetupError, match="'http' is none"):
         one.arm("http")

@@ -201,6 +201,14 @@ def test_tools_in_rounds() -> None:
     assert [called(rounds, "Sheep", "rounds=3") for rounds in (0, 2, 3)] == [["look"], ["look"], []]
 
 
+def test_a_servers_tool_is_called_by_its_own_name_too() -> None:
+    """Who asks for `search` does not know that it is offered as `library__search`."""
+    tools = [{"type": "function", "function": {"name": "library__search_books"}}]
+    for prompt in ("Ask search_books about sheep", "Search books about sheep", "library__search_books about sheep"):
+        assert [call.name for call in answered(prompt, tools=tools).calls] == ["library__search_books"]
+    assert not answered("Ask the library about sheep", tools=tools).calls
+
+
 def test_results_are_told_by_their_tools() -> None:
     """Every result since the prompt is in the text, with its tool's name; ids and null content change no token."""
 

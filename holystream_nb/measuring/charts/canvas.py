@@ -36,6 +36,8 @@ _DOTS: Final = 144
 _SHOWN: Final = 100
 _TITLE: Final = 11.0
 _NOTE: Final = 7.5
+_PROSE: Final = "prose"
+"""Marks words that are wrapped: their line ends mean nothing."""
 
 
 class Chart(Axes):
@@ -123,7 +125,7 @@ def note(ax: Axes, parts: Iterable[str]) -> None:
     """What the chart leaves out or how it was made, under its x label."""
     lines = [line for part in parts if part for line in _wrapped(ax, part, _NOTE)]
     if lines:
-        outside(ax, "\n".join(lines), (0, 0), (0, -34), _NOTE, va="top")
+        outside(ax, "\n".join(lines), (0, 0), (0, -34), _NOTE, va="top").set_gid(_PROSE)
 
 
 def outside(
@@ -206,7 +208,7 @@ def says(ax: Axes) -> str:
     """A chart in words: its title, its axes and all that is written on it."""
     head = ax.get_title(loc="left") or "Chart"
     axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
-    rest = [text.get_text().replace("\n", " · ") for text in ax.texts]
+    rest = [text.get_text().replace("\n", " " if text.get_gid() == _PROSE else " · ") for text in ax.texts]
     return "\n".join(filter(None, (head, axes, *rest)))
 
 
