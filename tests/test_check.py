@@ -37,6 +37,7 @@ def paced() -> Any:
         yield running
 
 
+@pytest.mark.slow
 async def test_a_service_in_order_is_ok_in_every_row(paced: Simulator) -> None:
     """And says what it took."""
     found = await checked(paced, "gpt-4.1")

@@ -188,6 +188,7 @@ async def test_the_deadline_ends_the_whole_answer_with_its_own_error(client: Cli
     assert stream.reply.finish_reason == "truncated"
 
 
+@pytest.mark.slow
 async def test_every_byte_resets_the_inactivity_limit(simulator: Simulator) -> None:
     """Slow but steady is no stall: comments count as life, silence does not."""
     async with Client("simulator", base_url=simulator.url, api_key=KEY, inactivity=0.3) as client:
@@ -206,6 +207,7 @@ async def test_a_response_over_the_limit_ends_with_its_text_kept(simulator: Simu
     assert stream.reply.text.startswith("0 1 2 3 ")
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_slows_the_service(client: Client, simulator: Simulator) -> None:
     """Of 44 MB of events only what the system's own buffers hold is sent; nothing piles up here."""
     tokens = 200_000
@@ -251,6 +253,7 @@ async def test_a_limit_is_called_what_the_model_takes(client: Client, model: str
     assert {name: value for name, value in body.items() if "tokens" in name} == {field: 9}
 
 
+@pytest.mark.slow
 async def test_retry_after_is_obeyed(client: Client) -> None:
     """The pause a service asks for is at least kept, and is in no latency figure but queue."""
     started = time.perf_counter()

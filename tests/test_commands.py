@@ -30,6 +30,7 @@ def page(url: str) -> bytes:
     raise AssertionError(f"nothing answers at {url}")
 
 
+@pytest.mark.slow
 def test_serve_prints_the_address_of_a_simulator_that_answers() -> None:
     """`python -m holystream_nb serve`, and its end when it is told to."""
     command = [sys.executable, "-m", "holystream_nb", "serve", "--speed", "max"]

@@ -53,6 +53,7 @@ async def test_turn_after_turn(client: Client, transport: Any) -> None:
         assert [event async for event in connection] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["ws", "auto"])
 async def test_events_reach_the_running_turn(client: Client, transport: Any) -> None:
     """A context update and an interruption change what the model says, in the same turn."""

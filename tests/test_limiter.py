@@ -149,6 +149,7 @@ def test_a_pause_holds_everybody() -> None:
     assert run_virtually(main()) == pytest.approx([7])
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 900), st.floats(0, 30)), min_size=1, max_size=25),
     st.floats(1, 120),
@@ -230,6 +231,7 @@ async def test_a_clients_streams_share_the_limit_and_the_wait_is_queue(simulator
     assert timing.ttft_ms < timing.queue_ms
 
 
+@pytest.mark.slow
 async def test_the_wait_for_the_first_output_is_told_while_it_lasts(simulator: Simulator) -> None:
     """From the moment the request is out; None when output has come."""
     async with (

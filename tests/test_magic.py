@@ -174,6 +174,7 @@ def test_the_code_of_an_answer_is_what_stands_in_fences(answer: str, expected: s
 # In a kernel
 
 
+@pytest.mark.slow
 def test_the_help_explains_the_options(kernel: Any) -> None:
     """%%stream? shows every option with its help."""
     shown = kernel.run("%%stream?").reply["payload"][0]["data"]["text/plain"]
@@ -190,6 +191,7 @@ def test_the_help_explains_the_options(kernel: Any) -> None:
         assert option in shown
 
 
+@pytest.mark.slow
 def test_a_cell_streams_and_ends_as_plain_markdown(kernel: Any) -> None:
     """A live view first, replaced at the end by Markdown and text with the figures and the record."""
     ran = kernel.run("%%stream -m gpt-4.1#rate=400\nShow me a table")  # at once, an answer has no speed
@@ -324,6 +326,7 @@ def test_a_stop_from_the_view_ends_the_stream_and_not_the_cell(kernel: Any, limi
     assert "--max-cost" not in ran.markdown
 
 
+@pytest.mark.slow
 @pytest.mark.flaky(reruns=2)  # a busy machine may be late
 def test_an_interrupt_ends_the_cell_in_one_line_and_leaves_the_kernel_alive(kernel: Any) -> None:
     """■: stopped too, one line of KeyboardInterrupt, and the simulator saw the client leave within 100 ms."""
@@ -561,6 +564,7 @@ def test_defaults_come_from_config(kernel: Any) -> None:
         kernel.run("%config StreamMagics.model = ''\n%config StreamMagics.max_tokens = None")
 
 
+@pytest.mark.slow
 def test_a_budget_of_the_session_and_costs_in_yuan(kernel: Any) -> None:
     """Both of %config: what was spent before counts, the report says how much, and a cell too many is refused."""
     spent = "from holystream_nb.session import session; print(session.budget.spent > 0)"
@@ -648,6 +652,7 @@ def test_a_setting_that_cannot_be_is_refused_in_one_sentence(kernel: Any, settin
     assert kernel.run("%%stream -m gpt-4.1\nHello").reply["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_the_simulator_says_once_why_it_answers() -> None:
     """`no key set`, to whoever looks on; a notebook that is run again has its word alone."""
     with kernels.kernel() as fresh:
@@ -656,6 +661,7 @@ def test_the_simulator_says_once_why_it_answers() -> None:
         assert "no key set" not in fresh.run("%%stream\nHello").markdown
 
 
+@pytest.mark.slow
 def test_the_environment_names_a_service_where_address_and_key_are_set(simulator: Simulator) -> None:
     """OPENAI_BASE_URL with its key, and not one of them."""
     host = simulator.url.removeprefix("http://").removesuffix("/v1")

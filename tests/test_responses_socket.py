@@ -336,6 +336,7 @@ async def test_stop_closes_the_socket_within_100_ms() -> None:
     assert turns.on == [0, 1]
 
 
+@pytest.mark.slow
 async def test_silence_and_keep_alives_without_output_are_limited() -> None:
     """Two clocks: nothing at all, and events that bring nothing."""
 

@@ -124,6 +124,7 @@ async def test_no_frame_of_a_traceback_has_a_secret(
     assert has_secret(logs.text) == []
 
 
+@pytest.mark.slow
 async def test_a_cancelled_request_has_no_secret_in_its_traceback(logs: pytest.LogCaptureFixture) -> None:
     """■ while a request waits raises through the frames that sent it."""
     async with serving(silent) as service:

@@ -98,6 +98,7 @@ print(said == ["1, 2"] * 20, files() - before, all(not loop.is_closed() for loop
     assert in_a_process(code) == "True 0 True\n"
 
 
+@pytest.mark.slow
 @linux
 async def test_a_tool_that_asks_a_model_leaves_no_file_open(simulator: Simulator) -> None:
     """A sync tool runs in a thread of its own, and `hs.run` in it makes a loop: both end with the call."""
@@ -282,6 +283,7 @@ def test_a_dropped_iterator_closes_its_stream_from_any_thread(client: Client, si
     assert is_idle(simulator)
 
 
+@pytest.mark.slow
 def test_a_plain_loop_nests_in_a_running_loop(simulator: Simulator) -> None:
     """In a notebook a loop runs already: the plain loop works there, and the running one goes on between events."""
     code = f"""
@@ -301,6 +303,7 @@ asyncio.run(main())
     assert in_a_process(code) == "1, 2, 3, 4, 5 True\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_plain_loop_closes_the_connection(simulator: Simulator) -> None:
     """It stops the wait for the next event, closes the connection, and comes out."""
     code = f"""

@@ -379,6 +379,7 @@ async def test_it_runs_on_the_simulator(simulator: Simulator) -> None:
 SIMULATED = "Ask get_weather about Paris and get_time, then get_weather again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gpt-4.1", "gpt-4.1#rounds=3", "gpt-4.1#no-socket", "gpt-4.1#tools=whole"])
 async def test_a_socket_gives_what_requests_give(simulator: Simulator, model: str) -> None:
     """Text, calls, rounds and the exchange are the same; on a socket all rounds are one turn with one prompt."""
@@ -854,6 +855,7 @@ async def test_a_run_that_is_stopped_before_its_last_answer_is_not_whole(client:
     assert (await task).finish_reason == "stopped"
 
 
+@pytest.mark.slow
 async def test_the_time_of_a_run_begins_with_its_iteration(client: Client, service: Service) -> None:
     """A run that is made early and awaited late has all of its time."""
     service.script(DONE)

@@ -295,6 +295,7 @@ async def test_closing_the_client_closes_running_turns() -> None:
     assert (stream.reply.finish_reason, stream.reply.text) == ("stopped", "Hello")
 
 
+@pytest.mark.slow
 async def test_a_forgotten_stream_takes_its_socket_along() -> None:
     """Nobody closed it, and nobody can: the connection does not live on by its pings."""
 
@@ -664,6 +665,7 @@ async def test_a_service_that_answers_no_ping_is_dead() -> None:
     assert (reply.text, reply.finish_reason, reply.timing.retries) == ("Hel", "interrupted", 1)
 
 
+@pytest.mark.slow
 async def test_any_bytes_are_life() -> None:
     """A service that answers no ping and yet sends something is not dead."""
 
@@ -792,6 +794,7 @@ async def test_the_answers_to_our_own_pings_do_not_hide_a_silence() -> None:
     assert (reply.text, reply.finish_reason, reply.timing.retries) == ("Hel", "interrupted", 0)
 
 
+@pytest.mark.slow
 async def test_the_services_own_pings_are_life_and_are_answered() -> None:
     """As comments are over server-sent events."""
 
@@ -809,6 +812,7 @@ async def test_the_services_own_pings_are_life_and_are_answered() -> None:
     assert reply.text == "Hello"
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_slows_the_socket() -> None:
     """Of 100 MB that a service would send, only what the system's own buffers hold is taken; nothing piles up here."""
 
@@ -1083,6 +1087,7 @@ async def test_fragments_and_reads_at_any_byte() -> None:
     assert (reply.text, reply.finish_reason, reply.error) == ("🐑 漢é.", "stop", None)
 
 
+@pytest.mark.slow
 async def test_a_cut_at_every_byte_keeps_what_was_whole() -> None:
     """Never a hang, never a lost or doubled character, at any byte of a turn."""
     texts = ["Hel", "lo ", "🐑", "!"]
@@ -1144,6 +1149,7 @@ async def test_calls_end_the_answer_of_a_stream_that_cannot_answer_them() -> Non
     )
 
 
+@pytest.mark.slow
 async def test_a_connection_answers_calls_in_the_middle_of_the_turn() -> None:
     """The result goes back on the socket, and the same turn goes on; meanwhile silence has no limit."""
 

@@ -120,6 +120,7 @@ async def test_where_nobody_sees_the_panel_a_call_is_refused_with_the_sentence(b
     assert "allow=['get_weather']" in call.error
 
 
+@pytest.mark.slow
 async def test_a_page_that_comes_in_time_is_asked(bench: Make) -> None:
     """A cell that asks, and then displays the panel."""
     b = bench("gpt-4.1#head=0.3", tools=[get_weather], attached=False)
@@ -147,6 +148,7 @@ async def test_when_the_last_view_has_gone_the_program_s_calls_are_refused(bench
     await asyncio.wrap_future(again.done)
 
 
+@pytest.mark.slow
 async def test_a_page_that_is_not_heard_during_the_answer_is_given_up(bench: Make, monkeypatch: Any) -> None:
     """A kernel that hears nothing while its cell runs; a view of the answer that is heard says `ready`."""
     monkeypatch.setattr(feed, "_DEAF_S", 0.1)

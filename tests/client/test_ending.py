@@ -666,6 +666,7 @@ async def test_keep_alives_are_no_progress(monkeypatch: pytest.MonkeyPatch) -> N
         assert await service.emptied()
 
 
+@pytest.mark.slow
 async def test_reasoning_is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thinking that is seen resets the clock."""
     looks_often(monkeypatch)
@@ -674,6 +675,7 @@ async def test_reasoning_is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (reply.text, reply.finish_reason) == ("done", "stop")
 
 
+@pytest.mark.slow
 async def test_the_view_is_told_of_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """No sign of life, or alive without output: which of the two, and for how long."""
     looks_often(monkeypatch)

@@ -63,6 +63,7 @@ async def ended(url: str, label: str = "m") -> Lane:
     return lane
 
 
+@pytest.mark.slow
 async def test_bursts_are_said_in_the_view_in_the_file_and_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence after the figures, with the line that mends it; the record of several has it below the table."""
     with held(writes=4, events=40, pause=0.15) as url:
@@ -82,6 +83,7 @@ async def test_bursts_are_said_in_the_view_in_the_file_and_in_the_terminal(capsy
     assert data["text/plain"].count("bursts") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("events", "pause"), [(40, 0.02), (3, 0.12)], ids=["fast", "a few at a time"])
 async def test_nothing_is_said_of_an_answer_that_is_fast_or_sends_a_few_at_a_time(events: int, pause: float) -> None:
     """Neither is buffered."""

@@ -252,6 +252,7 @@ def test_nothing_acts_in_jupyterlab(name: str, jupyterlab: Draw) -> None:
     assert complaints(jupyterlab(harmless(PAYLOADS[name]))) == []
 
 
+@pytest.mark.slow
 def test_nothing_acts_beside_others(jupyterlab: Draw) -> None:
     """All payloads in one document, in three orders: answers of several models are saved as one."""
     written = [harmless(markdown) for markdown in PAYLOADS.values()]

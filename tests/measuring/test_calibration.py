@@ -71,6 +71,7 @@ async def test_a_calibration_is_a_real_run(tmp_path: Path) -> None:
     assert found.ttft_ms[0] < 100  # it is the machine's, which may be busy
 
 
+@pytest.mark.slow
 async def test_a_run_on_the_simulator_carries_its_own_error(simulator: Simulator, tmp_path: Path) -> None:
     """Its requests are matched by the response id; the file keeps the error."""
     path = tmp_path / "run.jsonl"
@@ -92,6 +93,7 @@ async def test_a_run_on_a_service_carries_the_error_of_one_like_it(simulator: Si
     assert any("of a run like this one" in note for note in result.notes)
 
 
+@pytest.mark.slow
 async def test_answers_that_come_in_one_read_have_no_gap_error(simulator: Simulator, tmp_path: Path) -> None:
     """There is no gap to be wrong about; the rest is known, and survives the file."""
     model, path = "simulator:gpt-4.1#tokens=5,group=9", tmp_path / "run.jsonl"

@@ -111,6 +111,7 @@ async def test_a_job_carries_the_name_of_the_keys_variable_and_never_the_key(
     }
 
 
+@pytest.mark.slow
 async def test_the_kernels_simulator_is_not_handed_out(
     processes: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,14 @@ import asyncio
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from raw_service import Asked, Writer, serving
 
 import holystream_nb as hs
 from holystream_nb.measuring.budget import Budget
 
 
+@pytest.mark.slow
 async def test_a_bench_charges_no_closed_connection_to_the_service(tmp_path: Path) -> None:
     """Every second request of a connection meets its end: none fails, and each is counted as resent."""
 

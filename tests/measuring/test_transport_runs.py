@@ -79,6 +79,7 @@ async def test_a_run_over_both_goes_on_where_it_ended(run: Run, tmp_path: Path) 
         await run(QUICK, repeats=3, resume=file)
 
 
+@pytest.mark.slow
 async def test_failures_have_the_same_names_over_both(run: Run) -> None:
     """A cut connection, an early end, a refusal, an error in the stream."""
     faults = ["cut=5", "end=5", "fail=503,tries=99", "error"]
@@ -88,6 +89,7 @@ async def test_failures_have_the_same_names_over_both(run: Run) -> None:
     assert (rows["sse"] != "").all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "used"), [("", "ws"), (",no-socket", "sse")])
 async def test_what_auto_came_over_is_said(fault: str, used: str, run: Run) -> None:
     """The row is that of `auto`; a service that offers no socket answers over SSE, and no answer is lost."""

@@ -51,6 +51,7 @@ def both(trial: Make, result: Results) -> Results:
     return make
 
 
+@pytest.mark.slow
 def test_a_result_has_a_row_for_each_model_and_transport(both: Results) -> None:
     """In the plan's order, in `summary()`, `trials` and `gaps`; where there is one transport the model is its name."""
     found = both(models=("simulator:a", "simulator:b"))

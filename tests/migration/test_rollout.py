@@ -154,6 +154,7 @@ def test_a_conversation_keeps_its_side_and_moves_once_at_most(ids: list[str], st
     assert set(sides(scene.rollout, ids)) == {"old"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0, 5, 30, 55, 80, 100])
 def test_shares_are_what_they_say(share: float) -> None:
     """Of 4,000 conversations and of 4,000 single requests, within four standard deviations; exact at both ends."""
@@ -332,6 +333,7 @@ async def test_the_limiters_wait_is_not_the_services() -> None:
     await task
 
 
+@pytest.mark.slow
 async def test_a_stream_that_was_dropped_does_not_wait_for_ever() -> None:
     """Begun, never closed, forgotten: no phantom in p95."""
     scene = Scene(100, min_requests=1)

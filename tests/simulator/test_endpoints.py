@@ -197,6 +197,7 @@ def test_leaving_an_unpaced_stream_is_seen(connect: Any, simulator: Simulator) -
     assert simulator.active() == 0
 
 
+@pytest.mark.slow
 def test_slow_reader_holds_the_stream_back(connect: Any, simulator: Simulator) -> None:
     """Events that the socket does not take are not sent: a reader that sleeps stops the stream."""
     connection, _ = connect("hi", "tokens=10000000,rate=max")

@@ -174,6 +174,7 @@ def test_another_lane_s_response_is_forked(connect: Connect) -> None:
         assert "*sheep*" in text_of(forked)
 
 
+@pytest.mark.slow
 def test_limits_of_lanes(connect: Connect) -> None:
     """32 names beside the default lane, 16 turns at a time; bad names are refused."""
     socket = connect("rate=20,tokens=5")

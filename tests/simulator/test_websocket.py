@@ -131,6 +131,7 @@ def test_same_text_as_over_http(ask: Any, open_socket: Any, offered: Any, model:
     assert [message["content"] for message in negotiated.of("reasoning")] == thoughts
 
 
+@pytest.mark.slow
 def test_same_distances_as_over_http(ask: Any, open_socket: Any, simulator: Simulator) -> None:
     """The jitter is the seed's on both transports."""
     headers = {"x-sim-speed": "2"}

@@ -137,6 +137,7 @@ def test_paces(ask: Any) -> None:
     assert answer.stamps[-1] - answer.stamps[0] == pytest.approx(0.2e9, rel=0.15)
 
 
+@pytest.mark.slow
 def test_profile_is_kept_at_speed_1(ask: Any, simulator: Simulator) -> None:
     """At speed 1 first token and gaps are the profile's, jitter included; a header sets the speed of one request."""
     headers = {"x-sim-speed": "1"}

@@ -160,6 +160,7 @@ async def test_a_package_that_cannot_be_imported_is_named_too(monkeypatch: pytes
     assert str(caught.value) == INSTALL
 
 
+@pytest.mark.slow
 def test_no_door_imports_the_package_until_a_server_starts() -> None:
     """`hs.mcp` and tools without servers cost nothing of it."""
     code = """

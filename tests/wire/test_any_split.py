@@ -118,6 +118,7 @@ def read(wire: Wire, reads: Sequence[bytes]) -> tuple[list[Event], Any]:
     return events, (decoder.finish_reason, asdict(decoder.facts), decoder.echo())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", FORMATS)
 @settings(deadline=None)
 @given(said=ANSWERS, shape=SHAPES, places=st.lists(st.floats(0, 1), max_size=12))

@@ -657,6 +657,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.integers(300, 599), st.one_of(st.binary(max_size=50), JSON.map(lambda tree: json.dumps(tree).encode())))
 @settings(max_examples=300, deadline=None)
 def test_any_body_gives_an_error(status: int, body: bytes) -> None:

@@ -423,6 +423,7 @@ def test_any_stream_gives_the_events_of_the_standard(stream: bytes) -> None:
     assert decode(stream) == reference(stream)
 
 
+@pytest.mark.slow
 @given(STREAMS, st.lists(st.integers(0, 1000), max_size=8))
 @settings(max_examples=400, deadline=None)
 def test_any_split_gives_the_same_events(stream: bytes, places: list[int]) -> None:
@@ -437,6 +438,7 @@ def test_any_split_gives_the_same_events(stream: bytes, places: list[int]) -> No
     assert pieces.ignored == single.ignored == whole.ignored
 
 
+@pytest.mark.slow
 @given(STREAMS, st.lists(st.integers(0, 1000), max_size=8), st.integers(1, 40))
 @settings(max_examples=300, deadline=None)
 def test_any_split_meets_the_limit_at_the_same_event(stream: bytes, places: list[int], limit: int) -> None:
