@@ -208,7 +208,10 @@ def says(ax: Axes) -> str:
     """A chart in words: its title, its axes and all that is written on it."""
     head = ax.get_title(loc="left") or "Chart"
     axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
-    rest = [text.get_text().replace("\n", " " if text.get_gid() == _PROSE else " · ") for text in ax.texts]
+    rest = [
+        text.get_text().replace("·\n", "· ").replace("\n", " " if text.get_gid() == _PROSE else " · ")
+        for text in ax.texts
+    ]
     return "\n".join(filter(None, (head, axes, *rest)))
 
 
