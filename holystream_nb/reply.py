@@ -214,7 +214,7 @@ class Fold:
             text: str = event.text  # type: ignore[union-attr]  # `kind is` is faster than isinstance, mypy cannot see it
             self._text.write(text)
             size = len(text) if text.isascii() else size_of(text)
-            if self._after_tag is None and (self._end_tag is not None or END_TAG in text):
+            if self._after_tag is None and (self._end_tag is not None or ">" in text):
                 self._see_tag(text, event.read)
         elif kind is Reasoning:
             size = self._add_reasoning(event)  # type: ignore[arg-type]
@@ -253,9 +253,13 @@ class Fold:
         return size
 
     def _see_tag(self, text: str, read: int) -> None:
+        """`text` is the last that was written; a tag in it may have begun before."""
         if self._end_tag is None:
+            self._text.seek(max(0, self._text.tell() - len(text) - len(END_TAG) + 1))
+            _, tag, text = self._text.read().partition(END_TAG)
+            if not tag:
+                return
             self._end_tag = read
-            text = text.partition(END_TAG)[2]
         if text.strip():
             self._after_tag = read
 

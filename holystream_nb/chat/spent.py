@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ..events import Usage
-from ..live.figures import approximate, money
+from ..live.figures import money, tokens
 from ..money import amount
 from ..money.amount import Amount
 from ..money.card import LOCAL, SIMULATED, UNKNOWN
@@ -87,7 +87,7 @@ class Spent:
         if not self.requests:
             return ""
         parts = [f"{self.requests:,} request{'' if self.requests == 1 else 's'}"]
-        parts.append(f"{approximate(self.exact)}{self.completion_tokens:,} tokens")
+        parts.append(tokens(self.completion_tokens, exact=self.exact))
         if self.priced:
             simulated = Amount(self.simulated_usd, self.simulated_cny) if self.simulated else None
             parts.append(amount.total(Amount(self.usd, self.cny), simulated, exact=self.cost.exact))

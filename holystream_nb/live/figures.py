@@ -26,10 +26,9 @@ def figures(reply: Reply) -> list[str]:
     if timing.decode_tokens_per_s is not None:
         parts.append(f"{approximate(usage.exact)}{rate(timing.decode_tokens_per_s)}")
     if usage.completion_tokens is not None:
-        tokens = usage.completion_tokens
         among = f" in {len(reply.other_choices) + 1} choices" if reply.other_choices else ""
-        parts.append(f"{approximate(usage.exact)}{tokens:,} token{'' if tokens == 1 else 's'}{among}")
-        if reasoning := min(usage.reasoning_tokens or 0, tokens):  # some services count one more
+        parts.append(tokens(usage.completion_tokens, exact=usage.exact) + among)
+        if reasoning := min(usage.reasoning_tokens or 0, usage.completion_tokens):  # some services count one more
             parts.append(f"{reasoning:,} of them reasoning")
     if usage.other_tokens:
         parts.append(f"{usage.other_tokens:,} of them other output")
@@ -86,6 +85,11 @@ def _negative(value: float | None) -> float | None:
 
 def approximate(exact: bool) -> str:
     return "" if exact else "≈"
+
+
+def tokens(count: int, *, exact: bool) -> str:
+    """`142 tokens`, `1 token`, `≈142 tokens`."""
+    return f"{approximate(exact)}{count:,} token{'' if count == 1 else 's'}"
 
 
 def milliseconds(value: float) -> str:

@@ -13,7 +13,7 @@ from ..tools.call import Call
 from .answered_json import json_in
 from .beside import Citation, Picture, ended, pictures, sources
 from .cards import browser_length, card
-from .figures import approximate, bursts, figures, milliseconds, rate
+from .figures import approximate, bursts, figures, milliseconds, rate, tokens
 from .questions import Questions
 
 State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
@@ -199,8 +199,8 @@ class Lane:
         if not progress.reasoning_tokens:
             return ""
         exact = self.source.reply.usage.reasoning_tokens if self.is_final else None
-        tokens = f"{exact:,}" if exact else f"{approximate(False)}{progress.reasoning_tokens:,}"
-        return f"{tokens} tokens · {progress.thinking_ms / 1e3:.1f} s"
+        words = tokens(exact or progress.reasoning_tokens, exact=bool(exact))
+        return f"{words} · {progress.thinking_ms / 1e3:.1f} s"
 
     def snapshot(self) -> dict[str, Any]:
         """All that has been drawn: what a view that appears late, or again, starts from."""
@@ -227,5 +227,5 @@ def _running(progress: Progress) -> list[str]:
     if progress.tokens_per_s is not None:
         parts.append(f"{approximate(False)}{rate(progress.tokens_per_s)}")
     if progress.tokens:
-        parts.append(f"{approximate(False)}{progress.tokens:,} tokens")
+        parts.append(tokens(progress.tokens, exact=False))
     return parts

@@ -16,6 +16,9 @@ from holystream_nb.events import ToolCallPart
 
 _SPACE: Final = re.compile(r"\s*")
 _COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*(?:"|$))|,(?=\s*[}\]])', re.DOTALL)
+_PYTHON: Final = 50_000
+"""Characters that are looked at as Python's: its parser takes a second and 500 MB for a million."""
+
 _LENIENT: Final = json.JSONDecoder(strict=False)
 _BESIDE: Final[tuple[Any, ...]] = ({}, "", None)
 """What a service may send before the real arguments, or instead of none."""
@@ -82,6 +85,8 @@ def of_python(text: str) -> str:
         pass
     else:
         return without
+    if len(text) > _PYTHON:
+        return ""
     try:
         with warnings.catch_warnings():  # of escapes that Python does not know
             warnings.simplefilter("ignore")

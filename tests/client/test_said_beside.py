@@ -91,13 +91,14 @@ async def test_reasoning_in_tags_is_no_text() -> None:
     assert reply.ending_words == ""
 
 
-async def test_an_end_tag_alone_parts_what_has_come() -> None:
+@pytest.mark.parametrize("tag", [["\n</think>"], ["\n</", "think", ">"]], ids=["whole", "in pieces"])
+async def test_an_end_tag_alone_parts_what_has_come(tag: list[str]) -> None:
     """Reasoning that the service's template began: the reply, its times, and a view that had drawn it as text."""
     view = View()
 
     async def answer(_: Asked, writer: Writer) -> None:
         await writer.head()
-        for piece in ("Okay", "\n</think>", "\n\n", "answer"):
+        for piece in ("Okay", *tag, "\n\n", "answer"):
             await writer.text(piece)
             await asyncio.sleep(0.02)
         await writer.finish()
@@ -116,7 +117,7 @@ async def test_an_end_tag_alone_parts_what_has_come() -> None:
     assert ttfa_ms - ttft_ms > 50
     drawn = next(message for message in view.sent if message["kind"] == "snapshot")["lanes"][0]
     assert (drawn["reasoning"], drawn["text"]) == ("Okay", "answer")
-    assert drawn["thought"].startswith("≈1 tokens · 0.")
+    assert drawn["thought"].startswith("≈1 token · 0.")
 
 
 async def test_tags_in_a_whole_answer() -> None:

@@ -87,6 +87,7 @@ def test_what_is_no_object_is_left_as_it_is(text: str) -> None:
         '"' + '\\"' * 10**5,
         "{'a': " * 10**5,
         ", " * 10**5,
+        "{'a': [" + "1," * 10**6 + "]}",
     ],
 )
 def test_hostile_arguments_cost_no_time(text: str) -> None:
