@@ -769,7 +769,7 @@ async def test_no_ping_is_judged_because_our_own_loop_stood(reads: bool) -> None
 
 
 async def test_a_pong_that_comes_as_a_socket_wakes_is_no_word_of_the_service() -> None:
-    """It serves the next turn; a socket on which anything else has come does not."""
+    """It serves the next turn."""
     connection = Ponging()
     connection.is_readable_at = 1
     socket = Socket(cast(Response, connection))

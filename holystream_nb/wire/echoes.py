@@ -21,7 +21,7 @@ _PIECES: Final = ("text", "summary", "data")
 """What of a fragment is a piece of a whole; the rest is said once."""
 
 _UNSIGNED: Final = {"google": {"thought_signature": "skip_thought_signature_validator"}}
-"""What Gemini takes with a call that it did not make, or did not finish: a word of its own documents."""
+"""What Gemini takes with a call that it did not make, or did not finish, as public clients cite its documents."""
 
 _NOTHING_THOUGHT: Final = " "
 """Services that want reasoning of every turn take this for one that has none; some refuse an empty text."""
