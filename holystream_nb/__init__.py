@@ -28,15 +28,15 @@ _HOMES = {
     "ToolCallPart": "events",
     "Usage": "events",
     "bench": "measuring.bench",
-    "calibrate": "measuring.calibration",
+    "calibrate": "measuring.calibrate",
     "check": "checking",
-    "claims_table": "measuring.claims",
+    "claims_table": "money.claims",
     "configure": "session",
     "history": "session",
-    "load": "measuring.results",
+    "load": "measuring.load",
     "mcp": "tools.mcp_servers",
     "preset": "measuring.presets",
-    "project_cost": "measuring.money",
+    "project_cost": "money.projection",
     "run": "sync",
     "run_tools": "tools.run",
     "shadow": "measuring.shadow",
@@ -88,15 +88,15 @@ if TYPE_CHECKING:
     from .errors import HolystreamError
     from .events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallEnd, ToolCallPart, Usage
     from .measuring.bench import bench
-    from .measuring.calibration import calibrate
-    from .measuring.claims import claims_table
-    from .measuring.money import project_cost
+    from .measuring.calibrate import calibrate
+    from .measuring.load import load
     from .measuring.presets import preset
-    from .measuring.results import load
     from .measuring.shadow import shadow
     from .measuring.sweep import sweep
     from .migration.guard import Guard
     from .migration.rollout import Rollout
+    from .money.claims import claims_table
+    from .money.projection import project_cost
     from .reply import Reply
     from .session import configure, history, stream
     from .simulator import Simulator

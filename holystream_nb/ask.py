@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from .client import kinds
+from . import kinds
 from .errors import SetupError
 from .reply import TransportChoice
 from .tools.mcp_servers import Server

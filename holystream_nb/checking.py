@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .client import kinds
+from . import kinds
 from .errors import MissingKey, SetupError
 from .live.figures import approximate
 from .live.harmless import plain_line

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
-from .client import kinds
+from . import kinds
 from .client.options import ClientOptions, client_options
 from .errors import SetupError
 from .providers.secret import merged

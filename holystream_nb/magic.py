@@ -28,8 +28,8 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Enum, Float, Int, TraitError, Unicode, observe, validate
 
+from . import kinds
 from .ask import Ask, Format
-from .client import kinds
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .facts import WIRES, Wire
 from .money.amount import CURRENCIES, show_in

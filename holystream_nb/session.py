@@ -16,8 +16,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from . import kinds
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
-from .client import kinds
 from .clients import Clients
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .facts import Wire

@@ -372,7 +372,7 @@ async def test_no_frame_of_measuring_has_the_secret_of_a_models_address(
 ) -> None:
     """The query of an address in a model's text was among the locals of every frame of the door."""
     import holystream_nb as hs
-    from holystream_nb.measuring import addresses
+    from holystream_nb.measuring.running import addresses
 
     async def fails(*_given: Any) -> Any:
         raise HolystreamError("here")

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 
 import traitlets
 
+from .. import kinds
 from ..ask import consent, functions, model_name
-from ..client import kinds
 from ..client.options import ClientOptions, client_options
 from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line

@@ -9,7 +9,7 @@ from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from ..client import kinds
+from .. import kinds
 from ..errors import HolystreamError, SetupError
 from ..live.lane import Lane
 from ..live.questions import Questions

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from ..client import kinds
+from .. import kinds
 from ..client.options import ClientOptions
 from ..errors import SetupError
 from ..reply import TransportChoice, transport_choice

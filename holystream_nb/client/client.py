@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from .. import kinds
 from ..errors import SetupError
 from ..facts import Wire, wire_choice
 from ..money.budget import Budget
@@ -20,7 +21,6 @@ from ..providers.values import Provider, tokens_field
 from ..reply import TransportChoice, transport_choice
 from ..wire.transport import Transport
 from ..wire.websocket import Sockets
-from . import kinds
 from .access import access_of
 from .connection import Connection
 from .limiter import Limiter

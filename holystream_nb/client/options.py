@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from .. import kinds
 from ..errors import SetupError
 from ..facts import WIRES, Wire
 from ..providers.address import parts_of
@@ -28,7 +29,6 @@ from ..providers.extras import (
 from ..providers.secret import Key, Secrets, opened, sealing
 from ..wire.pool import POOLS
 from ..wire.redaction import redact_marked
-from . import kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

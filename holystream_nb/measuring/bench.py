@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from concurrent.futures import Executor
 from decimal import Decimal
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
-from ..client import kinds
+from .. import kinds
 from ..client.options import client_options, fields_of
-from ..errors import SetupError
 from ..providers.secret import sealing
-from ..session import session as kernel
-from . import addresses
-from .addresses import Model
-from .estimate import check_forms
-from .journal import Log, read
-from .plan import Plan, Prompt, limits_of, prompts_of, transports_of, wires_of
-from .progress import Silent, shown, view
-from .record import Contents, Session, Trial
-from .results import Result
-from .sitting import Sitting
-from .worker import Address, Answers
-
-_SEEDS: Final = 1_000_000
+from .carry import carry_out, check_executor, file_of, path_of, seed_of
+from .result import Result
+from .running import addresses
+from .running.addresses import Model
+from .running.estimate import check_forms
+from .values.given import limits_of, prompts_of, transports_of, wires_of
+from .values.journal import read
+from .values.plan import Plan, Prompt
 
 
 @sealing("models")
@@ -156,65 +145,6 @@ async def bench(
     return await carry_out(plan, located, file, before, executor=executor, workers=workers, calibrate=calibrate)
 
 
-async def carry_out(
-    plan: Plan,
-    located: addresses.Located,
-    file: Path,
-    before: Contents | None,
-    *,
-    executor: Executor | None = None,
-    workers: int | None = None,
-    calibrate: bool = True,
-    answers: Answers = "dropped",
-) -> Result:
-    """Makes what is missing of a plan, in view of the user, and returns what its file then holds."""
-    screen = view(file)
-    reason = "failed"
-    with ExitStack() as stack:
-        found, secret = await addresses.find(
-            located, stack, foreign=executor is not None, workers=workers or plan.workers
-        )
-        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget)
-        try:
-            reason = await sitting.go()
-            if reason and calibrate:
-                screen.say("measuring the timing error")
-                await _calibrate(file, foreign=executor is not None)
-        except asyncio.CancelledError as exc:
-            reason = "cancelled"
-            said = f"Stopped; what had finished is kept: hs.load({shown(file)!r})"
-            exc._render_traceback_ = lambda: [said]  # type: ignore[attr-defined]  # IPython's protocol
-            raise
-        finally:
-            screen.end(reason)
-    return Result(read(file), file)
-
-
-async def measure(plan: Plan, urls: Sequence[str]) -> tuple[list[Trial], Session]:
-    """Runs a plan against simulators, one for each worker in turn; nothing is shown or kept."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "run.jsonl"
-        await Sitting(plan, file, Silent(), [{"simulator": Address(url)} for url in urls]).go()
-        contents = read(file)
-    return list(contents.trials), contents.sessions[-1]
-
-
-async def _calibrate(file: Path, *, foreign: bool) -> None:
-    """Measures the timing error of the run in a file, and writes it there. A run without a success has none."""
-    from .calibration import like, own_error
-
-    result = Result(read(file), file)
-    if all(trial.error for trial in result.records):
-        return
-    found = await own_error(result)
-    if found is None and not foreign:
-        found = await like(result)
-    if found is not None:
-        log = Log(file)
-        log.write(found)
-        log.close()
-
-
 _KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}
 
 
@@ -222,41 +152,3 @@ def check_fields(keywords: Mapping[str, Any]) -> None:
     """Raises SetupError for keywords that `bench` would refuse."""
     fields = {name: value for name, value in keywords.items() if name not in _KEYWORDS}
     fields_of("hs.bench", fields, keywords.get("parameters"), names=_KEYWORDS, options_at="hs.configure(…)")
-
-
-def check_executor(executor: object) -> None:
-    if isinstance(executor, ThreadPoolExecutor):
-        raise SetupError("Threads share this process with the drawing: give an executor of processes, or none.")
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise SetupError(f"executor is {kinds.kind(executor)}: give a concurrent.futures.Executor of processes.")
-
-
-def seed_of(seed: int | None, before: Contents | None) -> int:
-    if seed is not None:
-        return seed
-    return random.randrange(_SEEDS) if before is None else before.header.plan.seed  # noqa: S311  # not a secret
-
-
-def path_of(path: str | Path) -> Path:
-    if not isinstance(path, str | Path) or not str(path):
-        raise SetupError(f"The path of a run is {kinds.kind(path)}: give that of a file.")
-    return Path(path).expanduser()
-
-
-def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, before: Contents | None) -> Path:
-    """The run's file; SetupError where it holds another plan, or would be overwritten."""
-    if resume is not None and before is not None:
-        if path is not None and path_of(path) != path_of(resume):
-            raise SetupError("resume goes on in its own file: leave path out.")
-        if before.header.plan_hash != plan.hash:
-            different = ", ".join(plan.difference(before.header.plan))
-            raise SetupError(f"{resume} is a run of another plan, which differs in {different}: nothing was sent.")
-        return path_of(resume)
-    if path is None:
-        from platformdirs import user_data_path
-
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{plan.hash}.jsonl"
-        return user_data_path("holystream_nb", appauthor=False) / "runs" / name
-    if path_of(path).exists():
-        raise SetupError(f"{path} is there already: go on with resume={str(path)!r}, or give another path.")
-    return path_of(path)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ..client import kinds
+from .. import kinds
 from ..money.card import price_card
-from .estimate import provider_of
-from .results import Result
+from .result import Result
+from .running.estimate import provider_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -9,22 +9,23 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..client import kinds
+from .. import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..facts import Wire
 from ..live.harmless import plain_line
 from ..providers.secret import sealing
-from . import addresses
-from .addresses import Model
-from .bench import carry_out, file_of, path_of, seed_of
-from .comparison import WORDS, Comparison
-from .journal import read
-from .plan import Plan, Prompt, prompts_of
-from .record import Trial
-from .results import Result
-from .statistics import CONFIDENCE, Quantile, median, quantile
-from .words import counted, digits
+from .carry import carry_out, file_of, path_of, seed_of
+from .figures.comparison import WORDS, Comparison
+from .figures.statistics import CONFIDENCE, Quantile, median, quantile
+from .result import Result
+from .running import addresses
+from .running.addresses import Model
+from .values.given import prompts_of
+from .values.journal import read
+from .values.plan import Plan, Prompt
+from .values.record import Trial
+from .values.words import counted, digits
 
 if TYPE_CHECKING:
     from pandas import DataFrame

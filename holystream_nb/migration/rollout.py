@@ -12,7 +12,7 @@ from numbers import Real
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ..client import kinds
+from .. import kinds
 from ..client.client import Client, Message
 from ..client.stream import Stream
 from ..client.texts import Texts

@@ -17,7 +17,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, Final, Protocol, runtime_checkable
 
-from ..client import kinds
+from .. import kinds
 from ..client.ending import NOTHING, Cause, Said, ending
 from ..client.keeper import Keeper, keeper_of
 from ..client.options import REQUEST_FIELDS, fields_of

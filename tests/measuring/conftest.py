@@ -11,9 +11,9 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.measuring.bench import bench
-from holystream_nb.measuring.plan import Plan
-from holystream_nb.measuring.record import Calibration, Contents, End, Header, Session, Trial
-from holystream_nb.measuring.results import Result
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.measuring.values.record import Calibration, Contents, End, Header, Session, Trial
 
 MS = 1_000_000
 

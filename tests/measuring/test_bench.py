@@ -18,11 +18,14 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import MissingKey, SetupError, UnknownModel
-from holystream_nb.measuring import journal, processes
 from holystream_nb.measuring.bench import bench
-from holystream_nb.measuring.plan import Plan, shares
-from holystream_nb.measuring.results import Result, load
-from holystream_nb.measuring.worker import Address, Job
+from holystream_nb.measuring.load import load
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.running import processes
+from holystream_nb.measuring.running.worker import Address, Job
+from holystream_nb.measuring.values import journal
+from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.measuring.values.schedule import shares
 from holystream_nb.money.budget import Budget
 
 pytestmark = pytest.mark.slow
@@ -38,7 +41,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         try:
-            if "measuring.worker" in " ".join(child.cmdline()):
+            if "measuring.running.worker" in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.Error:
             continue
@@ -83,7 +86,7 @@ async def test_warm_ups_are_kept_apart(run: Run) -> None:
         ("simulator:gpt-4o#tokens=5", 0),
         ("simulator:gpt-4o#tokens=5", 1),
     ]
-    last_warm = max(warm.submitted for warm in result._warmups)
+    last_warm = max(warm.submitted for warm in result.warmup_records)
     assert all(trial.submitted > last_warm for trial in result.records)
     assert len(result.trials) == 8
 

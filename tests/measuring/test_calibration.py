@@ -10,9 +10,11 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.measuring.bench import bench
-from holystream_nb.measuring.calibration import calibrate, errors, event_rate, streams
-from holystream_nb.measuring.record import Trial
-from holystream_nb.measuring.results import Result, load
+from holystream_nb.measuring.calibrate import calibrate
+from holystream_nb.measuring.figures.error import errors, event_rate, streams
+from holystream_nb.measuring.load import load
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.values.record import Trial
 
 MS = 1_000_000
 Make = Callable[..., Trial]

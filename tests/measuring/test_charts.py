@@ -32,9 +32,9 @@ from PIL import Image
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.charts import canvas, cost, ecdf, marks, rows
-from holystream_nb.measuring.record import Calibration, Trial
-from holystream_nb.measuring.results import Result
-from holystream_nb.measuring.sweep import Sweep
+from holystream_nb.measuring.figures.sweep import Sweep
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.values.record import Calibration, Trial
 
 Make = Callable[..., Result]
 
@@ -598,7 +598,7 @@ def test_charts_leave_no_figure_behind() -> None:
     """No pyplot, so no registry; and no matplotlib before a chart is asked for."""
     code = """
 import sys
-import holystream_nb.measuring.results, holystream_nb.measuring.sweep
+import holystream_nb.measuring.result, holystream_nb.measuring.sweep
 assert "matplotlib" not in sys.modules
 from holystream_nb.measuring import charts
 assert "matplotlib.pyplot" not in sys.modules

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.budget import Budget
-from holystream_nb.measuring.estimate import check_budget, estimate
-from holystream_nb.measuring.plan import Plan
+from holystream_nb.measuring.running.budget import Budget
+from holystream_nb.measuring.running.estimate import check_budget, estimate
+from holystream_nb.measuring.values.plan import Plan
 
 
 def plan(**changes: Any) -> Plan:

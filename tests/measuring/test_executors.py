@@ -17,11 +17,12 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import MissingKey, SetupError, UnknownModel
-from holystream_nb.measuring import batches
 from holystream_nb.measuring.bench import bench
-from holystream_nb.measuring.plan import Plan, shares
-from holystream_nb.measuring.results import Result
-from holystream_nb.measuring.worker import Address, Job
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.running import batches
+from holystream_nb.measuring.running.worker import Address, Job
+from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.measuring.values.schedule import shares
 
 Run = Callable[..., Awaitable[Result]]
 

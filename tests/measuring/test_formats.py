@@ -16,12 +16,14 @@ from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
 from holystream_nb.facts import WIRES
 from holystream_nb.measuring import charts
-from holystream_nb.measuring.calibration import calibrate
-from holystream_nb.measuring.estimate import check_forms
-from holystream_nb.measuring.plan import Plan, connections, schedule
-from holystream_nb.measuring.record import Trial, decode, encoder
-from holystream_nb.measuring.results import Result, load
+from holystream_nb.measuring.calibrate import calibrate
+from holystream_nb.measuring.load import load
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.running.estimate import check_forms
 from holystream_nb.measuring.sweep import sweep
+from holystream_nb.measuring.values.plan import Plan, connections
+from holystream_nb.measuring.values.record import Trial, decode, encoder
+from holystream_nb.measuring.values.schedule import schedule
 
 Make = Callable[..., Trial]
 Run = Callable[..., Awaitable[Result]]

@@ -25,14 +25,14 @@ def after(code: str) -> list[str]:
 def test_a_worker_imports_only_what_it_needs() -> None:
     """A child is there in a fraction of a second: nothing of the parent's tables, charts and displays."""
     heavy = {"pandas", "numpy", "scipy", "matplotlib", "IPython", "anywidget", "starlette", "genai_prices"}
-    assert not heavy & set(after("import holystream_nb.measuring.worker"))
+    assert not heavy & set(after("import holystream_nb.measuring.running.worker"))
 
 
 @pytest.mark.slow
 def test_a_bench_imports_tables_and_charts_late() -> None:
     """Only who looks at a result needs them."""
     heavy = {"pandas", "scipy", "matplotlib", "anywidget", "starlette"}
-    assert not heavy & set(after("import holystream_nb.measuring.bench, holystream_nb.measuring.results"))
+    assert not heavy & set(after("import holystream_nb.measuring.bench, holystream_nb.measuring.result"))
 
 
 @pytest.mark.slow

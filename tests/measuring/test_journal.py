@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.journal import Follower, Log, mend, part, parts, read
-from holystream_nb.measuring.machine import session
-from holystream_nb.measuring.plan import Plan
-from holystream_nb.measuring.record import SCHEMA, End, Header, Ready, Trial, Warmup, decode, encoder
-from holystream_nb.measuring.results import load
+from holystream_nb.measuring.load import load
+from holystream_nb.measuring.running.machine import session
+from holystream_nb.measuring.values.journal import Follower, Log, mend, part, parts, read
+from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.measuring.values.record import SCHEMA, End, Header, Ready, Trial, Warmup, decode, encoder
 
 Make = Callable[..., Trial]
 

@@ -10,7 +10,7 @@ import pytest
 from raw_service import Asked, Writer, serving
 
 import holystream_nb as hs
-from holystream_nb.measuring.budget import Budget
+from holystream_nb.measuring.running.budget import Budget
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.claims import Claim, claims, claims_table
-from holystream_nb.measuring.money import project_cost
+from holystream_nb.money.claims import Claim, claims, claims_table
+from holystream_nb.money.projection import project_cost
 
 MILLION = 1_000_000
 CLAIMS = claims()

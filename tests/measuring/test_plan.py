@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.plan import Plan, prefix, schedule, shares
+from holystream_nb.measuring.values.plan import Plan, prefix
+from holystream_nb.measuring.values.schedule import schedule, shares
 
 
 def plan(**changes: Any) -> Plan:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from holystream_nb.measuring.estimate import estimate
-from holystream_nb.measuring.plan import Plan
-from holystream_nb.measuring.progress import line, rows, shown, view
-from holystream_nb.measuring.record import Trial, Warmup
-from holystream_nb.measuring.tally import Tally
+from holystream_nb.measuring.running.estimate import estimate
+from holystream_nb.measuring.running.progress import line, rows, shown, view
+from holystream_nb.measuring.running.tally import Tally
+from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.measuring.values.record import Trial, Warmup
 
 Make = Callable[..., Trial]
 

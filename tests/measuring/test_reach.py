@@ -16,7 +16,7 @@ from test_secrets import rendered
 import holystream_nb as hs
 from holystream_nb.client.options import client_options
 from holystream_nb.errors import HolystreamError, SetupError
-from holystream_nb.measuring import addresses
+from holystream_nb.measuring.running import addresses
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.record import Calibration, End, Trial
-from holystream_nb.measuring.results import COLUMNS, Result
+from holystream_nb.measuring.figures.trials import COLUMNS
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.values.record import Calibration, End, Trial
 
 MS = 1_000_000
 Make = Callable[..., Trial]

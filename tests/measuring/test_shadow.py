@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 import holystream_nb as hs
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.record import Trial
-from holystream_nb.measuring.results import Result, load
+from holystream_nb.measuring.load import load
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.running.similarity import similarity
 from holystream_nb.measuring.shadow import NOT_QUALITY, Shadow
-from holystream_nb.measuring.similarity import similarity
+from holystream_nb.measuring.values.record import Trial
 from holystream_nb.session import session
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, bootstrap, quantile_test, ttest_1samp
 
-from holystream_nb.measuring.statistics import mean, median, needed, point, pooled, quantile, share
-from holystream_nb.measuring.words import digits
+from holystream_nb.measuring.figures.statistics import mean, median, needed, point, pooled, quantile, share
+from holystream_nb.measuring.values.words import digits
 
 
 @pytest.mark.parametrize(("p", "least"), [(0.5, 6), (0.95, 72), (0.99, 368), (0.05, 72)])

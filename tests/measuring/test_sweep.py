@@ -9,10 +9,12 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
+from holystream_nb.measuring.figures.sweep import COLUMNS, Sweep, knee
+from holystream_nb.measuring.load import load
 from holystream_nb.measuring.presets import PRESETS, preset
-from holystream_nb.measuring.record import Trial
-from holystream_nb.measuring.results import Result, load
-from holystream_nb.measuring.sweep import COLUMNS, Sweep, knee, sweep
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.sweep import sweep
+from holystream_nb.measuring.values.record import Trial
 
 Make = Callable[..., Trial]
 

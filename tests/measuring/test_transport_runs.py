@@ -10,8 +10,9 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.calibration import calibrate
-from holystream_nb.measuring.results import Result, load
+from holystream_nb.measuring.calibrate import calibrate
+from holystream_nb.measuring.load import load
+from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.sweep import sweep
 
 Run = Callable[..., Awaitable[Result]]

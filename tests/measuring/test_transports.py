@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.charts import canvas
-from holystream_nb.measuring.estimate import estimate
-from holystream_nb.measuring.plan import Plan
-from holystream_nb.measuring.progress import rows
-from holystream_nb.measuring.record import Calibration, Trial, decode, encoder
-from holystream_nb.measuring.results import Result
-from holystream_nb.measuring.sweep import Sweep
-from holystream_nb.measuring.tally import Tally
+from holystream_nb.measuring.figures.sweep import Sweep
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.running.estimate import estimate
+from holystream_nb.measuring.running.progress import rows
+from holystream_nb.measuring.running.tally import Tally
+from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.measuring.values.record import Calibration, Trial, decode, encoder
 
 Make = Callable[..., Trial]
 Results = Callable[..., Result]

@@ -16,15 +16,15 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ...live.saved import printable
-from ..comparison import WORDS
-from ..plan import connections
-from ..words import counted, digits
+from ..figures.comparison import WORDS
+from ..values.plan import connections
+from ..values.words import counted, digits
 from .marks import faint, ink, is_dark
 
 if TYPE_CHECKING:
     from matplotlib.text import Annotation
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 WIDTH: Final = 7.6
 HEIGHT: Final = 4.4
@@ -178,7 +178,7 @@ def clean(text: str) -> str:
     return " ".join(printable(text).split())
 
 
-def name(result: Result, arm: str) -> str:
+def name(result: Figures, arm: str) -> str:
     """A model, or a model over a transport, as it is called on a chart."""
     return clean(result.label(arm))
 
@@ -189,7 +189,7 @@ def figure_name(metric: str) -> str:
     return words.replace("rate", unit)
 
 
-def context(result: Result, ax: Axes | None = None) -> str:
+def context(result: Figures, ax: Axes | None = None) -> str:
     """What every chart of a run says: whether anybody answered, under which load, how true the stopwatch was.
 
     On a sheet, which says the rest once, an Axes says only the first.

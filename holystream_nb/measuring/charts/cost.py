@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ...money.card import LOCAL, SIMULATED
-from ..statistics import Quantile
-from ..words import digits
+from ..figures.statistics import Quantile
+from ..values.words import digits
 from .canvas import clean, context, frame, name, note, prepared, scale
 from .labels import Label, place
 from .marks import faint, marks
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 COST: Final = "cost (USD per 1k requests)"
 
 
-def ttft_against_cost(result: Result, *, ax: Axes | None = None) -> Axes:
+def ttft_against_cost(result: Figures, *, ax: Axes | None = None) -> Axes:
     """TTFT p50 (ms) against cost (USD per 1k requests), bars being 95 % intervals, and the Pareto front.
 
     A model with a hollow mark is beaten: another is cheaper, and sooner by its median.
@@ -32,7 +32,7 @@ def ttft_against_cost(result: Result, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def speed_against_cost(result: Result, *, ax: Axes | None = None) -> Axes:
+def speed_against_cost(result: Figures, *, ax: Axes | None = None) -> Axes:
     """Decode tok/s (median) against cost (USD per 1k requests), bars being 95 % intervals, and the Pareto front.
 
     A model with a hollow mark is beaten: another is cheaper, and faster by its median.
@@ -42,12 +42,12 @@ def speed_against_cost(result: Result, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def draw_ttft(ax: Axes, result: Result) -> list[Label]:
+def draw_ttft(ax: Axes, result: Figures) -> list[Label]:
     frame(ax, title="TTFT against cost", under=context(result, ax), x=COST, y="TTFT p50 (ms)")
     return _draw(ax, result, "ttft_p50_ms", "ms", more_is_better=False)
 
 
-def draw_speed(ax: Axes, result: Result, *, prices: bool = True) -> list[Label]:
+def draw_speed(ax: Axes, result: Figures, *, prices: bool = True) -> list[Label]:
     """`prices`: whether to say where they come from; a sheet says it once."""
     frame(ax, title="Speed against cost", under=context(result, ax), x=COST, y="decode tok/s")
     return _draw(ax, result, "decode_tokens_per_s", "tok/s", more_is_better=True, prices=prices)
@@ -80,7 +80,7 @@ def front(points: Sequence[tuple[float, float]], *, more_is_better: bool) -> lis
 
 
 def _draw(
-    ax: Axes, result: Result, column: str, unit: str, *, more_is_better: bool, prices: bool = True
+    ax: Axes, result: Figures, column: str, unit: str, *, more_is_better: bool, prices: bool = True
 ) -> list[Label]:
     summary = result.summary()
     points, notes = _points(result, summary, column)
@@ -130,7 +130,7 @@ def _front(ax: Axes, best: Sequence[Point], *, more_is_better: bool) -> Label:
     return Label("Pareto front", faint(ax), middles[::-1], size=7.5)
 
 
-def _points(result: Result, summary: DataFrame, column: str) -> tuple[list[Point], list[str]]:
+def _points(result: Figures, summary: DataFrame, column: str) -> tuple[list[Point], list[str]]:
     """Models whose cost and figure are known, and a sentence for each other one."""
     points, notes = list[Point](), list[str]()
     for model, row in summary.iterrows():

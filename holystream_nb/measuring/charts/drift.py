@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 _FEWEST: Final = 15
 _ALONG: Final = (0.98, 0.85, 0.7, 0.5, 0.3, 0.15)
 
 
-def over_run(result: Result, *, ax: Axes | None = None) -> Axes:
+def over_run(result: Figures, *, ax: Axes | None = None) -> Axes:
     """TTFT (ms) of each request at its start (s since the run's first), with rolling medians; failures × at the top."""
     ax = prepared(ax)
     place(ax, draw(ax, result))
     return ax
 
 
-def draw(ax: Axes, result: Result) -> list[Label]:
+def draw(ax: Axes, result: Figures) -> list[Label]:
     frame(ax, title="TTFT over the run", under=context(result, ax), x="since the run's start (s)", y="TTFT (ms)")
     marked = marks(result.arms, ax)
     scale(ax, "y", [float(value) for value in _known(result.trials)["ttft_ms"]])
@@ -70,7 +70,7 @@ def _failures(ax: Axes, at: NDArray[Any], colour: str) -> None:
         ax.plot(at, top, "x", color=colour, markeredgewidth=1.6, transform=ax.get_xaxis_transform(), zorder=5)
 
 
-def _text(result: Result, arm: str, mark: Mark) -> str:
+def _text(result: Figures, arm: str, mark: Mark) -> str:
     trials = result.of(arm)
     failed = sum(bool(trial.error) for trial in trials)
     return f"{mark.sign} {name(result, arm)} · n = {len(trials)}" + (f", {failed} failed" if failed else "")
@@ -86,7 +86,7 @@ def _range(windows: list[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _failed(result: Result) -> str:
+def _failed(result: Figures) -> str:
     counts = Counter(trial.error for trial in result.records if trial.error)
     listed = ", ".join(f"{count} {error}" for error, count in counts.most_common())
     return f"× at the top: requests that failed ({listed})." if counts else "No request failed."

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ...errors import SetupError
-from ..comparison import WORDS
-from ..statistics import CONFIDENCE, Quantile, quantile
+from ..figures.comparison import WORDS
+from ..figures.statistics import CONFIDENCE, Quantile, quantile
 from .canvas import context, figure_name, frame, name, note, prepared, scale
 from .labels import Label, place
 from .marks import Mark, marks
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 PERCENTILES: Final = (0.5, 0.95)
 _CROWD: Final = 4
@@ -30,7 +30,7 @@ _DODGE: Final = 1.1
 _HEIGHTS: Final = (0.5, 0.62, 0.38, 0.74, 0.26, 0.84, 0.16, 0.08)
 
 
-def distribution(result: Result, metric: str = "ttft_ms", *, ax: Axes | None = None) -> Axes:
+def distribution(result: Figures, metric: str = "ttft_ms", *, ax: Axes | None = None) -> Axes:
     """ECDF per model and transport: share of requests (%) with at most this TTFT (ms), or this `comparison.WORDS`.
 
     The band holds the whole true curve with 95 % confidence (Dvoretzky–Kiefer–Wolfowitz, with Massart's constant); the
@@ -42,7 +42,7 @@ def distribution(result: Result, metric: str = "ttft_ms", *, ax: Axes | None = N
     return ax
 
 
-def draw(ax: Axes, result: Result, metric: str = "ttft_ms", *, brief: bool = False) -> list[Label]:
+def draw(ax: Axes, result: Figures, metric: str = "ttft_ms", *, brief: bool = False) -> list[Label]:
     """`brief`: names only; the percentiles stand elsewhere."""
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to draw: choose one of {', '.join(WORDS)}.")

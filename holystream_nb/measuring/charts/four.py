@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ..words import counted
+from ..values.words import counted
 from . import cost, drift, ecdf, rows
 from .canvas import Panels, add, context, figure
 from .labels import Label, place
@@ -13,16 +13,16 @@ from .labels import Label, place
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 _WIDTH: Final = 12.0
 _HEIGHT: Final = 9.2
 _FEW: Final = 2
 
-Drawing = Callable[["Axes", "Result"], list[Label]]
+Drawing = Callable[["Axes", "Figures"], list[Label]]
 
 
-def sheet(result: Result) -> Panels:
+def sheet(result: Figures) -> Panels:
     """TTFT distribution, TTFT against cost, speed against cost, token timeline.
 
     Where fewer than two models have a price, there is no choice to make between them: TTFT over the run and the
@@ -38,7 +38,7 @@ def sheet(result: Result) -> Panels:
     return Panels(axes)
 
 
-def _heading(result: Result) -> str:
+def _heading(result: Figures) -> str:
     counts = [len(result.of(arm)) for arm in result.arms]
     low, high = min(counts), max(counts)
     each = f"{low} requests each" if low == high else f"{low} to {high} requests each"
@@ -48,20 +48,20 @@ def _heading(result: Result) -> str:
     return f"{counted(len(result.models), 'model')}{over}, {each} · {context(result)}"
 
 
-def _four(result: Result) -> tuple[Drawing, Drawing, Drawing, Drawing]:
+def _four(result: Figures) -> tuple[Drawing, Drawing, Drawing, Drawing]:
     trials = result.trials
     if trials[trials["cost_usd"].notna()]["model"].nunique() > 1:
         return _distribution, cost.draw_ttft, _speed_against_cost, rows.draw
     return _distribution, drift.draw, _speed, rows.draw
 
 
-def _distribution(ax: Axes, result: Result) -> list[Label]:
+def _distribution(ax: Axes, result: Figures) -> list[Label]:
     return ecdf.draw(ax, result, brief=len(result.arms) > _FEW)
 
 
-def _speed(ax: Axes, result: Result) -> list[Label]:
+def _speed(ax: Axes, result: Figures) -> list[Label]:
     return ecdf.draw(ax, result, "decode_tokens_per_s", brief=len(result.arms) > _FEW)
 
 
-def _speed_against_cost(ax: Axes, result: Result) -> list[Label]:
+def _speed_against_cost(ax: Axes, result: Figures) -> list[Label]:
     return cost.draw_speed(ax, result, prices=False)

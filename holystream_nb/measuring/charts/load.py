@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..plan import connections
-from ..statistics import Quantile
-from ..words import counted, digits
+from ..figures.statistics import Quantile
+from ..values.plan import connections
+from ..values.words import counted, digits
 from .canvas import Panels, add, clean, figure, frame, note, scale, ticks_at
 from .labels import Label, place
 from .marks import Mark, marks
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
-    from ..sweep import Sweep
+    from ..figures.sweep import Sweep
 
 _HEIGHT: Final = 6.4
 _KNEE: Final = (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ...errors import SetupError
-from ..comparison import WORDS, Comparison
-from ..words import digits
+from ..figures.comparison import WORDS, Comparison
+from ..values.words import digits
 from .canvas import HEIGHT, clean, context, figure_name, frame, name, note, prepared, scale
 from .labels import Label, place
 from .marks import Mark, faint, ink, marks
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 _BINS: Final = 60
 _SPREAD: Final = 0.34
 
 
 def differences(
-    result: Result, baseline: str | None = None, metric: str = "ttft_ms", *, ax: Axes | None = None
+    result: Figures, baseline: str | None = None, metric: str = "ttft_ms", *, ax: Axes | None = None
 ) -> Axes:
     """Each other model or transport − the baseline (by default the first): a dot a pair, the median with its interval.
 
@@ -41,7 +41,7 @@ def differences(
     return ax
 
 
-def draw(ax: Axes, result: Result, baseline: str | None = None, metric: str = "ttft_ms") -> list[Label]:
+def draw(ax: Axes, result: Figures, baseline: str | None = None, metric: str = "ttft_ms") -> list[Label]:
     base = result.arms[0] if baseline is None else result.arm(baseline)
     words, (_, unit, less, more) = figure_name(metric), WORDS[metric]
     others = [arm for arm in result.arms if arm != base]

@@ -7,8 +7,8 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from ..record import Trial
-from ..words import counted, digits
+from ..values.record import Trial
+from ..values.words import counted, digits
 from .canvas import context, frame, name, note, prepared, scale
 from .labels import Label, place
 from .marks import Mark, ink, marks
@@ -16,7 +16,7 @@ from .marks import Mark, ink, marks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 ROWS: Final = 36
 """Rows of all models and transports together."""
@@ -27,7 +27,7 @@ STALL: Final = 10.0
 _BETWEEN: Final = 1.2
 
 
-def timeline(result: Result, *, stall_ms: float | None = None, ax: Axes | None = None) -> Axes:
+def timeline(result: Figures, *, stall_ms: float | None = None, ax: Axes | None = None) -> Axes:
     """A row a request: waiting as a thin line, each read of output a tick (s since sent), stalls as bars, failures ×.
 
     stall_ms: the gap from which it is a stall; by default ten times the model's median gap. With more requests than
@@ -38,7 +38,7 @@ def timeline(result: Result, *, stall_ms: float | None = None, ax: Axes | None =
     return ax
 
 
-def draw(ax: Axes, result: Result, stall_ms: float | None = None) -> list[Label]:
+def draw(ax: Axes, result: Figures, stall_ms: float | None = None) -> list[Label]:
     frame(ax, title="Token timeline", under=context(result, ax), x="since sent (s)", y="")
     marked = marks(result.arms, ax)
     each = max(3, ROWS // len(result.arms))
@@ -95,7 +95,7 @@ def _row(ax: Axes, trial: Trial, at: float, mark: Mark, limit: float) -> list[tu
 
 
 def _rows_axis(
-    ax: Axes, heights: Sequence[float], called: Sequence[str], marked: dict[str, Mark], result: Result, height: float
+    ax: Axes, heights: Sequence[float], called: Sequence[str], marked: dict[str, Mark], result: Figures, height: float
 ) -> None:
     ax.set_ylim(height - _BETWEEN + 0.4, -1)
     ax.set_yticks(list(heights), list(called))

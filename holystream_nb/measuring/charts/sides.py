@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from ..statistics import Quantile, median
-from ..words import digits
+from ..figures.statistics import Quantile, median
+from ..values.words import digits
 from .canvas import Panels, add, clean, context, figure, figure_text, frame, note
 from .labels import Label, place
 from .marks import faint, ink, marks
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-    from ..results import Result
+    from ..figures.figures import Figures
 
 _WIDTH: Final = 12.0
 _HEIGHT: Final = 4.2
 _FIGURES: Final = (("ttft_ms", "TTFT"), ("e2e_s", "E2E"), ("output_tokens", "output tokens"), ("cost_usd", "cost"))
 
 
-def sides(result: Result, pairs: DataFrame, *, similarity: Quantile, unrelated: Quantile) -> Panels:
+def sides(result: Figures, pairs: DataFrame, *, similarity: Quantile, unrelated: Quantile) -> Panels:
     """Left: new / old of each pair, by logarithms. Right: similarity of answers to one prompt and to different ones.
 
     pairs, similarity, unrelated: the `Shadow`'s.
@@ -45,7 +45,7 @@ def sides(result: Result, pairs: DataFrame, *, similarity: Quantile, unrelated: 
     return Panels([left, right])
 
 
-def _ratios(ax: Axes, result: Result, pairs: DataFrame) -> list[Label]:
+def _ratios(ax: Axes, result: Figures, pairs: DataFrame) -> list[Label]:
     frame(ax, title="New / old, pair by pair", under=result.simulator, x="ratio (1 is equal)", y="")
     whole = pairs[(pairs["old_error"] == "") & (pairs["new_error"] == "")]
     rows = []
@@ -63,7 +63,7 @@ def _ratios(ax: Axes, result: Result, pairs: DataFrame) -> list[Label]:
     return labels
 
 
-def _similarities(ax: Axes, result: Result, medians: Sequence[Quantile]) -> list[Label]:
+def _similarities(ax: Axes, result: Figures, medians: Sequence[Quantile]) -> list[Label]:
     frame(ax, title="Similarity of the answers", under=result.simulator, x="cosine of word counts", y="")
     records = result.records
     rows = [
@@ -79,7 +79,7 @@ def _similarities(ax: Axes, result: Result, medians: Sequence[Quantile]) -> list
 
 def _rows(
     ax: Axes,
-    result: Result,
+    result: Figures,
     rows: Sequence[tuple[str, NDArray[np.float64]]],
     medians: Sequence[Quantile],
     back: Callable[[float], float],

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from ..live.harmless import plain_line
-from ..money.amount import currency
-from ..money.card import SIMULATED
-from .plan import connections
-from .record import Trial
-from .results import good
+from ...live.harmless import plain_line
+from ...money.amount import currency
+from ...money.card import SIMULATED
+from ..values.plan import connections
+from ..values.record import Trial
+from ..values.run import Run
+from ..values.words import counted, digits, endings
+from .limits import good
+from .notes import notes
 from .statistics import Interval, Quantile, mean, pooled, quantile, share
 from .throughput import span_s, throughput
-from .words import counted, digits, endings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from .results import Result
 
 WORDS: Final = {
     "n": "n",
@@ -56,7 +56,7 @@ WORDS: Final = {
 """The columns of `summary()` and their words in a table."""
 
 
-def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
+def summary(result: Run, *, adjusted: bool = False) -> DataFrame:
     """One row an arm (index: `provider:model`, or `provider:model · transport` of several), columns as in `WORDS`.
 
     n counts all requests, errors those that failed; ended counts, in words, those that the service did not end as
@@ -75,7 +75,7 @@ def summary(result: Result, *, adjusted: bool = False) -> DataFrame:
     return DataFrame(rows, index=list(result.arms), columns=list(WORDS))
 
 
-def to_markdown(result: Result) -> str:
+def to_markdown(result: Run) -> str:
     """The summary, a column an arm, and below it the run and what to know before believing it.
 
     Costs are in the currency that the reader chose.
@@ -102,11 +102,11 @@ def to_markdown(result: Result) -> str:
     if (rate := figures["system_tokens_per_s"]) is not None:
         parts.append(f"system {digits(rate)} tok/s")
     lines += ["", _cell(" · ".join(parts)), ""]
-    lines += [f"* {_cell(note)}" for note in result.notes]
+    lines += [f"* {_cell(note)}" for note in notes(result)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _row(result: Result, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
+def _row(result: Run, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
     trials = result.of(arm)
     timings = [(trial, trial.timing) for trial in trials]
     succeeded = [timing for trial, timing in timings if not trial.error]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import SetupError
+from ...errors import SetupError
 from .record import SCHEMA, Calibration, Contents, End, Header, Line, Session, Trial, Warmup, decode, encoder
 
 

@@ -16,12 +16,12 @@ from typing import Final
 
 import msgspec
 
-from .. import errors
-from ..client.client import Client
-from ..errors import HolystreamError, SetupError
-from ..sync import run as run_here
-from .plan import Share, Slot
-from .record import Trial, Warmup, encoder
+from ... import errors
+from ...client.client import Client
+from ...errors import HolystreamError, SetupError
+from ...sync import run as run_here
+from ..values.record import Trial, Warmup, encoder
+from ..values.schedule import Share, Slot
 from .worker import Job, Worker
 
 BATCH_S: Final = 5.0

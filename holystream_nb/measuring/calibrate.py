@@ -9,21 +9,19 @@ from typing import Any, Final
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from ..client import kinds
-from ..errors import HolystreamError
+from .. import kinds
 from ..providers.address import is_loopback
 from ..providers.secret import sealing
-from .plan import Plan, transports_of, wires_of
-from .record import Calibration, Trial
-from .results import Result
-from .statistics import point
+from .figures.error import calibration, errors, event_rate, streams
+from .result import Result
+from .values.given import transports_of, wires_of
+from .values.plan import Plan
+from .values.record import Calibration, Trial
 
-OUTPUT: Final = frozenset({"text", "reasoning", "tool"})
 FIRST_S: Final = (0.1, 0.2, 0.3, 0.4)
 """First-token latencies of a calibration: different ones, so that answers do not keep step."""
 
 _SAMPLE: Final = 256
-_PERCENTILES: Final = (0.5, 0.95, 0.99)
 _ANSWER_S: Final = 0.8
 _MOST_TOKENS_PER_S: Final = 1000.0
 
@@ -53,7 +51,7 @@ async def calibrate(
     counts too: the error is never made smaller than it is.
     """
     from ..simulator import Simulator
-    from .bench import measure
+    from .running.sitting import measure
 
     concurrency = kinds.count("concurrency", concurrency, least=1)
     answers = kinds.count("answers", answers, least=1)
@@ -81,7 +79,7 @@ async def calibrate(
     finally:
         for simulator in simulators:
             simulator.stop()
-    return _calibration(error, concurrency, session.workers, tokens_per_s, own=False)
+    return calibration(error, concurrency, session.workers, tokens_per_s, own=False)
 
 
 async def own_error(result: Result) -> Calibration | None:
@@ -100,7 +98,7 @@ async def own_error(result: Result) -> Calibration | None:
     if not error["ttft"]:
         return None
     plan = result.plan
-    return _calibration(error, plan.concurrency or streams(result), session.workers, event_rate(result), own=True)
+    return calibration(error, plan.concurrency or streams(result), session.workers, event_rate(result), own=True)
 
 
 async def like(result: Result) -> Calibration:
@@ -111,48 +109,6 @@ async def like(result: Result) -> Calibration:
         transport=result.plan.transports,
         wire=[each for each in result.plan.wires if each] or sorted({trial.wire for trial in result.records}),
     )
-
-
-def event_rate(result: Result) -> float:
-    """Output events a second of a stream, the median of a run's; 50 where none is known."""
-    from statistics import median
-
-    rates = []
-    for trial in result.records:
-        if len(trial.reads) > 1 and (seconds := sum(trial.reads[1:]) / 1e9) > 0:
-            rates.append((sum(trial.events or [1] * len(trial.reads)) - 1) / seconds)
-    return median(rates) if rates else 50.0
-
-
-def streams(result: Result) -> float:
-    """Streams that ran at once in an open loop, on average: the time of all answers / the span."""
-    from .throughput import span_s
-
-    busy = sum(timing.e2e_s or 0.0 for timing in (trial.timing for trial in result.records))
-    span = span_s(result)
-    return busy / span if span else 1.0
-
-
-def errors(trial: Trial, record: Mapping[str, Any]) -> tuple[float, float, list[float]] | None:
-    """|measured − true| of TTFT, E2E and each gap, in ms, for one request and the simulator's record of it.
-
-    None where the two do not tell of the same events. A read that brought several events is compared by its first: it
-    is the one that waited.
-    """
-    true = [stamp for stamp, kind in zip(record["sent_ns"], record["kinds"], strict=True) if kind in OUTPUT]
-    counts = trial.events or [1] * len(trial.reads)
-    timing = trial.timing
-    if not true or sum(counts) != len(true) or timing.ttft_ms is None or timing.e2e_s is None:
-        return None
-    received = record["received_ns"]
-    ttft = abs(timing.ttft_ms - (true[0] - received) / 1e6)
-    e2e = abs(timing.e2e_s * 1e3 - (true[-1] - received) / 1e6)
-    opened, position = [], 0
-    for count in counts:
-        opened.append(true[position])
-        position += count
-    gaps = [abs(gap - (b - a) / 1e6) for gap, a, b in zip(timing.gaps_ms, opened, opened[1:], strict=False)]
-    return ttft, e2e, gaps
 
 
 def _error(trials: Iterable[Trial], urls: Sequence[str]) -> dict[str, list[float]]:
@@ -178,27 +134,3 @@ def _record(response_id: str | None, urls: Sequence[str]) -> Mapping[str, Any] |
         except (URLError, OSError, ValueError):
             continue
     return None
-
-
-def _calibration(
-    error: Mapping[str, list[float]], concurrency: float, workers: int, tokens_per_s: float, *, own: bool
-) -> Calibration:
-    if not error["ttft"]:
-        raise HolystreamError("The calibration found no request in the simulator's records: try again.")
-
-    def row(name: str) -> tuple[float, float, float]:
-        p50, p95, p99 = (point(error[name], p) for p in _PERCENTILES)
-        return p50, p95, p99
-
-    ways = sorted(name for name in error if name.startswith("ttft "))
-    return Calibration(
-        concurrency=concurrency,
-        workers=workers,
-        requests=len(error["ttft"]),
-        tokens_per_s=tokens_per_s,
-        ttft_ms=row("ttft"),
-        e2e_ms=row("e2e"),
-        gap_ms=row("gap") if error["gap"] else None,
-        own=own,
-        ttft_ms_by_transport={name.removeprefix("ttft "): row(name) for name in ways} if len(ways) > 1 else {},
-    )

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from numbers import Integral, Real
 from typing import Any, Final, TypeVar, overload
 
-from ..errors import SetupError
+from .errors import SetupError
 
 T = TypeVar("T", bound=str)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import median
 
-from ..money.card import SIMULATED
-from .plan import Plan
-from .record import Trial, Warmup
+from ...money.card import SIMULATED
+from ..values.plan import Plan
+from ..values.record import Trial, Warmup
 
 _RECENT = 200
 

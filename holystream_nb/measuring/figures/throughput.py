@@ -5,16 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from .record import Trial
-from .results import good
-
-if TYPE_CHECKING:
-    from .results import Result
+from ..values.record import Trial
+from ..values.run import Run
+from .limits import good
 
 
-def throughput(result: Result) -> Mapping[str, float | None]:
+def throughput(result: Run) -> Mapping[str, float | None]:
     """Of all models together; None where there is nothing to count.
 
     system_tokens_per_s: output tokens in the window / window, where the window is from the moment all clients had
@@ -33,12 +30,12 @@ def throughput(result: Result) -> Mapping[str, float | None]:
     }
 
 
-def span_s(result: Result) -> float:
+def span_s(result: Run) -> float:
     """Seconds from the first request's start to the last one's end, sessions added up."""
     return sum(_span(trials) for trials in _sittings(result)) / 1e9
 
 
-def system_tokens_per_s(result: Result) -> float | None:
+def system_tokens_per_s(result: Run) -> float | None:
     """Tokens in the window / window. A request's tokens are spread over its reads by the events each brought."""
     tokens, length = 0.0, 0
     for trials in _sittings(result):
@@ -49,7 +46,7 @@ def system_tokens_per_s(result: Result) -> float | None:
     return tokens * 1e9 / length if length else None
 
 
-def _sittings(result: Result) -> list[list[Trial]]:
+def _sittings(result: Run) -> list[list[Trial]]:
     ordered = sorted(result.records, key=lambda trial: trial.session)
     return [list(trials) for _, trials in groupby(ordered, key=lambda trial: trial.session)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from .money import flat, project, saving_percent
+from .projection import flat, project, saving_percent
 
 if TYPE_CHECKING:
     from pandas import DataFrame

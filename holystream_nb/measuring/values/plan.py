@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from random import Random
 from typing import Any, Final, get_args
 
 import msgspec
 
-from ..client import kinds
-from ..errors import SetupError
-from ..facts import WIRES
-from ..reply import TransportChoice
+from ...errors import SetupError
+from ...facts import WIRES
+from ...reply import TransportChoice
 
 Prompt = str | list[dict[str, Any]]
 
@@ -22,8 +20,6 @@ TRANSPORTS: Final = get_args(TransportChoice)
 STREAMS_PER_PROCESS: Final = 100
 """A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
 
-_START_S: Final = 0.010
-_PAUSE_S: Final = 0.025
 _LONG_ANSWER_S: Final = 10.0
 _LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}}
 
@@ -32,23 +28,6 @@ _NO_SOCKET: Final = ("messages", "ws")
 """A pair that no service has: a row of it would be the one over `sse` once more."""
 
 _json = msgspec.json.Encoder(order="deterministic").encode
-
-
-class Slot(msgspec.Struct, frozen=True, array_like=True):
-    """One request to make: indices of its model, prompt and way, its repeat, and when.
-
-    `wait_s` is a pause before the request (closed loop), or the time since the slot before it (open loop).
-    """
-
-    model: int
-    prompt: int
-    repeat: int
-    wait_s: float
-    way: int = 0
-
-    @property
-    def id(self) -> tuple[int, int, int, int]:
-        return self.model, self.prompt, self.repeat, self.way
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,52 +160,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return _prefixed(messages, prefix(self.seed, prompt, label))
 
 
-def transports_of(transport: object) -> tuple[str, ...]:
-    """Transports as they are given: one, or several."""
-    return _several("transport", transport, TRANSPORTS)
-
-
-def wires_of(wire: object) -> tuple[str, ...]:
-    """Wire formats as they are given: none (each provider's own), one, or several."""
-    return ("",) if wire is None else _several("wire", wire, WIRES)
-
-
-def _several(name: str, given: object, known: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(given, str):
-        return (given,)
-    if not isinstance(given, list | tuple) or not all(isinstance(each, str) for each in given):
-        raise SetupError(f"{name} is {kinds.kind(given)}: give one or a list of {', '.join(known)}.")
-    return tuple(given)
-
-
-def prompts_of(door: str, prompts: object) -> tuple[Prompt, ...]:
-    """Prompts as they are given: a text, or a list of texts and of lists of messages.
-
-    Raises SetupError for what is neither; a single list of messages is one prompt only inside of a list.
-    """
-    if isinstance(prompts, str):
-        kinds.messages(prompts)
-        return (prompts,)
-    example = 'like ["Hello", [{"role": "user", "content": "Hello"}]]'
-    if not isinstance(prompts, list | tuple) or not prompts:
-        raise SetupError(
-            f"The prompts of {door} are {kinds.kind(prompts)}: give a text, or a list of texts or lists of messages, "
-            f"{example}."
-        )
-    if all(isinstance(each, Mapping) for each in prompts):
-        raise SetupError(f"The prompts of {door} are messages: put them into a list of prompts, {example}.")
-    return tuple(each if isinstance(each, str) and kinds.messages(each) else kinds.messages(each) for each in prompts)
-
-
-def limits_of(limits: object) -> dict[str, float]:
-    """What a good request keeps, by names among `LIMITS`."""
-    if limits is None:
-        return {}
-    if not isinstance(limits, Mapping):
-        raise SetupError(f"limits is {kinds.kind(limits)}: give a mapping like {{'ttft_ms': 500}}.")
-    return {str(name): kinds.number(f"The limit {name}", limit, above=0) for name, limit in limits.items()}
-
-
 def connections(plan: Plan) -> list[str]:
     """What is unusual about a run's connections, in words; of several ways, tables and charts have rows."""
     found = [] if plan.transport == "sse" or len(plan.transports) > 1 else [f"over {plan.transport}"]
@@ -237,73 +170,6 @@ def connections(plan: Plan) -> list[str]:
 def prefix(seed: int, prompt: int, repeat: int | str) -> str:
     """The few characters that make a repeat a prompt of its own to a prompt cache; the same seed gives the same."""
     return f"[{hashlib.blake2b(f'{seed} {prompt} {repeat}'.encode(), digest_size=4).hexdigest()}] "
-
-
-def schedule(plan: Plan) -> list[list[Slot]]:
-    """Every request in order, in blocks: one block is one prompt and repeat, asked of every model in every way.
-
-    Blocks are in random order, and so are the requests in each: models and ways take turns, and what is compared in
-    pairs is asked at nearly the same time.
-    """
-    rng = Random(f"schedule {plan.seed}")  # noqa: S311  # an order, not a secret
-    pairs = [(prompt, repeat) for prompt in range(len(plan.prompts)) for repeat in range(plan.repeats)]
-    rng.shuffle(pairs)
-    blocks = []
-    for prompt, repeat in pairs:
-        arms = [(model, way) for model in range(len(plan.models)) for way in range(len(plan.ways))]
-        rng.shuffle(arms)
-        blocks.append([Slot(model, prompt, repeat, _wait(plan, rng), way) for model, way in arms])
-    return blocks
-
-
-def _wait(plan: Plan, rng: Random) -> float:
-    if plan.rate is not None:
-        return rng.expovariate(plan.rate)
-    return rng.uniform(0, _PAUSE_S) if (plan.concurrency or 1) > 1 else 0.0
-
-
-class Share(msgspec.Struct, frozen=True):
-    """What one worker does. `starts` has the first moment of each of its streams, in s after the start (closed loop).
-
-    In an open loop `starts` is empty and every slot's `wait_s` is its time after the start.
-    """
-
-    worker: int
-    starts: tuple[float, ...]
-    slots: tuple[Slot, ...]
-
-
-def shares(plan: Plan, workers: int, done: Collection[tuple[int, int, int, int]] = ()) -> list[Share]:
-    """The schedule without what is `done`, dealt to workers: whole blocks, so that pairs stay in one process.
-
-    Streams start one after another, about 10 ms apart: replies that begin together end together, and then restart
-    together, and that would measure the client.
-    """
-    blocks = [[slot for slot in block if slot.id not in done] for block in schedule(plan)]
-    blocks = [block for block in blocks if block]
-    if plan.rate is not None:
-        blocks = _due(blocks)
-    workers = max(1, min(workers, len(blocks), plan.concurrency or workers))
-    rng = Random(f"starts {plan.seed}")  # noqa: S311
-    streams = plan.concurrency or 0
-    starts = [(index + rng.random()) * _START_S for index in range(streams)] if streams > 1 else [0.0] * streams
-    dealt: list[list[Slot]] = [[] for _ in range(workers)]
-    for index, block in enumerate(blocks):
-        dealt[index % workers] += block
-    return [Share(worker, tuple(starts[worker::workers]), tuple(slots)) for worker, slots in enumerate(dealt)]
-
-
-def _due(blocks: Sequence[Sequence[Slot]]) -> list[list[Slot]]:
-    """The same slots with `wait_s` from the start on."""
-    clock = 0.0
-    timed = []
-    for block in blocks:
-        row = []
-        for slot in block:
-            clock += slot.wait_s
-            row.append(msgspec.structs.replace(slot, wait_s=clock))
-        timed.append(row)
-    return timed
 
 
 def _prefixed(messages: Sequence[Mapping[str, Any]], text: str) -> list[dict[str, Any]]:

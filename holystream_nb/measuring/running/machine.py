@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from .. import __version__
-from .record import Session
+from ... import __version__
+from ..values.record import Session
 
 _LIBRARIES: Final = ("httpx2", "httpcore2", "msgspec", "genai-prices")
 

@@ -17,8 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from ..live.saved import printable
-from ..live.show import current_shell, is_watched
+from ...live.saved import printable
+from ...live.show import current_shell, is_watched
 from .estimate import Estimate
 from .tally import Tally
 

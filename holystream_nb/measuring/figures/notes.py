@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ..wire.endings import kind_of, words_of
-from .plan import TRANSPORTS
-from .record import USAGE, Calibration, Contents, Trial
-from .words import counted, digits, endings
-
-if TYPE_CHECKING:
-    from .results import Result
+from ...wire.endings import kind_of, words_of
+from ..values.plan import TRANSPORTS
+from ..values.record import USAGE, Calibration, Trial
+from ..values.run import Run
+from ..values.words import counted, digits, endings
 
 SMALL: Final = 0.05
 """A timing error (p95) up to this part of the figure it spoils is small."""
@@ -25,8 +23,9 @@ _ENDINGS: Final = {
 }
 
 
-def notes(result: Result, contents: Contents) -> list[str]:
+def notes(result: Run) -> list[str]:
     """The sentences, the gravest first."""
+    contents = result.contents
     found = [f"{loss}: what it had not finished is missing." for end in contents.ends for loss in end.losses]
     if contents.ends and result.missing and (word := _ENDINGS.get(contents.ends[-1].reason)):
         found.append(word)
@@ -83,7 +82,7 @@ def timing_error(calibration: Calibration) -> str:
     return f"Timing error {whose} (p50 / p95 / p99 of {calibration.requests}): {words}."
 
 
-def _timing(result: Result) -> list[str]:
+def _timing(result: Run) -> list[str]:
     calibration = result.calibration
     if calibration is None:
         return ["The timing error was not measured: see hs.calibrate."] if result.records else []
@@ -103,7 +102,7 @@ def _timing(result: Result) -> list[str]:
     return found
 
 
-def _medians(result: Result, name: str) -> list[float]:
+def _medians(result: Run, name: str) -> list[float]:
     rows = [
         [value for trial in result.of(arm) if (value := getattr(trial.timing, name)) is not None] for arm in result.arms
     ]
@@ -115,7 +114,7 @@ def _is_at_its_limit(trial: Trial) -> bool:
     return kind_of(trial.finish_reason) == "length" and trial.ended == words_of(trial.finish_reason)
 
 
-def _elsewhere(result: Result) -> str:
+def _elsewhere(result: Run) -> str:
     """A word about answers that came over another transport than the one that was asked for."""
     moved = Counter(
         (asked, trial.transport_used)
@@ -128,7 +127,7 @@ def _elsewhere(result: Result) -> str:
     )
 
 
-def _late(result: Result) -> str | None:
+def _late(result: Run) -> str | None:
     """A word about an open loop whose requests did not go out when they should have."""
     lags = [lag for trial in result.records if (lag := trial.timing.lag_ms) is not None]
     if not lags or median(lags) < 1e3 / (result.plan.rate or 1) * _LATE:

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from ..money.cost import due_usd
-from ..timing import Timing
+from ...money.cost import due_usd
+from ...timing import Timing
 from .plan import Plan
 
 SCHEMA: Final = 1

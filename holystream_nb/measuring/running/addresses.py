@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..client import kinds
-from ..client.access import access_of
-from ..client.options import ClientOptions, client_options
-from ..defaults import BOUND, Place, over, without
-from ..errors import SetupError
-from ..providers.secret import opened, sealed
-from ..providers.select import address_of
-from ..session import SIMULATOR_KEY, check_key_is_for_one, simulator_speed
-from ..session import session as kernel
-from .plan import Plan
+from ... import kinds
+from ...client.access import access_of
+from ...client.options import ClientOptions, client_options
+from ...defaults import BOUND, Place, over, without
+from ...errors import SetupError
+from ...providers.secret import opened, sealed
+from ...providers.select import address_of
+from ...session import SIMULATOR_KEY, check_key_is_for_one, simulator_speed
+from ...session import session as kernel
+from ..values.plan import Plan
 from .worker import Address
 
 Model = str | tuple[str, str] | Mapping[str, Any]
@@ -223,7 +223,7 @@ async def _simulator(place: Place, stack: ExitStack, *, foreign: bool) -> Addres
     plain = _address(place, 1).options
     if not foreign:
         return Address(await asyncio.to_thread(kernel.simulator_url), key=SIMULATOR_KEY, options=plain)
-    from ..simulator import Simulator
+    from ...simulator import Simulator
 
     simulator = Simulator(speed=simulator_speed())
     await asyncio.to_thread(simulator.start)

@@ -19,11 +19,11 @@ from typing import IO, Final
 
 import msgspec
 
-from .. import errors
-from ..client.options import ClientOptions
-from ..errors import HolystreamError
-from .journal import Follower, part
-from .record import Done, Ready, decode
+from ... import errors
+from ...client.options import ClientOptions
+from ...errors import HolystreamError
+from ..values.journal import Follower, part
+from ..values.record import Done, Ready, decode
 from .worker import Job, handed_over
 
 FOLLOW_S: Final = 0.05

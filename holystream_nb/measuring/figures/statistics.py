@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .words import digits
+from ..values.words import digits
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

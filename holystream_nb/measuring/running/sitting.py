@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -12,16 +13,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from ..client.options import ClientOptions
-from ..errors import HolystreamError
-from ..money.budget import Budget
+from ...client.options import ClientOptions
+from ...errors import HolystreamError
+from ...money.budget import Budget
+from ..values.journal import Log, mend, read
+from ..values.plan import Plan
+from ..values.record import SCHEMA, Contents, End, Header, Session, Trial, decode
+from ..values.schedule import Share, shares
 from . import batches, processes
 from .estimate import Estimate, check_budget, estimate
-from .journal import Log, mend
 from .machine import session
-from .plan import Plan, Share, shares
-from .progress import View
-from .record import SCHEMA, Contents, End, Header, Session, Trial, decode
+from .progress import Silent, View
 from .tally import Tally
 from .worker import Address, Answers, Job
 
@@ -153,3 +155,12 @@ class Sitting:
         header = Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting)
         log.write(header if self.before is None else sitting)
         return log
+
+
+async def measure(plan: Plan, urls: Sequence[str]) -> tuple[list[Trial], Session]:
+    """Runs a plan against simulators, one for each worker in turn; nothing is shown or kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "run.jsonl"
+        await Sitting(plan, file, Silent(), [{"simulator": Address(url)} for url in urls]).go()
+        contents = read(file)
+    return list(contents.trials), contents.sessions[-1]

@@ -8,10 +8,10 @@ from decimal import Decimal, InvalidOperation
 from math import isclose
 from typing import TYPE_CHECKING, Final
 
-from ..client import kinds
+from .. import kinds
 from ..errors import SetupError
-from ..money.card import LOCAL, PriceCard, price_card
 from ..providers.select import select
+from .card import LOCAL, PriceCard, price_card
 
 if TYPE_CHECKING:
     from pandas import DataFrame

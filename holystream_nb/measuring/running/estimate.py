@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import cast
 
-from ..client.request import choices_in, limits_in, tier_in
-from ..client.stream import ANSWER_TOKENS
-from ..defaults import HOUSE
-from ..errors import SetupError
-from ..events import Usage
-from ..facts import Wire
-from ..money.budget import Budget
-from ..money.card import LOCAL, SIMULATED, PriceCard, price_card
-from ..money.cost import cost
-from ..money.tokens import estimate_prompt
-from ..providers.select import at
-from ..providers.table import providers
-from ..providers.values import Provider
-from ..wire.formats import format_of
-from .plan import Plan
-from .words import counted
+from ...client.request import choices_in, limits_in, tier_in
+from ...client.stream import ANSWER_TOKENS
+from ...defaults import HOUSE
+from ...errors import SetupError
+from ...events import Usage
+from ...facts import Wire
+from ...money.budget import Budget
+from ...money.card import LOCAL, SIMULATED, PriceCard, price_card
+from ...money.cost import cost
+from ...money.tokens import estimate_prompt
+from ...providers.select import at
+from ...providers.table import providers
+from ...providers.values import Provider
+from ...wire.formats import format_of
+from ..values.plan import Plan
+from ..values.words import counted
 
 
 @dataclass(frozen=True, slots=True)

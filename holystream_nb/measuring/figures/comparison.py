@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ..errors import SetupError
-from .record import Trial
+from ...errors import SetupError
+from ..values.record import Trial
+from ..values.run import Run
+from ..values.words import counted, digits
 from .statistics import Quantile, median
-from .words import counted, digits
-
-if TYPE_CHECKING:
-    from .results import Result
 
 WORDS: Final = {
     "ttft_ms": ("TTFT", "ms", "shorter", "longer"),
@@ -90,7 +88,7 @@ class Comparison:
     __repr__ = __str__
 
 
-def compare(result: Result, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
+def compare(result: Run, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
     """Arm b against arm a; `metric` is one of `WORDS`."""
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
@@ -125,7 +123,7 @@ def _exponential(logarithms: Quantile) -> Quantile:
     return Quantile(0.5, math.exp(value), math.exp(low), math.exp(high), logarithms.n, logarithms.needed)
 
 
-def _timing_error(result: Result, metric: str) -> float | None:
+def _timing_error(result: Run, metric: str) -> float | None:
     """The calibration's median of a figure, in its unit; a rate has none of its own."""
     calibration = result.calibration
     if calibration is None:

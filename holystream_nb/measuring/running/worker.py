@@ -1,6 +1,6 @@
 """What a child process does: one loop, a client for each provider, its share of the trials, a line for each as it ends.
 
-`python -m holystream_nb.measuring.worker` reads its Job as the first line of standard input, keys and other secrets as
+`python -m holystream_nb.measuring.running.worker` reads its Job as the first line of standard input, keys and other secrets as
 the second, warms up, says so in its part-file, and begins at the moment that the third line names, `{"start_ns": …}`.
 It lives as long as its standard input: the parent ends it by closing that, and so does the parent's own death.
 """
@@ -23,20 +23,21 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from ..client.client import Client
-from ..client.options import ClientOptions, client_options
-from ..defaults import HOUSE, over
-from ..errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
-from ..events import Finish, OtherChoice, ToolCallEnd, Usage
-from ..facts import Wire
-from ..live.beside import ended
-from ..providers.secret import Secrets
-from ..providers.table import providers
-from ..reply import OURS, Reply, TransportChoice
+from ...client.client import Client
+from ...client.options import ClientOptions, client_options
+from ...defaults import HOUSE, over
+from ...errors import BadRequest, HolystreamError, KeyRefused, RateLimited, ServiceError, SetupError, UnknownModel
+from ...events import Finish, OtherChoice, ToolCallEnd, Usage
+from ...facts import Wire
+from ...live.beside import ended
+from ...providers.secret import Secrets
+from ...providers.table import providers
+from ...reply import OURS, Reply, TransportChoice
+from ..values.journal import Log
+from ..values.plan import Plan
+from ..values.record import USAGE, Done, Line, Ready, Trial, Warmup
+from ..values.schedule import Share, Slot
 from .budget import Budget
-from .journal import Log
-from .plan import Plan, Share, Slot
-from .record import USAGE, Done, Line, Ready, Trial, Warmup
 from .similarity import similarity
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)

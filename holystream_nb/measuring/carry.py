@@ -1,0 +1,113 @@
+"""What every door that measures does: a file for the run, its plan carried out in view of the user, a Result."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from .. import kinds
+from ..errors import SetupError
+from ..session import session as kernel
+from .calibrate import like, own_error
+from .result import Result
+from .running import addresses
+from .running.progress import shown, view
+from .running.sitting import Sitting
+from .running.worker import Answers
+from .values.journal import Log, read
+from .values.plan import Plan
+from .values.record import Contents
+
+_SEEDS: Final = 1_000_000
+
+
+async def carry_out(
+    plan: Plan,
+    located: addresses.Located,
+    file: Path,
+    before: Contents | None,
+    *,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    calibrate: bool = True,
+    answers: Answers = "dropped",
+) -> Result:
+    """Makes what is missing of a plan, in view of the user, and returns what its file then holds."""
+    screen = view(file)
+    reason = "failed"
+    with ExitStack() as stack:
+        found, secret = await addresses.find(
+            located, stack, foreign=executor is not None, workers=workers or plan.workers
+        )
+        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget)
+        try:
+            reason = await sitting.go()
+            if reason and calibrate:
+                screen.say("measuring the timing error")
+                await _calibrate(file, foreign=executor is not None)
+        except asyncio.CancelledError as exc:
+            reason = "cancelled"
+            said = f"Stopped; what had finished is kept: hs.load({shown(file)!r})"
+            exc._render_traceback_ = lambda: [said]  # type: ignore[attr-defined]  # IPython's protocol
+            raise
+        finally:
+            screen.end(reason)
+    return Result(read(file), file)
+
+
+async def _calibrate(file: Path, *, foreign: bool) -> None:
+    """Measures the timing error of the run in a file, and writes it there. A run without a success has none."""
+
+    result = Result(read(file), file)
+    if all(trial.error for trial in result.records):
+        return
+    found = await own_error(result)
+    if found is None and not foreign:
+        found = await like(result)
+    if found is not None:
+        log = Log(file)
+        log.write(found)
+        log.close()
+
+
+def check_executor(executor: object) -> None:
+    if isinstance(executor, ThreadPoolExecutor):
+        raise SetupError("Threads share this process with the drawing: give an executor of processes, or none.")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise SetupError(f"executor is {kinds.kind(executor)}: give a concurrent.futures.Executor of processes.")
+
+
+def seed_of(seed: int | None, before: Contents | None) -> int:
+    if seed is not None:
+        return seed
+    return random.randrange(_SEEDS) if before is None else before.header.plan.seed  # noqa: S311  # not a secret
+
+
+def path_of(path: str | Path) -> Path:
+    if not isinstance(path, str | Path) or not str(path):
+        raise SetupError(f"The path of a run is {kinds.kind(path)}: give that of a file.")
+    return Path(path).expanduser()
+
+
+def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, before: Contents | None) -> Path:
+    """The run's file; SetupError where it holds another plan, or would be overwritten."""
+    if resume is not None and before is not None:
+        if path is not None and path_of(path) != path_of(resume):
+            raise SetupError("resume goes on in its own file: leave path out.")
+        if before.header.plan_hash != plan.hash:
+            different = ", ".join(plan.difference(before.header.plan))
+            raise SetupError(f"{resume} is a run of another plan, which differs in {different}: nothing was sent.")
+        return path_of(resume)
+    if path is None:
+        from platformdirs import user_data_path
+
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{plan.hash}.jsonl"
+        return user_data_path("holystream_nb", appauthor=False) / "runs" / name
+    if path_of(path).exists():
+        raise SetupError(f"{path} is there already: go on with resume={str(path)!r}, or give another path.")
+    return path_of(path)

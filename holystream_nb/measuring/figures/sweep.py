@@ -1,0 +1,122 @@
+"""Runs under rising load, side by side: a row each, and the knee of their throughput."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .figures import Figures
+from .statistics import quantile
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+COLUMNS: Final = (
+    "model",
+    "transport",
+    "wire",
+    "concurrency",
+    "n",
+    "errors",
+    "ttft_p50_ms",
+    "ttft_p95_ms",
+    "decode_tokens_per_s",
+    "system_tokens_per_s",
+    "requests_per_s",
+    "goodput_per_s",
+    "timing_error_p95_ms",
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A Figures for each model, transport and concurrency; `path` is the folder of their files."""
+
+    results: tuple[Figures, ...]
+    path: Path
+
+    def __repr__(self) -> str:
+        return f"<Sweep of {len(self.results)} runs in {self.path}>"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(result.models[0] for result in self.results))
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """What is compared: the models, or `provider:model · ws` for each way where there are several."""
+        return tuple(dict.fromkeys(self._arm(result) for result in self.results))
+
+    def _arm(self, result: Figures) -> str:
+        plans = [each.plan for each in self.results]
+        differing = [name for name in ("wire", "transport") if len({getattr(plan, name) for plan in plans}) > 1]
+        way = " ".join(getattr(result.plan, name) for name in differing)
+        return f"{result.models[0]} · {way}" if way else result.models[0]
+
+    def of(self, arm: str) -> list[Figures]:
+        """An arm's results, by rising concurrency; the name may lack its provider."""
+        found = [result for result in self.results if arm in (name := self._arm(result), result.plan.split(name)[1])]
+        return sorted(found, key=lambda result: result.plan.concurrency or 0)
+
+    def table(self) -> DataFrame:
+        """One row a run (`COLUMNS`): TTFT and decode tok/s as `Quantile`s, rates as `Figures.throughput` has them."""
+        from pandas import DataFrame
+
+        rows = [_row(result) for arm in self.arms for result in self.of(arm)]
+        return DataFrame(rows, columns=list(COLUMNS))
+
+    def rows(self, arm: str) -> DataFrame:
+        """The rows of an arm in `table()`."""
+        from pandas import DataFrame
+
+        return DataFrame([_row(result) for result in self.of(arm)], columns=list(COLUMNS))
+
+    def knee(self, arm: str) -> int | None:
+        """The concurrency past which more load brings this arm little more system tok/s; see `knee`."""
+        points = [
+            (result.plan.concurrency or 0, rate)
+            for result in self.of(arm)
+            if (rate := result.throughput()["system_tokens_per_s"]) is not None
+        ]
+        return knee(points)
+
+
+def knee(points: Sequence[tuple[float, float]]) -> int | None:
+    """Of (concurrency, throughput) points, the concurrency farthest above the line from the first to the last.
+
+    Both axes are scaled to 0 … 1, as the Kneedle method does (Satopää et al., 2011). None with fewer than three points,
+    or where no point lies above the line: throughput then still grows as fast as the load.
+    """
+    ordered = sorted(points)
+    if len(ordered) < 3:
+        return None
+    (first, low), (last, high) = ordered[0], ordered[-1]
+    top = max(rate for _, rate in ordered)
+    if last == first or top <= low:
+        return None
+    end = (high - low) / (top - low)
+    heights = [((rate - low) / (top - low)) - end * (load - first) / (last - first) for load, rate in ordered]
+    best = max(range(len(ordered)), key=heights.__getitem__)
+    return int(ordered[best][0]) if heights[best] > 1e-9 else None
+
+
+def _row(result: Figures) -> dict[str, Any]:
+    succeeded = [trial.timing for trial in result.records if not trial.error]
+    ttfts = [timing.ttft_ms for timing in succeeded if timing.ttft_ms is not None]
+    rates = [rate for timing in succeeded if (rate := timing.decode_tokens_per_s) is not None]
+    return {
+        "model": result.models[0],
+        "transport": result.plan.transports[0],
+        "wire": result.plan.wires[0] or next((trial.wire for trial in result.records), ""),
+        "concurrency": result.plan.concurrency,
+        "n": len(result.records),
+        "errors": len(result.records) - len(succeeded),
+        "ttft_p50_ms": quantile(ttfts, 0.5),
+        "ttft_p95_ms": quantile(ttfts, 0.95),
+        "decode_tokens_per_s": quantile(rates, 0.5),
+        **result.throughput(),
+        "timing_error_p95_ms": result.calibration.ttft_ms[1] if result.calibration else None,
+    }

@@ -1,0 +1,28 @@
+"""A Result: a run's data, its figures, and its charts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .figures.figures import Figures
+
+
+class Result(Figures):
+    """What a bench measured, complete or not.
+
+    `plan`, `sessions` and `path` say how it came to be, `notes` what to know before believing it. `trials` has one row
+    a request (`COLUMNS`), `warmups` the same for the discarded ones, `gaps` one row a gap.
+    """
+
+    def __repr__(self) -> str:
+        failed = sum(bool(trial.error) for trial in self.records)
+        return f"<Result {', '.join(self.arms)}: {len(self.records)} of {self.plan.requests} requests, {failed} failed>"
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+    def plot(self) -> Any:
+        """The best four charts on one sheet."""
+        from .charts import sheet  # matplotlib takes a second to import
+
+        return sheet(self)
