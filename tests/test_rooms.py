@@ -59,7 +59,6 @@ def level(name: str) -> int:
     return next(index for index, rooms in enumerate(ORDER) if name in rooms)
 
 
-
 def module_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 

@@ -74,7 +74,7 @@ def _row_002(result: Result, arm: str) -> list[float | None]:
 
 
 def _row_003(result: Result, arm: str) -> list[Any]:
-    return list(result.summary().loc[arm, ["ttft_mean_ms", "ttft_p95_ms", "e2e_mean_s", "error_rate"]])
+    return [result.cells[arm][name] for name in ("ttft_mean_ms", "ttft_p95_ms", "e2e_mean_s", "error_rate")]
 
 
 def _transport(result: Result, arm: str) -> str:

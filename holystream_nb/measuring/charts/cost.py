@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...money.card import LOCAL, SIMULATED
 from ..figures.statistics import Quantile
@@ -15,7 +15,6 @@ from .marks import faint, marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
 
     from ..figures.figures import Figures
 
@@ -82,8 +81,8 @@ def front(points: Sequence[tuple[float, float]], *, more_is_better: bool) -> lis
 def _draw(
     ax: Axes, result: Figures, column: str, unit: str, *, more_is_better: bool, prices: bool = True
 ) -> list[Label]:
-    summary = result.summary()
-    points, notes = _points(result, summary, column)
+    cells = result.cells
+    points, notes = _points(result, cells, column)
     marked = marks(result.arms, ax)
     chosen = front([(point.cost, point.value) for point in points], more_is_better=more_is_better)
     scale(ax, "x", [point.cost for point in points])
@@ -112,7 +111,7 @@ def _draw(
     if points:
         labels.append(_front(ax, [points[index] for index in chosen], more_is_better=more_is_better))
     notes.insert(0, "Bars: 95 % order-statistic intervals of the medians. Hollow: another is cheaper and better.")
-    note(ax, [" ".join(notes), _sources(summary.loc[[point.model for point in points]]) if prices else ""])
+    note(ax, [" ".join(notes), _sources([cells[point.model] for point in points]) if prices else ""])
     return labels
 
 
@@ -130,27 +129,27 @@ def _front(ax: Axes, best: Sequence[Point], *, more_is_better: bool) -> Label:
     return Label("Pareto front", faint(ax), middles[::-1], size=7.5)
 
 
-def _points(result: Figures, summary: DataFrame, column: str) -> tuple[list[Point], list[str]]:
+def _points(result: Figures, cells: Mapping[str, Mapping[str, Any]], column: str) -> tuple[list[Point], list[str]]:
     """Models whose cost and figure are known, and a sentence for each other one."""
     points, notes = list[Point](), list[str]()
-    for model, row in summary.iterrows():
-        called, figure, usd = name(result, str(model)), row[column], row["usd_per_1k_requests"]
+    for model, row in cells.items():
+        called, figure, usd = name(result, model), row[column], row["usd_per_1k_requests"]
         assert isinstance(figure, Quantile)  # noqa: S101
         if figure.value is None or figure.low is None or figure.high is None:
             short = f"n too small ({figure.n}, {figure.needed} needed)" if figure.n else "no figure"
             notes.append(f"{called} is not shown: {short}.")
-        elif usd is None or usd != usd:
+        elif usd is None:
             free = row["price_source"] == LOCAL
             notes.append(f"{called} is not shown: {LOCAL if free else 'its price is unknown'}.")
         else:
             n, failed = int(row["n"]), int(row["errors"])
             simulated = row["price_source"].startswith(SIMULATED)
-            points.append(Point(str(model), float(usd), figure.value, figure.low, figure.high, n, failed, simulated))
+            points.append(Point(model, float(usd), figure.value, figure.low, figure.high, n, failed, simulated))
     return points, notes
 
 
-def _sources(rows: DataFrame) -> str:
+def _sources(rows: Sequence[Mapping[str, Any]]) -> str:
     """Where the prices come from, and as of when."""
-    sources = dict.fromkeys(part for source in rows["price_source"] for part in source.split("; ") if part)
-    dates = dict.fromkeys(date for date in rows["price_as_of"] if date)
+    sources = dict.fromkeys(part for row in rows for part in row["price_source"].split("; ") if part)
+    dates = dict.fromkeys(date for row in rows if (date := row["price_as_of"]))
     return f"Prices: {clean('; '.join(sources))} ({'; '.join(dates) or 'undated'})." if sources else ""

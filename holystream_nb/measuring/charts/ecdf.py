@@ -121,4 +121,4 @@ def _intervals(ax: Axes, quantiles: Sequence[Quantile], longest: float, mark: Ma
 
 def _text(each: Quantile) -> str:
     word = f"p{each.p * 100:g}"
-    return f"{word} {each}" if each.is_known else f"{word}: n too small ({each.needed} needed)"
+    return f"{word} {each}" if each.has_interval else f"{word}: n too small ({each.needed} needed)"

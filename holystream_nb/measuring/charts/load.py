@@ -103,9 +103,13 @@ def _ttft(ax: Axes, rows: DataFrame, mark: Mark, called: str, head: str) -> tupl
     labels, notes = list[Label](), list[str]()
     for word, column, filled in (("p95", "ttft_p95_ms", True), ("p50", "ttft_p50_ms", False)):
         known = [
-            (float(load), each) for load, each in zip(rows["concurrency"], rows[column], strict=True) if each.is_known
+            (float(load), each)
+            for load, each in zip(rows["concurrency"], rows[column], strict=True)
+            if each.has_interval
         ]
-        small = [str(load) for load, each in zip(rows["concurrency"], rows[column], strict=True) if not each.is_known]
+        small = [
+            str(load) for load, each in zip(rows["concurrency"], rows[column], strict=True) if not each.has_interval
+        ]
         if small:
             least = rows[column].iloc[0].needed
             notes.append(f"{called}, {word} at {', '.join(small)}: n too small ({least} needed).")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..values.run import Run
 from . import comparison, notes, summary, throughput, trials
@@ -47,6 +47,11 @@ class Figures(Run):
         wire, transport = self.plan.ways[way]
         rows = (frame["model"] == model) & (frame["transport"] == transport)
         return frame[rows & (frame["wire"] == wire)] if len(self.plan.wires) > 1 else frame[rows]
+
+    @cached_property
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """The figures of each arm as values with their intervals; see `summary.cells`."""
+        return summary.cells(self)
 
     def summary(self, *, adjusted: bool = False) -> DataFrame:
         """One row an arm; see `summary.summary`. With `adjusted`, failures count as +∞ in TTFT, TTFA and E2E."""

@@ -1,9 +1,10 @@
 """Percentiles with intervals that hold what they promise, for samples of independent requests.
 
 Order-statistic intervals (`scipy.stats.quantile_test`) need no shape of the distribution and cover at least 95 %; where
-the sample is too small for one there is no number. Only gaps, which are pooled over requests, are bootstrapped: by
-resampling requests, because the gaps of one request belong together. A mean has Student's t, which needs the sample to
-be large, and a share (of errors) the exact interval of Clopper and Pearson, which covers at least 95 % at any size.
+the sample is too small for one, the value stands without, and has a star. Only gaps, which are pooled over requests,
+are bootstrapped: by resampling requests, because the gaps of one request belong together. A mean has Student's t, which
+needs the sample to be large, and a share (of errors) the exact interval of Clopper and Pearson, which covers at least
+95 % at any size.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ _FOR_A_MEAN: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A percentile of a sample with its 95 % interval; `value`, `low` and `high` are None where `n` < `needed`.
+    """A percentile of a sample with its 95 % interval; `low` and `high` are None where `n` < `needed`.
 
+    A value without an interval is shown with a star, and never used for a verdict; it is None where there is no sample.
     `high` is inf where too many requests failed to say how long the slowest take.
     """
 
@@ -39,18 +41,19 @@ class Quantile:
     needed: int
 
     @property
-    def is_known(self) -> bool:
-        return self.value is not None
+    def has_interval(self) -> bool:
+        return self.low is not None
 
     def __str__(self) -> str:
-        if self.value is None or self.low is None or self.high is None:
-            return "n too small" if self.n else "none"
-        return f"{digits(self.value)} ({digits(self.low)} to {digits(self.high)})"
+        return in_words(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean or a share of a sample with its 95 % interval; the three are None where `n` < `needed`."""
+    """A mean or a share of a sample with its 95 % interval; `low` and `high` are None where `n` < `needed`.
+
+    As with `Quantile`, a value without an interval is shown with a star.
+    """
 
     value: float | None
     low: float | None
@@ -59,13 +62,20 @@ class Interval:
     needed: int
 
     @property
-    def is_known(self) -> bool:
-        return self.value is not None
+    def has_interval(self) -> bool:
+        return self.low is not None
 
     def __str__(self) -> str:
-        if self.value is None or self.low is None or self.high is None:
-            return "n too small" if self.n else "none"
-        return f"{digits(self.value)} ({digits(self.low)} to {digits(self.high)})"
+        return in_words(self)
+
+
+def in_words(figure: Quantile | Interval) -> str:
+    """`1,240 (1,180 to 1,310)`; `1,240*` without an interval; `none` without a value."""
+    if figure.value is None:
+        return "none"
+    if figure.low is None or figure.high is None:
+        return f"{digits(figure.value)}*"
+    return f"{digits(figure.value)} ({digits(figure.low)} to {digits(figure.high)})"
 
 
 def needed(p: float, confidence: float = CONFIDENCE) -> int:
@@ -88,7 +98,7 @@ def quantile(values: ArrayLike, p: float, confidence: float = CONFIDENCE) -> Qua
     sample = np.sort(sample[~np.isnan(sample)])
     least = needed(p, confidence)
     if len(sample) < least:
-        return Quantile(p, None, None, None, len(sample), least)
+        return Quantile(p, point(sample, p) if len(sample) else None, None, None, len(sample), least)
     interval: Any = quantile_test(sample, p=p).confidence_interval(confidence)  # scipy-stubs take it for a float
     return Quantile(p, point(sample, p), float(interval.low), float(interval.high), len(sample), least)
 
@@ -122,9 +132,9 @@ def mean(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     sample = np.asarray(values, dtype=float)
     sample = sample[~np.isnan(sample)]
     count = len(sample)
-    if count < _FOR_A_MEAN:
-        return Interval(None, None, None, count, _FOR_A_MEAN)
-    value = float(sample.mean())
+    value = float(sample.mean()) if count else None
+    if value is None or count < _FOR_A_MEAN:
+        return Interval(value, None, None, count, _FOR_A_MEAN)
     half = float(t.ppf((1 + confidence) / 2, count - 1) * sample.std(ddof=1) / math.sqrt(count))
     return Interval(value, value - half, value + half, count, _FOR_A_MEAN)
 
@@ -142,14 +152,16 @@ def share(count: int, of: int, confidence: float = CONFIDENCE) -> Interval:
 def pooled(groups: Sequence[Sequence[float]], ps: Sequence[float], *, seed: int = 0) -> list[Quantile]:
     """Percentiles of values pooled over groups (the gaps of requests), with percentile-bootstrap intervals.
 
-    Groups are resampled whole, `RESAMPLES` times. Below 20 groups there is no number.
+    Groups are resampled whole, `RESAMPLES` times. Below 20 groups there is no interval.
     """
     import numpy as np
 
     kept = [group for group in groups if len(group)]
-    if len(kept) < _CLUSTERS:
-        return [Quantile(p, None, None, None, len(kept), _CLUSTERS) for p in ps]
+    if not kept:
+        return [Quantile(p, None, None, None, 0, _CLUSTERS) for p in ps]
     values = np.concatenate([np.asarray(group, dtype=float) for group in kept])
+    if len(kept) < _CLUSTERS:
+        return [Quantile(p, point(values, p), None, None, len(kept), _CLUSTERS) for p in ps]
     owner = np.repeat(np.arange(len(kept)), [len(group) for group in kept])
     order = np.argsort(values, kind="stable")
     values, owner = values[order], owner[order]

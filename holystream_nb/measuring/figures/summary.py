@@ -56,6 +56,12 @@ WORDS: Final = {
 """The columns of `summary()` and their words in a table."""
 
 
+def cells(result: Run, *, adjusted: bool = False) -> dict[str, dict[str, Any]]:
+    """The figures of each arm, by the names of `WORDS`: numbers, Decimals, `Quantile`s, `Interval`s, texts, None."""
+    span = span_s(result)
+    return {arm: _row(result, arm, span, adjusted) for arm in result.arms}
+
+
 def summary(result: Run, *, adjusted: bool = False) -> DataFrame:
     """One row an arm (index: `provider:model`, or `provider:model · transport` of several), columns as in `WORDS`.
 
@@ -70,9 +76,8 @@ def summary(result: Run, *, adjusted: bool = False) -> DataFrame:
     """
     from pandas import DataFrame
 
-    span = span_s(result)
-    rows = [_row(result, arm, span, adjusted) for arm in result.arms]
-    return DataFrame(rows, index=list(result.arms), columns=list(WORDS))
+    found = cells(result, adjusted=adjusted)
+    return DataFrame(list(found.values()), index=list(found), columns=list(WORDS))
 
 
 def to_markdown(result: Run) -> str:

@@ -52,7 +52,7 @@ def _sittings(result: Run) -> list[list[Trial]]:
 
 
 def _span(trials: Sequence[Trial]) -> int:
-    return max(_end(trial) for trial in trials) - min(_begin(trial) for trial in trials)
+    return max(trial.over for trial in trials) - min(_begin(trial) for trial in trials)
 
 
 def _window(trials: Sequence[Trial], *, open_loop: bool) -> tuple[int, int]:
@@ -64,7 +64,7 @@ def _window(trials: Sequence[Trial], *, open_loop: bool) -> tuple[int, int]:
     for trial in trials:
         client = trial.worker, trial.stream
         starts[client] = min(starts.get(client, _begin(trial)), _begin(trial))
-        ends[client] = max(ends.get(client, 0), _end(trial))
+        ends[client] = max(ends.get(client, 0), trial.over)
     return max(starts.values()), min(ends.values())
 
 
@@ -79,7 +79,3 @@ def _tokens_within(trial: Trial, start: int, end: int) -> float:
 
 def _begin(trial: Trial) -> int:
     return trial.submitted if trial.sent is None else trial.sent
-
-
-def _end(trial: Trial) -> int:
-    return sum(trial.reads) if trial.reads else (trial.headers or _begin(trial))

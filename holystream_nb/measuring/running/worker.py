@@ -1,8 +1,9 @@
 """What a child process does: one loop, a client for each provider, its share of the trials, a line for each as it ends.
 
-`python -m holystream_nb.measuring.running.worker` reads its Job as the first line of standard input, keys and other secrets as
-the second, warms up, says so in its part-file, and begins at the moment that the third line names, `{"start_ns": …}`.
-It lives as long as its standard input: the parent ends it by closing that, and so does the parent's own death.
+`python -m holystream_nb.measuring.running.worker` reads its Job as the first line of standard input, keys and other
+secrets as the second, warms up, says so in its part-file, and begins at the moment that the third line names,
+`{"start_ns": …}`. It lives as long as its standard input: the parent ends it by closing that, and so does the parent's
+own death.
 """
 
 from __future__ import annotations
@@ -201,11 +202,12 @@ class Worker:
         resent = 0
         try:
             reply, error, events = await self._answer(slot, repeat, scheduled)
+            over = time.perf_counter_ns()
             cost = Decimal(0) if _is_free(reply, error) else reply.cost.due_usd
             resent = reply.timing.resent
         finally:
             self._budget.settle(slot.model, reserved, cost, resent=resent)
-        fields = self._fields(slot, reply, error, events, stream=stream)
+        fields = self._fields(slot, reply, error, events, over=over, stream=stream)
         if record is Trial and self._job.answers != "dropped":
             fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
         self._emit(record(**fields))
@@ -275,8 +277,9 @@ class Worker:
                 yield client
 
     def _fields(
-        self, slot: Slot, reply: Reply, error: HolystreamError | None, events: list[int], *, stream: int
+        self, slot: Slot, reply: Reply, error: HolystreamError | None, events: list[int], *, over: int, stream: int
     ) -> dict[str, Any]:
+        """A record's fields. over: when the answer or its failure was known; a good one's end is its last output."""
         timing, usage, cost, origin = reply.timing, reply.usage, reply.cost, self._job.origin_ns
 
         def since(stamp: int | None) -> int | None:
@@ -284,6 +287,7 @@ class Worker:
 
         reads = [read - origin for read in timing.reads]
         word, message = _outcome(reply, error)
+        last = timing.reads[-1] if timing.reads and not word else over
         free = _is_free(reply, error)
         way, (_, transport) = list(self._plan.ways.items())[slot.way]
         return {
@@ -302,6 +306,7 @@ class Worker:
             "sent": since(timing.sent),
             "headers": since(timing.headers),
             "first_answer": since(timing.first_answer),
+            "end": since(last),
             "reads": [*reads[:1], *(after - before for before, after in pairwise(reads))],
             "events": [] if all(count == 1 for count in events) else events,
             "bytes": timing.bytes,

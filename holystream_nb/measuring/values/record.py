@@ -60,6 +60,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
 class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="trial"):
     """One request, as measured. Stamps are ns after the session's origin, None where there is none.
 
+    `end` is when it was over: its last output, or its failure (None in files of the first version: see `over`).
     `reads` has the first distinct read that brought output and then the difference to each next one; `events` how many
     output events each brought, empty where it is one each. `error` is "" or an error's class; `retry_after` is in s.
     `usd` and `cny` are exact decimals, `stated_usd` is what the service itself says; `cost_exact` is False where a
@@ -86,6 +87,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     sent: int | None = None
     headers: int | None = None
     first_answer: int | None = None
+    end: int | None = None
     reads: list[int] = []  # msgspec copies it
     events: list[int] = []
     bytes: int = 0
@@ -148,6 +150,13 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     def due_usd(self) -> Decimal | None:
         """What sums and limits reckon with: the service's own word, else our sum (see `Cost.due_usd`)."""
         return due_usd(self.usd, self.stated_usd)
+
+    @property
+    def over(self) -> int:
+        """When it was over, in ns after the session's origin."""
+        if self.end is not None:
+            return self.end
+        return sum(self.reads) if self.reads else (self.headers or self.sent or self.submitted)
 
     def read_stamps(self) -> Iterator[int]:
         """The distinct reads, in ns after the session's origin."""
