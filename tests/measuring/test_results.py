@@ -114,7 +114,7 @@ def test_an_estimate_is_marked_where_it_stands(trial: Make, result: Results) -> 
     table = result(*trials).to_markdown()
     assert "| output tokens per request | 3.00 | ≈3.00 |" in table
     assert "| USD per request | 0.00100 | ≈0.00100 |" in table
-    assert "| E2E p50 (s) | 0.380* | 0.380* |" in table
+    assert r"| E2E p50 (s) | 0.380\* | 0.380\* |" in table
 
 
 def test_a_table_is_in_yuan_where_the_reader_wants_it(
