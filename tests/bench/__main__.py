@@ -24,6 +24,7 @@ BENCHMARKS = (
     "page_memory",
     "panel_turns",
     "panels",
+    "beside_peers",
 )
 LIBRARIES = ("httpx2", "httpcore2", "msgspec", "openai", "anthropic", "ipython", "ipykernel")
 
