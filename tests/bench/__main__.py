@@ -14,6 +14,7 @@ from holystream_nb import __version__
 from .figures import table
 
 BENCHMARKS = (
+    "timing_truth",
     "client_cost",
     "transport_cost",
     "load_time",

@@ -82,7 +82,7 @@ def guidellm(target: Engine, folder: Path) -> Seen:
         "max_tokens": TOKENS,
         "extras": {"body": FIELDS},
     }
-    _run(
+    run_peer(
         *("guidellm", "run", "--backend", json.dumps(backend)),
         *("--profile", json.dumps({"kind": "concurrent", "streams": USERS})),
         *("--constraint", json.dumps({"kind": "max_requests", "count": WARMUPS + len(PROMPTS)})),
@@ -100,8 +100,8 @@ def guidellm(target: Engine, folder: Path) -> Seen:
 def aiperf(target: Engine, folder: Path) -> Seen:
     data, tokenizer, artifacts = folder / "aiperf.jsonl", folder / "tokenizer", folder / "artifacts"
     data.write_text("".join(f"{json.dumps({'text': prompt})}\n" for prompt in PROMPTS))
-    _run("python", "-c", _TOKENIZER, str(tokenizer))
-    _run(
+    run_peer("python", "-c", _TOKENIZER, str(tokenizer))
+    run_peer(
         *("aiperf", "profile", "-m", target.model, "-u", target.url.removesuffix("/v1"), "--endpoint-type", "chat"),
         *("--streaming", "--input-file", str(data), "--custom-dataset-type", "single_turn", "--ui", "none"),
         *("--use-server-token-count", "--tokenizer", str(tokenizer), "--concurrency", str(USERS)),
@@ -164,7 +164,7 @@ def _turned(names: Sequence[str], number: int) -> list[str]:
     return [*names[first:], *names[:first]]
 
 
-def _run(program: str, *arguments: str) -> None:
+def run_peer(program: str, *arguments: str) -> None:
     environment: dict[str, Any] = {**os.environ, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [PEERS / "bin" / program, *arguments],
