@@ -43,8 +43,10 @@ class Spent:
         if reply.is_unsent:
             return self
         usage, due = reply.usage, amount.due(reply.cost)
-        usd, cny = (Decimal(0), Decimal(0)) if due is None else (due.usd, due.cny or Decimal(0))
+        paid = Amount() if due is None else Amount(due.usd, due.cny or Decimal(0))
         is_simulated = reply.cost.note == SIMULATED
+        total = Amount(self.usd, self.cny) + paid
+        simulated = Amount(self.simulated_usd, self.simulated_cny) + (paid if is_simulated else Amount())
         return replace(
             self,
             requests=self.requests + 1,
@@ -52,14 +54,14 @@ class Spent:
             completion_tokens=self.completion_tokens + (usage.completion_tokens or 0),
             reasoning_tokens=self.reasoning_tokens + (usage.reasoning_tokens or 0),
             cached_tokens=self.cached_tokens + (usage.cached_tokens or 0),
-            usd=self.usd + usd,
-            cny=self.cny + cny,
+            usd=total.usd,
+            cny=total.cny or Decimal(0),
             priced=self.priced + (due is not None),
             unpriced=self.unpriced + (due is None and reply.cost.note == UNKNOWN),
             exact=self.exact and usage.exact,
             simulated=self.simulated or is_simulated,
-            simulated_usd=self.simulated_usd + (usd if is_simulated else 0),
-            simulated_cny=self.simulated_cny + (cny if is_simulated else 0),
+            simulated_usd=simulated.usd,
+            simulated_cny=simulated.cny or Decimal(0),
             cost_exact=self.cost_exact and (due is None or reply.cost.is_due_exact),
         )
 

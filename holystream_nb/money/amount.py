@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal
 from typing import Final, Literal, get_args
 
 from .card import SIMULATED
 from .cost import Cost
+from .exact import exactly
 
 Currency = Literal["USD", "CNY"]
 CURRENCIES: Final[tuple[Currency, ...]] = get_args(Currency)
 SIGNS: Final[dict[Currency, str]] = {"USD": "$", "CNY": "¥"}
 
-_EXACT: Final = Context(prec=60)
 _chosen: Currency = "USD"
 
 
@@ -36,11 +36,11 @@ class Amount:
     cny: Decimal | None = Decimal(0)
 
     def __add__(self, other: Amount) -> Amount:
-        with localcontext(_EXACT):
+        with exactly():
             return Amount(self.usd + other.usd, None if self.cny is None or other.cny is None else self.cny + other.cny)
 
     def __sub__(self, other: Amount) -> Amount:
-        with localcontext(_EXACT):
+        with exactly():
             return Amount(self.usd - other.usd, None if self.cny is None or other.cny is None else self.cny - other.cny)
 
     @property
@@ -53,7 +53,8 @@ class Amount:
         sign = SIGNS["CNY" if _chosen == "CNY" and self.cny is not None else "USD"]
         amount = self.shown
         places = max(2, 1 - amount.adjusted()) if amount else 2
-        said = f"{amount:.{places}f}"
+        with exactly():
+            said = f"{amount:.{places}f}"
         return f"{sign}{said[:-1] if places == 3 and said.endswith('0') else said}"
 
 

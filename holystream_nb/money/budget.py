@@ -16,6 +16,7 @@ from ..errors import SetupError
 from ..events import Usage
 from .card import LOCAL, PriceCard
 from .cost import Cost, cost
+from .exact import exactly
 
 LEAST_OF_RESPONSES: Final = 16
 """Tokens that Responses want an answer to be allowed at least."""
@@ -51,7 +52,8 @@ class Budget:
     @property
     def left(self) -> Decimal | None:
         """What is not spent, 0 or more; None without a limit."""
-        return None if self.limit is None else max(Decimal(0), self.limit - self.spent)
+        with exactly():
+            return None if self.limit is None else max(Decimal(0), self.limit - self.spent)
 
     def check(self) -> None:
         """Raises SetupError where it is spent."""
@@ -60,7 +62,7 @@ class Budget:
 
     def add(self, usd: Decimal) -> None:
         """Something was spent elsewhere."""
-        with self._lock:
+        with self._lock, exactly():
             self._settled += usd
 
     def count(self) -> Allowance:
@@ -78,7 +80,7 @@ class Budget:
         """
         if card.note == LOCAL:
             return self.count()
-        with self._lock:
+        with self._lock, exactly():
             allowance = Allowance(self, card, prompt_tokens, tier)
             allowance.tokens = self._tokens(allowance, card, choices)
             if allowance.tokens is not None and allowance.tokens < least:
@@ -115,13 +117,15 @@ class Budget:
     def _check(self, spent: Decimal) -> None:
         if self.limit is not None and spent >= self.limit:
             mend = f" {self._mend}" if self._mend else ""
-            raise SetupError(f"{self._written} is spent (${spent:.6f}): nothing more was sent.{mend}")
+            with exactly():
+                raise SetupError(f"{self._written} is spent (${spent:.6f}): nothing more was sent.{mend}")
 
     def _spent(self) -> Decimal:
-        return self._settled + sum((each.usd for each in self._running), Decimal(0))
+        with exactly():
+            return self._settled + sum((each.usd for each in self._running), Decimal(0))
 
     def _settle(self, allowance: Allowance, usd: Decimal) -> None:
-        with self._lock:
+        with self._lock, exactly():
             if allowance in self._running:
                 self._running.discard(allowance)
                 self._settled += usd
@@ -153,7 +157,8 @@ class Allowance:
     @property
     def usd(self) -> Decimal:
         """What it costs as far as has been seen."""
-        return ((self.prompt or Decimal(0)) + self._seen * (self.price or Decimal(0))) * self._times
+        with exactly():
+            return ((self.prompt or Decimal(0)) + self._seen * (self.price or Decimal(0))) * self._times
 
     def again(self) -> None:
         """It went out once more, and may be paid for twice."""
@@ -171,7 +176,8 @@ class Allowance:
     def close(self, paid: Cost) -> None:
         """It has ended, and cost this; where that is unknown, what was seen counts. Again is harmless."""
         usd = paid.due_usd
-        self.budget._settle(self, self.usd if usd is None else usd * self._times)
+        with exactly():
+            self.budget._settle(self, self.usd if usd is None else usd * self._times)
 
 
 def _prices(card: PriceCard, prompt_tokens: int, tier: str) -> tuple[Decimal | None, Decimal | None]:
@@ -179,4 +185,5 @@ def _prices(card: PriceCard, prompt_tokens: int, tier: str) -> tuple[Decimal | N
     both = cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=_MILLION), card, tier).usd
     if prompt is None or both is None:
         return None, None
-    return prompt * _MARGIN, (both - prompt) / _MILLION
+    with exactly():
+        return prompt * _MARGIN, (both - prompt) / _MILLION

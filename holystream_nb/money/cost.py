@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal
 from typing import Any, Final
 
 from ..events import Usage
 from .card import LOCAL, UNKNOWN, PriceCard, snapshot
+from .exact import exactly
 
-_EXACT: Final = Context(prec=60)  # the caller's own decimal context must not round money
 _MILLION: Final = Decimal(1_000_000)
 
 ORDINARY_TIERS: Final = frozenset({"", "auto", "default", "on_demand", "standard"})
@@ -41,7 +41,10 @@ class Cost:
     @property
     def stated_cny(self) -> Decimal | None:
         """What the service says, at the seller's rate."""
-        return None if self.stated_usd is None or self.cny_per_usd is None else self.stated_usd * self.cny_per_usd
+        if self.stated_usd is None or self.cny_per_usd is None:
+            return None
+        with exactly():
+            return self.stated_usd * self.cny_per_usd
 
     @property
     def due_usd(self) -> Decimal | None:
@@ -88,7 +91,7 @@ def cost(usage: Usage, card: PriceCard, tier: str = "") -> Cost:
     cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
     usd = cny = None
     is_priced = True
-    with localcontext(_EXACT):
+    with exactly():
         are_counts = prompt is not None and completion is not None and completion >= 0
         if are_counts and min(cached, written) >= 0 and cached + written <= prompt:  # type: ignore[operator]
             sum_ = _card_sum if card.list_id is None else _list_sum

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ..errors import HolystreamError
 from ..events import Usage
 from ..money.cost import Cost
+from ..money.exact import exactly
 from ..reply import Progress, Reply, ToolCall
 
 N = TypeVar("N", int, Decimal)
@@ -117,4 +118,5 @@ def _sum(values: Iterable[N | None]) -> N | None:
         if value is None:
             return None
         known.append(value)
-    return sum(known[1:], known[0])
+    with exactly():
+        return sum(known[1:], known[0])
