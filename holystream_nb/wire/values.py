@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from numbers import Integral, Real
 from typing import Any, Final
 
@@ -198,12 +198,13 @@ def cost_of(usage: dict[str, Any]) -> Decimal | None:
     """
     ticks = count(usage.get("cost_in_usd_ticks"))
     if ticks is not None and ticks < _MOST_USD * 10**10:
-        return Decimal(ticks).scaleb(-10)
+        return Decimal(f"{ticks}e-10")
     said = usage.get("cost")
     said = said.get("total_cost") if isinstance(said, dict) else said
     found = next((each for each in map(_amount, (said, usage.get("estimated_cost"))) if each is not None), None)
     if found is not None and usage.get("is_byok") is True:
-        found += _amount(_part(usage, "cost_details").get("upstream_inference_cost")) or 0
+        with localcontext(prec=60):  # the caller's own decimal context must not round money
+            found += _amount(_part(usage, "cost_details").get("upstream_inference_cost")) or 0
     return found
 
 

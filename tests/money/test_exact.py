@@ -20,6 +20,7 @@ from holystream_nb.money.cost import Cost, cost
 from holystream_nb.reply import Reply
 from holystream_nb.timing import Timing
 from holystream_nb.tools.sums import reply_of
+from holystream_nb.wire.values import cost_of
 
 CARD = PriceCard("m", Decimal(2), Decimal(8), None, Decimal("7.3"), "by hand", "today")
 CONTEXTS = (
@@ -76,7 +77,12 @@ def rounds() -> Any:
     return made.cost, made.usage.cost
 
 
-@pytest.mark.parametrize("reckon", [budget, amounts, costs, panel, rounds])
+def stated() -> Any:
+    own_key = {"cost": 0.000123, "is_byok": True, "cost_details": {"upstream_inference_cost": 1.23456}}
+    return cost_of({"cost_in_usd_ticks": 123_456_789}), cost_of(own_key)
+
+
+@pytest.mark.parametrize("reckon", [budget, amounts, costs, panel, rounds, stated])
 def test_it_does_not_round_what_is_reckoned(reckon: Callable[[], Any], narrow: decimal.Context) -> None:
     """The same digits as in Python's own context, where these sums come out even."""
     found = reckon()
@@ -97,7 +103,7 @@ def test_it_is_left_as_it_was(narrow: decimal.Context) -> None:
     """No precision, rounding or flag of the caller's is changed."""
     narrow.clear_flags()
     before = narrow.copy()
-    for reckon in (budget, amounts, costs, panel, rounds):
+    for reckon in (budget, amounts, costs, panel, rounds, stated):
         reckon()
     now = decimal.getcontext()
     assert (now.prec, now.rounding, now.traps, now.flags) == (before.prec, before.rounding, before.traps, before.flags)
