@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,9 @@ CARD: Final = (
 )
 
 _MILLION: Final = 1_000_000
+_STEP: Final = timedelta(minutes=30)
+"""Lists' prices by the time of day change at whole and half hours."""
+_STEPS: Final = 48
 _ROUNDING: Final = Decimal("0.000001")
 """What shares may miss of 1: thirds written with six digits."""
 
@@ -106,7 +110,8 @@ def project_cost(
 
     Columns: usd_per_day, usd_per_month, usd_per_year, the same in cny, cny_per_usd, source, as_of. Values are Decimals,
     None where the price is unknown; the table shows them to the cent, or with two significant digits below one. Per
-    cents are rounded to a tenth. Where a price list has tiers, the first one's price counts.
+    cents are rounded to a tenth. Where a price list has tiers, the first one's price counts; where its prices depend on
+    the time of day, their mean over today's 24 hours, and source says so.
     """
     volume, shares = _volume(tokens_per_day, tokens_per_month), _shares(mix)
     if prices is not None and not isinstance(prices, Mapping):
@@ -127,8 +132,11 @@ def project(model: str, volume: Volume, shares: Mapping[str, Decimal] | None = N
     if name == model.strip() and card.note == UNKNOWN and may_name_provider(model):
         word = model.partition(":")[0]
         raise UnknownProvider(f"There is no provider {word!r} for {model!r}: give provider:model, as openai:gpt-4.1.")
-    per_million = _per_million(card, shares or {"output": Decimal(1)})
-    return Projection(f"{provider.name}:{name}", volume, per_million, card.cny_per_usd, card.source, card.as_of)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    times = (midnight + _STEP * i for i in range(_STEPS))
+    per_million = [_per_million(price_card(provider, name, at), shares or {"output": Decimal(1)}) for at in times]
+    source = card.source if len(set(per_million)) == 1 else f"{card.source}, mean over the hours of a day"
+    return Projection(f"{provider.name}:{name}", volume, _mean(per_million), card.cny_per_usd, source, card.as_of)
 
 
 def flat(name: str, usd_per_million: Decimal, volume: Volume) -> Projection:
@@ -156,6 +164,14 @@ def _per_million(card: PriceCard, shares: Mapping[str, Decimal]) -> Decimal | No
                 return None
             total += price * share
         return total
+
+
+def _mean(prices: Sequence[Decimal | None]) -> Decimal | None:
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None
+    with exactly():
+        return known[0] if len(set(known)) == 1 else sum(known, Decimal(0)) / len(known)
 
 
 def _volume(per_day: object, per_month: object) -> Volume:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import pickle
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -165,6 +166,22 @@ def test_a_model_of_a_provider_that_does_not_exist_is_refused(model: str) -> Non
     """It is no model of HolySheep's without a price."""
     with pytest.raises(UnknownProvider, match=f"^There is no provider '{model[:6]}' for '{model}'"):
         project_cost(MILLION, models=[model])
+
+
+@pytest.mark.parametrize("hour", [12, 20])
+def test_a_price_by_the_time_of_day_is_the_mean_of_a_day(monkeypatch: pytest.MonkeyPatch, hour: int) -> None:
+    """deepseek-chat's output costs $1.10 for 16 hours and $0.55 for 8: $0.91667, whenever one asks."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls(2026, 11, 26, hour, 7, tzinfo=tz)
+
+    monkeypatch.setattr("holystream_nb.money.projection.datetime", Clock)
+    monkeypatch.setattr("holystream_nb.money.card.datetime", Clock)
+    row = project_cost(48 * MILLION, models="deepseek:deepseek-chat").iloc[0]
+    assert row.usd_per_day == pytest.approx(32 * Decimal("1.1") + 16 * Decimal("0.55"), abs=Decimal("1e-50"))
+    assert row.source.endswith(", mean over the hours of a day")
 
 
 def test_an_unknown_price_is_unknown() -> None:
