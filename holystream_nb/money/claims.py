@@ -58,7 +58,8 @@ def claims() -> list[Claim]:
     Not in it is what no figure beside it decides: measured values that stand alone (latencies of "sub-50ms", whose ends
     nobody names, "200-500ms" elsewhere; satisfaction +34 %, abandonment −22 %, 12 % of overhead, 40-60 % of perceived
     latency, 004's "40%" and "3x"), prices without a model (002's "Official OpenAI" and "Anthropic"), the lower of 002's
-    "$350-700", whose workload is not told, words without a figure ("negligible", "significantly"), and settings.
+    "$350-700", whose workload is not told, words without a figure ("negligible", "significantly"), ranges
+    that are called typical, and settings.
     List prices are those of the installed genai-prices, and left out where it has none.
     """
     with exactly():
