@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-from pandas import DataFrame
+from pandas import DataFrame, option_context
 
 from .card import UNKNOWN
 from .exact import written
@@ -25,7 +25,8 @@ class MoneyTable(DataFrame):
         return MoneyTable
 
     def __repr__(self) -> str:
-        return repr(self._shown())
+        with option_context("display.max_columns", None, "display.width", None):
+            return repr(self._shown())
 
     def _repr_html_(self) -> str | None:
         html: str | None = self._shown()._repr_html_()  # type: ignore[operator]  # pandas-stubs do not know it
