@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
+from .parts import Opening, Parts
+
 BURST_EVENTS: Final = 5
 """Output events in one read that are a burst. Services that put several into one write put two to four there; nginx's
 smallest buffer (4 KiB) holds eight to thirty chunks, and HAProxy's 200 ms are five of a model of 25 tokens a second."""
@@ -43,6 +45,10 @@ def _ms(start: int | None, end: int | None) -> float | None:
     return None if start is None or end is None else (end - start) / 1e6
 
 
+def _of_ns(value: int | None) -> float | None:
+    return None if value is None else value / 1e6
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The stamps of one request, and the figures that follow from them; a figure is None where it cannot be known.
@@ -51,7 +57,9 @@ class Timing:
     where that is not known). `output_tokens` is what the service counted (reasoning included), else the number of
     output events; `visible_tokens` is the same without reasoning that was hidden, and None where a reasoning model hid
     an unknown amount. `retries` counts earlier attempts that failed, `resent` those that met a kept connection which
-    the service had closed.
+    the service had closed. `opening` is what opening the connection took, None on a kept one; `written` is when the
+    request had been handed to the system (not seen on a socket). `paint_ms` is how long after its read the first text
+    was painted in a live cell, give or take `paint_error_ms`.
     """
 
     submitted: int
@@ -68,6 +76,27 @@ class Timing:
     output_tokens: int | None = None
     visible_tokens: int | None = None
     first_chunk_tokens: int = 1
+    opening: Opening | None = None
+    written: int | None = None
+    paint_ms: float | None = None
+    paint_error_ms: float | None = None
+
+    @property
+    def parts(self) -> Parts:
+        """Where the time went: DNS, TCP, TLS, wait, stream and their like; see `parts`."""
+        opening = self.opening or Opening()
+        known = {each: _of_ns(getattr(opening, each)) for each in ("dns", "tcp", "proxy", "tls", "upgrade")}
+        connect = self.connect_ms
+        first, last = (self.reads[0], self.reads[-1]) if self.reads else (None, None)
+        return Parts(
+            **{f"{name}_ms": value for name, value in known.items()},
+            other_ms=None if connect is None else connect - sum(value or 0.0 for value in known.values()),
+            send_ms=_ms(self.sent, self.written),
+            wait_ms=_ms(self.sent if self.written is None else self.written, first),
+            stream_ms=_ms(first, last),
+            paint_ms=self.paint_ms,
+            paint_error_ms=self.paint_error_ms,
+        )
 
     @property
     def ttft_ms(self) -> float | None:

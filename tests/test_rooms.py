@@ -16,7 +16,7 @@ PACKAGE = Path(holystream_nb.__file__).parent
 # Each room with the rooms it may import: design.md's order, in which each imports only what stands left of it.
 ORDER: list[set[str]] = [
     {"errors"},
-    {"events", "facts", "kinds", "wire.sse"},
+    {"events", "facts", "kinds", "parts", "wire.sse"},
     {"wire.values", "wire.calls", "wire.wording", "wire.endings", "wire.think", "providers"},
     {"wire.redaction"},
     {"wire.complaints", "wire.format"},

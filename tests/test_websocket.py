@@ -711,7 +711,7 @@ async def test_no_ping_is_judged_while_the_reader_is_slow() -> None:
 class Ponging:
     """A connection that gives a pong when it is told to, not before."""
 
-    host, headers, permit, sent, headers_at, last_read = "simulator", {}, 0, 0, 0, 0
+    host, headers, permit, sent, headers_at, last_read, opening = "simulator", {}, 0, 0, 0, 0, None
 
     def __init__(self) -> None:
         self.stream = self

@@ -6,6 +6,7 @@ Retries, stop and limits on the whole are `stream`'s.
 from __future__ import annotations
 
 from ..errors import HolystreamError, SetupError
+from ..parts import Opening
 from ..providers.select import offered_socket, responses_socket, socket_address
 from .over_http import SSEAnswer, over_sse, posted
 from .over_responses import over_responses
@@ -68,4 +69,7 @@ async def _negotiated(service: Service, request: Request, place: str, ears: Ears
         ears.notify("the offered socket could not be opened: over SSE")
         return await over_sse(service, request, ears)
     # The turn that the POST asked for begins when its socket is opened.
-    return SocketAnswer(service, request, socket, place, permit=response.permit, is_first=True)
+    began = SocketAnswer(service, request, socket, place, permit=response.permit, is_first=True)
+    if response.opening is not None:  # on whose connection the socket may be
+        began.opening = response.opening + (began.opening or Opening())
+    return began

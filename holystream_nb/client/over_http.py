@@ -40,6 +40,7 @@ class SSEAnswer:
     def __init__(self, service: Service, request: Request, response: Response) -> None:
         self.permit, self.sent, self.headers_at = response.permit, response.sent, response.headers_at
         self.resent = response.resent
+        self.opening, self.written = response.opening, response.written
         self.chunks: list[tuple[int, str]] = []
         self._service, self._request, self._response = service, request, response
         make = format_of(request.wire).decoder

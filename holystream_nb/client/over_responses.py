@@ -120,6 +120,7 @@ class ResponsesAnswer(SocketTurn):
 
     async def begin(self, frame: str) -> None:
         """Asks for the turn."""
+        self.opening = self._socket.with_upgrade if self._known is None else None
         self._socket.memory = None  # a turn that fails takes with it what it went on from
         self.sent = await self._socket.send(frame, self._service.websocket_inactivity)
 

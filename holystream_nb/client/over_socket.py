@@ -32,6 +32,7 @@ class SocketTurn:
 
     transport: Final = "ws"
     headers_at: int | None = None
+    written: int | None = None
     _decoder: MessageDecoder | ResponsesDecoder
 
     def __init__(
@@ -39,6 +40,7 @@ class SocketTurn:
     ) -> None:
         self.permit = permit
         self.sent = socket.asked
+        self.opening = socket.opening if is_first else None
         self.resent = 0
         self.chunks: list[tuple[int, str]] = []
         self._service, self._request, self._socket = service, request, socket
@@ -113,6 +115,7 @@ class SocketAnswer(SocketTurn):
 
     async def begin(self) -> None:
         """Asks for the turn."""
+        self.opening = self._socket.with_upgrade if self._is_first else None
         self.sent = await self._socket.send(init_message(self._request.body), self._service.websocket_inactivity)
 
     async def events(self) -> AsyncGenerator[list[Event], None]:

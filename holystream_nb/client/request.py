@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import HolystreamError, ServiceError, TooLarge
 from ..events import Event
 from ..facts import Facts, Wire
+from ..parts import Opening
 from ..providers.address import host_and_port
 from ..providers.secret import Key, Secrets
 from ..providers.table import UNLISTED
@@ -227,7 +228,8 @@ class Ears:
 
 
 class Answer(Protocol):
-    """An answer whose head has arrived. `permit`, `sent` and `headers_at` are stamps (ns), `size` what has come (B).
+    """An answer whose head has arrived. `permit`, `sent`, `written` (None where that is not seen) and `headers_at` are
+    stamps (ns), `size` what has come (B); `opening` is what opening the connection took, None on a kept one.
 
     `resent` counts requests that met a dead kept connection and went out again; `is_stale` says that this one did, on a
     kept socket, or that its service had forgotten what it was to go on from. `last_read` is when the network last
@@ -240,6 +242,8 @@ class Answer(Protocol):
     permit: int | None
     sent: int | None
     headers_at: int | None
+    opening: Opening | None
+    written: int | None
     resent: int
     chunks: list[tuple[int, str]]
 

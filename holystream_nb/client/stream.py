@@ -687,6 +687,8 @@ class Stream:
                 bytes=answer.size if answer else 0,
                 retries=self._retries,
                 resent=self._resent,
+                opening=answer.opening if answer else None,
+                written=answer.written if answer else None,
             ),
             request_id=answer.request_id if answer else None,
             transport=answer.transport if answer else "ws" if request.transport == "ws" else "sse",

@@ -36,6 +36,9 @@ from .unreachable import Route, failure, of_proxy, unanswered
 
 _DRAIN_S: Final = 0.1
 
+_TUNNELLED: Final = ("http11.receive_response_headers.complete", "socks.setup_socks5_connection.complete")
+"""What ends the asking of a proxy for a way; the first of them also ends that of the service, which is later."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -58,7 +61,8 @@ class Response:
     """An answer whose head has arrived.
 
     `permit`, `sent` and `headers_at` are stamps (ns); `bytes` counts what has come of the body (B); `resent` how often
-    the request met a kept connection that the service had closed, and went out again (0 or 1).
+    the request met a kept connection that the service had closed, and went out again (0 or 1). `opening` is what
+    opening the connection took, None on a kept one, and `written` when the request had been handed to the system (ns).
     """
 
     def __init__(self, response: httpx2.Response, exchange: Exchange, resent: int) -> None:
@@ -69,6 +73,7 @@ class Response:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.permit, self.sent, self.resent = exchange.permit, exchange.sent, resent
+        self.opening, self.written = exchange.opening, exchange.written
         self.headers_at = self._stream.last_read
         self.bytes = 0
 
@@ -264,18 +269,31 @@ class Transport:
         route = Route(asked.url, asked.host, asked.connect_timeout, trusted(self._files, os.environ))
         loop = asyncio.get_running_loop()
 
+        asks_since: int | None = None  # the proxy for a way
+
         async def trace(name: str, info: Mapping[str, Any]) -> None:
+            nonlocal asks_since
             if exchange.permit is None:
                 exchange.permit = time.perf_counter_ns()
                 if exchange.on_permit is not None:
                     exchange.on_permit()
             if not name.endswith(".started"):
+                if name == "http11.send_request_body.complete" and exchange.sent is not None:
+                    exchange.written = time.perf_counter_ns()
+                elif name in _TUNNELLED and asks_since is not None and exchange.tunnel is None:
+                    exchange.tunnel = time.perf_counter_ns() - asks_since
                 return
             route.step = name.removesuffix(".started")
             if route.step.endswith(".connect_tcp"):
                 exchange.is_reused = False
                 limit.reschedule(loop.time() + asked.connect_timeout)
-            elif route.step == "http11.send_request_headers" and info["request"].method != b"CONNECT":
+            elif route.step == "socks.setup_socks5_connection":
+                asks_since = time.perf_counter_ns()
+            elif route.step != "http11.send_request_headers":
+                return
+            elif info["request"].method == b"CONNECT":
+                asks_since = time.perf_counter_ns()
+            else:
                 exchange.sent = time.perf_counter_ns()
                 limit.reschedule(None)
 

@@ -24,6 +24,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from wsproto import ConnectionType
@@ -32,6 +33,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.utilities import LocalProtocolError
 
 from ..errors import HolystreamError, NotAStream, Stalled, StreamInterrupted
+from ..parts import Opening
 from ..providers.secret import Key, Secrets
 from .transport import Response, Transport, mapped
 
@@ -54,6 +56,7 @@ class Socket:
     """An open WebSocket. `read` and `send` are for one turn at a time; `aclose` is for anybody.
 
     `permit`, `asked` and `opened` are stamps (ns): the pool had room, the handshake was sent, it was answered.
+    `opening` is what opening the connection took, `with_upgrade` the same with the handshake.
     `bytes` counts what has come since (B). `closed` is the service's close code and reason once it has sent one.
     `names_turns` is for whoever reads the messages: turns begin with their id here. So is `memory`: what the service
     still knows of the turns before.
@@ -63,6 +66,7 @@ class Socket:
         self.host = response.host
         self.headers = response.headers
         self.permit, self.asked, self.opened = response.permit, response.sent, response.headers_at
+        self.opening = response.opening
         self.bytes = 0
         self.closed: tuple[int, str] | None = None
         self.names_turns = False
@@ -85,6 +89,12 @@ class Socket:
         self._task: asyncio.Task[None] | None = None
         self._is_open = True
         self._look_later()
+
+    @property
+    def with_upgrade(self) -> Opening | None:
+        if self.opening is None or self.asked is None or self.opened is None:
+            return self.opening
+        return replace(self.opening, upgrade=self.opened - self.asked)
 
     @property
     def is_open(self) -> bool:
