@@ -26,7 +26,7 @@ ORDER: list[set[str]] = [
     {"money"},
     {"reply"},
     {"wire.certificates", "wire.proxies"},
-    {"wire.unreachable", "wire.stamps"},
+    {"wire.unreachable", "wire.stamps", "wire.trip"},
     {"wire.pool"},
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened

@@ -22,12 +22,12 @@ class Figures(Run):
     @cached_property
     def trials(self) -> DataFrame:
         """One row a request, in the order of their starts."""
-        return trials.table(self.records, self.sessions, self.plan)
+        return trials.table(self.records, self.sessions, self.plan, self.trips)
 
     @cached_property
     def warmups(self) -> DataFrame:
         """The discarded requests, in the same columns."""
-        return trials.table(self.warmup_records, self.sessions, self.plan)
+        return trials.table(self.warmup_records, self.sessions, self.plan, self.trips)
 
     @cached_property
     def gaps(self) -> DataFrame:

@@ -11,6 +11,7 @@ from ..values.plan import TRANSPORTS
 from ..values.record import USAGE, Calibration, Trial
 from ..values.run import Run
 from ..values.words import counted, digits, endings
+from . import network
 
 SMALL: Final = 0.05
 """A timing error (p95) up to this part of the figure it spoils is small."""
@@ -47,6 +48,7 @@ def notes(result: Run) -> list[str]:
             f"WARNING: {counted(len(odd), 'answer')} did not end as answers do ({endings(odd)}); "
             "they are among the others."
         )
+    found += network.said(result.trips)
     if contents.torn:
         were = "was" if contents.torn == 1 else "were"
         found.append(f"{counted(contents.torn, 'line')} of the file {were} torn, and left out.")

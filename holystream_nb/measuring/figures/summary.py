@@ -14,6 +14,7 @@ from ..values.record import Trial
 from ..values.run import Run
 from ..values.words import counted, digits, endings
 from .limits import good
+from .network import net_ms, round_trip
 from .notes import notes
 from .statistics import Interval, Quantile, mean, pooled, quantile, share
 from .throughput import span_s, throughput
@@ -31,6 +32,8 @@ WORDS: Final = {
     "ttft_p50_ms": "TTFT p50 (ms)",
     "ttft_p95_ms": "TTFT p95 (ms)",
     "ttft_p99_ms": "TTFT p99 (ms)",
+    "ttft_net_p50_ms": "TTFT p50, net of one round trip (ms)",
+    "round_trip_p50_ms": "TCP round trip p50 (ms)",
     "ttfa_p50_ms": "TTFA p50 (ms)",
     "e2e_mean_s": "E2E mean (s)",
     "e2e_p50_s": "E2E p50 (s)",
@@ -124,6 +127,9 @@ def _row(result: Run, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
     def average(name: str) -> Interval:
         return mean([value for timing in succeeded if (value := getattr(timing, name)) is not None])
 
+    provider = result.plan.split(result.plan.arms[arm][0])[0]
+    trip_ms = round_trip(result.trips, provider).value
+    net = [value for timing in succeeded if (value := net_ms(timing.ttft_ms, trip_ms)) is not None]
     gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99), seed=result.plan.seed)
     limits = result.plan.limits
     kept = sum(good(trial, timing, limits) for trial, timing in timings)
@@ -138,6 +144,8 @@ def _row(result: Run, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
         "ttft_p50_ms": percentile("ttft_ms", 0.5, failures),
         "ttft_p95_ms": percentile("ttft_ms", 0.95, failures),
         "ttft_p99_ms": percentile("ttft_ms", 0.99, failures),
+        "ttft_net_p50_ms": quantile(net, 0.5),
+        "round_trip_p50_ms": round_trip(result.trips, provider),
         "ttfa_p50_ms": percentile("ttfa_ms", 0.5, failures),
         "e2e_mean_s": average("e2e_s"),
         "e2e_p50_s": percentile("e2e_s", 0.5, failures),

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..values.plan import Plan
-from ..values.record import Session, Trial
+from ..values.record import Session, Trial, Trip
 from .limits import good
+from .network import median_trips, net_ms
 from .statistics import point
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ COLUMNS: Final = (
     "lag_ms",
     "queue_ms",
     "connect_ms",
+    "dns_ms",
+    "tcp_ms",
+    "tls_ms",
     "ttft_ms",
+    "ttft_net_ms",
     "ttfa_ms",
     "e2e_s",
     "e2e_scheduled_s",
@@ -70,6 +75,8 @@ lag_ms, queue_ms, connect_ms, ttft_ms, ttfa_ms, e2e_s, e2e_scheduled_s, tpot_ms,
 e2e_tokens_per_s: as `timing` defines them · characters_per_s: characters of text and reasoning / E2E
 gap_p50_ms, gap_p99_ms, gap_max_ms: of this request's own gaps
 output_tokens (reasoning included), reasoning_tokens, prompt_tokens (cached included), cached_tokens
+dns_ms, tcp_ms, tls_ms: of a new connection; None on a kept one (see `parts`)
+ttft_net_ms: TTFT − the median TCP round trip to the provider (see `network.net_ms`)
 token_source: usage (the service's count) or text (estimated here, ≈) · bytes (B) · retries
 resent: how often it met a kept connection that the service had closed, and went out again
 transport_used: which brought the answer: sse or ws
@@ -80,21 +87,24 @@ meets_limits: whether it kept all stated limits; None if none are stated · resp
 """
 
 
-def table(trials: Sequence[Trial], sessions: Sequence[Session], plan: Plan) -> DataFrame:
+def table(trials: Sequence[Trial], sessions: Sequence[Session], plan: Plan, trips: Sequence[Trip] = ()) -> DataFrame:
     from pandas import DataFrame
 
     anchors = {session.number: (session.wall_ns - sessions[0].wall_ns) / 1e9 for session in sessions}
     starts = [anchors.get(trial.session, 0.0) + trial.submitted / 1e9 for trial in trials]
     first = min(starts, default=0.0)
-    rows = [_row(trial, at - first, plan) for trial, at in zip(trials, starts, strict=True)]
+    network = median_trips(trips)
+    net = [network.get(plan.split(trial.model)[0]) for trial in trials]
+    rows = [_row(trial, at - first, plan, trip) for trial, at, trip in zip(trials, starts, net, strict=True)]
     rows.sort(key=lambda row: row["at_s"])
     frame = DataFrame(rows, columns=list(COLUMNS))
     figures = [name for name in COLUMNS if name.endswith(("_ms", "_s"))]
     return frame.astype(dict.fromkeys(figures, float))
 
 
-def _row(trial: Trial, at_s: float, plan: Plan) -> dict[str, Any]:
+def _row(trial: Trial, at_s: float, plan: Plan, trip_ms: float | None) -> dict[str, Any]:
     timing, limits = trial.timing, plan.limits
+    parts = timing.parts
     transport = plan.ways[trial.way][1]
     gaps = timing.gaps_ms
     e2e_s = timing.e2e_s
@@ -110,7 +120,11 @@ def _row(trial: Trial, at_s: float, plan: Plan) -> dict[str, Any]:
         "lag_ms": timing.lag_ms,
         "queue_ms": timing.queue_ms,
         "connect_ms": timing.connect_ms,
+        "dns_ms": parts.dns_ms,
+        "tcp_ms": parts.tcp_ms,
+        "tls_ms": parts.tls_ms,
         "ttft_ms": timing.ttft_ms,
+        "ttft_net_ms": net_ms(timing.ttft_ms, trip_ms),
         "ttfa_ms": timing.ttfa_ms,
         "e2e_s": e2e_s,
         "e2e_scheduled_s": timing.e2e_scheduled_s,

@@ -20,7 +20,7 @@ from ..values.journal import Log, mend, read
 from ..values.plan import Plan
 from ..values.record import SCHEMA, Contents, End, Header, Session, Trial, decode
 from ..values.schedule import Share, shares
-from . import batches, processes
+from . import batches, processes, rtt
 from .estimate import Estimate, check_budget, estimate
 from .machine import session
 from .progress import Silent, View
@@ -95,6 +95,8 @@ class Sitting:
             work = asyncio.ensure_future(processes.run(jobs, self.file, keep, self.secret))
         else:
             work = asyncio.ensure_future(batches.run(jobs, sitting.wall_ns, self.executor, keep))
+        # The workers of an executor may be on another network than this process.
+        trips = asyncio.ensure_future(rtt.beside(self.places[0], sitting, log.write)) if self.executor is None else None
         self.screen.begin(tally, expected, work.cancel)
         reason, losses = "failed", list[str]()
         try:
@@ -107,6 +109,9 @@ class Sitting:
                 f"{self.file} cannot be written ({exc.strerror}); what had finished is kept."
             ) from exc
         finally:
+            if trips is not None:
+                trips.cancel()
+                await asyncio.gather(trips, return_exceptions=True)
             with suppress(OSError):
                 log.write(End(sitting.number, reason, tuple(losses)))
         return reason

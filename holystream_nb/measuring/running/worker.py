@@ -31,6 +31,7 @@ from ...errors import BadRequest, HolystreamError, KeyRefused, RateLimited, Serv
 from ...events import Finish, OtherChoice, ToolCallEnd, Usage
 from ...facts import Wire
 from ...live.beside import ended
+from ...parts import Opening
 from ...providers.secret import Secrets
 from ...providers.table import providers
 from ...reply import OURS, Reply, TransportChoice
@@ -312,6 +313,8 @@ class Worker:
             "bytes": timing.bytes,
             "retries": timing.retries,
             "resent": timing.resent,
+            **_opening(timing.opening),
+            "written": since(timing.written),
             "prompt_tokens": usage.prompt_tokens,
             "output_tokens": usage.completion_tokens,
             "reasoning_tokens": usage.reasoning_tokens,
@@ -337,6 +340,14 @@ class Worker:
             "price_note": cost.note,
             "response_id": reply.request_id,
         }
+
+
+def _opening(opening: Opening | None) -> dict[str, int | None]:
+    """A record's fields of how its connection was opened."""
+    if opening is None:
+        return {}
+    known = {name: getattr(opening, name) for name in ("dns", "tcp", "tls", "upgrade")}
+    return {**known, "tunnel": opening.proxy}
 
 
 def _is_free(reply: Reply, error: HolystreamError | None) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ...errors import SetupError
-from .record import SCHEMA, Calibration, Contents, End, Header, Line, Session, Trial, Warmup, decode, encoder
+from .record import SCHEMA, Calibration, Contents, End, Header, Line, Session, Trial, Trip, Warmup, decode, encoder
 
 
 class Log:
@@ -84,6 +84,7 @@ def read(path: Path) -> Contents:
         calibration=next((line for line in reversed(lines) if isinstance(line, Calibration)), None),
         ends=tuple(line for line in lines if isinstance(line, End)),
         torn=sum(line is None for line in lines),
+        trips=tuple(line for line in lines if isinstance(line, Trip)),
     )
 
 

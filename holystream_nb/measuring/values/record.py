@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from ...money.cost import due_usd
+from ...parts import Opening
 from ...timing import Timing
 from .plan import Plan
 
@@ -67,6 +68,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     count or a price in ours is only likely. `price_note` is "" for a real price. Of a pair whose answers were compared,
     the later one has their `similarity`, and `unrelated`, which is that of answers to different prompts. `text` is the
     answer, where keeping it was asked for.
+    `dns`, `tcp`, `tunnel` (a proxy's), `tls` and `upgrade` (a socket's) are how long each took where the connection was
+    new (ns); `written` is when the request had been handed to the system.
     `ended` says in plain words how the service ended it, where that is not as answers end, and what of it is missing.
     `way` is the plan's name for the transport, or the format and the transport, that was asked for (in a file:
     `transport`); `wire` is the format it came in, `transport_used` the transport that brought it where it was another.
@@ -93,6 +96,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     bytes: int = 0
     retries: int = 0
     resent: int = 0
+    dns: int | None = None
+    tcp: int | None = None
+    tunnel: int | None = None
+    tls: int | None = None
+    upgrade: int | None = None
+    written: int | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -136,6 +145,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
             bytes=self.bytes,
             retries=self.retries,
             resent=self.resent,
+            opening=None if self.tcp is None else Opening(self.dns, self.tcp, self.tunnel, self.tls, self.upgrade),
+            written=self.written,
             output_tokens=self.output_tokens,
             visible_tokens=self.visible_tokens,
             first_chunk_tokens=self.first_chunk_tokens,
@@ -190,6 +201,22 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     ttft_ms_by_transport: dict[str, tuple[float, float, float]] = {}  # msgspec copies it
 
 
+class Trip(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="trip"):
+    """One round trip to a provider, measured beside the run by the parent process.
+
+    `at` is when (ns after the session's origin). `tcp` and `tls` are ns (see `wire.trip.RoundTrip`), `via` is "proxy"
+    where they end at one, `error` "" or a class.
+    """
+
+    provider: str
+    session: int
+    at: int
+    tcp: int | None = None
+    tls: int | None = None
+    via: str = ""
+    error: str = ""
+
+
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
     """A worker has warmed up. `error` and `message` are those of a warm-up that nothing can follow."""
 
@@ -226,18 +253,37 @@ class Contents(msgspec.Struct, frozen=True):
     calibration: Calibration | None
     ends: tuple[End, ...]
     torn: int
+    trips: tuple[Trip, ...] = ()
 
 
-Line = Header | Session | Trial | Warmup | Calibration | Ready | Done | End
+Line = Header | Session | Trial | Warmup | Calibration | Trip | Ready | Done | End
 
 encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Line)
 
 
-def decode(line: bytes) -> Line | None:
-    """One line, or None for one that was torn."""
+class Unknown(msgspec.Struct, frozen=True):
+    """A whole line of a kind that a later version writes."""
+
+    kind: str
+
+
+_KINDS: Final = frozenset(("header", "session", "trial", "warmup", "calibration", "trip", "ready", "done", "end"))
+_any_kind: Final = msgspec.json.Decoder(Unknown)
+
+
+def decode(line: bytes) -> Line | Unknown | None:
+    """One line; None for one that was torn."""
     try:
         known: Line = _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+        return _of_a_later_version(line)
     return known
+
+
+def _of_a_later_version(line: bytes) -> Unknown | None:
+    try:
+        found = _any_kind.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return None if found.kind in _KINDS else found

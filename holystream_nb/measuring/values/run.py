@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...errors import SetupError
 from .plan import Plan
-from .record import Calibration, Contents, Session, Trial, Warmup
+from .record import Calibration, Contents, Session, Trial, Trip, Warmup
 
 
 class Run:
@@ -19,6 +19,7 @@ class Run:
         self.sessions: tuple[Session, ...] = contents.sessions
         self.calibration: Calibration | None = contents.calibration
         self.records: tuple[Trial, ...] = contents.trials
+        self.trips: tuple[Trip, ...] = contents.trips
         self.warmup_records: tuple[Warmup, ...] = contents.warmups
 
     @property
