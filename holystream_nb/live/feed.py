@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from .figures import verdict
 from .lane import Lane
+from .painted import painted
 from .questions import DEAF
 
 FLUSH_S: Final = 0.03
@@ -44,6 +45,7 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._pending: list[tuple[list[str], list[str]]] = [([], []) for _ in lanes]
         self._called: set[int] = set()
+        self._first_reads: dict[int, int] = {}
         self._seq = 0
         self._timer: asyncio.TimerHandle | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -58,8 +60,9 @@ class Feed:
     def start(self) -> None:
         self._tick()
 
-    def draw(self, lane: int, text: str = "", reasoning: str = "") -> None:
-        """Adds to a lane. The first text after a pause goes out at once, the rest within 30 ms."""
+    def draw(self, lane: int, text: str = "", reasoning: str = "", *, read: int = 0) -> None:
+        """Adds to a lane what a read (ns) brought: the first after a pause goes out at once, the rest within 30 ms."""
+        self._first_reads.setdefault(lane, read)
         texts, reasonings = self._pending[lane]
         if text:
             texts.append(text)
@@ -88,8 +91,10 @@ class Feed:
                 text, reasoning = "".join(texts), "".join(reasonings)
                 texts.clear()
                 reasonings.clear()
-                self._lanes[index].drew(text, reasoning)
-                self._send("delta", lane=index, text=text, reasoning=reasoning)
+                lane = self._lanes[index]
+                stamp = {} if lane.text_drawn or lane.reasoning_drawn else {"sent": _now_ms()}
+                lane.drew(text, reasoning)
+                self._send("delta", lane=index, text=text, reasoning=reasoning, **stamp)
         for index in sorted(self._called):
             lane = self._lanes[index]
             self._send("status", lane=index, **lane.status(), calls=lane.changed_cards())
@@ -106,7 +111,7 @@ class Feed:
     def redraw(self) -> None:
         """Sends the whole state: what was drawn is no longer so."""
         self.flush()
-        self._view.send({"kind": "snapshot", **self.snapshot()})
+        self._view.send({"kind": "snapshot", "sent": _now_ms(), **self.snapshot()})
 
     def snapshot(self) -> dict[str, Any]:
         """The whole state, up to and including message `seq`."""
@@ -138,9 +143,9 @@ class Feed:
 
     def hear(self, _view: object, content: dict[str, Any], _buffers: object = None) -> None:
         """A message from a view. It may come on a subshell's thread, so it only hands over."""
-        self._loop.call_soon_threadsafe(self._heard, content)
+        self._loop.call_soon_threadsafe(self._heard, content, _now_ms())
 
-    def _heard(self, content: dict[str, Any]) -> None:
+    def _heard(self, content: dict[str, Any], came: float) -> None:
         kind = content.get("kind")
         if kind == "gone":
             self._views -= 1
@@ -155,6 +160,11 @@ class Feed:
             self._lanes[content["lane"]].source.stop()
         elif kind == "consent" and content.get("lane") in range(len(self._lanes)):
             self._lanes[content["lane"]].questions.answer(content.get("call"), content.get("answer"))
+
+        elif kind == "painted" and content.get("lane") in range(len(self._lanes)):
+            lane, read = self._lanes[content["lane"]], self._first_reads.get(content["lane"])
+            if lane.painted is None and read is not None:
+                lane.painted = painted(content, came=came, read=read / 1e6)
 
     def _send(self, kind: str, **content: Any) -> None:
         self._seq += 1
@@ -176,3 +186,8 @@ class Feed:
             if not lane.is_final:
                 self.status(index)
         self._ticker = self._loop.call_later(_STATUS_S, self._tick)
+
+
+def _now_ms() -> float:
+    """The clock of the reads."""
+    return time.perf_counter_ns() / 1e6

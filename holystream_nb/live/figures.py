@@ -144,6 +144,8 @@ def record(reply: Reply) -> dict[str, Any]:
         "decode_tokens_per_s": _round(timing.decode_tokens_per_s),
         "queue_ms": _round(timing.queue_ms),
         "connect_ms": _round(timing.connect_ms),
+        "parts_ms": {name: round(value, 3) for name, value in timing.parts.known.items()},
+        "paint_error_ms": _round(timing.paint_error_ms),
         "retries": timing.retries,
         "resent": timing.resent,
         "bytes": timing.bytes,

@@ -14,6 +14,7 @@ from .answered_json import json_in
 from .beside import Citation, Picture, ended, pictures, sources
 from .cards import browser_length, card
 from .figures import approximate, bursts, figures, milliseconds, rate, tokens
+from .painted import Painted
 from .questions import Questions
 
 State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
@@ -74,6 +75,7 @@ class Lane:
         self.questions = questions or Questions()
         self.state: State = "waiting"
         self.error: HolystreamError | None = None
+        self.painted: Painted | None = None
         self.text_drawn = 0
         self.reasoning_drawn = 0
         self.cards_drawn = 0
@@ -87,8 +89,11 @@ class Lane:
 
     @property
     def reply(self) -> Reply:
-        """The source's reply, with what the lane adds: parsed JSON, and the error if it is none."""
+        """The source's reply, with what the lane adds: parsed JSON, the error if it is none, when the page painted."""
         reply = self.source.reply
+        if self.painted is not None:
+            ms, error_ms = self.painted.ms, self.painted.error_ms
+            reply = replace(reply, timing=replace(reply.timing, paint_ms=ms, paint_error_ms=error_ms))
         if self._data is None and self.error is reply.error:
             return reply
         return replace(reply, data=self._data, error=self.error)

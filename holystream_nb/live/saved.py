@@ -57,11 +57,17 @@ def bracketed(status: str, ending: str) -> str:
     return f"[{status}]\n[{ending}]" if ending else f"[{status}]"
 
 
-def marked(status: str, ending: str) -> str:
-    """A status line in Markdown; how an answer ended, where that must be said, stands out."""
+def marked(status: str, ending: str, parts: str = "") -> str:
+    """A status line in Markdown; how an answer ended, where that must be said, stands out.
+
+    `parts`, where the time went, is told where the mouse rests on the line.
+    """
     from .harmless import plain_line
 
-    return f"*{plain_line(status)}*" + (f" · **{plain_line(ending)}**" if ending else "")
+    line = f"*{plain_line(status)}*"
+    if parts:
+        line = f'<span title="{parts}">{line}</span>'
+    return line + (f" · **{plain_line(ending)}**" if ending else "")
 
 
 def printable(text: str) -> str:
@@ -169,7 +175,8 @@ def _plain(lane: Lane, *, titled: bool) -> str:
 def _markdown(lanes: Sequence[Lane]) -> str:
     if len(lanes) == 1:
         section = _section(lanes[0])
-        return "\n\n".join([*section, *(["---"] if section else []), marked(status_line(lanes[0]), lanes[0].ending)])
+        figures = marked(status_line(lanes[0]), lanes[0].ending, str(lanes[0].reply.timing.parts))
+        return "\n\n".join([*section, *(["---"] if section else []), figures])
     from .harmless import plain_line
 
     parts: list[str] = []

@@ -103,9 +103,9 @@ async def _draw(feed: Any, index: int, lane: Lane) -> None:
         async for event in lane.source:
             kind = type(event)
             if kind is Text:
-                feed.draw(index, text=event.text)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`
+                feed.draw(index, text=event.text, read=event.read)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`
             elif kind is Reasoning:
-                feed.draw(index, reasoning=event.text)  # type: ignore[union-attr]
+                feed.draw(index, reasoning=event.text, read=event.read)  # type: ignore[union-attr]
             elif kind is ToolCallPart:
                 feed.draw_calls(index)
             elif kind is Call:

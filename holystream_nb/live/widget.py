@@ -1,10 +1,11 @@
 """The live view's Python half; `frontend/src/live.ts` is the other. Traits are state, messages are motion.
 
-Kernel -> view:  delta {seq, lane, text, reasoning} · snapshot {seq, lanes}
+Kernel -> view:  delta {seq, lane, text, reasoning, sent?} · snapshot {seq, lanes, sent}
                  · status {seq, lane, state, figures, ending, error, elapsed_ms, units, thought, sources, pictures,
                    calls}
 View -> kernel:  ready {} (a view appeared) · missed {} (a snapshot is wanted) · gone {} (a view left its page)
                  · stop {lane} · consent {lane, call, answer} (allow, always or refuse a tool's call)
+                 · painted {lane, at, sent, down} (its first text, once: see `painted`)
 
 `seq` counts the deltas and statuses of one widget, from 1: a view applies each once and in order, and asks for a
 snapshot where one is missing. `keyframe` is a snapshot as a trait: it reaches a view on kernels that hear no `ready`

@@ -148,3 +148,21 @@ async def test_python_gets_the_same_view(open_notebook: Open) -> None:
     assert (await recording.bodies())[-1].strip() == text.strip()
     [output] = await notebook.cell(1).outputs()
     assert text.strip() in "".join(output["data"]["text/markdown"])
+
+
+async def test_the_paint_is_a_part_of_the_answer(open_notebook: Open) -> None:
+    """The page says when it painted the first text; the wall clock, which both have here, says much the same."""
+    told = "import time\np = reply.timing.parts\nprint(p.paint_ms, p.paint_error_ms, "
+    told += "(time.time_ns() - time.perf_counter_ns() + reply.timing.reads[0]) / 1e6)"
+    notebook = await open_notebook("%%stream -m gpt-4.1#first=1,tokens=90,rate=60 --as reply\nCount.", told)
+    recording = await notebook.cell(1).watch()
+    await notebook.cell(1).run()
+    await notebook.cell(2).run()
+
+    paint_ms, error_ms, read_at = map(float, (await notebook.cell(2).printed()).split())
+    origin = await notebook.page.evaluate("performance.timeOrigin")
+    drawn_at = next(look.at for look in await recording.looks() if look.body) + origin
+    assert 0 < error_ms < 500
+    assert 0 < paint_ms < 2000
+    assert abs(paint_ms - (drawn_at - read_at)) < error_ms + 150  # drawn, and painted with one of the next frames
+    assert " · paint " in (await notebook.cell(1).output.locator("span[title]").first.get_attribute("title") or "")

@@ -34,6 +34,10 @@ export class Feed {
   behind = false;
   /** The kernel has gone. */
   lost = false;
+  /** The least that the page's clock was ahead of a message's `sent` when it came, in ms; Infinity before there was one. */
+  down = Infinity;
+  /** Lanes whose first text was painted. */
+  readonly painted = new Set<number>();
   /** What is said of all lanes together. */
   verdict = "";
 
@@ -62,6 +66,7 @@ export class Feed {
 
   receive(message: FromKernel): void {
     this.lost = false;
+    if ("sent" in message && message.sent !== undefined) this.down = Math.min(this.down, this.clock() - message.sent);
     this.#change(() => {
       if (message.kind === "snapshot") this.#snapshot(message);
       else if (message.kind === "delta" || message.kind === "status") this.#next(message);

@@ -83,12 +83,14 @@ export interface Keyframe {
   lanes: LaneState[];
 }
 
+/** `sent`: when the kernel sent it, in ms of its clock; a lane's first delta has it. */
 export interface Delta {
   kind: "delta";
   seq: number;
   lane: number;
   text: string;
   reasoning: string;
+  sent?: number;
 }
 
 /** `calls` are those that have changed. */
@@ -102,17 +104,24 @@ export interface Status extends Standing {
 /** The answer to `ready` and `missed`. */
 export interface Snapshot extends Keyframe {
   kind: "snapshot";
+  sent?: number;
 }
 
 export type FromKernel = Delta | Status | Snapshot;
 
-/** A view appeared; a snapshot is missing; a view has gone from its page; Stop was pressed; a call was answered for. */
+/**
+ * A view appeared; a snapshot is missing; a view has gone from its page; Stop was pressed; a call was answered for.
+ *
+ * `painted`, once a lane: `at` and `sent` are when its first text was painted and this was sent, by the page's clock in
+ * ms; `down` is the least by which the page's clock was ahead of a message's `sent` when it came.
+ */
 export type ToKernel =
   | { kind: "ready" }
   | { kind: "missed" }
   | { kind: "gone" }
   | { kind: "stop"; lane: number }
-  | { kind: "consent"; lane: number; call: number; answer: Answer };
+  | { kind: "consent"; lane: number; call: number; answer: Answer }
+  | { kind: "painted"; lane: number; at: number; sent: number; down: number };
 
 export function running(state: State): boolean {
   return state === "waiting" || state === "streaming";

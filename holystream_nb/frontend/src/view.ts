@@ -3,7 +3,7 @@ import type { Feed, Watcher } from "./feed";
 import { Follower } from "./follow";
 import { Lane, make, say } from "./lane";
 import { Place } from "./place";
-import type { Format, Label, ToKernel } from "./protocol";
+import { type Format, type Label, type ToKernel, running } from "./protocol";
 import type { Voice } from "./voice";
 
 /** A frame of the screen, in milliseconds. */
@@ -39,7 +39,7 @@ export class View implements Watcher {
     format: Format,
     readonly feed: Feed,
     readonly voice: Voice,
-    send: (message: ToKernel) => void,
+    readonly send: (message: ToKernel) => void,
     typeset: Typeset | null = null,
     surroundings: Surroundings | null = null,
   ) {
@@ -129,6 +129,23 @@ export class View implements Watcher {
     });
     this.voice.speak();
     this.#wind();
+    this.feed.lanes.forEach(({ state, text, reasoning }, lane) => {
+      if (running(state) && (text || reasoning) && !this.feed.painted.has(lane)) this.#tellPaint(lane);
+    });
+  }
+
+  /** Says once when the first text of a lane was painted; where nobody can see the page, it is not painted. */
+  #tellPaint(lane: number): void {
+    const { feed } = this;
+    feed.painted.add(lane);
+    if (document.hidden || feed.down === Infinity) return;
+    // A task right after the frame's callbacks runs when that frame has been drawn.
+    requestAnimationFrame(() =>
+      setTimeout(() => {
+        const at = feed.clock();
+        this.send({ kind: "painted", lane, at, sent: feed.clock(), down: feed.down });
+      }),
+    );
   }
 
   #wind(): void {

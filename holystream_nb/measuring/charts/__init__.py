@@ -15,6 +15,7 @@ from .four import sheet
 from .load import concurrency
 from .pairs import differences
 from .rows import timeline
+from .waterfall import waterfall
 
 __all__ = [
     "concurrency",
@@ -25,4 +26,5 @@ __all__ = [
     "speed_against_cost",
     "timeline",
     "ttft_against_cost",
+    "waterfall",
 ]
