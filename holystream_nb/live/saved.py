@@ -64,10 +64,12 @@ def marked(status: str, ending: str, parts: str = "") -> str:
     """
     from .harmless import plain_line
 
-    line = f"*{plain_line(status)}*"
-    if parts:
-        line = f'<span title="{parts}">{line}</span>'
+    line = _with_parts(f"*{plain_line(status)}*", parts)
     return line + (f" · **{plain_line(ending)}**" if ending else "")
+
+
+def _with_parts(words: str, parts: str) -> str:
+    return f'<span title="{parts}">{words}</span>' if parts else words
 
 
 def printable(text: str) -> str:
@@ -253,5 +255,6 @@ def _table(lanes: Sequence[Lane]) -> str:
     cells = [[plain_line(cell).replace("|", "&#124;") for cell in row] for row in rows]
     for row, lane in zip(cells[1:], lanes, strict=True):
         row[-1] = f"**{row[-1]}**" if lane.ending else row[-1]  # it stands out, as under a single answer
+        row[1] = _with_parts(row[1], str(lane.reply.timing.parts))
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([lines[0], "| :--- | ---: | ---: | ---: | ---: | :--- |", *lines[1:]])

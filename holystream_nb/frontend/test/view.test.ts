@@ -397,3 +397,44 @@ test("No address but http: and https: becomes a link, and no picture but a data:
   assert.equal(el.querySelectorAll(".hs-picture-line a").length, data.length);
   remove();
 });
+
+test("When the first text of a lane has been painted, the kernel is told, once, with the two clocks.", async () => {
+  const frames: (() => void)[] = [];
+  Object.assign(globalThis, { requestAnimationFrame: (frame: () => void) => frames.push(frame) });
+  const widget = new Widget(labels);
+  widget.render();
+  widget.render(); // a second view of the same answer says nothing
+  const told = () => widget.sent.filter(({ kind }) => kind === "painted");
+  widget.receive({ kind: "delta", seq: 1, lane: 1, text: "", reasoning: "hm", sent: performance.now() - 7 });
+  await sleep(20);
+  assert.deepEqual(told(), []); // drawn, but no frame has come yet
+  frames.splice(0).forEach((frame) => frame());
+  await sleep(20);
+  widget.receive({ kind: "delta", seq: 2, lane: 1, text: "a", reasoning: "" });
+  await sleep(40);
+  assert.equal(frames.length, 0);
+  const [painted, ...more] = told();
+  assert.deepEqual(more, []);
+  assert.ok(painted?.kind === "painted" && painted.lane === 1);
+  assert.ok(painted.at <= painted.sent && painted.sent <= performance.now());
+  assert.ok(painted.down >= 7 && painted.down < 1000, String(painted.down));
+});
+
+test("Nothing is said of a paint where nobody sees the page, the kernel's clock is unknown, or all has ended.", async () => {
+  let frames = 0;
+  Object.assign(globalThis, { requestAnimationFrame: () => frames++ });
+  const unknown = new Widget();
+  unknown.render();
+  unknown.receive({ kind: "delta", seq: 1, lane: 0, text: "a", reasoning: "" });
+  const ended = new Widget();
+  ended.keyframe = { seq: 1, lanes: [laneState("a", "done")] };
+  ended.fire("change:keyframe");
+  ended.render();
+  Object.defineProperty(document, "hidden", { value: true, configurable: true });
+  const hidden = new Widget();
+  hidden.render();
+  hidden.receive({ kind: "delta", seq: 1, lane: 0, text: "a", reasoning: "", sent: 0 });
+  await sleep(20);
+  Reflect.deleteProperty(document, "hidden");
+  assert.equal(frames, 0);
+});
