@@ -92,9 +92,9 @@ class Socket:
 
     @property
     def with_upgrade(self) -> Opening | None:
-        if self.opening is None or self.asked is None or self.opened is None:
+        if self.asked is None or self.opened is None:
             return self.opening
-        return replace(self.opening, upgrade=self.opened - self.asked)
+        return replace(self.opening or Opening(), upgrade=self.opened - self.asked)
 
     @property
     def is_open(self) -> bool:

@@ -133,6 +133,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     @property
     def timing(self) -> Timing:
         """The figures, by the one definition there is of each."""
+        opening = Opening(self.dns, self.tcp, self.tunnel, self.tls, self.upgrade)
         return Timing(
             submitted=self.submitted,
             scheduled=self.scheduled,
@@ -145,7 +146,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
             bytes=self.bytes,
             retries=self.retries,
             resent=self.resent,
-            opening=None if self.tcp is None else Opening(self.dns, self.tcp, self.tunnel, self.tls, self.upgrade),
+            opening=None if self.tcp is self.upgrade is None else opening,
             written=self.written,
             output_tokens=self.output_tokens,
             visible_tokens=self.visible_tokens,
