@@ -87,6 +87,20 @@ def test_one_stream_does_not_wait() -> None:
     assert {slot.wait_s for slot in share.slots} == {0.0}
 
 
+def test_users_do_not_pause_unless_that_is_asked_for() -> None:
+    """A pause of up to 25 ms that nobody asked for halved a fast service; one that is asked for has its mean."""
+    assert {slot.wait_s for block in schedule(plan(concurrency=16)) for slot in block} == {0.0}
+    waits = [slot.wait_s for block in schedule(plan(pause=0.5, repeats=500)) for slot in block]
+    assert 0 <= min(waits) < max(waits) <= 1
+    assert mean(waits) == pytest.approx(0.5, rel=0.05)
+
+
+def test_what_ends_a_run_early_makes_no_other_plan() -> None:
+    """It is continued with another duration or another number of failures; a pause makes another plan."""
+    assert plan().hash == plan(duration=3.0, max_failures=None).hash != plan(pause=0.1).hash
+    assert plan().difference(plan(duration=3.0, max_failures=None)) == []
+
+
 def test_arrivals_are_poisson() -> None:
     """Open loop: times rise, their distances have the mean 1/rate and, as exponentials do, that spread."""
     (share,) = shares(plan(concurrency=None, rate=20.0, repeats=500), 1)
@@ -178,6 +192,10 @@ def test_a_plan_survives_its_file() -> None:
         ({"prompts": ()}, "one prompt"),
         ({"prompts": ([],)}, "list of messages"),
         ({"repeats": 0}, "repeats=0"),
+        ({"duration": 0.0}, "duration=0"),
+        ({"pause": -1.0}, "pause"),
+        ({"pause": 1.0, "rate": 2.0, "concurrency": None}, "closed loop"),
+        ({"max_failures": 0}, "max_failures=0"),
         ({"rate": 1.0}, "either"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"concurrency": None, "rate": 0.0}, "rate=0"),

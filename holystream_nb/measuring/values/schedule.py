@@ -12,8 +12,6 @@ from .plan import Plan
 
 _START_S: Final = 0.010
 
-_PAUSE_S: Final = 0.025
-
 
 class Slot(msgspec.Struct, frozen=True, array_like=True):
     """One request to make: indices of its model, prompt and way, its repeat, and when.
@@ -52,7 +50,7 @@ def schedule(plan: Plan) -> list[list[Slot]]:
 def _wait(plan: Plan, rng: Random) -> float:
     if plan.rate is not None:
         return rng.expovariate(plan.rate)
-    return rng.uniform(0, _PAUSE_S) if (plan.concurrency or 1) > 1 else 0.0
+    return rng.uniform(0, 2 * plan.pause) if plan.pause else 0.0
 
 
 class Share(msgspec.Struct, frozen=True):
