@@ -60,6 +60,7 @@ async def bench(
     workers: int | None = None,
     path: str | Path | None = None,
     resume: str | Path | None = None,
+    retry_failed: bool = False,
     calibrate: bool = True,
     parameters: Mapping[str, Any] | None = None,
     **fields: Any,
@@ -100,7 +101,8 @@ async def bench(
         are handed no key: they read the variable of theirs.
     workers: processes; one for every 100 streams by default.
     path: the file of the run (JSON Lines); by default one of its own in the user's data folder.
-    resume: the file of a run of this very plan, of which only what is missing is made.
+    resume: the file of a run of this very plan, of which only what is missing is made. A request
+        that failed is not missing; with retry_failed it is made again, and then the newer one counts.
     calibrate: whether to measure the timing error afterwards (a few seconds, on the simulator).
 
     Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second and leaves what
@@ -154,7 +156,16 @@ async def bench(
     plan = located.planned(wanted)
     check_forms(plan)
     file = file_of(plan, path, resume, before)
-    return await carry_out(plan, located, file, before, executor=executor, workers=workers, calibrate=calibrate)
+    return await carry_out(
+        plan,
+        located,
+        file,
+        before,
+        executor=executor,
+        workers=workers,
+        calibrate=calibrate,
+        retry_failed=kinds.switch("retry_failed", retry_failed),
+    )
 
 
 _KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}

@@ -46,6 +46,8 @@ class Estimate:
     simulated_usd: Decimal = Decimal(0)
 
     def __str__(self) -> str:
+        if not self.requests:
+            return "as many requests as the duration holds"
         count = counted(self.requests, "request")
         if self.warmups:
             count += f" and {counted(self.warmups, 'warm-up')}"
@@ -82,6 +84,12 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
         simulated=all(card.note == SIMULATED for card in cards),
         simulated_usd=_total(unpaid, requests, warmups) or Decimal(0),
     )
+
+
+def tokens_of(plan: Plan, prompt: int) -> int:
+    """About how many tokens a request for this prompt uses, prompt and answer, as limits reckon."""
+    output = min(limits_in(plan.parameters).values(), default=0) or ANSWER_TOKENS
+    return estimate_prompt({**plan.parameters, "messages": plan.messages(prompt, 0)}) + output
 
 
 def check_budget(plan: Plan, expected: Estimate, spent: Decimal = Decimal(0), session: Budget | None = None) -> None:
