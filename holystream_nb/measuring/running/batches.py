@@ -162,7 +162,7 @@ def _closed(
             if until is not None and time.time_ns() - wall_ns >= until:
                 lane.dispatcher.close()
             leases = lane.dispatcher.lease(lane.job.worker, min(most, _part(lane, len(lanes))))
-            if not leases:
+            if not leases and not warming:  # where nothing is known of its cost, only the warm-ups go first
                 await asyncio.sleep(_LOOK_S)
                 continue
             before = lane.made
@@ -195,8 +195,9 @@ def _open(
                     dispatcher.close()
                 due_s = (now - start) / 1e9 + _LEAD_S + batch_s
                 alive = {lane.job.worker: lane for lane in lanes if not lane.is_gone}
-                for worker, leases in deal(dispatcher, dict.fromkeys(alive, 10**6), due_s).items():
-                    work = alive[worker].do(warming.pop(worker, []), leases, ())
+                dealt = deal(dispatcher, dict.fromkeys(alive, 10**6), due_s)
+                for worker in dealt | warming:
+                    work = lanes[worker].do(warming.pop(worker, []), dealt.get(worker, []), ())
                     running.append(asyncio.create_task(work))
                 if not alive:
                     break
