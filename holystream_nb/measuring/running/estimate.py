@@ -25,6 +25,10 @@ from ..values.plan import Plan
 from ..values.words import counted
 
 
+class TooDear(SetupError):
+    """What is foreseen to cost more than may be spent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Requests, and their cost in USD.
@@ -112,7 +116,7 @@ def _check(name: str, plan: Plan, expected: Estimate, left: Decimal) -> None:
             f"leave {name} out."
         )
     if expected.usd > left:
-        raise SetupError(
+        raise TooDear(
             f"This would cost more than {name}: {expected}, and ${left:.4f} is left. Ask less often, set max_tokens, "
             f"or raise {name}; nothing was sent."
         )

@@ -98,7 +98,7 @@ def line(tally: Tally) -> str:
     """
     parts = [tally.state, f"{tally.done:,} of {tally.planned:,}" if tally.planned else f"{tally.done:,}"]
     if tally.failed:
-        parts.append(f"{tally.failed:,} failed ({_short(tally.reason)})")
+        parts.append(f"{tally.failed:,} failed{'' if tally.stops else f' ({_short(tally.reason)})'}")
     if tally.lost:
         parts.append(f"{tally.lost:,} lost in flight")
     parts += [_short(stop) for stop in tally.stops]
