@@ -19,7 +19,7 @@ from .running.addresses import Model
 from .running.estimate import check_forms
 from .values.given import limits_of, prompts_of, transports_of, wires_of
 from .values.journal import read
-from .values.plan import Plan, Prompt
+from .values.plan import MAX_FAILURES, Plan, Prompt
 
 
 @sealing("models")
@@ -27,13 +27,16 @@ async def bench(
     models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],
     *,
-    repeats: int = 1,
+    repeats: int | None = 1,
+    duration: float | None = None,
     concurrency: int | None = None,
+    pause: float = 0.0,
     rate: float | None = None,
     warmup: int = 1,
     seed: int | None = None,
     limits: Mapping[str, float] | None = None,
     max_cost: Decimal | float | str | None = None,
+    max_failures: int | None = MAX_FAILURES,
     cache: bool = False,
     retries: int = 0,
     timeout: float | None = None,
@@ -57,6 +60,7 @@ async def bench(
     workers: int | None = None,
     path: str | Path | None = None,
     resume: str | Path | None = None,
+    retry_failed: bool = False,
     calibrate: bool = True,
     parameters: Mapping[str, Any] | None = None,
     **fields: Any,
@@ -68,6 +72,8 @@ async def bench(
         with `model` and the options of a Client, `{"base_url": …, "model": …, "key_variable": …}`. A model left out is
         the server's only one. Those of a host that no table has are called by it.
     prompts: texts, or lists of messages; every model is asked each of them `repeats` times, in random order, in turns.
+        repeats=None goes on until the duration is over.
+    duration: seconds after which nothing new begins; what runs is finished.
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
     wire: "chat", "messages" or "responses", or several, in the same way: `deepseek-v3.2 · messages`; of several wires
@@ -76,11 +82,15 @@ async def bench(
     reuse: whether connections are kept, as a client keeps them; False opens one for every request, whose cost is
         `connect_ms`.
     concurrency: streams at once (closed loop, the default with 1), or rate: requests a second (open loop, Poisson).
+    pause: seconds between a user's answer and the next request, on average: evenly from 0 to twice as much. 0 by
+        default: a user of a closed loop asks again at once.
     warmup: discarded requests for each worker, model, transport and wire before anything counts.
     seed: of order, arrivals and prefixes; random if not given. The same seed sends the same requests again.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent. The
         session's budget (`%config StreamMagics.session_budget`) holds in the same way.
+    max_failures: failures in a row after which a model (in a way) is asked no more, while the others go on; None is
+        never.
     cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
@@ -91,7 +101,8 @@ async def bench(
         are handed no key: they read the variable of theirs.
     workers: processes; one for every 100 streams by default.
     path: the file of the run (JSON Lines); by default one of its own in the user's data folder.
-    resume: the file of a run of this very plan, of which only what is missing is made.
+    resume: the file of a run of this very plan, of which only what is missing is made. A request
+        that failed is not missing; with retry_failed it is made again, and then the newer one counts.
     calibrate: whether to measure the timing error afterwards (a few seconds, on the simulator).
 
     Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second and leaves what
@@ -122,7 +133,10 @@ async def bench(
     wanted = Plan(
         models=("to be located",),
         prompts=prompts_of("hs.bench", prompts),
-        repeats=kinds.count("repeats", repeats, least=1),
+        repeats=0 if repeats is None else kinds.count("repeats", repeats, least=1),
+        duration=kinds.optional_seconds("duration", duration),
+        pause=kinds.number("pause", pause, unit="seconds"),
+        max_failures=kinds.optional_count("max_failures", max_failures, least=1),
         concurrency=1 if concurrency is None and rate is None else kinds.optional_count("concurrency", concurrency),
         rate=None if rate is None else kinds.number("rate", rate, above=0, unit="requests a second"),
         warmup=kinds.count("warmup", warmup),
@@ -142,7 +156,16 @@ async def bench(
     plan = located.planned(wanted)
     check_forms(plan)
     file = file_of(plan, path, resume, before)
-    return await carry_out(plan, located, file, before, executor=executor, workers=workers, calibrate=calibrate)
+    return await carry_out(
+        plan,
+        located,
+        file,
+        before,
+        executor=executor,
+        workers=workers,
+        calibrate=calibrate,
+        retry_failed=kinds.switch("retry_failed", retry_failed),
+    )
 
 
 _KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}

@@ -36,15 +36,16 @@ async def carry_out(
     workers: int | None = None,
     calibrate: bool = True,
     answers: Answers = "dropped",
+    retry_failed: bool = False,
 ) -> Result:
     """Makes what is missing of a plan, in view of the user, and returns what its file then holds."""
     screen = view(file)
     reason = "failed"
     with ExitStack() as stack:
-        found, secret = await addresses.find(
-            located, stack, foreign=executor is not None, workers=workers or plan.workers
+        found, secret = await addresses.find(located, stack, foreign=executor is not None)
+        sitting = Sitting(
+            plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget, retry_failed
         )
-        sitting = Sitting(plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget)
         try:
             reason = await sitting.go()
             if reason and calibrate:
@@ -70,7 +71,7 @@ async def _calibrate(file: Path, *, foreign: bool) -> None:
     if found is None and not foreign:
         found = await like(result)
     if found is not None:
-        log = Log(file)
+        log = Log(file, result.contents.header.run)
         log.write(found)
         log.close()
 

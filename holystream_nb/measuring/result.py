@@ -16,7 +16,8 @@ class Result(Figures):
 
     def __repr__(self) -> str:
         failed = sum(bool(trial.error) for trial in self.records)
-        return f"<Result {', '.join(self.arms)}: {len(self.records)} of {self.plan.requests} requests, {failed} failed>"
+        planned = f" of {self.plan.requests}" if self.plan.requests else ""
+        return f"<Result {', '.join(self.arms)}: {len(self.records)}{planned} requests, {failed} failed>"
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from .. import kinds
 from ..client.options import OPTIONS, client_options
@@ -17,14 +19,14 @@ from .figures.sweep import Sweep
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
+from .running.estimate import TooDear
 from .values.given import prompts_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import Prompt
 
-if TYPE_CHECKING:
-    pass
-
 _PER_CLIENT: Final = 3
+_NOTHING: Final = Decimal("1e-12")
+"""Of a limit that is spent, which a plan cannot take as 0."""
 
 
 @sealing("models")
@@ -43,7 +45,8 @@ async def sweep(
     """One closed-loop bench for each model, transport, wire and concurrency, all apart: their throughputs must not mix.
 
     repeats: by default so many that each client makes three requests; never fewer than two.
-    max_cost: USD of each single bench.
+    max_cost: USD of the whole sweep, of which each bench may spend what those before it left. A load that would cost
+        more than is left is not measured, and a warning says so.
     path: a folder for the runs' files; runs that are there already are continued.
     options: as for `bench`, those of the client and fields of the request too.
 
@@ -59,7 +62,9 @@ async def sweep(
     given = client_options(**{name: value for name, value in options.items() if name in OPTIONS - {"retries"}})
     labels = [(await addresses.locate("hs.sweep", [model], given)).models[0] for model in named]
     folder = _folder(path)
-    results = []
+    results: list[Result] = []
+    total = kinds.optional_money("max_cost", max_cost)
+    spent = sum((read(file).spent for file in folder.glob("*.jsonl")), Decimal(0)) if folder.exists() else Decimal(0)
     ways = product(wires_of(wire), transports_of(transport))
     for (model, label), (format, carrier) in product(zip(named, labels, strict=True), ways):
         for concurrency in loads:
@@ -67,19 +72,27 @@ async def sweep(
             kind = "".join(f"-{part}" for part in (format, "" if carrier == "sse" else carrier) if part)
             file = folder / f"{_file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()
-            result = await bench(
-                [model],
-                asked,
-                repeats=max(least, repeats or 1),
-                concurrency=concurrency,
-                max_cost=max_cost,
-                path=None if begun else file,
-                resume=file if begun else None,
-                transport=carrier,
-                wire=format or None,
-                **options,
-            )
+            own = read(file).spent if begun else Decimal(0)
+            try:
+                result = await bench(
+                    [model],
+                    asked,
+                    repeats=max(least, repeats or 1),
+                    concurrency=concurrency,
+                    max_cost=None if total is None else max(total - spent + own, _NOTHING),
+                    path=None if begun else file,
+                    resume=file if begun else None,
+                    transport=carrier,
+                    wire=format or None,
+                    **options,
+                )
+            except TooDear as exc:
+                if not results:
+                    raise
+                warnings.warn(f"{label} at {concurrency} at once was not measured: {exc}", stacklevel=2)
+                continue
             results.append(result)
+            spent += result.contents.spent - own
     return Sweep(tuple(results), folder)
 
 

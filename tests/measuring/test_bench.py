@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -17,15 +16,12 @@ import psutil
 import pytest
 
 from holystream_nb import Simulator
-from holystream_nb.errors import MissingKey, SetupError, UnknownModel
+from holystream_nb.errors import HolystreamError, MissingKey, SetupError, UnknownModel
 from holystream_nb.measuring.bench import bench
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
-from holystream_nb.measuring.running import processes
-from holystream_nb.measuring.running.worker import Address, Job
 from holystream_nb.measuring.values import journal
-from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.schedule import shares
+from holystream_nb.measuring.values.journal import Log
 from holystream_nb.money.budget import Budget
 
 pytestmark = pytest.mark.slow
@@ -41,7 +37,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         try:
-            if "measuring.running.worker" in " ".join(child.cmdline()):
+            if "measuring.running.child" in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.Error:
             continue
@@ -170,21 +166,6 @@ async def test_a_file_is_not_overwritten(run: Run) -> None:
     await run()
     with pytest.raises(SetupError, match="is there already"):
         await run()
-
-
-@pytest.mark.slow
-async def test_a_killed_worker_loses_only_what_was_in_flight(run: Run, tmp_path: Path) -> None:
-    """The other worker goes on, the loss is said, and `resume` makes up for it."""
-    task = asyncio.ensure_future(run(QUICK, repeats=12, concurrency=2, workers=2))
-    path = tmp_path / "run.jsonl"
-    await until(lambda: path.exists() and path.read_bytes().count(b'"kind":"trial"') >= 3)
-    children()[0].send_signal(signal.SIGKILL)
-    result = await task
-    assert 0 < result.missing < 9
-    assert any("ended with code -9" in note for note in result.notes)
-    assert journal.parts(path) == []
-    whole = await run(QUICK, repeats=12, concurrency=2, workers=2, resume=path)
-    assert (whole.missing, len(whole.trials)) == (0, 12)
 
 
 async def test_a_cancellation_ends_the_children_within_a_second(run: Run, tmp_path: Path, simulator: Simulator) -> None:
@@ -347,20 +328,24 @@ async def test_more_than_100_streams_are_spread_over_processes(run: Run) -> None
     assert trials.groupby("worker").stream.max().to_dict() == {0: 59, 1: 59}
 
 
-async def test_what_cannot_be_written_stays_in_the_part_files(tmp_path: Path, simulator: Simulator) -> None:
+async def test_what_cannot_be_written_stays_in_the_part_files(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full disk under the run's file: the error comes out, no child is left, and no part-file is deleted."""
-    plan = Plan(models=(PACED,), prompts=("Hello",), repeats=9)
-    (share,) = shares(plan, 1)
-    places = {"simulator": Address(simulator.url)}
-    job = Job(plan=plan, share=share, session=0, origin_ns=time.perf_counter_ns(), addresses=places)
-
-    def keep(line: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space left"):
-        await processes.run([job], tmp_path / "run.jsonl", keep)
+    path = tmp_path / "run.jsonl"
+    monkeypatch.setattr(Log, "write_raw", full)
+    with pytest.raises(HolystreamError, match=r"cannot be written \(No space left"):
+        await run(PACED, repeats=9)
     assert children() == []
-    assert journal.part(tmp_path / "run.jsonl", 0).stat().st_size > 0
+    (left,) = journal.parts(path)
+    assert left.stat().st_size > 0
+
+
+def full(self: Log, line: bytes) -> None:
+    """A disk that takes the header and no more."""
+    if b'"kind":"header"' not in line:
+        raise OSError(28, "No space left on device")
+    self._file.write(line + b"\n")
 
 
 class Recorder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +11,7 @@ from holystream_nb.errors import SetupError
 from holystream_nb.measuring.running.budget import Budget
 from holystream_nb.measuring.running.estimate import check_budget, estimate
 from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.money.budget import Budget as SessionBudget
 
 
 def plan(**changes: Any) -> Plan:
@@ -84,39 +84,49 @@ def test_what_was_spent_before_counts() -> None:
         check_budget(limited, found, spent=Decimal("0.01"))
 
 
-async def test_a_budget_holds_what_runs() -> None:
-    """Two of three fit at a time; the third waits, and begins when one that ends turns out cheaper."""
+def test_a_budget_holds_what_runs() -> None:
+    """Two of three fit at a time; the third begins when one that ends turns out cheaper."""
     budget = Budget(Decimal("0.05"), [Decimal("0.02")])
-    assert await budget.reserve(0) == await budget.reserve(0) == Decimal("0.02")
-    third = asyncio.ensure_future(budget.reserve(0))
-    await asyncio.sleep(0)
-    assert not third.done()
-    budget.settle(0, Decimal("0.02"), Decimal("0.01"))
-    assert await third == Decimal("0.02")
+    assert [budget.reserve(0) for _ in range(3)] == [True, True, False]
+    assert (budget.held, budget.left) == (Decimal("0.04"), Decimal("0.01"))
+    budget.settle(0, Decimal("0.01"))
+    assert budget.reserve(0)
 
 
-async def test_a_budget_that_is_spent_says_so() -> None:
-    """Nothing runs that could make room, so nothing begins."""
-    budget = Budget(Decimal("0.03"), [Decimal("0.02")])
-    await budget.reserve(0)
-    budget.settle(0, Decimal("0.02"), Decimal("0.02"))
-    assert await budget.reserve(0) is None
-
-
-async def test_a_budget_learns_from_the_dearest_request() -> None:
-    """A model that costs more than was foreseen is expected to go on so; an unknown cost counts as foreseen."""
+def test_a_budget_learns_from_the_dearest_request() -> None:
+    """A model that costs more than was foreseen is expected to go on so, those that run too; unknown is as foreseen."""
     budget = Budget(Decimal("0.10"), [Decimal("0.01")])
-    await budget.reserve(0)
-    budget.settle(0, Decimal("0.01"), Decimal("0.06"))
-    assert await budget.reserve(0) is None
+    assert [budget.reserve(0) for _ in range(2)] == [True, True]
+    budget.settle(0, Decimal("0.04"))
+    assert budget.held == Decimal("0.04")
+    assert not budget.reserve(0)
     other = Budget(Decimal("0.02"), [Decimal("0.01")])
     for _ in range(2):
-        assert await other.reserve(0) is not None
-        other.settle(0, Decimal("0.01"), None)
-    assert await other.reserve(0) is None
+        assert other.reserve(0)
+        other.settle(0, None)
+    assert not other.reserve(0)
 
 
-async def test_no_limit_never_waits() -> None:
+def test_where_the_cost_is_a_guess_the_first_request_goes_alone() -> None:
+    """Nothing limits the answer: 20 at once passed the limit threefold before the first had shown what one costs."""
+    budget = Budget(Decimal("1"), [Decimal("0.01")], is_limit=False)
+    assert [budget.reserve(0) for _ in range(2)] == [True, False]
+    budget.settle(0, Decimal("0.3"))
+    assert [budget.reserve(0) for _ in range(3)] == [True, True, False]
+
+
+def test_the_session_s_budget_counts_all_and_limits_too() -> None:
+    """What other cells spend meanwhile is gone here as well."""
+    session = SessionBudget(Decimal("0.05"), "session_budget")
+    budget = Budget(None, [Decimal("0.02")], session=session)
+    assert budget.reserve(0)
+    session.add(Decimal("0.02"))
+    assert not budget.reserve(0)
+    budget.settle(0, Decimal("0.01"))
+    assert session.spent == Decimal("0.03")
+
+
+def test_no_limit_never_waits() -> None:
     """Without max_cost everything begins."""
     budget = Budget(None, [None])
-    assert [await budget.reserve(0) for _ in range(3)] == [0, 0, 0]
+    assert all(budget.reserve(0) for _ in range(3))

@@ -20,9 +20,12 @@ from holystream_nb.errors import MissingKey, SetupError, UnknownModel
 from holystream_nb.measuring.bench import bench
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.running import batches
+from holystream_nb.measuring.running.budget import Budget
+from holystream_nb.measuring.running.dispatch import Dispatcher
 from holystream_nb.measuring.running.worker import Address, Job
 from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.schedule import shares
+from holystream_nb.measuring.values.record import Lost, Trial
+from holystream_nb.measuring.values.schedule import blocks
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -35,11 +38,23 @@ def processes() -> Iterator[Executor]:
         yield executor
 
 
-def make_job(model: str, repeats: int, simulator: Simulator) -> Job:
+def make(model: str, repeats: int, simulator: Simulator) -> tuple[Job, Dispatcher]:
     """One stream without a warm-up."""
     plan = Plan(models=(model,), prompts=("Hello",), repeats=repeats, warmup=0)
-    (share,) = shares(plan, 1)
-    return Job(plan=plan, share=share, session=0, origin_ns=0, addresses={"simulator": Address(simulator.url)})
+    addresses = {"simulator": Address(simulator.url)}
+    job = Job(plan=plan, worker=0, starts=(0.0,), warmups=0, session=0, origin_ns=0, addresses=addresses)
+    return job, Dispatcher(plan, blocks(plan), Budget(None, [None]), {}, now=time.time_ns, planned=repeats)
+
+
+async def go(
+    made: tuple[Job, Dispatcher], executor: Executor, batch_s: float = batches.BATCH_S
+) -> tuple[list[Trial | Lost], list[str], str]:
+    """The records, the losses, and why it ended."""
+    records, losses = list[Trial | Lost](), list[str]()
+    job, dispatcher = made
+    keep = lambda line, record: records.append(record)  # noqa: E731
+    await batches.run([job], [], time.time_ns(), executor, dispatcher, keep, losses, batch_s=batch_s)
+    return records, losses, dispatcher.reason
 
 
 class Spy(Executor):
@@ -75,12 +90,11 @@ async def test_a_batch_ends_after_its_time_and_the_rest_goes_into_the_next(
     processes: Executor, simulator: Simulator
 ) -> None:
     """With more work than fits into a batch there are several, and nothing is asked twice."""
-    spy, lines = Spy(processes), list[bytes]()
-    job = make_job("simulator:gpt-4.1#tokens=2,first=0.3", 6, simulator)
-    reason, losses = await batches.run([job], time.time_ns(), spy, lines.append, batch_s=0.7)
+    spy = Spy(processes)
+    records, losses, reason = await go(make("simulator:gpt-4.1#tokens=2,first=0.3", 6, simulator), spy, 0.7)
     assert (reason, losses) == ("complete", [])
     assert 1 < len(spy.jobs) < 6
-    assert sorted(msgspec.json.decode(line)["repeat"] for line in lines) == list(range(6))
+    assert sorted(record.repeat for record in records) == list(range(6))
 
 
 @pytest.mark.slow
@@ -137,28 +151,30 @@ async def test_what_makes_all_useless_is_raised(run: Run, processes: Executor) -
 @pytest.mark.slow
 async def test_a_stop_keeps_the_running_batches(processes: Executor, simulator: Simulator) -> None:
     """A cancellation submits nothing more, waits for what runs, and keeps it."""
-    spy, lines = Spy(processes), list[bytes]()
-    job = make_job("simulator:gpt-4.1#tokens=2,first=0.2", 99, simulator)
-    task = asyncio.ensure_future(batches.run([job], time.time_ns(), spy, lines.append, batch_s=1.5))
+    spy, records = Spy(processes), list[Any]()
+    job, dispatcher = make("simulator:gpt-4.1#tokens=2,first=0.2", 99, simulator)
+    keep = lambda line, record: records.append(record)  # noqa: E731
+    task = asyncio.ensure_future(batches.run([job], [], time.time_ns(), spy, dispatcher, keep, [], batch_s=1.5))
     await asyncio.sleep(0.5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(spy.jobs) == 1
-    assert 2 <= len(lines) < 20
+    assert 2 <= len(records) < 20
 
 
 async def test_a_worker_that_dies_is_a_loss_and_not_a_hang(simulator: Simulator) -> None:
     """The batch is gone, the sentence says so, and the run ends."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         executor.submit(int).result()
-        job = make_job("simulator:gpt-4.1#tokens=2,first=0.2", 99, simulator)
-        task = asyncio.ensure_future(batches.run([job], time.time_ns(), executor, lambda line: None))
+        made = make("simulator:gpt-4.1#tokens=2,first=0.2", 99, simulator)
+        task = asyncio.ensure_future(go(made, executor))
         await asyncio.sleep(0.3)
         next(iter(executor._processes.values())).kill()
-        reason, losses = await task
-    assert reason == "complete"
+        records, losses, _ = await task
     assert losses[0].startswith("a batch of worker 0 was lost (BrokenProcessPool")
+    assert {type(record) for record in records} == {Lost}
+    assert made[1].is_cut_off
 
 
 @pytest.mark.slow
@@ -188,9 +204,10 @@ async def test_a_dask_cluster_of_processes(run: Run, simulator: Simulator) -> No
         client = Client(cluster)
         executor = client.get_executor()
         result = await run(PACED, repeats=12, concurrency=4, workers=2, executor=executor)
-        lines: list[bytes] = []
-        job = make_job("simulator:gpt-4.1#tokens=2,first=0.1", 99, simulator)
-        task = asyncio.ensure_future(batches.run([job], time.time_ns(), executor, lines.append, batch_s=1))
+        lines: list[Any] = []
+        job, dispatcher = make("simulator:gpt-4.1#tokens=2,first=0.1", 99, simulator)
+        keep = lambda line, record: lines.append(record)  # noqa: E731
+        task = asyncio.ensure_future(batches.run([job], [], time.time_ns(), executor, dispatcher, keep, [], batch_s=1))
         await asyncio.sleep(0.5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

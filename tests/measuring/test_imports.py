@@ -25,7 +25,7 @@ def after(code: str) -> list[str]:
 def test_a_worker_imports_only_what_it_needs() -> None:
     """A child is there in a fraction of a second: nothing of the parent's tables, charts and displays."""
     heavy = {"pandas", "numpy", "scipy", "matplotlib", "IPython", "anywidget", "starlette", "genai_prices"}
-    assert not heavy & set(after("import holystream_nb.measuring.running.worker"))
+    assert not heavy & set(after("import holystream_nb.measuring.running.child"))
 
 
 @pytest.mark.slow

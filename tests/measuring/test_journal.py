@@ -52,7 +52,7 @@ def test_warm_ups_are_kept_apart(tmp_path: Path, trial: Make) -> None:
 def test_the_first_line_says_how_it_came_to_be() -> None:
     """Schema, plan and hash, seed, versions, processor, system, event loop, address and the wall clock's anchor."""
     found = msgspec.json.decode(encoder.encode(header()))
-    assert {"kind", "schema", "plan", "plan_hash", "session"} == set(found)
+    assert {"kind", "schema", "plan", "plan_hash", "session", "run"} == set(found)
     assert found["plan"]["seed"] == 0
     here = found["session"]
     assert {"holystream_nb", "httpx2"} <= set(here["versions"])

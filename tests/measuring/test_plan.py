@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
+from itertools import islice
 from statistics import mean
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring.values.plan import Plan, prefix
-from holystream_nb.measuring.values.schedule import schedule, shares
+from holystream_nb.measuring.values.schedule import blocks, schedule, starts
 
 
 def plan(**changes: Any) -> Plan:
@@ -74,49 +75,57 @@ def test_a_second_transport_does_not_profit_from_the_cache_of_the_first() -> Non
 
 def test_streams_start_one_after_another() -> None:
     """Starts are spread by about 10 ms each, and no two are equal: no lock-step."""
-    dealt = shares(plan(concurrency=50), 2)
-    starts = sorted(start for share in dealt for start in share.starts)
-    assert len(starts) == len(set(starts)) == 50
-    assert all(0.010 * index <= start <= 0.010 * (index + 1) for index, start in enumerate(starts))
+    moments = sorted(moment for worker in starts(plan(concurrency=50), 2) for moment in worker)
+    assert len(moments) == len(set(moments)) == 50
+    assert all(0.010 * index <= moment <= 0.010 * (index + 1) for index, moment in enumerate(moments))
 
 
 def test_one_stream_does_not_wait() -> None:
     """Without company there is no lock-step to break."""
-    (share,) = shares(plan(concurrency=1), 1)
-    assert share.starts == (0.0,)
-    assert {slot.wait_s for slot in share.slots} == {0.0}
+    assert starts(plan(concurrency=1), 1) == [(0.0,)]
+    assert {slot.wait_s for block in blocks(plan(concurrency=1)) for slot in block} == {0.0}
+
+
+def test_users_do_not_pause_unless_that_is_asked_for() -> None:
+    """A pause of up to 25 ms that nobody asked for halved a fast service; one that is asked for has its mean."""
+    assert {slot.wait_s for block in schedule(plan(concurrency=16)) for slot in block} == {0.0}
+    waits = [slot.wait_s for block in schedule(plan(pause=0.5, repeats=500)) for slot in block]
+    assert 0 <= min(waits) < max(waits) <= 1
+    assert mean(waits) == pytest.approx(0.5, rel=0.05)
+
+
+def test_what_ends_a_run_early_makes_no_other_plan() -> None:
+    """It is continued with another duration or another number of failures; a pause makes another plan."""
+    assert plan().hash == plan(duration=3.0, max_failures=None).hash != plan(pause=0.1).hash
+    assert plan().difference(plan(duration=3.0, max_failures=None)) == []
 
 
 def test_arrivals_are_poisson() -> None:
     """Open loop: times rise, their distances have the mean 1/rate and, as exponentials do, that spread."""
-    (share,) = shares(plan(concurrency=None, rate=20.0, repeats=500), 1)
-    times = [slot.wait_s for slot in share.slots]
+    made = plan(concurrency=None, rate=20.0, repeats=500)
+    times = [slot.wait_s for block in blocks(made) for slot in block]
     gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
     assert times == sorted(times)
-    assert share.starts == ()
+    assert starts(made, 2) == [(), ()]
     assert mean(gaps) == pytest.approx(0.05, rel=0.1)
     assert mean(gap**2 for gap in gaps) == pytest.approx(2 * 0.05**2, rel=0.2)
 
 
-def test_shares_are_the_schedule_dealt_in_pairs() -> None:
-    """Nothing is lost or doubled between workers, and a block stays in one process."""
-    dealt = shares(plan(concurrency=200), 3)
-    slots = [slot.id for share in dealt for slot in share.slots]
-    assert sorted(slots) == sorted(slot.id for block in schedule(plan(concurrency=200)) for slot in block)
-    homes: dict[tuple[int, int], set[int]] = {}
-    for share in dealt:
-        for slot in share.slots:
-            homes.setdefault((slot.prompt, slot.repeat), set()).add(share.worker)
-    assert all(len(workers) == 1 for workers in homes.values())
-    assert sum(len(share.starts) for share in dealt) == 200
+def test_without_a_number_of_repeats_there_is_no_end() -> None:
+    """Every prompt is asked once a repeat, repeat after repeat, each in an order of its own; the seed decides."""
+    made = plan(repeats=0, duration=1.0)
+    first = list(islice(blocks(made), 40))
+    assert [block[0].repeat for block in first] == [repeat for repeat in range(20) for _ in range(2)]
+    assert len({tuple(block[0].prompt for block in first[at : at + 2]) for at in range(0, 40, 2)}) == 2
+    assert first == list(islice(blocks(made), 40))
+    assert made.requests == 0
 
 
 def test_what_is_done_is_not_dealt_again() -> None:
     """A resumed run gets the rest, in the same order."""
-    (whole,) = shares(plan(), 1)
-    done = {slot.id for slot in whole.slots[:25]}
-    (rest,) = shares(plan(), 1, done)
-    assert [slot.id for slot in rest.slots] == [slot.id for slot in whole.slots[25:]]
+    whole = [slot for block in blocks(plan()) for slot in block]
+    done = {slot.id for slot in whole[:25]}
+    assert [slot for block in blocks(plan(), done) for slot in block] == whole[25:]
 
 
 @pytest.mark.parametrize(("concurrency", "workers"), [(1, 1), (100, 1), (101, 2), (512, 6)])
@@ -178,6 +187,10 @@ def test_a_plan_survives_its_file() -> None:
         ({"prompts": ()}, "one prompt"),
         ({"prompts": ([],)}, "list of messages"),
         ({"repeats": 0}, "repeats=0"),
+        ({"duration": 0.0}, "duration=0"),
+        ({"pause": -1.0}, "pause"),
+        ({"pause": 1.0, "rate": 2.0, "concurrency": None}, "closed loop"),
+        ({"max_failures": 0}, "max_failures=0"),
         ({"rate": 1.0}, "either"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"concurrency": None, "rate": 0.0}, "rate=0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,18 @@ async def test_a_sweep_is_a_bench_for_each_load(simulator: Simulator, tmp_path: 
     newest = simulator.requests()[0]["id"]
     await sweep(model, ["Hello", "Goodbye"], **options)
     assert simulator.requests()[0]["id"] == newest
+
+
+@pytest.mark.slow
+async def test_a_sweep_has_one_budget_for_all_its_benches(simulator: Simulator, tmp_path: Path) -> None:
+    """Three loads of which two fit: the third is not measured, which is said, also when the sweep is continued."""
+    options = {"concurrencies": [1, 2, 4], "base_url": simulator.url, "path": tmp_path, "seed": 1, "calibrate": False}
+    model, limits = "simulator:gpt-4.1#tokens=400", {"max_tokens": 400, "max_cost": "0.045"}
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="at 4 at once was not measured: This would cost more than max"):
+            found = await sweep(model, "Hello", **options, **limits)
+        assert found.table().concurrency.tolist() == [1, 2]
+        assert sum(result.contents.spent for result in found.results) < Decimal("0.045")
 
 
 async def test_a_sweep_sets_the_load_itself(tmp_path: Path) -> None:

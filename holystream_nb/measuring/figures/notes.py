@@ -20,6 +20,8 @@ _LATE: Final = 0.5
 _ENDINGS: Final = {
     "stopped": "It was stopped before its end.",
     "cancelled": "It was stopped before its end.",
+    "duration": "Its time was up: the rest was not sent.",
+    "failed": "Every worker ended before its time.",
     "max_cost": "max_cost was reached, or the session's budget: the rest was not sent.",
 }
 
@@ -27,7 +29,15 @@ _ENDINGS: Final = {
 def notes(result: Run) -> list[str]:
     """The sentences, the gravest first."""
     contents = result.contents
-    found = [f"{loss}: what it had not finished is missing." for end in contents.ends for loss in end.losses]
+    found = [f"{sentence}." for end in contents.ends for sentence in (*end.stops, *end.losses)]
+    if contents.lost:
+        found.append(
+            f"{counted(len(contents.lost), 'request')} not seen to end: counted as paid at the most that it may cost."
+        )
+    if contents.retried:
+        found.append(f"{counted(len(contents.retried), 'failed request')} made again: the newer one counts.")
+    if contents.foreign:
+        found.append(f"{counted(contents.foreign, 'line')} of another run beside the file, left out.")
     if contents.ends and result.missing and (word := _ENDINGS.get(contents.ends[-1].reason)):
         found.append(word)
     if result.simulator:

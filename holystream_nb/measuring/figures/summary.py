@@ -12,7 +12,7 @@ from ...money.card import SIMULATED
 from ..values.plan import connections
 from ..values.record import Trial
 from ..values.run import Run
-from ..values.words import counted, digits, endings
+from ..values.words import asked, digits, endings
 from .limits import good
 from .network import net_ms, round_trip
 from .notes import notes
@@ -104,9 +104,8 @@ def to_markdown(result: Run) -> str:
         if any(cell != "–" for cell in cells):
             lines.append(_line([words, *(_cell(cell) for cell in cells)]))
     plan = result.plan
-    load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
     figures = throughput(result)
-    parts = [f"{counted(len(plan.prompts), 'prompt')} × {plan.repeats}", load, *connections(plan), f"seed {plan.seed}"]
+    parts = [*asked(plan), *connections(plan), f"seed {plan.seed}"]
     if (rate := figures["system_tokens_per_s"]) is not None:
         parts.append(f"system {digits(rate)} tok/s")
     lines += ["", _cell(" · ".join(parts)), ""]

@@ -30,7 +30,9 @@ Client, by their names."""
 
 _SECRET: Final = ("api_key", "headers", "query")
 _SPOKEN: Final = ("inactivity", "progress_timeout", "connect_timeout")
-_OF_WORKERS: Final = ("requests_per_minute", "tokens_per_minute")
+_OF_ALL: Final = ("requests_per_minute", "tokens_per_minute")
+"""Limits for all workers together, which their parent keeps."""
+
 _FORMS: Final = (
     'a text like "openai:gpt-4.1" or "http://127.0.0.1:8080/v1:MODEL", a pair ("http://127.0.0.1:8080/v1", "MODEL"), '
     "or a mapping of base_url, model and how to reach it"
@@ -180,7 +182,7 @@ def _said(options: ClientOptions, named: Mapping[str, Place]) -> dict[str, Any]:
 
 
 async def find(
-    located: Located, stack: ExitStack, *, foreign: bool, workers: int = 1
+    located: Located, stack: ExitStack, *, foreign: bool
 ) -> tuple[dict[str, Address], dict[str, ClientOptions]]:
     """The address of each provider, by its label, and what is secret of how it is reached, for the local pool's pipes.
 
@@ -199,12 +201,12 @@ async def find(
                 f"{given[0]} is never handed to the workers of an executor: set the key's variable in their "
                 "environment and name it with key_variable, and put headers into the providers.toml there."
             )
-        found[label] = _address(place, workers)
+        found[label] = _address(place)
         secret[label] = ClientOptions(**{name: getattr(options, name) for name in _SECRET})
     return found, secret
 
 
-def _address(place: Place, workers: int) -> Address:
+def _address(place: Place) -> Address:
     options, provider = place.options, place.provider
     variable = provider.key_variable if options.key_variable is None else options.key_variable
     plain: dict[str, Any] = {
@@ -213,19 +215,24 @@ def _address(place: Place, workers: int) -> Address:
         if each.name not in (*_SECRET, "base_url", "key_variable", "retries", "pool")
         and (value := getattr(options, each.name)) is not None
     }
-    for name in _OF_WORKERS:
-        if (limit := plain.get(name) or getattr(provider, name)) is not None and workers > 1:
-            plain[name] = float(limit) / workers
-    return Address(provider.base_url, key_variable=variable or None, options=plain)
+    requests, tokens = (plain.pop(name, None) or getattr(provider, name) for name in _OF_ALL)
+    return Address(
+        provider.base_url,
+        key_variable=variable or None,
+        options=plain,
+        requests_per_minute=None if requests is None else float(requests),
+        tokens_per_minute=None if tokens is None else float(tokens),
+    )
 
 
 async def _simulator(place: Place, stack: ExitStack, *, foreign: bool) -> Address:
-    plain = _address(place, 1).options
+    address = _address(place)
     if not foreign:
-        return Address(await asyncio.to_thread(kernel.simulator_url), key=SIMULATOR_KEY, options=plain)
+        url = await asyncio.to_thread(kernel.simulator_url)
+        return msgspec.structs.replace(address, base_url=url, key_variable=None, key=SIMULATOR_KEY)
     from ...simulator import Simulator
 
     simulator = Simulator(speed=simulator_speed())
     await asyncio.to_thread(simulator.start)
     stack.callback(simulator.stop)
-    return Address(simulator.url, options=plain)
+    return msgspec.structs.replace(address, base_url=simulator.url, key_variable=None)

@@ -1,49 +1,79 @@
-"""What may still be spent: a request begins only if its cost, at worst, still fits."""
+"""What a run may still spend, known to its parent alone: a request begins only if its cost, at worst, still fits."""
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 
+from ...money.budget import Budget as SessionBudget
+
 
 class Budget:
-    """A limit in USD (None is no limit), and what each model's request is expected to cost at most.
+    """A limit in USD (None is no limit), beside the session's, and what each model's request costs at worst.
 
-    The expectation of a model grows to the dearest request seen. `reserve` waits while running requests hold what is
-    left, and says None when nothing that ends could make room.
+    expected: for each model; None is unknown and counts as nothing. is_limit: whether it is the most that a request
+    can cost. Where it is a guess, the first request of a model goes alone, and the expectation grows to the dearest
+    seen, also that of requests which run.
     """
 
-    def __init__(self, limit: Decimal | None, expected: Sequence[Decimal | None]) -> None:
-        self._left = limit
+    def __init__(
+        self,
+        limit: Decimal | None,
+        expected: Sequence[Decimal | None],
+        *,
+        is_limit: bool = True,
+        session: SessionBudget | None = None,
+    ) -> None:
+        self._limit = limit
+        self._session = session
         self._expected = [cost or Decimal(0) for cost in expected]
-        self._held = Decimal(0)
-        self._running = 0
-        self._settled = asyncio.Event()
+        self._is_known = [is_limit or cost is None or not cost for cost in expected]
+        self._held: Counter[int] = Counter()
+        self.spent = Decimal(0)
 
-    async def reserve(self, model: int) -> Decimal | None:
-        """What is held for a request of this model, or None if it must not begin."""
-        if self._left is None:
-            return Decimal(0)
-        while self._held + self._expected[model] > self._left:
-            if not self._running:
-                return None
-            self._settled.clear()
-            await self._settled.wait()
-        self._held += self._expected[model]
-        self._running += 1
+    @property
+    def left(self) -> Decimal | None:
+        """What is neither spent nor held; None without a limit."""
+        limits = [] if self._limit is None else [self._limit - self.spent]
+        if self._session is not None and self._session.left is not None:
+            limits.append(self._session.left)
+        return min(limits) - self.held if limits else None
+
+    @property
+    def held(self) -> Decimal:
+        """What running requests cost at worst."""
+        return sum((count * self._expected[model] for model, count in self._held.items()), Decimal(0))
+
+    def expected(self, model: int) -> Decimal:
         return self._expected[model]
 
-    def settle(self, model: int, reserved: Decimal, cost: Decimal | None, *, resent: int = 0) -> None:
+    def reserve(self, model: int, *, forced: bool = False) -> bool:
+        """Whether a request of this model may begin, for which its cost is then held; `forced`: it has begun."""
+        left = self.left
+        if left is not None and not forced:
+            if not self._is_known[model] and self._held[model]:
+                return False
+            if self._expected[model] > left:
+                return False
+        self._held[model] += 1
+        return True
+
+    def release(self, model: int) -> None:
+        """It will not be made."""
+        self._held[model] -= 1
+
+    def settle(self, model: int, cost: Decimal | None, *, again: int = 0) -> None:
         """A request has ended, and this is what it cost (None is unknown: it counts as what was held).
 
-        resent: how often it went out before, into a connection that was dead: that may have been paid for too.
+        again: how often it went out before, into a connection that was dead: that may have been paid for too.
         """
-        if self._left is None:
-            return
-        spent = reserved if cost is None else cost
-        self._left -= spent + resent * reserved
-        self._held -= reserved
-        self._running -= 1
-        self._expected[model] = max(self._expected[model], spent)
-        self._settled.set()
+        self._held[model] -= 1
+        at_worst = self._expected[model]
+        paid = at_worst if cost is None else cost
+        if cost:  # a refusal is free, and tells nothing of what an answer costs
+            self._expected[model] = max(at_worst, cost)
+            self._is_known[model] = True
+        self.spent += paid + again * at_worst
+        if self._session is not None:
+            self._session.add(paid + again * at_worst)

@@ -25,6 +25,10 @@ from ..values.plan import Plan
 from ..values.words import counted
 
 
+class TooDear(SetupError):
+    """What is foreseen to cost more than may be spent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Requests, and their cost in USD.
@@ -46,6 +50,8 @@ class Estimate:
     simulated_usd: Decimal = Decimal(0)
 
     def __str__(self) -> str:
+        if not self.requests:
+            return "as many requests as the duration holds"
         count = counted(self.requests, "request")
         if self.warmups:
             count += f" and {counted(self.warmups, 'warm-up')}"
@@ -84,6 +90,12 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
     )
 
 
+def tokens_of(plan: Plan, prompt: int) -> int:
+    """About how many tokens a request for this prompt uses, prompt and answer, as limits reckon."""
+    output = min(limits_in(plan.parameters).values(), default=0) or ANSWER_TOKENS
+    return estimate_prompt({**plan.parameters, "messages": plan.messages(prompt, 0)}) + output
+
+
 def check_budget(plan: Plan, expected: Estimate, spent: Decimal = Decimal(0), session: Budget | None = None) -> None:
     """Raises SetupError, before anything is sent, for a plan that cannot keep its `max_cost`, or the session's budget.
 
@@ -104,7 +116,7 @@ def _check(name: str, plan: Plan, expected: Estimate, left: Decimal) -> None:
             f"leave {name} out."
         )
     if expected.usd > left:
-        raise SetupError(
+        raise TooDear(
             f"This would cost more than {name}: {expected}, and ${left:.4f} is left. Ask less often, set max_tokens, "
             f"or raise {name}; nothing was sent."
         )

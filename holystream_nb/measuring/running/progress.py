@@ -24,6 +24,7 @@ from .tally import Tally
 
 COLUMNS: Final = ("model", "done", "failed", "TTFT (ms)", "tok/s")
 _TERMINAL_S: Final = 10.0
+_SHORT: Final = 200
 
 
 class View(Protocol):
@@ -39,7 +40,10 @@ class View(Protocol):
         """Shows what it does besides running."""
 
     def end(self, reason: str) -> None:
-        """Leaves the last state: complete, stopped, max_cost, cancelled, failed. Nothing, if it was never begun."""
+        """Leaves the last state: complete, duration, stopped, max_cost, failures, cancelled, failed.
+
+        Nothing, if it was never begun.
+        """
 
 
 class Silent:
@@ -78,7 +82,7 @@ def rows(tally: Tally) -> list[list[str]]:
     return [
         [
             part.label,
-            f"{part.done:,} of {part.planned:,}",
+            f"{part.done:,} of {part.planned:,}" if part.planned else f"{part.done:,}",
             f"{part.failed:,}",
             "–" if part.ttft_ms is None else f"{part.ttft_ms:,.0f}",
             "–" if part.tokens_per_s is None else f"{part.tokens_per_s:,.1f}",
@@ -88,10 +92,16 @@ def rows(tally: Tally) -> list[list[str]]:
 
 
 def line(tally: Tally) -> str:
-    """State, cost so far and time: `running · 34 of 120 · $0.0123 (simulated) · 12 s, about 31 s left`"""
-    parts = [tally.state, f"{tally.done:,} of {tally.planned:,}"]
+    """State, failures and what they mostly were, cost so far, and time.
+
+    `running · 34 of 120 · 2 failed (RateLimited, 2 times: …) · $0.0123 (simulated) · 12 s, about 31 s left`
+    """
+    parts = [tally.state, f"{tally.done:,} of {tally.planned:,}" if tally.planned else f"{tally.done:,}"]
     if tally.failed:
-        parts.append(f"{tally.failed:,} failed")
+        parts.append(f"{tally.failed:,} failed{'' if tally.stops else f' ({_short(tally.reason)})'}")
+    if tally.lost:
+        parts.append(f"{tally.lost:,} lost in flight")
+    parts += [_short(stop) for stop in tally.stops]
     if tally.usd is None:
         parts.append("cost unknown")
     elif tally.usd:
@@ -104,8 +114,16 @@ def line(tally: Tally) -> str:
     return " · ".join([*parts, f"{tally.elapsed_s:.0f} s{rest}"])
 
 
+def _short(text: str) -> str:
+    """One line of what a service said, which may be long."""
+    text = " ".join(text.split())
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+
+
 _ENDINGS: Final = {
     "complete": "done",
+    "duration": "done: the time was up",
+    "failures": "stopped: nothing but failures came; what is there is kept",
     "stopped": "stopped; what is there is kept",
     "max_cost": "limit on the cost reached; the rest was not sent",
     "cancelled": "stopped; what is there is kept",

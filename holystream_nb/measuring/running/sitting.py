@@ -1,28 +1,33 @@
-"""One sitting of a plan: shares dealt, workers run, every record kept as it comes, the screen kept up to date."""
+"""One sitting of a plan: slots dealt, workers run, every record kept as it comes, the screen kept up to date."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from ...client.options import ClientOptions
-from ...errors import HolystreamError
-from ...money.budget import Budget
+from ...errors import HolystreamError, SetupError
+from ...money.budget import Budget as SessionBudget
 from ..values.journal import Log, mend, read
 from ..values.plan import Plan
-from ..values.record import SCHEMA, Contents, End, Header, Session, Trial, decode
-from ..values.schedule import Share, shares
+from ..values.record import SCHEMA, Contents, End, Header, Lost, Session, Trial
+from ..values.schedule import Slot, blocks, starts, warmups
 from . import batches, processes, rtt
-from .estimate import Estimate, check_budget, estimate
+from .budget import Budget
+from .dispatch import Dispatcher
+from .estimate import Estimate, check_budget, estimate, tokens_of
 from .machine import session
+from .pace import Pace
 from .progress import Silent, View
 from .tally import Tally
 from .worker import Address, Answers, Job
@@ -36,7 +41,8 @@ class Sitting:
 
     before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
     local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`. secret: as in `processes.run`.
-    budget: the session's, which all that is made here counts in.
+    budget: the session's, which all that is made here counts in. retry_failed: whether requests that failed are made
+    again.
     """
 
     plan: Plan
@@ -48,59 +54,125 @@ class Sitting:
     workers: int | None = None
     answers: Answers = "dropped"
     secret: Mapping[str, ClientOptions] = field(default_factory=dict)
-    budget: Budget | None = None
+    budget: SessionBudget | None = None
+    retry_failed: bool = False
 
     async def go(self) -> str:
-        """Makes what is missing; says why it ended: complete, stopped, max_cost, or "" where nothing was missing.
+        """Makes what is missing; says why it ended: complete, stopped, max_cost, duration, failures, failed (every
+        worker died), or "" where nothing was missing.
 
         Raises what ends a run before its time; what had finished is in the file.
         """
-        plan = self.plan
-        made = [*self.before.trials, *self.before.warmups] if self.before else []
-        numbers = {model: number for number, model in enumerate(plan.models)}
-        ways = {way: number for number, way in enumerate(plan.ways)}
-        done = {(numbers[trial.model], trial.prompt, trial.repeat, ways[trial.way]) for trial in made}
-        dealt = shares(plan, self.workers or plan.workers, done)
-        if not dealt[0].slots:
-            return ""
-        tally = Tally(plan)
-        for trial in made:
-            tally.add(trial)
-        tally.resume()
-        missing = sum(len(share.slots) for share in dealt)
-        expected = estimate(plan, len(dealt), missing)
-        spent = sum((trial.due_usd or Decimal(0) for trial in made), Decimal(0))
-        check_budget(plan, expected, spent, self.budget)
-        sitting = self._session(len(dealt))
-        own = None if plan.max_cost is None else plan.max_cost - spent
-        limits = [each for each in (own, self.budget.left if self.budget is not None else None) if each is not None]
-        left = min(limits) / len(dealt) if limits else None
-        jobs = [self._job(share, sitting, expected, left) for share in dealt]
-        log = self._open(sitting)
+        if self.before is None:
+            return await self._carry_out(None)
+        log = Log(self.file, self.before.header.run, locked=True)
         try:
-            return await self._work(jobs, sitting, log, tally, expected)
+            self.before = read(self.file)
+            return await self._carry_out(log)
         finally:
             log.close()
 
-    async def _work(self, jobs: list[Job], sitting: Session, log: Log, tally: Tally, expected: Estimate) -> str:
-        def keep(line: bytes) -> None:
-            known = decode(line)
-            if isinstance(known, Trial):
-                log.write_raw(line)
-                tally.add(known)
-                if self.budget is not None:
-                    self.budget.add(known.due_usd or Decimal(0))
+    async def _carry_out(self, log: Log | None) -> str:
+        plan, before = self.plan, self.before
+        done = self._done()
+        arms = {(slot.model, slot.way) for block in self._few(done) for slot in block}
+        if not arms:
+            return ""
+        missing = max(0, plan.requests - len(done))
+        count = self._count(missing)
+        tally = Tally(plan)
+        if before is not None:
+            for trial in (*before.trials, *before.warmups):
+                (tally.pay if trial.error and self.retry_failed else tally.add)(trial)
+            gone: list[Trial | Lost] = [*before.retried, *before.lost]
+            for each in gone:
+                tally.pay(each)
+            tally.resume()
+        expected = estimate(plan, count, missing or None)
+        spent = before.spent if before is not None else Decimal(0)
+        check_budget(plan, expected, spent, self.budget)
+        sitting = self._session(count)
+        run = before.header.run if before is not None else secrets.token_hex(6)
+        log = log or self._new(sitting, run)
+        if before is not None:
+            mend(self.file)
+            log.write(sitting)
+        left = None if plan.max_cost is None else plan.max_cost - spent
+        dispatcher = Dispatcher(
+            plan,
+            blocks(plan, done),
+            Budget(left, expected.per_request, is_limit=expected.is_limit, session=self.budget),
+            {name: _pace(place) for name, place in self.places[0].items()},
+            now=lambda: time.perf_counter_ns() - sitting.origin_ns,
+            session=sitting.number,
+            tokens=self._tokens(),
+            planned=missing or None,
+            streams=plan.concurrency or 1,
+            together=self.answers != "dropped",
+        )
+        warm = warmups(plan, arms)
+        jobs = [self._job(number, begin, len(warm), sitting, run) for number, begin in enumerate(starts(plan, count))]
+        try:
+            return await self._work(jobs, warm, dispatcher, sitting, log, tally, expected)
+        finally:
+            log.close()
 
+    def _done(self) -> set[tuple[int, int, int, int]]:
+        """What the file holds already, without failures where they are made again."""
+        models = {model: number for number, model in enumerate(self.plan.models)}
+        ways = {way: number for number, way in enumerate(self.plan.ways)}
+        return {
+            (models[trial.model], trial.prompt, trial.repeat, ways[trial.way])
+            for trial in (self.before.trials if self.before is not None else ())
+            if not (trial.error and self.retry_failed)
+        }
+
+    def _tokens(self) -> Callable[[Slot], int]:
+        """What a slot's request is estimated to use, where somebody limits that."""
+        if all(place.tokens_per_minute is None for place in self.places[0].values()):
+            return lambda slot: 0
+        known = [tokens_of(self.plan, prompt) for prompt in range(len(self.plan.prompts))]
+        return lambda slot: known[slot.prompt]
+
+    def _few(self, done: set[tuple[int, int, int, int]]) -> Iterable[list[Slot]]:
+        """Blocks enough to see which arms lack something."""
+        found = blocks(self.plan, done)
+        return found if self.plan.repeats else islice(found, 1)
+
+    def _count(self, missing: int) -> int:
+        """How many workers there are: no more than there is to do at once."""
+        most = self.workers or self.plan.workers
+        return max(1, min(most, missing or most, self.plan.concurrency or most))
+
+    async def _work(
+        self,
+        jobs: list[Job],
+        warm: list[Slot],
+        dispatcher: Dispatcher,
+        sitting: Session,
+        log: Log,
+        tally: Tally,
+        expected: Estimate,
+    ) -> str:
+        def keep(line: bytes, record: Trial | Lost) -> None:
+            log.write_raw(line) if isinstance(record, Trial) else log.write(record)
+            tally.add(record)
+
+        losses: list[str] = []
         if self.executor is None:
-            work = asyncio.ensure_future(processes.run(jobs, self.file, keep, self.secret))
+            pool = processes.Pool(jobs, warm, dispatcher, keep, losses)
+            work = asyncio.ensure_future(pool.run(self.file, self.secret))
         else:
-            work = asyncio.ensure_future(batches.run(jobs, sitting.wall_ns, self.executor, keep))
+            work = asyncio.ensure_future(
+                batches.run(jobs, warm, sitting.wall_ns, self.executor, dispatcher, keep, losses)
+            )
         # The workers of an executor may be on another network than this process.
         trips = asyncio.ensure_future(rtt.beside(self.places[0], sitting, log.write)) if self.executor is None else None
         self.screen.begin(tally, expected, work.cancel)
-        reason, losses = "failed", list[str]()
+        reason = "failed"
         try:
-            reason, losses = await self._watched(work)
+            is_whole = await self._watched(work, tally, dispatcher)
+            reason = ("failed" if dispatcher.is_cut_off else dispatcher.reason) if is_whole else "stopped"
         except asyncio.CancelledError:
             reason = "cancelled"
             raise
@@ -113,31 +185,36 @@ class Sitting:
                 trips.cancel()
                 await asyncio.gather(trips, return_exceptions=True)
             with suppress(OSError):
-                log.write(End(sitting.number, reason, tuple(losses)))
+                log.write(End(sitting.number, reason, tuple(losses), tuple(dispatcher.stopped.values())))
         return reason
 
-    async def _watched(self, work: asyncio.Future[tuple[str, list[str]]]) -> tuple[str, list[str]]:
-        """Draws until the work is done; `stopped` if somebody ended it through the screen."""
+    async def _watched(self, work: asyncio.Future[None], tally: Tally, dispatcher: Dispatcher) -> bool:
+        """Draws until the work is done; False if somebody ended it through the screen."""
         try:
             while not work.done():
                 await asyncio.wait([work], timeout=WATCH_S)
+                tally.stops = list(dispatcher.stopped.values())
                 self.screen.update()
         except asyncio.CancelledError:
             work.cancel()
             with suppress(Exception, asyncio.CancelledError):
                 await work
             raise
-        return ("stopped", []) if work.cancelled() else work.result()
+        if work.cancelled():
+            return False
+        work.result()
+        return True
 
-    def _job(self, share: Share, sitting: Session, expected: Estimate, budget: Decimal | None) -> Job:
+    def _job(self, worker: int, begin: tuple[float, ...], warm: int, sitting: Session, run: str) -> Job:
         return Job(
             plan=self.plan,
-            share=share,
+            worker=worker,
+            starts=begin,
+            warmups=warm,
             session=sitting.number,
             origin_ns=sitting.origin_ns,
-            addresses=dict(self.places[share.worker % len(self.places)]),
-            budget=budget,
-            expected=expected.per_request,
+            addresses=dict(self.places[worker % len(self.places)]),
+            run=run,
             answers=self.answers,
         )
 
@@ -152,14 +229,19 @@ class Sitting:
             wall_ns=time.time_ns(),
         )
 
-    def _open(self, sitting: Session) -> Log:
-        if self.before is not None:
-            mend(self.file)
+    def _new(self, sitting: Session, run: str) -> Log:
+        """The run's file with its first line."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        log = Log(self.file)
-        header = Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting)
-        log.write(header if self.before is None else sitting)
+        log = Log(self.file, run, locked=True)
+        if not log.is_empty:
+            log.close()
+            raise SetupError(f"{self.file} is there already, from another run: give another path.")
+        log.write(Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting, run=run))
         return log
+
+
+def _pace(place: Address) -> Pace:
+    return Pace(place.requests_per_minute, place.tokens_per_minute)
 
 
 async def measure(plan: Plan, urls: Sequence[str]) -> tuple[list[Trial], Session]:

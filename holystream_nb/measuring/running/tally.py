@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,7 +11,7 @@ from statistics import median
 
 from ...money.card import SIMULATED
 from ..values.plan import Plan
-from ..values.record import Trial, Warmup
+from ..values.record import Lost, Trial, Warmup
 
 _RECENT = 200
 
@@ -45,21 +46,35 @@ class Tally:
         self.planned = plan.requests
         self.usd: Decimal | None = Decimal(0)
         self.simulated_usd: Decimal | None = None
-        self.warmups = 0
+        self.warmups = self.lost = 0
+        self.stops: list[str] = []
+        """A sentence for each arm that is asked no more."""
+        self._errors: Counter[str] = Counter()
+        self._said: dict[str, str] = {}
+        self._is_simulated = bool(plan.simulator)
+        self._duration = plan.duration
         self.state = "warming up"
         self._clock = clock
         self._started = clock()
         self._first: float | None = None
         self._before = 0
 
-    def add(self, record: Trial | Warmup) -> None:
-        usd = record.due_usd
-        if usd is None and record.price_note == "unknown" and not record.error:
+    def pay(self, record: Trial | Lost) -> None:
+        """Counts what it cost, and nothing else of it."""
+        usd = record.usd if isinstance(record, Lost) else record.due_usd
+        note = SIMULATED if isinstance(record, Lost) and self._is_simulated else getattr(record, "price_note", "")
+        if usd is None and note == "unknown" and not getattr(record, "error", ""):
             self.usd = None
         elif usd is not None and self.usd is not None:
             self.usd += usd
-            if record.price_note == SIMULATED:
+            if note == SIMULATED:
                 self.simulated_usd = (self.simulated_usd or Decimal(0)) + usd
+
+    def add(self, record: Trial | Lost) -> None:
+        self.pay(record)
+        if isinstance(record, Lost):
+            self.lost += 1
+            return
         if isinstance(record, Warmup):
             self.warmups += 1
             return
@@ -68,7 +83,10 @@ class Tally:
             self.state = "running"
         part = self.parts[self._arm(record.model, record.way)]
         part.done += 1
-        part.failed += bool(record.error)
+        if record.error:
+            part.failed += 1
+            self._errors[record.error] += 1
+            self._said[record.error] = record.message
         timing = record.timing
         if timing.ttft_ms is not None:
             part.ttfts = [*part.ttfts[1 - _RECENT :], timing.ttft_ms]
@@ -89,13 +107,26 @@ class Tally:
         return sum(part.failed for part in self.parts.values())
 
     @property
+    def reason(self) -> str:
+        """What failures most frequently were: `ServiceUnavailable, 12 times: what the service said`; "" without any."""
+        if not self._errors:
+            return ""
+        (error, count), *_ = self._errors.most_common(1)
+        said = f": {self._said[error]}" if self._said[error] else ""
+        return f"{error}{f', {count:,} times' if count > 1 else ''}{said}"
+
+    @property
     def elapsed_s(self) -> float:
         return self._clock() - self._started
 
     @property
     def left_s(self) -> float | None:
-        """Time left at the pace so far; None before there is one."""
+        """Time left at the pace so far, and no more than the duration leaves; None before there is a pace."""
         made = self.done - self._before
-        if self._first is None or made < 2:
+        if self._first is None:
             return None
-        return (self.planned - self.done) * (self._clock() - self._first) / (made - 1)
+        since = self._clock() - self._first
+        limits = [] if self._duration is None else [max(0.0, self._duration - since)]
+        if self.planned and made >= 2:
+            limits.append((self.planned - self.done) * since / (made - 1))
+        return min(limits, default=None)

@@ -1,25 +1,15 @@
-"""What a child process does: one loop, a client for each provider, its share of the trials, a line for each as it ends.
-
-`python -m holystream_nb.measuring.running.worker` reads its Job as the first line of standard input, keys and other
-secrets as the second, warms up, says so in its part-file, and begins at the moment that the third line names,
-`{"start_ns": …}`. It lives as long as its standard input: the parent ends it by closing that, and so does the parent's
-own death.
-"""
+"""What does a run's requests: one loop, a client for each provider, a record for each request as it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import sys
-import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -32,20 +22,19 @@ from ...events import Finish, OtherChoice, ToolCallEnd, Usage
 from ...facts import Wire
 from ...live.beside import ended
 from ...parts import Opening
-from ...providers.secret import Secrets
+from ...providers.table import provider as named_provider
 from ...providers.table import providers
 from ...reply import OURS, Reply, TransportChoice
-from ..values.journal import Log
 from ..values.plan import Plan
-from ..values.record import USAGE, Done, Line, Ready, Trial, Warmup
-from ..values.schedule import Share, Slot
-from .budget import Budget
+from ..values.record import USAGE, Begun, Ready, Trial, Warmup
+from ..values.schedule import Lease, Slot
+from .intake import Intake
 from .similarity import similarity
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
 _NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
-_TOO_DEAR: Final = HolystreamError("The request was not sent: it would pass max_cost.")
-
+_LOOK_S: Final = 0.2
+"""How often a stream that waits for a limiter looks whether it still may."""
 
 Answers = Literal["dropped", "compared", "kept"]
 
@@ -53,46 +42,52 @@ Answers = Literal["dropped", "compared", "kept"]
 class Address(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a provider's models are, and how to come by the key: the name of its variable, or none.
 
-    `key` is only ever the simulator's, which this machine made for itself. `options` are a Client's that are no secret.
+    `key` is only ever the simulator's, which this machine made for itself. `options` are a Client's that are no secret;
+    the limits on requests and tokens a minute are kept for all workers together, by their parent.
     """
 
     base_url: str | None = None
     key_variable: str | None = None
     key: str | None = None
     options: dict[str, Any] = {}  # msgspec copies it
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
 
 
 class Job(msgspec.Struct, frozen=True):
-    """All a worker needs.
+    """All a worker needs, but for the slots that it is leased.
 
-    origin_ns: what its records' stamps count from, in ns of this process's `time.perf_counter_ns`.
-    budget, expected: USD for this share, and what each model's request is expected to cost; None where unknown.
+    starts: the first moment of each of its streams, in s after the start (closed loop; else none). warmups: how many
+    of its first leases are warm-ups. origin_ns: what its records' stamps count from, in ns of this process's
+    `time.perf_counter_ns`.
     answers: what becomes of them: nothing, or the two of a pair are compared, or compared and kept.
     """
 
     plan: Plan
-    share: Share
+    worker: int
+    starts: tuple[float, ...]
+    warmups: int
     session: int
     origin_ns: int
     addresses: dict[str, Address]
     path: str = ""
-    budget: Decimal | None = None
-    expected: tuple[Decimal | None, ...] = ()
+    run: str = ""
     answers: Answers = "dropped"
 
 
 class Worker:
-    """A share of a plan. `emit` gets every record as it is known; `clients` are filled, and used if they are there.
+    """Does what its intake brings. `emit` gets a line as each request begins, and its record as it ends; `clients` are
+    filled, and used if they are there.
 
-    `secret` has what is secret of how each provider is reached. Used in one event loop: `warm_up()`, then `run()`,
-    which returns why it ended and what it did not begin.
+    `secret` has what is secret of how each provider is reached. Used in one event loop: `warm_up()`, then `run()`.
     """
 
     def __init__(
         self,
         job: Job,
-        emit: Callable[[Trial | Warmup], None],
+        emit: Callable[[Begun | Trial | Warmup], None],
         clients: dict[str, Client],
+        intake: Intake,
         secret: Mapping[str, ClientOptions] | None = None,
     ) -> None:
         self._job = job
@@ -104,8 +99,7 @@ class Worker:
         for provider, _ in self._chosen:
             if provider not in clients:
                 clients[provider] = self._client(provider)
-        self._budget = Budget(job.budget, job.expected)
-        self._pauses: dict[str, float] = {}
+        self._intake = intake
         self._single: dict[tuple[int, int], str] = {}
         self._earlier: dict[int, str] = {}
         self._start = job.origin_ns
@@ -118,103 +112,114 @@ class Worker:
             **address.options,
         )
         # Each stream may leave a connection of each way behind, and a full pool would close them.
-        connections = (len(self._job.share.starts) or 200) * len(self._plan.ways)
+        connections = (len(self._job.starts) or 200) * len(self._plan.ways)
         pool = "low" if connections < 10 else "medium" if connections < 50 else "high"
         limits = ClientOptions(retries=self._plan.retries, pool=pool)
         options = over(limits, over(self._secret.get(provider, limits), given))
         # A provider that no table has is called by its host; who is there, its address says.
-        return Client.of(provider if provider in providers() else HOUSE, options)
+        known = named_provider(provider if provider in providers() else HOUSE)
+        unlimited = replace(known, requests_per_minute=None, tokens_per_minute=None)
+        return Client.of(unlimited, replace(options, requests_per_minute=None, tokens_per_minute=None))
 
-    async def warm_up(self, warmed: set[tuple[int, int]]) -> Ready:
-        """One request, or as many as the plan says, for each arm of the share that is not `warmed`, side by side.
-
-        An arm is the index of a model and that of a way.
-        """
-        share = self._job.share
-        arms = sorted({(slot.model, slot.way) for slot in share.slots} - warmed)
-        for error in await asyncio.gather(*(self._warm(*arm) for arm in arms)):
-            if isinstance(error, _HOPELESS):
-                return Ready(share.worker, type(error).__name__, str(error))
-        warmed.update(arms)
-        return Ready(share.worker)
-
-    async def _warm(self, model: int, way: int) -> HolystreamError | None:
-        """One arm's warm-ups; the last one's error, which ends them where nothing can follow it."""
-        error: HolystreamError | None = None
-        for number in range(self._plan.warmup):
-            text = f"warm-up {self._job.session} {self._job.share.worker} {number} {model}"
-            error = await self._ask(Warmup, Slot(model, 0, -1 - number, 0.0, way), text, stream=0)
-            if isinstance(error, _HOPELESS):
+    async def warm_up(self) -> Ready:
+        """One request, or as many as the plan says, for each arm: arms side by side, one after another in each."""
+        turns: dict[tuple[int, int], asyncio.Lock] = {}
+        running: list[asyncio.Task[HolystreamError | None]] = []
+        for _ in range(self._job.warmups):
+            lease = await self._intake.take()
+            if lease is None:
                 break
-        return error
+            turn = turns.setdefault((lease.slot.model, lease.slot.way), asyncio.Lock())
+            running.append(asyncio.create_task(self._warm(lease, turn)))
+            if any(task.done() and isinstance(task.result(), _HOPELESS) for task in running):
+                break
+        for error in await asyncio.gather(*running):
+            if isinstance(error, _HOPELESS):
+                return Ready(self._job.worker, type(error).__name__, str(error))
+        return Ready(self._job.worker)
 
-    async def run(self, start: int, *, for_s: float | None = None) -> tuple[str, list[Slot]]:
-        """Does the share from the moment `start` (ns of this process's clock); begins nothing `for_s` later."""
-        self._start = start
-        share = self._job.share
-        slots = deque(share.slots)
-        if share.starts:
-            streams = (self._stream(number, wait_s, slots, for_s) for number, wait_s in enumerate(share.starts))
-            ends = await asyncio.gather(*streams)
+    async def _warm(self, lease: Lease, turn: asyncio.Lock) -> HolystreamError | None:
+        slot = lease.slot
+        text = f"warm-up {self._job.session} {self._job.worker} {-1 - slot.repeat} {slot.model}"
+        async with turn:
+            await self._allowed(lease)
+            return await self._ask(Warmup, slot, text, stream=0)
+
+    async def run(self, start: int) -> None:
+        """Does what comes in from the moment `start` on (ns after the session's origin), until nothing more comes."""
+        self._start = self._job.origin_ns + start
+        if self._job.starts:
+            await asyncio.gather(*(self._stream(number, wait_s) for number, wait_s in enumerate(self._job.starts)))
         else:
-            ends = await self._arrivals(slots)
-        return ("max_cost" if "max_cost" in ends else "complete"), list(slots)
+            await self._arrivals()
+
+    @property
+    def _now(self) -> int:
+        return time.perf_counter_ns() - self._job.origin_ns
 
     async def _until(self, seconds: float) -> None:
         """Sleeps until so many seconds after the start."""
         await asyncio.sleep(max(0.0, seconds - (time.perf_counter_ns() - self._start) / 1e9))
 
-    async def _stream(self, number: int, wait_s: float, slots: deque[Slot], for_s: float | None) -> str:
-        """One user of a closed loop: asks, waits for the whole answer, asks again."""
+    async def _stream(self, number: int, wait_s: float) -> None:
+        """One user of a closed loop: asks, waits for the whole answer, pauses if the plan says so, asks again."""
         await self._until(wait_s)
-        while slots and (for_s is None or time.perf_counter_ns() - self._start < for_s * 1e9):
-            slot = slots.popleft()
-            await asyncio.sleep(slot.wait_s)
-            if not await self._trial(slot, stream=number):
-                slots.appendleft(slot)
-                return "max_cost"
-        return "complete"
+        ready = time.perf_counter_ns()
+        while (lease := await self._intake.take()) is not None:
+            if lease.slot.wait_s:
+                ready += round(lease.slot.wait_s * 1e9)
+                await asyncio.sleep(max(0.0, (ready - time.perf_counter_ns()) / 1e9))
+            # What it waits for a limiter, here or for its lease, is its time in queue.
+            await self._trial(lease, stream=number, submitted=ready if lease.not_before else None)
+            ready = time.perf_counter_ns()
 
-    async def _arrivals(self, slots: deque[Slot]) -> list[str]:
+    async def _arrivals(self) -> None:
         """An open loop: every request at its own time, whatever became of the others."""
-        running: list[asyncio.Task[bool]] = []
-        while slots:
-            slot = slots.popleft()
-            await self._until(slot.wait_s)
-            scheduled = self._start + round(slot.wait_s * 1e9)
-            running.append(asyncio.create_task(self._trial(slot, stream=0, scheduled=scheduled)))
-        return ["complete" if begun else "max_cost" for begun in await asyncio.gather(*running)]
+        async with asyncio.TaskGroup() as running:
+            while (lease := await self._intake.take()) is not None:
+                await self._until(lease.slot.wait_s)
+                due = self._start + round(lease.slot.wait_s * 1e9)
+                submitted = due if lease.not_before else None
+                running.create_task(self._trial(lease, stream=0, scheduled=due, submitted=submitted))
 
-    async def _trial(self, slot: Slot, *, stream: int, scheduled: int | None = None) -> bool:
-        """One request that counts, when the provider's last 429 allows it; False where the budget does not."""
-        provider = self._chosen[slot.model][0]
-        while (pause := self._pauses.get(provider, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110  # it may grow
-            await asyncio.sleep(pause)
-        return await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled) is not _TOO_DEAR
+    async def _trial(
+        self, lease: Lease, *, stream: int, scheduled: int | None = None, submitted: int | None = None
+    ) -> None:
+        """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin."""
+        await self._allowed(lease)
+        if not self._intake.is_off(lease.slot, self._now):
+            slot = lease.slot
+            await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
+
+    async def _allowed(self, lease: Lease) -> None:
+        provider = self._chosen[lease.slot.model][0]
+        while (wait := max(lease.not_before, self._intake.pauses.get(provider, 0)) - self._now) > 0:
+            if self._intake.until is not None and self._now >= self._intake.until:
+                return
+            await asyncio.sleep(min(wait / 1e9, _LOOK_S))
 
     async def _ask(
-        self, record: type[Trial], slot: Slot, repeat: int | str, *, stream: int, scheduled: int | None = None
+        self,
+        record: type[Trial],
+        slot: Slot,
+        repeat: int | str,
+        *,
+        stream: int,
+        scheduled: int | None = None,
+        submitted: int | None = None,
     ) -> HolystreamError | None:
-        """One request with its record; its error, if any, which is `_TOO_DEAR` if it was not begun."""
-        reserved = await self._budget.reserve(slot.model)
-        if reserved is None:
-            return _TOO_DEAR
-        cost: Decimal | None = None
-        resent = 0
-        try:
-            reply, error, events = await self._answer(slot, repeat, scheduled)
-            over = time.perf_counter_ns()
-            cost = Decimal(0) if _is_free(reply, error) else reply.cost.due_usd
-            resent = reply.timing.resent
-        finally:
-            self._budget.settle(slot.model, reserved, cost, resent=resent)
+        """One request with its record; its error, if any."""
+        self._emit(Begun(slot, self._now))
+        reply, error, events = await self._answer(slot, repeat, scheduled)
+        over = time.perf_counter_ns()
         fields = self._fields(slot, reply, error, events, over=over, stream=stream)
+        if submitted is not None:
+            fields["submitted"] = submitted - self._job.origin_ns
         if record is Trial and self._job.answers != "dropped":
             fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
-        self._emit(record(**fields))
         if isinstance(error, RateLimited) and error.retry_after:
-            provider = self._chosen[slot.model][0]
-            self._pauses[provider] = max(self._pauses.get(provider, 0.0), time.monotonic() + error.retry_after)
+            self._intake.pause(self._chosen[slot.model][0], self._now + round(error.retry_after * 1e9))
+        self._emit(record(**fields))
         return error
 
     def _compared(self, slot: Slot, text: str, *, failed: bool) -> dict[str, Any]:
@@ -299,7 +304,7 @@ class Worker:
             "wire": reply.wire,
             "transport_used": "" if reply.transport == transport else reply.transport,
             "session": self._job.session,
-            "worker": self._job.share.worker,
+            "worker": self._job.worker,
             "stream": stream,
             "submitted": since(timing.submitted),
             "scheduled": since(timing.scheduled),
@@ -365,59 +370,3 @@ def _outcome(reply: Reply, error: HolystreamError | None) -> tuple[str, str]:
     if reply.finish_reason in OURS:
         return reply.finish_reason or "truncated", "The answer ended without saying so."
     return "", ""
-
-
-# A child process of the local pool
-
-
-def handed_over(secret: Mapping[str, ClientOptions]) -> bytes:
-    """What is secret, as the one line that goes through a child's standard input."""
-    lines: dict[str, Any] = {}
-    for label, options in secret.items():
-        known: dict[str, Any] = {} if options.api_key is None else {"api_key": options.api_key.reveal()}
-        for name in ("headers", "query"):
-            pairs: Secrets = getattr(options, name)
-            if pairs:
-                known[name] = {each: value.reveal() for each, value in pairs}
-        lines[label] = known
-    return msgspec.json.encode(lines)
-
-
-def main() -> None:
-    """Runs one job and ends."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    given = msgspec.json.decode(sys.stdin.buffer.readline(), type=dict[str, dict[str, Any]])
-    secret = {provider: client_options(**known) for provider, known in given.items()}
-    del given
-    log = Log(Path(job.path))
-    asyncio.run(_child(job, log.write, secret))
-    log.close()
-    # Not by the interpreter's own end: a thread still reads standard input.
-    os._exit(0)
-
-
-async def _child(job: Job, emit: Callable[[Line], None], secret: Mapping[str, ClientOptions]) -> None:
-    begin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    threading.Thread(target=_listen, args=(begin,), daemon=True).start()
-    clients: dict[str, Client] = {}
-    worker = Worker(job, emit, clients, secret)
-    emit(await worker.warm_up(set()))
-    # What lives now lives on: no collection looks at it again while there is something to measure.
-    gc.collect()
-    gc.freeze()
-    reason, _ = await worker.run(await begin)
-    for client in clients.values():
-        await client.aclose()
-    emit(Done(job.share.worker, reason))
-
-
-def _listen(begin: asyncio.Future[int]) -> None:
-    """Hands the parent's word to begin over; ends the process when the parent closes the pipe, or dies."""
-    loop = begin.get_loop()
-    for line in sys.stdin.buffer:
-        loop.call_soon_threadsafe(begin.set_result, int(msgspec.json.decode(line)["start_ns"]))
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+from functools import partial
 from glob import escape
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from ...errors import SetupError
-from .record import SCHEMA, Calibration, Contents, End, Header, Line, Session, Trial, Trip, Warmup, decode, encoder
+from .record import (
+    SCHEMA,
+    Calibration,
+    Contents,
+    End,
+    Header,
+    Line,
+    Lost,
+    Session,
+    Trial,
+    Trip,
+    Warmup,
+    decode,
+    encoder,
+)
+
+_LOCKED_BYTE: Final = 0x7FFF_0000
+"""Windows keeps others from reading what is locked: a byte that no run's file reaches."""
 
 
 class Log:
-    """A file to which whole lines are appended; each is with the system when `write` returns."""
+    """A file to which whole lines are appended; each is with the system when `write` returns.
 
-    def __init__(self, path: Path) -> None:
+    run: the run's id, which every line gets. locked: whether it is this writer's alone: SetupError where it is not.
+    """
+
+    def __init__(self, path: Path, run: str = "", *, locked: bool = False) -> None:
+        self._run = run
         self._file = path.open("ab", buffering=0)
+        if locked and not lock(self._file.fileno()):
+            self._file.close()
+            raise SetupError(f"{path} is being written by another run: wait for its end, or give another path.")
+
+    @property
+    def is_empty(self) -> bool:
+        return not os.fstat(self._file.fileno()).st_size
 
     def write(self, line: Line) -> None:
         """Appends a line; raises OSError (a full disk)."""
-        self.write_raw(encoder.encode(line))
+        self.write_raw(encoded(line, self._run))
 
     def write_raw(self, line: bytes) -> None:
         data = memoryview(line + b"\n")
@@ -29,6 +61,12 @@ class Log:
 
     def close(self) -> None:
         self._file.close()
+
+
+def encoded(line: Line, run: str) -> bytes:
+    """A line that says which run it is of."""
+    text = encoder.encode(line)
+    return b'{"run":"%s",%s' % (run.encode(), text[1:]) if run and not isinstance(line, Header) else text
 
 
 class Follower:
@@ -52,9 +90,9 @@ class Follower:
         return lines
 
 
-def part(path: Path, worker: int) -> Path:
-    """The part-file of a worker."""
-    return path.with_name(f"{path.name}.part{worker}")
+def part(path: Path, worker: int, run: str = "") -> Path:
+    """The part-file of a worker of a run."""
+    return path.with_name(f"{path.name}.part{worker}{f'-{run}' if run else ''}")
 
 
 def parts(path: Path) -> list[Path]:
@@ -71,11 +109,17 @@ def read(path: Path) -> Contents:
     header = _header(path, head)
     for piece in parts(path):
         rows += _rows(piece)
-    lines = [decode(row) for row in dict.fromkeys(rows) if row]
+    own = [row for row in dict.fromkeys(rows) if row and _is_of(row, header.run)]
+    lines = [decode(row) for row in own]
     trials: dict[tuple[str, str, int, int], Trial] = {}
+    retried = []
     for line in lines:
         if type(line) is Trial:
-            trials.setdefault((line.model, line.way, line.prompt, line.repeat), line)
+            slot = line.model, line.way, line.prompt, line.repeat
+            before = trials.setdefault(slot, line)
+            if before.error and before.session < line.session:
+                trials[slot] = line
+                retried.append(before)
     return Contents(
         header=header,
         sessions=(header.session, *(line for line in lines if isinstance(line, Session))),
@@ -85,12 +129,19 @@ def read(path: Path) -> Contents:
         ends=tuple(line for line in lines if isinstance(line, End)),
         torn=sum(line is None for line in lines),
         trips=tuple(line for line in lines if isinstance(line, Trip)),
+        lost=tuple(line for line in lines if isinstance(line, Lost)),
+        retried=tuple(retried),
+        foreign=sum(bool(row) for row in dict.fromkeys(rows)) - len(own),
     )
 
 
 def mend(path: Path) -> None:
-    """Makes a file ready for more: a torn last line goes, and what part-files hold comes in."""
+    """Makes a file ready for more: a torn last line goes, and what part-files of this run hold comes in.
+
+    The part-files of another run, whose file was deleted, stay as they are.
+    """
     data = path.read_bytes()
+    run = _header(path, data.split(b"\n", 1)[0]).run
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(path, len(whole))
@@ -98,12 +149,51 @@ def mend(path: Path) -> None:
     log = Log(path)
     try:
         for piece in parts(path):
-            for row in dict.fromkeys(_rows(piece)):
+            rows = [row for row in dict.fromkeys(_rows(piece)) if row]
+            mine = [row for row in rows if _is_of(row, run)]
+            for row in mine:
                 if row not in known and isinstance(decode(row), Trial):
                     log.write_raw(row)
-            piece.unlink()
+            if len(mine) == len(rows):
+                piece.unlink()
     finally:
         log.close()
+
+
+class _Tagged(msgspec.Struct):
+    run: str = ""
+
+
+_tagged: Final = msgspec.json.Decoder(_Tagged)
+
+
+def _is_of(row: bytes, run: str) -> bool:
+    """Whether a line is of this run, or torn; one of the first version says of no line whose it is."""
+    try:
+        return _tagged.decode(row).run == run
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return True
+
+
+def lock(descriptor: int) -> bool:
+    """Takes a file for this process until it closes it or ends, however it ends; False where another has it.
+
+    Where a file system knows no locks there is none.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        take = partial(msvcrt.locking, descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        take = partial(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        take()
+    except OSError as exc:
+        return exc.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
 
 
 class _Opening(msgspec.Struct):

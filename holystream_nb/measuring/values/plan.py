@@ -21,7 +21,13 @@ STREAMS_PER_PROCESS: Final = 100
 """A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
 
 _LONG_ANSWER_S: Final = 10.0
-_LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}}
+_LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}, "pause": 0.0}
+_ENDS: Final = ("max_cost", "max_failures", "duration")
+"""When a sitting ends before its time: a run is continued with others."""
+
+MAX_FAILURES: Final = 20
+"""Failures in a row after which an arm is taken for dead: by chance a service that fails half of the time does so once
+in a million."""
 
 
 _NO_SOCKET: Final = ("messages", "ws")
@@ -35,7 +41,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     models: each `provider:model`.
     prompts: texts, or lists of messages.
-    repeats: requests for each model, way and prompt.
+    repeats: requests for each model, way and prompt; 0 is as many as the duration holds.
+    duration: s after which nothing new begins; what runs is finished.
+    pause: s between a user's answer and the next request (closed loop), on average: evenly from 0 to twice as much.
+    max_failures: failures in a row after which a model (in a way) is asked no more; None is never.
     concurrency: streams at once (closed loop); rate: requests a second (open loop, Poisson). One of the two.
     warmup: discarded requests for each worker, model and way before anything counts.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
@@ -72,6 +81,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     reuse: bool = True
     own: dict[str, str] = {}
     options: dict[str, Any] = {}
+    pause: float = 0.0
+    duration: float | None = None
+    max_failures: int | None = MAX_FAILURES
 
     def __post_init__(self) -> None:
         if not isinstance(self.transport, str) and len(self.transport) == 1:
@@ -85,11 +97,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits for everything but `max_cost`: a run that met it is continued with a higher one.
+        """12 hexadecimal digits for all but what ends it early: a run that met max_cost is continued with a higher one.
 
         Fields that came after the first version are left out while they are as it was then: its files go on.
         """
         fields = msgspec.structs.asdict(msgspec.structs.replace(self, max_cost=None))
+        for name in _ENDS[1:]:
+            del fields[name]
         kept = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
         parts = (b'"%s":%s' % (name.encode(), _json(value)) for name, value in kept.items())
         return hashlib.blake2b(b"{%s}" % b",".join(parts), digest_size=6).hexdigest()
@@ -104,7 +118,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requests(self) -> int:
-        """How many requests count; warm-ups come on top."""
+        """How many requests count; warm-ups come on top. 0 where only the duration ends it."""
         return len(self.arms) * len(self.prompts) * self.repeats
 
     @property
@@ -139,11 +153,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def workers(self) -> int:
         """Child processes that keep the number of streams of each at about 100."""
         streams = self.concurrency or int((self.rate or 0) * _LONG_ANSWER_S)
-        return -(-max(1, min(streams, self.requests)) // STREAMS_PER_PROCESS)
+        return -(-max(1, min(streams, self.requests or streams)) // STREAMS_PER_PROCESS)
 
     def difference(self, other: Plan) -> list[str]:
-        """Names of the fields in which two plans differ, but for `max_cost`."""
-        names = [field for field in self.__struct_fields__ if field != "max_cost"]
+        """Names of the fields in which two plans differ, but for what ends a run early."""
+        names = [field for field in self.__struct_fields__ if field not in _ENDS]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     def messages(self, prompt: int, repeat: int | str, way: int = 0) -> list[dict[str, Any]]:
@@ -191,8 +205,14 @@ def _flaw(plan: Plan) -> str | None:
         return "A bench needs at least one prompt."
     if any(not isinstance(prompt, str) and not _are_messages(prompt) for prompt in plan.prompts):
         return 'A prompt is a text or a list of messages like {"role": "user", "content": "Hello"}.'
-    if plan.repeats < 1:
-        return f"repeats={plan.repeats}: give 1 or more."
+    if plan.repeats < (0 if plan.duration is not None else 1):
+        return f"repeats={plan.repeats}: give 1 or more, or a duration and repeats=None."
+    if plan.duration is not None and not plan.duration > 0:
+        return f"duration={plan.duration:g}: give seconds above 0."
+    if plan.pause < 0 or (plan.pause and plan.rate is not None):
+        return "pause is the seconds between a user's requests in a closed loop (concurrency), 0 or more."
+    if plan.max_failures is not None and plan.max_failures < 1:
+        return f"max_failures={plan.max_failures}: give 1 or more, or None to go on whatever fails."
     if (plan.concurrency is None) == (plan.rate is None):
         return "Give either concurrency (streams at once) or rate (requests a second)."
     if plan.concurrency is not None and plan.concurrency < 1:

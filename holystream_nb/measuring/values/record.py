@@ -3,7 +3,8 @@
 The first line is a Header: the plan with its hash, and the Session that ran it. A run that was resumed has a further
 Session line, and what follows belongs to that one. Then Trials and Warmups in the order in which they ended,
 a Calibration, and an End. While worker processes run, each appends to a part-file of its own beside this one
-(`….part0`); the parent follows them. A line that was torn (a full disk, a killed process) is left out and counted.
+(`….part0-RUN`); the parent follows them. Every line carries the run's id: one of another run is never read. A line
+that was torn (a full disk, a killed process) is left out and counted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -19,6 +20,7 @@ from ...money.cost import due_usd
 from ...parts import Opening
 from ...timing import Timing
 from .plan import Plan
+from .schedule import Slot
 
 SCHEMA: Final = 1
 USAGE: Final = "usage"
@@ -50,12 +52,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
-    """The first line."""
+    """The first line. `run` is the run's own id, which every line of it carries: "" in files of the first version."""
 
     schema: int
     plan: Plan
     plan_hash: str
     session: Session
+    run: str = ""
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="trial"):
@@ -218,6 +221,40 @@ class Trip(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", ta
     error: str = ""
 
 
+class Begun(msgspec.Struct, frozen=True, tag_field="kind", tag="begun"):
+    """A worker begins a request now, `at` ns after the session's origin. In part-files only."""
+
+    slot: Slot
+    at: int
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="lost"):
+    """A request that was sent and whose end nobody saw: its worker died, or the run was stopped.
+
+    begun: when, in ns after the session's origin; None where only that it may have been is known. usd: what it counts
+    as, which is its cost at worst. why: in words.
+    """
+
+    model: str
+    prompt: int
+    repeat: int
+    way: str = msgspec.field(default="sse", name="transport")
+    session: int = 0
+    worker: int = 0
+    begun: int | None = None
+    usd: Decimal | None = None
+    why: str = ""
+
+
+class Broken(msgspec.Struct, frozen=True, tag_field="kind", tag="broken"):
+    """A worker ended by an exception: its class, what it says, and where in our code it came from."""
+
+    worker: int
+    error: str
+    message: str
+    where: str
+
+
 class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
     """A worker has warmed up. `error` and `message` are those of a warm-up that nothing can follow."""
 
@@ -227,25 +264,29 @@ class Ready(msgspec.Struct, frozen=True, tag_field="kind", tag="ready"):
 
 
 class Done(msgspec.Struct, frozen=True, tag_field="kind", tag="done"):
-    """A worker has ended: `complete`, or `max_cost`."""
+    """A worker has ended, and this is what it did not begin."""
 
     worker: int
-    reason: str
+    rest: list[Slot] = []  # msgspec copies it
 
 
 class End(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
-    """The session has ended: complete, stopped (by the user), cancelled, max_cost, or failed.
+    """The session has ended: complete, stopped (by the user), cancelled, max_cost, duration, failures, or failed.
 
-    `losses` has a sentence for each worker that died before its end.
+    `losses` has a sentence for each worker that died before its end, `stops` one for each arm that was asked no more.
     """
 
     session: int
     reason: str
     losses: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a file holds. `torn` counts the lines that could not be read."""
+    """What a file holds. `torn` counts the lines that could not be read, `foreign` those of another run.
+
+    `trials` has one for each slot: the first, but one that failed gives way to a later session's, and is in `retried`.
+    """
 
     header: Header
     sessions: tuple[Session, ...]
@@ -255,9 +296,20 @@ class Contents(msgspec.Struct, frozen=True):
     ends: tuple[End, ...]
     torn: int
     trips: tuple[Trip, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    retried: tuple[Trial, ...] = ()
+    foreign: int = 0
+
+    @property
+    def spent(self) -> Decimal:
+        """All that counts as paid so far, in USD: answers, warm-ups, failures made again, and what was lost."""
+        made = (*self.trials, *self.warmups, *self.retried)
+        return sum((each.due_usd or Decimal(0) for each in made), Decimal(0)) + sum(
+            (each.usd or Decimal(0) for each in self.lost), Decimal(0)
+        )
 
 
-Line = Header | Session | Trial | Warmup | Calibration | Trip | Ready | Done | End
+Line = Header | Session | Trial | Warmup | Lost | Calibration | Trip | End | Ready | Begun | Done | Broken
 
 encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Line)
@@ -269,7 +321,7 @@ class Unknown(msgspec.Struct, frozen=True):
     kind: str
 
 
-_KINDS: Final = frozenset(("header", "session", "trial", "warmup", "calibration", "trip", "ready", "done", "end"))
+_KINDS: Final = frozenset(kind.__struct_config__.tag for kind in get_args(Line))
 _any_kind: Final = msgspec.json.Decoder(Unknown)
 
 

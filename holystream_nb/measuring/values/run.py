@@ -40,7 +40,7 @@ class Run:
     @property
     def missing(self) -> int:
         """Requests of the plan that are not there: `hs.bench(…, resume=result.path)` makes them."""
-        return self.plan.requests - len(self.records)
+        return max(0, self.plan.requests - len(self.records))
 
     @property
     def simulator(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from .plan import Plan
     from .record import Trial
 
 _MOST: Final = 4
@@ -34,3 +35,12 @@ def endings(trials: Sequence[Trial]) -> str:
     parts = [f"{count:,} {words}" for words, count in found.most_common(_MOST)]
     others = found.total() - sum(count for _, count in found.most_common(_MOST))
     return ", ".join([*parts, *([f"{others:,} otherwise"] if others else [])])
+
+
+def asked(plan: Plan) -> list[str]:
+    """How much was asked and at what load, in words."""
+    prompts = counted(len(plan.prompts), "prompt")
+    found = [f"{prompts} × {plan.repeats}" if plan.repeats else prompts]
+    found.append(f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once")
+    found += [f"a pause of {plan.pause:g} s between a user's requests"] if plan.pause else []
+    return [*found, f"for {plan.duration:g} s"] if plan.duration is not None else found
