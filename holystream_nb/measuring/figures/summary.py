@@ -68,8 +68,9 @@ def summary(result: Run, *, adjusted: bool = False) -> DataFrame:
     n counts all requests, errors those that failed; ended counts, in words, those that the service did not end as
     answers end, or left with gaps or empty (also among the errors). Percentiles are `Quantile`s with 95 % intervals, of
     the requests that succeeded; with `adjusted`, failures count as +∞ in TTFT, TTFA and E2E. Means have 95 % intervals
-    by Student's t, error_rate the exact one (Clopper and Pearson). Rates are medians over requests. Gap percentiles are
-    pooled over requests. goodput_per_s: requests that met all limits / the run's span; None without limits.
+    by Student's t corrected for skewness, error_rate the exact one (Clopper and Pearson). Rates are medians over
+    requests. Gap percentiles are pooled over requests. goodput_per_s: requests that met all limits / the run's span;
+    None without limits.
     usd_per_request: mean over the requests that brought output and whose cost is known, as a Decimal;
     usd_per_1m_tokens: the sum of those / their prompt and output tokens together; stated_usd_per_request: mean of what
     the service itself says. In cny, the same at each seller's rate.
@@ -124,7 +125,7 @@ def _row(result: Run, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
     def average(name: str) -> Interval:
         return mean([value for timing in succeeded if (value := getattr(timing, name)) is not None])
 
-    gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99), seed=result.plan.seed)
+    gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99))
     limits = result.plan.limits
     kept = sum(good(trial, timing, limits) for trial, timing in timings)
     characters = [trial.characters / timing.e2e_s for trial, timing in timings if not trial.error and timing.e2e_s]
