@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,14 @@ from ...errors import SetupError
 from ..values.record import Trial
 from ..values.run import Run
 from ..values.words import counted, digits
-from .statistics import Quantile, median
+from .sequential import decided
+from .statistics import Quantile, median, pooled
+
+_PROMPTS: Final = 20
+"""From so many prompts on, asked several times each, a finding is for prompts like these, and no longer for these."""
+
+_UNEQUAL: Final = 0.05
+"""Where one side lost more than this share of pairs above the other, what is left is a choice of its own."""
 
 WORDS: Final = {
     "ttft_ms": ("TTFT", "ms", "shorter", "longer"),
@@ -29,9 +36,14 @@ WORDS: Final = {
 class Comparison:
     """Paired differences b − a of one figure.
 
-    difference: their median, in the figure's unit; ratio: the median of b / a, by logarithms. Both with 95 % intervals.
+    difference: their median, in the figure's unit; ratio: the median of b / a, by logarithms, without a value where one
+        of them is not above 0. Both with 95 % intervals.
     differences: one for each pair whose two requests succeeded, in the order of prompts and repeats.
-    pairs: how many those are; lost: pairs in which a request failed or the figure is unknown.
+    pairs: how many those are; prompts: of how many different prompts.
+    is_general: whether the intervals are for prompts like these (each came once, or there are 20 and more and the
+        intervals reckon with pairs of one prompt being alike), or for these prompts only.
+    lost: pairs in which a request failed or the figure is unknown; lost_a, lost_b: on which side, or on both.
+    is_sequential: whether the intervals are valid at whatever pair one stopped.
     error: the timing error of the figure in its unit, None where it is not known. It is the median one: what else there
         is of it scatters, and is in the interval already.
     """
@@ -43,7 +55,12 @@ class Comparison:
     ratio: Quantile
     differences: tuple[float, ...]
     pairs: int
+    prompts: int
+    is_general: bool
     lost: int
+    lost_a: int
+    lost_b: int
+    is_sequential: bool
     error: float | None
 
     @property
@@ -55,25 +72,36 @@ class Comparison:
         return (low > 0 or high < 0) and abs(value) > (self.error or 0.0)
 
     @property
+    def losses_differ(self) -> bool:
+        """Whether one of the two lost so many more requests that the pairs left may be no fair choice."""
+        return abs(self.lost_a - self.lost_b) > _UNEQUAL * (self.pairs + self.lost)
+
+    @property
     def sentence(self) -> str:
         """What it means, in words."""
         name, unit, less, more = WORDS[self.metric]
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        pairs = f"{counted(self.lost, 'pair')} {'is' if self.lost == 1 else 'are'}"
-        lost = f" {pairs} left out: a request failed, or the figure is unknown." if self.lost else ""
-        if value is None or low is None or high is None:
+        if value is None:
+            return f"There is no pair to compare {self.b}'s {name} with {self.a}'s.{self._losses}"
+        ratio = "" if self.ratio.value is None else f", {digits(self.ratio.value)} times {self.a}'s"
+        of = counted(self.difference.n if self.is_sequential else self.pairs, "pair")
+        if self.is_general and self.prompts < self.pairs:
+            of += f" of {counted(self.prompts, 'prompt')}"
+        if low is None or high is None:
+            sign = "+" if value > 0 else "−" if value < 0 else ""
             return (
-                f"n too small to compare {self.b} with {self.a}: {self.pairs} pairs, and {self.difference.needed} are "
-                f"needed.{lost}"
+                f"{self.b}'s {name} against {self.a}'s: {sign}{digits(abs(value))} {unit}* "
+                f"(median of {of}{self._scope}{ratio}). "
+                f"* n too small for an interval: {self.difference.needed} pairs are needed.{self._losses}"
             )
         word = less if value < 0 else more
         sides = sorted((abs(low), abs(high))) if low * high >= 0 else [low, high]
-        ratio = "" if self.ratio.value is None else f", {digits(self.ratio.value)} times {self.a}'s"
+        looked = " at any stop" if self.is_sequential else ""
         core = (
-            f"{self.b}'s {name} is {digits(abs(value))} {unit} {word} than {self.a}'s (median of {self.pairs} pairs, "
-            f"95 % interval {digits(sides[0])} to {digits(sides[1])} {unit}{ratio})"
+            f"{self.b}'s {name} is {digits(abs(value))} {unit} {word} than {self.a}'s (median of {of}, "
+            f"95 % interval{looked} {digits(sides[0])} to {digits(sides[1])} {unit}{ratio})"
         )
-        return f"{core}: {self._verdict(low, high, value, unit)}.{lost}"
+        return f"{core}: {self._verdict(low, high, value, unit)}{self._scope}.{self._losses}"
 
     def _verdict(self, low: float, high: float, value: float, unit: str) -> str:
         if self.is_more_than_noise:
@@ -82,45 +110,120 @@ class Comparison:
             return "no more than noise, because the interval includes 0"
         return f"not to be trusted, because the timing error is {digits(self.error or 0)} {unit}"
 
+    @property
+    def _scope(self) -> str:
+        if self.is_general:
+            return ""
+        return ", for this one prompt" if self.prompts == 1 else f", for these {self.prompts:,} prompts"
+
+    @property
+    def _losses(self) -> str:
+        """How many pairs were lost, and on which side."""
+        if not self.lost:
+            return ""
+        pairs = f"{counted(self.lost, 'pair')} {'is' if self.lost == 1 else 'are'}"
+        said = f" {pairs} left out: a request failed, or the figure is unknown."
+        if self.losses_differ:
+            said += (
+                f" WARNING: of {counted(self.pairs + self.lost, 'pair')} {self.a} lost {self.lost_a:,} and {self.b} "
+                f"{self.lost_b:,}: those left may be the easier ones."
+            )
+        return said
+
     def __str__(self) -> str:
         return self.sentence
 
     __repr__ = __str__
 
 
-def compare(result: Run, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
-    """Arm b against arm a; `metric` is one of `WORDS`."""
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    prompt: str
+    ours: float
+    theirs: float
+    over: tuple[int, int]
+
+
+def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential: bool = False) -> Comparison:
+    """Arm b against arm a; `metric` is one of `WORDS`.
+
+    sequential: of a run that could end because of what it found ("until decided"), whose ordinary interval would say
+        too much.
+    """
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
     if a == b:
         raise SetupError(f"{a!r} cannot be compared with itself.")
     ours, theirs = _figures(result.of(a), metric), _figures(result.of(b), metric)
     both = sorted(ours.keys() & theirs.keys())
-    whole = [(x, y) for pair in both if (x := ours[pair]) is not None and (y := theirs[pair]) is not None]
-    differences = [y - x for x, y in whole]
-    logarithms = median([math.log(y / x) for x, y in whole if x > 0 and y > 0])
+    whole = [
+        _Pair(_text(result, key[0]), x, y, max(ours[key][1], theirs[key][1]))
+        for key in both
+        if (x := ours[key][0]) is not None and (y := theirs[key][0]) is not None
+    ]
+    difference, is_general = _interval(whole, lambda pair: pair.theirs - pair.ours, sequential=sequential)
+    if all(pair.ours > 0 and pair.theirs > 0 for pair in whole):
+        logarithms, _ = _interval(whole, lambda pair: math.log(pair.theirs / pair.ours), sequential=sequential)
+    else:
+        logarithms = median([])
     return Comparison(
         metric=metric,
         a=result.label(a),
         b=result.label(b),
-        difference=median(differences),
+        difference=difference,
         ratio=_exponential(logarithms),
-        differences=tuple(differences),
+        differences=tuple(pair.theirs - pair.ours for pair in whole),
         pairs=len(whole),
+        prompts=len({pair.prompt for pair in whole}),
+        is_general=is_general,
         lost=len(both) - len(whole),
+        lost_a=sum(ours[key][0] is None for key in both),
+        lost_b=sum(theirs[key][0] is None for key in both),
+        is_sequential=sequential,
         error=_timing_error(result, metric),
     )
 
 
-def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], float | None]:
-    return {(trial.prompt, trial.repeat): None if trial.error else getattr(trial.timing, metric) for trial in records}
+def _interval(pairs: Sequence[_Pair], of: Callable[[_Pair], float], *, sequential: bool) -> tuple[Quantile, bool]:
+    """The median of what is made of each pair, and whether its interval is for prompts like these.
+
+    Pairs of a few prompts are a sample of each prompt's own pairs, of all of which together the order statistics
+    cover the median at least as often as of one sample (W. Hoeffding, Ann. Math. Stat. 27, 1956, 713).
+    """
+    if sequential:
+        ordered = sorted(pairs, key=lambda pair: pair.over)
+        found = decided([of(pair) for pair in ordered], [pair.prompt for pair in ordered])
+        return Quantile(0.5, found.value, found.low, found.high, found.pairs, found.needed), found.is_general
+    groups: dict[str, list[float]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.prompt, []).append(of(pair))
+    if len(pairs) > len(groups) >= _PROMPTS:
+        (clustered,) = pooled(list(groups.values()), [0.5])
+        if clustered.has_interval:
+            return clustered, True
+    return median([of(pair) for pair in pairs]), len(pairs) == len(groups)
+
+
+def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], tuple[float | None, tuple[int, int]]]:
+    """By prompt and repeat: the figure, None where there is none, and when it was over."""
+    return {
+        (trial.prompt, trial.repeat): (
+            None if trial.error else getattr(trial.timing, metric),
+            (trial.session, trial.over),
+        )
+        for trial in records
+    }
+
+
+def _text(result: Run, prompt: int) -> str:
+    """A prompt by what it says: the same words twice are one prompt."""
+    prompts = result.plan.prompts
+    return repr(prompts[prompt]) if prompt < len(prompts) else str(prompt)
 
 
 def _exponential(logarithms: Quantile) -> Quantile:
-    value, low, high = logarithms.value, logarithms.low, logarithms.high
-    if value is None or low is None or high is None:
-        return logarithms
-    return Quantile(0.5, math.exp(value), math.exp(low), math.exp(high), logarithms.n, logarithms.needed)
+    value, low, high = (None if x is None else math.exp(x) for x in (logarithms.value, logarithms.low, logarithms.high))
+    return Quantile(0.5, value, low, high, logarithms.n, logarithms.needed)
 
 
 def _timing_error(result: Run, metric: str) -> float | None:
