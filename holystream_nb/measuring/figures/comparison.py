@@ -84,7 +84,7 @@ class Comparison:
         if value is None:
             return f"There is no pair to compare {self.b}'s {name} with {self.a}'s.{self._losses}"
         ratio = "" if self.ratio.value is None else f", {digits(self.ratio.value)} times {self.a}'s"
-        of = counted(self.difference.n if self.is_sequential else self.pairs, "pair")
+        of = counted(self.pairs, "pair")
         if self.is_general and self.prompts < self.pairs:
             of += f" of {counted(self.prompts, 'prompt')}"
         if low is None or high is None:
@@ -141,7 +141,6 @@ class _Pair:
     prompt: str
     ours: float
     theirs: float
-    over: tuple[int, int]
 
 
 def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential: bool = False) -> Comparison:
@@ -157,9 +156,9 @@ def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential:
     ours, theirs = _figures(result.of(a), metric), _figures(result.of(b), metric)
     both = sorted(ours.keys() & theirs.keys())
     whole = [
-        _Pair(_text(result, key[0]), x, y, max(ours[key][1], theirs[key][1]))
+        _Pair(_text(result, key[0]), x, y)
         for key in both
-        if (x := ours[key][0]) is not None and (y := theirs[key][0]) is not None
+        if (x := ours[key]) is not None and (y := theirs[key]) is not None
     ]
     difference, is_general = _interval(whole, lambda pair: pair.theirs - pair.ours, sequential=sequential)
     if all(pair.ours > 0 and pair.theirs > 0 for pair in whole):
@@ -177,8 +176,8 @@ def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential:
         prompts=len({pair.prompt for pair in whole}),
         is_general=is_general,
         lost=len(both) - len(whole),
-        lost_a=sum(ours[key][0] is None for key in both),
-        lost_b=sum(theirs[key][0] is None for key in both),
+        lost_a=sum(ours[key] is None for key in both),
+        lost_b=sum(theirs[key] is None for key in both),
         is_sequential=sequential,
         error=_timing_error(result, metric),
     )
@@ -191,8 +190,7 @@ def _interval(pairs: Sequence[_Pair], of: Callable[[_Pair], float], *, sequentia
     cover the median at least as often as of one sample (W. Hoeffding, Ann. Math. Stat. 27, 1956, 713).
     """
     if sequential:
-        ordered = sorted(pairs, key=lambda pair: pair.over)
-        found = decided([of(pair) for pair in ordered], [pair.prompt for pair in ordered])
+        found = decided([of(pair) for pair in pairs], [pair.prompt for pair in pairs])
         return Quantile(0.5, found.value, found.low, found.high, found.pairs, found.needed), found.is_general
     groups: dict[str, list[float]] = {}
     for pair in pairs:
@@ -204,15 +202,8 @@ def _interval(pairs: Sequence[_Pair], of: Callable[[_Pair], float], *, sequentia
     return median([of(pair) for pair in pairs]), len(pairs) == len(groups)
 
 
-def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], tuple[float | None, tuple[int, int]]]:
-    """By prompt and repeat: the figure, None where there is none, and when it was over."""
-    return {
-        (trial.prompt, trial.repeat): (
-            None if trial.error else getattr(trial.timing, metric),
-            (trial.session, trial.over),
-        )
-        for trial in records
-    }
+def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], float | None]:
+    return {(trial.prompt, trial.repeat): None if trial.error else getattr(trial.timing, metric) for trial in records}
 
 
 def _text(result: Run, prompt: int) -> str:

@@ -15,7 +15,6 @@ and A. Ramdas, Bernoulli 28, 2022, 1704), without any shape of the distribution,
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,8 +27,8 @@ class Decision:
     """The median paired difference after so many pairs, with a 95 % interval that is valid whenever one stops.
 
     value: None without a pair; low, high: None while there are fewer than `needed` pairs.
-    pairs: how many were counted; prompts: of how many prompts. Where each is of another prompt (`is_general`) it holds
-    for prompts like these, otherwise for these prompts only.
+    pairs, prompts: how many, and of how many prompts. Where each is of another (`is_general`) the finding is for
+    prompts like these, otherwise for these prompts only.
     error: the timing error in the same unit: a smaller difference is never decided.
     """
 
@@ -64,24 +63,23 @@ def decided(
     error: float = 0.0,
     confidence: float = CONFIDENCE,
 ) -> Decision:
-    """Whether pairs, in the order in which they ended, tell which of two is less; call it after every one.
+    """Whether pairs tell, so far, which of two is less; to be asked after every one.
 
-    differences: b − a, or log(b / a), of pairs whose two requests succeeded. prompts: whose pairs they are; without it
-    each is of a prompt of its own. error: the timing error of a difference.
+    differences: b − a, or log(b / a), of the pairs so far whose two requests succeeded: in the order of the schedule
+        and up to the first one that still runs, because the next to end are a choice of quick ones.
+    prompts: whose pairs they are; without it each is of a prompt of its own. error: the timing error of a difference.
 
-    Of prompts that come again only whole rounds count, one pair of each prompt: within a round the chances of prompts
-    differ, and the product of their factors is at most that of the mean chance (the geometric mean is at most the
-    arithmetic one), so that E stays a supermartingale from round to round. Pairs must not follow from earlier ones.
+    The order of prompts must be random, as a schedule's is: then each pair is of any prompt by the same chance, and of
+    prompts that come again the finding is for the median over these.
     """
-    counted, kinds = _rounds(differences, prompts)
-    count, least = len(counted), _least_pairs(confidence)
-    if not count:
-        return Decision(None, None, None, 0, 0, least, error)
-    value = point(counted, 0.5)
+    count = len(differences)
+    kinds = count if prompts is None else len({prompt for _, prompt in zip(differences, prompts, strict=True)})
+    least = _least_pairs(confidence)
+    value = point(differences, 0.5) if count else None
     rank = least_successes(count, 0.5, confidence)
     if rank is None:
         return Decision(value, None, None, count, kinds, least, error)
-    ordered = sorted(counted)
+    ordered = sorted(differences)
     return Decision(value, ordered[count - rank], ordered[rank - 1], count, kinds, least, error)
 
 
@@ -139,19 +137,6 @@ def least_successes(n: int, p: float, confidence: float = CONFIDENCE) -> int | N
     return high if high <= n else None
 
 
+@lru_cache
 def _least_pairs(confidence: float) -> int:
     return next(n for n in range(1, 10_000) if least_successes(n, 0.5, confidence) is not None)
-
-
-def _rounds(differences: Sequence[float], prompts: Sequence[Hashable] | None) -> tuple[list[float], int]:
-    """The differences of whole rounds, or of the first as far as it goes; and how many prompts they are of."""
-    if prompts is None:
-        return list(differences), len(differences)
-    seen: Counter[Hashable] = Counter()
-    nth = []
-    for _, prompt in zip(differences, prompts, strict=True):
-        seen[prompt] += 1
-        nth.append(seen[prompt])
-    whole = max(1, min(seen.values(), default=1))
-    counted = [each for each, number in zip(differences, nth, strict=True) if number <= whole]
-    return counted, len(seen)
