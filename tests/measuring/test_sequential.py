@@ -78,6 +78,7 @@ NULLS: dict[str, Callable[[np.random.Generator, Any], Values]] = {
     "skewed": lambda rng, size: rng.lognormal(0, 1.2, size) - 1,
     "ticks of 20 ms": lambda rng, size: 20 * np.round(rng.normal(0, 1, size)),
     "mostly ties": lambda rng, size: rng.choice([-20.0, 0, 0, 0, 20], size),
+    "half ties": lambda rng, size: rng.choice([0.0, 20.0], size),
     "outliers": lambda rng, size: rng.standard_cauchy(size),
 }
 """Differences whose median is 0."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,7 +91,7 @@ class Comparison:
             sign = "+" if value > 0 else "−" if value < 0 else ""
             return (
                 f"{self.b}'s {name} against {self.a}'s: {sign}{digits(abs(value))} {unit}* "
-                f"(median of {of}{self._scope}{ratio}). "
+                f"(median of {of}{self.scope}{ratio}). "
                 f"* n too small for an interval: {self.difference.needed} pairs are needed.{self._losses}"
             )
         word = less if value < 0 else more
@@ -101,7 +101,7 @@ class Comparison:
             f"{self.b}'s {name} is {digits(abs(value))} {unit} {word} than {self.a}'s (median of {of}, "
             f"95 % interval{looked} {digits(sides[0])} to {digits(sides[1])} {unit}{ratio})"
         )
-        return f"{core}: {self._verdict(low, high, value, unit)}{self._scope}.{self._losses}"
+        return f"{core}: {self._verdict(low, high, value, unit)}{self.scope}.{self._losses}"
 
     def _verdict(self, low: float, high: float, value: float, unit: str) -> str:
         if self.is_more_than_noise:
@@ -111,7 +111,8 @@ class Comparison:
         return f"not to be trusted, because the timing error is {digits(self.error or 0)} {unit}"
 
     @property
-    def _scope(self) -> str:
+    def scope(self) -> str:
+        """`, for these 3 prompts`; "" where it is general."""
         if self.is_general:
             return ""
         return ", for this one prompt" if self.prompts == 1 else f", for these {self.prompts:,} prompts"
@@ -136,13 +137,6 @@ class Comparison:
     __repr__ = __str__
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    prompt: str
-    ours: float
-    theirs: float
-
-
 def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential: bool = False) -> Comparison:
     """Arm b against arm a; `metric` is one of `WORDS`.
 
@@ -155,25 +149,22 @@ def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential:
         raise SetupError(f"{a!r} cannot be compared with itself.")
     ours, theirs = _figures(result.of(a), metric), _figures(result.of(b), metric)
     both = sorted(ours.keys() & theirs.keys())
-    whole = [
-        _Pair(_text(result, key[0]), x, y)
-        for key in both
-        if (x := ours[key]) is not None and (y := theirs[key]) is not None
-    ]
-    difference, is_general = _interval(whole, lambda pair: pair.theirs - pair.ours, sequential=sequential)
-    if all(pair.ours > 0 and pair.theirs > 0 for pair in whole):
-        logarithms, _ = _interval(whole, lambda pair: math.log(pair.theirs / pair.ours), sequential=sequential)
-    else:
-        logarithms = median([])
+    whole = [(key[0], x, y) for key in both if (x := ours[key]) is not None and (y := theirs[key]) is not None]
+    prompts = [prompt_of(result, number) for number, _, _ in whole]
+    differences = [y - x for _, x, y in whole]
+    positive = all(x > 0 and y > 0 for _, x, y in whole)
+    logarithms = [math.log(y / x) for _, x, y in whole] if positive else []
+    difference, is_general = of_pairs(differences, prompts, sequential=sequential)
+    ratio, _ = of_pairs(logarithms, prompts if positive else [], sequential=sequential)
     return Comparison(
         metric=metric,
         a=result.label(a),
         b=result.label(b),
         difference=difference,
-        ratio=_exponential(logarithms),
-        differences=tuple(pair.theirs - pair.ours for pair in whole),
+        ratio=_exponential(ratio),
+        differences=tuple(differences),
         pairs=len(whole),
-        prompts=len({pair.prompt for pair in whole}),
+        prompts=len(set(prompts)),
         is_general=is_general,
         lost=len(both) - len(whole),
         lost_a=sum(ours[key] is None for key in both),
@@ -183,33 +174,35 @@ def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential:
     )
 
 
-def _interval(pairs: Sequence[_Pair], of: Callable[[_Pair], float], *, sequential: bool) -> tuple[Quantile, bool]:
-    """The median of what is made of each pair, and whether its interval is for prompts like these.
+def of_pairs(
+    values: Sequence[float], prompts: Sequence[Hashable], *, sequential: bool = False
+) -> tuple[Quantile, bool]:
+    """The median of a figure of each pair, and whether its interval is for prompts like these, or for these only.
 
     Pairs of a few prompts are a sample of each prompt's own pairs, of all of which together the order statistics
     cover the median at least as often as of one sample (W. Hoeffding, Ann. Math. Stat. 27, 1956, 713).
     """
     if sequential:
-        found = decided([of(pair) for pair in pairs], [pair.prompt for pair in pairs])
+        found = decided(values, prompts)
         return Quantile(0.5, found.value, found.low, found.high, found.pairs, found.needed), found.is_general
-    groups: dict[str, list[float]] = {}
-    for pair in pairs:
-        groups.setdefault(pair.prompt, []).append(of(pair))
-    if len(pairs) > len(groups) >= _PROMPTS:
+    groups: dict[Hashable, list[float]] = {}
+    for value, prompt in zip(values, prompts, strict=True):
+        groups.setdefault(prompt, []).append(value)
+    if len(values) > len(groups) >= _PROMPTS:
         (clustered,) = pooled(list(groups.values()), [0.5])
         if clustered.has_interval:
             return clustered, True
-    return median([of(pair) for pair in pairs]), len(pairs) == len(groups)
+    return median(values), len(values) == len(groups)
+
+
+def prompt_of(result: Run, number: int) -> str:
+    """A prompt by what it says: the same words twice are one prompt."""
+    prompts = result.plan.prompts
+    return repr(prompts[number]) if number < len(prompts) else str(number)
 
 
 def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], float | None]:
     return {(trial.prompt, trial.repeat): None if trial.error else getattr(trial.timing, metric) for trial in records}
-
-
-def _text(result: Run, prompt: int) -> str:
-    """A prompt by what it says: the same words twice are one prompt."""
-    prompts = result.plan.prompts
-    return repr(prompts[prompt]) if prompt < len(prompts) else str(prompt)
 
 
 def _exponential(logarithms: Quantile) -> Quantile:

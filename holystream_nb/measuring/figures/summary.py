@@ -68,9 +68,8 @@ def summary(result: Run, *, adjusted: bool = False) -> DataFrame:
     n counts all requests, errors those that failed; ended counts, in words, those that the service did not end as
     answers end, or left with gaps or empty (also among the errors). Percentiles are `Quantile`s with 95 % intervals, of
     the requests that succeeded; with `adjusted`, failures count as +∞ in TTFT, TTFA and E2E. Means have 95 % intervals
-    by Student's t corrected for skewness, error_rate the exact one (Clopper and Pearson). Rates are medians over
-    requests. Gap percentiles are pooled over requests. goodput_per_s: requests that met all limits / the run's span;
-    None without limits.
+    by Student's t, error_rate the exact one (Clopper and Pearson). Rates are medians over requests. Gap percentiles are
+    pooled over requests. goodput_per_s: requests that met all limits / the run's span; None without limits.
     usd_per_request: mean over the requests that brought output and whose cost is known, as a Decimal;
     usd_per_1m_tokens: the sum of those / their prompt and output tokens together; stated_usd_per_request: mean of what
     the service itself says. In cny, the same at each seller's rate.
