@@ -207,7 +207,9 @@ def pooled(groups: Sequence[Sequence[float]], ps: Sequence[float]) -> list[Quant
     (Woodruff 1952; Francisco and Fuller 1991; the effective size with Student's t: Korn and Graubard 1998). It is taken
     where it is greatest within the interval of values that are all alike, because what is rare is often alike. The
     interval is the order-statistic one for that many values. `n` counts groups; `needed` is that of `quantile`, more
-    where lengths differ or few groups hold the tail.
+    where lengths differ or few groups hold the tail. Known to be too narrow: where lengths differ as widely as
+    log-normal ones with s = 0.8 and answers four times as long have gaps twice as long, p95 and p99 are held by 90 to
+    93 % of intervals (by 93 to 98 % where they are half longer).
     """
     import numpy as np
 
