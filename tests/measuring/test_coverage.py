@@ -220,7 +220,7 @@ def test_percentiles_of_ticks_hold(p: float) -> None:
 
 def test_shares_and_votes_hold_at_every_chance() -> None:
     """No simulation: over all counts, by their probabilities."""
-    for count in (1, 5, 20, 40):
+    for count in (1, 5, 20):
         for rate in (0.001, 0.3, 0.5, 0.93):
             shares = [share(good, count) for good in range(count + 1)]
             votes = [preference(good, count - good).share for good in range(count + 1)]
