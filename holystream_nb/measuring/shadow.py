@@ -16,7 +16,7 @@ from ..facts import Wire
 from ..live.harmless import plain_line
 from ..providers.secret import sealing
 from .carry import carry_out, file_of, path_of, seed_of
-from .figures.comparison import WORDS, Comparison
+from .figures.comparison import WORDS, Comparison, of_pairs, prompt_of
 from .figures.statistics import CONFIDENCE, Quantile, median, quantile
 from .result import Result
 from .running import addresses
@@ -143,12 +143,12 @@ class Shadow:
     @cached_property
     def similarity(self) -> Quantile:
         """Median similarity of the two answers of a pair, 0 to 1, with its 95 % interval; see `similarity`."""
-        return median([trial.similarity for trial in self.result.records if trial.similarity is not None])
+        return self._alike("similarity")
 
     @cached_property
     def unrelated(self) -> Quantile:
         """The same of answers to different prompts: what mere language has in common. Needs two prompts."""
-        return median([trial.unrelated for trial in self.result.records if trial.unrelated is not None])
+        return self._alike("unrelated")
 
     def compare(self, metric: str = "ttft_ms") -> Comparison:
         """The new side against the old in pairs; `metric` is one of `comparison.WORDS`."""
@@ -159,7 +159,12 @@ class Shadow:
         """Median paired difference of the cost of a request in USD, new − old; unknown prices are left out."""
         pairs = self.pairs.dropna(subset=["old_cost_usd", "new_cost_usd"])
         pairs = pairs[(pairs["old_error"] == "") & (pairs["new_error"] == "")]
-        return median([float(new - old) for old, new in zip(pairs["old_cost_usd"], pairs["new_cost_usd"], strict=True)])
+        saved = [float(new - old) for old, new in zip(pairs["old_cost_usd"], pairs["new_cost_usd"], strict=True)]
+        return of_pairs(saved, [prompt_of(self.result, number) for number in pairs["prompt"]])[0]
+
+    def _alike(self, name: str) -> Quantile:
+        found = [(value, trial.prompt) for trial in self.result.records if (value := getattr(trial, name)) is not None]
+        return of_pairs([value for value, _ in found], [prompt_of(self.result, number) for _, number in found])[0]
 
     def summary(self) -> DataFrame:
         """Both sides and their difference; a row a figure, columns old, new and difference (`Quantile`s).
@@ -265,7 +270,7 @@ def _difference(each: Comparison, name: str) -> str:
     word = less if value < 0 else more
     sure = "more than noise" if each.is_more_than_noise else "no more than noise"
     near, far = sorted((abs(low), abs(high))) if low * high >= 0 else (low, high)
-    return f"{name} {digits(abs(value))} {unit} {word} ({digits(near)} to {digits(far)}: {sure})"
+    return f"{name} {digits(abs(value))} {unit} {word} ({digits(near)} to {digits(far)}: {sure}{each.scope})"
 
 
 def _money(cost: Quantile, before: Quantile, result: Result) -> str:

@@ -11,10 +11,11 @@ import pytest
 from holystream_nb import Simulator
 from holystream_nb.measuring.bench import bench
 from holystream_nb.measuring.calibrate import calibrate
-from holystream_nb.measuring.figures.error import errors, event_rate, streams
+from holystream_nb.measuring.figures.error import Errors, calibration, errors, event_rate, quantiles, streams
+from holystream_nb.measuring.figures.notes import timing_error
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
-from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.values.record import Calibration, Trial, decode, encoder
 
 MS = 1_000_000
 Make = Callable[..., Trial]
@@ -103,3 +104,47 @@ async def test_answers_that_come_in_one_read_have_no_gap_error(simulator: Simula
     assert result.calibration is not None
     assert (result.calibration.gap_ms, result.calibration.requests) == (None, 3)
     assert not any("torn" in note for note in result.notes)
+
+
+def test_percentiles_of_few_requests_have_a_star() -> None:
+    """p50 of 6, p95 of 72 and p99 of 368 have intervals, gaps by their requests as well; the sentence says which."""
+
+    def found(requests: int) -> Calibration:
+        errors = Errors()
+        for number in range(requests):
+            errors.add("sse", 1 + number / 1000, 2, [0.5] * 9)
+        return calibration(errors, 1, 1, 50, own=True)
+
+    for requests, known in ((4, [False] * 3), (72, [True, True, False]), (368, [True] * 3)):
+        for name in ("ttft", "e2e", "gap"):
+            assert [each.has_interval for each in quantiles(found(requests), name)] == known
+    assert timing_error(found(4)) == (
+        "Timing error of these requests (p50 / p95 / p99 of 4 requests, with 95 % intervals; * no interval at this "
+        "size): TTFT 1.00* / 1.00* / 1.00* ms · E2E 2.00* / 2.00* / 2.00* ms · gap 0.500* / 0.500* / 0.500* ms."
+    )
+    assert "TTFT 1.18 (1.16 to 1.20) / 1.35 (1.34 to 1.36) / 1.36 (1.36 to 1.37) ms" in timing_error(found(368))
+    assert "*" not in timing_error(found(368))
+
+
+def test_a_calibration_of_the_first_version_loads_and_states_no_interval() -> None:
+    """Its file has three numbers a figure; what is not known of them is not made up."""
+    line = (
+        b'{"kind":"calibration","concurrency":4.0,"workers":1,"requests":400,"tokens_per_s":50.0,"ttft_ms":[1,2,3],'
+        b'"e2e_ms":[1,2,3],"gap_ms":null,"ttft_ms_by_transport":{"ws":[4,5,6]}}'
+    )
+    old = decode(line)
+    assert isinstance(old, Calibration)
+    assert [str(each) for each in quantiles(old, "ttft")] == ["1.00*", "2.00*", "3.00*"]
+    assert [str(each) for each in quantiles(old, "ttft ws")] == ["4.00*", "5.00*", "6.00*"]
+    assert quantiles(old, "gap") == []
+
+
+def test_the_intervals_survive_the_file() -> None:
+    """What is written is read again, with what has no interval."""
+    errors = Errors()
+    for number in range(80):
+        errors.add("sse" if number % 2 else "ws", float(number), 2.0, [])
+    made = calibration(errors, 1, 1, 50, own=False)
+    assert decode(encoder.encode(made)) == made
+    assert made.intervals["ttft"][2] is None
+    assert set(made.intervals) == {"ttft", "e2e", "ttft sse", "ttft ws"}

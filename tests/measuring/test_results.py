@@ -278,7 +278,7 @@ def test_pairs_are_compared_by_prompt_and_repeat(trial: Make, result: Results) -
     assert str(found).startswith(
         "b's TTFT is 95.5 ms shorter than a's (median of 10 pairs, 95 % interval 92.0 to 99.0 ms"
     )
-    assert str(found).endswith(": more than noise.")
+    assert str(found).endswith(": more than noise, for this one prompt.")
 
 
 def test_a_difference_that_may_be_0_is_noise(trial: Make, result: Results) -> None:
@@ -296,9 +296,10 @@ def test_a_difference_below_the_timing_error_is_not_believed(trial: Make, result
 
 
 def test_few_pairs_are_said_to_be_few(trial: Make, result: Results) -> None:
-    """Below six pairs there is no number."""
-    assert "n too small to compare b with a: 5 pairs, and 6 are needed" in str(
-        compare(trial, result, [1.0] * 5).compare("a", "b")
+    """Below six pairs the value has a star, and there is no verdict."""
+    assert str(compare(trial, result, [1.0] * 5).compare("a", "b")) == (
+        "b's TTFT against a's: +1.00 ms* (median of 5 pairs, for this one prompt, 1.00 times a's). "
+        "* n too small for an interval: 6 pairs are needed."
     )
 
 

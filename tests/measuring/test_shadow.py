@@ -158,7 +158,8 @@ def made(trial: Callable[..., Trial], result: Callable[..., Result]) -> Callable
 def test_the_verdict_says_what_is_more_than_noise(made: Callable[..., Shadow]) -> None:
     """Paired differences with their intervals; and that similarity is no quality."""
     verdict = made(100, "0.005").verdict
-    assert verdict.startswith("b against a: first token 200 ms shorter (200 to 200: more than noise); whole answer ")
+    sure = "more than noise, for this one prompt"
+    assert verdict.startswith(f"b against a: first token 200 ms shorter (200 to 200: {sure}); whole answer ")
     assert "$0.0150 (75 %) less a request; 0 of 20 requests failed against 0 of 20; similarity 0.500" in verdict
     assert verdict.endswith(f"; {NOT_QUALITY}.")
     assert "no more than noise" in made(300, "0.02").verdict

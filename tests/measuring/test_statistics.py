@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from time import perf_counter
 
 import numpy as np
 import pytest
-from scipy.stats import binom, bootstrap, quantile_test, ttest_1samp
+from scipy.stats import binom, binomtest, quantile_test, skew, ttest_1samp
 
-from holystream_nb.measuring.figures.statistics import mean, median, needed, point, pooled, quantile, share
+from holystream_nb.measuring.figures.statistics import mean, median, needed, point, pooled, preference, quantile, share
 from holystream_nb.measuring.values.words import digits
 
 
@@ -52,58 +53,76 @@ def test_a_percentile_next_to_a_failure_is_a_failure() -> None:
     assert point([1.0, 2.0, math.inf], 0.5) == 2.0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("p", "n"), [(0.5, 30), (0.95, 100), (0.99, 400)])
-def test_intervals_hold_the_true_value_as_often_as_they_say(p: float, n: int) -> None:
-    """Over 400 samples of a long-tailed distribution, at least 93 % of the 95 % intervals contain its percentile."""
-    rng = np.random.default_rng(3)
-    true = -math.log(1 - p)
-    held = 0
-    for _ in range(400):
-        found = quantile(rng.exponential(size=n), p)
-        assert found.low is not None
-        assert found.high is not None
-        held += found.low <= true <= found.high
-    assert held >= 372
+@pytest.mark.parametrize(("p", "n"), [(0.5, 6), (0.5, 40), (0.95, 72), (0.95, 150), (0.99, 368), (0.05, 80)])
+def test_requests_of_one_gap_have_the_order_statistics(p: float, n: int) -> None:
+    """Pooling nothing changes nothing: value, interval and what is needed are those of the values themselves."""
+    values = np.random.default_rng(1).lognormal(3, 1, n)
+    assert pooled([[value] for value in values], [p]) == [quantile(values, p)]
 
 
-def test_gaps_are_resampled_by_request() -> None:
-    """Where all gaps of a request are alike, the interval is that of the requests, and not of the many gaps.
-
-    scipy's bootstrap over requests, with the same statistic, gives the same interval.
-    """
-    rng = np.random.default_rng(5)
-    requests = [[float(level)] * 50 for level in rng.normal(20, 4, size=40)]
-    (found,) = pooled(requests, [0.5], seed=1)
-    reference = bootstrap(
-        (np.arange(40),),
-        lambda chosen: float(np.quantile(np.concatenate([requests[index] for index in chosen]), 0.5)),
-        vectorized=False,
-        n_resamples=999,
-        method="percentile",
-        rng=np.random.default_rng(2),
-    ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.5)
-    assert found.value == pytest.approx(float(np.quantile(np.concatenate(requests), 0.5)))
-    assert found.high - found.low > 1.0
+def test_gaps_of_a_request_that_are_alike_count_once() -> None:
+    """Where all gaps of a request are alike, the interval is that of the requests, and not of the many gaps."""
+    levels = np.random.default_rng(5).normal(20, 4, size=40)
+    (found,) = pooled([[level] * 50 for level in levels], [0.5])
+    assert (found.low, found.high) == (quantile(levels, 0.5).low, quantile(levels, 0.5).high)
 
 
-@pytest.mark.slow
-def test_pooled_intervals_hold_what_they_say() -> None:
-    """Requests with levels of their own: the pooled median's interval contains the true one at least 9 times of 10."""
-    rng = np.random.default_rng(6)
-    held = 0
-    for _ in range(60):
-        requests = [rng.normal(level, 1, size=20).tolist() for level in rng.normal(20, 3, size=40)]
-        (found,) = pooled(requests, [0.5])
-        held += found.low <= 20 <= found.high
-    assert held >= 54
+def test_gaps_of_a_request_that_are_not_alike_count_more() -> None:
+    """Independent gaps say more than one a request, but never as much as all of them: four a request."""
+    gaps = np.random.default_rng(5).lognormal(3, 0.3, (400, 50))
+    (found,) = pooled(gaps.tolist(), [0.99])
+    one, all_of_them = quantile(gaps[:, 0], 0.99), quantile(gaps.ravel(), 0.99)
+    assert all_of_them.high - all_of_them.low < found.high - found.low < one.high - one.low
 
 
 def test_few_requests_have_no_pooled_interval() -> None:
-    """19 requests are too few, however many gaps they have."""
-    assert str(pooled([[1.0] * 100] * 19, [0.5])[0]) == "1.00*"
-    assert str(pooled([[1.0] * 100] * 20, [0.5])[0]) == "1.00 (1.00 to 1.00)"
+    """As many requests are needed as for a figure of their own, however many gaps they have."""
+    assert str(pooled([[1.0] * 100] * 5, [0.5])[0]) == "1.00*"
+    assert str(pooled([[1.0] * 100] * 6, [0.5])[0]) == "1.00 (1.00 to 1.00)"
+    assert [each.needed for each in pooled([[1.0] * 100] * 71, [0.5, 0.95, 0.99])] == [6, 72, 368]
+    assert [each.has_interval for each in pooled([[1.0] * 100] * 71, [0.5, 0.95, 0.99])] == [True, False, False]
+    assert str(pooled([[], []], [0.5])[0]) == "none"
+
+
+def test_one_long_answer_does_not_stand_for_many() -> None:
+    """Where one request of ten has nine tenths of the gaps, there is one request and a little."""
+    rng = np.random.default_rng(5)
+    (found,) = pooled([rng.lognormal(3, 0.3, size) for size in (900, *[11] * 9)], [0.5])
+    assert not found.has_interval
+    assert (found.n, found.needed) == (10, 49)
+
+
+def test_a_tail_of_few_requests_has_no_interval() -> None:
+    """Where the slowest hundredth of the gaps is a few very long answers', 368 requests do not know p99."""
+    rng = np.random.default_rng(5)
+    requests = [rng.lognormal(3, 0.1, 40) for _ in range(390)] + [rng.lognormal(6, 0.1, 150) for _ in range(2)]
+    (found,) = pooled(requests, [0.99])
+    assert found.n == 392
+    assert found.needed > found.n
+    assert not found.has_interval
+
+
+def test_half_a_million_gaps_take_no_time() -> None:
+    """All percentiles of a model of 1,000 requests with 500 gaps each: a tenth of a second, the best of a few."""
+    requests = np.random.default_rng(5).lognormal(3, 0.3, (1000, 500)).tolist()
+
+    def seconds() -> float:
+        start = perf_counter()
+        pooled(requests, (0.5, 0.95, 0.99))
+        return perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.15
+
+
+def test_votes_of_which_one_is_preferred() -> None:
+    """Ties are shown and not counted: 8 to 1 is more than noise, 5 to 1 is not."""
+    clear, close, none = preference(8, 1, ties=3), preference(5, 1), preference(0, 0, ties=4)
+    exact = binomtest(8, 9).proportion_ci(0.95, method="exact")
+    assert (clear.share.low, clear.share.high) == (pytest.approx(100 * exact.low), pytest.approx(100 * exact.high))
+    assert (clear.share.n, clear.tied.value, clear.tied.n) == (9, 25, 12)
+    assert (clear.is_more_than_noise, close.is_more_than_noise, none.is_more_than_noise) == (True, False, False)
+    assert preference(1, 8).is_more_than_noise
+    assert str(none.share) == "none"
 
 
 def test_the_median_needs_six() -> None:
@@ -121,24 +140,27 @@ def test_three_digits_are_shown(value: float, text: str) -> None:
     assert digits(value) == text
 
 
-def test_the_mean_has_students_interval_and_needs_30() -> None:
-    """Against scipy's own; 29 values are too few, NaN is no value."""
-    values = np.random.default_rng(2).lognormal(0, 0.24, 30)
+def test_the_mean_has_students_interval_and_needs_368() -> None:
+    """Against scipy's own where nothing is skewed; 367 values are too few, NaN is no value."""
+    half = np.random.default_rng(2).lognormal(0, 0.24, 184)
+    values = np.concatenate([half, 4 - half])
     found = mean([*values, math.nan])
     interval = ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (found.value, found.n) == (pytest.approx(values.mean()), 30)
+    assert (found.value, found.n) == (pytest.approx(values.mean()), 368)
     assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
-    assert not mean(values[:29]).has_interval
+    assert str(mean(values[:367])).endswith("*")
+    assert str(mean([3.0] * 368)) == "3.00 (3.00 to 3.00)"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("spread", "least"), [(0.24, 0.93), (0.8, 0.89)])
-def test_the_mean_holds_what_its_docstring_says(spread: float, least: float) -> None:
-    """Over 2,000 samples of 30 log-normal values: about 94 % where they scatter as TTFT does, 91 % where far more."""
-    rng = np.random.default_rng(4)
-    true = math.exp(spread * spread / 2)
-    samples = (mean(rng.lognormal(0, spread, 30)) for _ in range(2000))
-    assert sum(each.low <= true <= each.high for each in samples) / 2000 >= least
+def test_the_mean_of_a_skewed_sample_may_be_much_more_and_hardly_less() -> None:
+    """Hall's formula, forwards, makes Student's t of both ends of the interval."""
+    values = np.random.default_rng(2).lognormal(0, 0.8, 400)
+    found = mean(values)
+    error, tilt = values.std(ddof=1) / 20, float(skew(values)) / 60
+    for end, t in ((found.low, 1.965927), (found.high, -1.965927)):
+        s = (found.value - end) / error
+        assert s + tilt * s**2 + tilt**2 * s**3 / 3 + tilt / 2 == pytest.approx(t, abs=1e-5)
+    assert found.high - found.value > 1.1 * (found.value - found.low)
 
 
 @pytest.mark.slow

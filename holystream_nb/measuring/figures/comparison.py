@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,14 @@ from ...errors import SetupError
 from ..values.record import Trial
 from ..values.run import Run
 from ..values.words import counted, digits
-from .statistics import Quantile, median
+from .sequential import decided
+from .statistics import Quantile, median, pooled
+
+_PROMPTS: Final = 20
+"""From so many prompts on, asked several times each, a finding is for prompts like these, and no longer for these."""
+
+_UNEQUAL: Final = 0.05
+"""Where one side lost more than this share of pairs above the other, what is left is a choice of its own."""
 
 WORDS: Final = {
     "ttft_ms": ("TTFT", "ms", "shorter", "longer"),
@@ -29,9 +36,14 @@ WORDS: Final = {
 class Comparison:
     """Paired differences b − a of one figure.
 
-    difference: their median, in the figure's unit; ratio: the median of b / a, by logarithms. Both with 95 % intervals.
+    difference: their median, in the figure's unit; ratio: the median of b / a, by logarithms, without a value where one
+        of them is not above 0. Both with 95 % intervals.
     differences: one for each pair whose two requests succeeded, in the order of prompts and repeats.
-    pairs: how many those are; lost: pairs in which a request failed or the figure is unknown.
+    pairs: how many those are; prompts: of how many different prompts.
+    is_general: whether the intervals are for prompts like these (each came once, or there are 20 and more and the
+        intervals reckon with pairs of one prompt being alike), or for these prompts only.
+    lost: pairs in which a request failed or the figure is unknown; lost_a, lost_b: on which side, or on both.
+    is_sequential: whether the intervals are valid at whatever pair one stopped.
     error: the timing error of the figure in its unit, None where it is not known. It is the median one: what else there
         is of it scatters, and is in the interval already.
     """
@@ -43,7 +55,12 @@ class Comparison:
     ratio: Quantile
     differences: tuple[float, ...]
     pairs: int
+    prompts: int
+    is_general: bool
     lost: int
+    lost_a: int
+    lost_b: int
+    is_sequential: bool
     error: float | None
 
     @property
@@ -55,25 +72,36 @@ class Comparison:
         return (low > 0 or high < 0) and abs(value) > (self.error or 0.0)
 
     @property
+    def losses_differ(self) -> bool:
+        """Whether one of the two lost so many more requests that the pairs left may be no fair choice."""
+        return abs(self.lost_a - self.lost_b) > _UNEQUAL * (self.pairs + self.lost)
+
+    @property
     def sentence(self) -> str:
         """What it means, in words."""
         name, unit, less, more = WORDS[self.metric]
         value, low, high = self.difference.value, self.difference.low, self.difference.high
-        pairs = f"{counted(self.lost, 'pair')} {'is' if self.lost == 1 else 'are'}"
-        lost = f" {pairs} left out: a request failed, or the figure is unknown." if self.lost else ""
-        if value is None or low is None or high is None:
+        if value is None:
+            return f"There is no pair to compare {self.b}'s {name} with {self.a}'s.{self._losses}"
+        ratio = "" if self.ratio.value is None else f", {digits(self.ratio.value)} times {self.a}'s"
+        of = counted(self.pairs, "pair")
+        if self.is_general and self.prompts < self.pairs:
+            of += f" of {counted(self.prompts, 'prompt')}"
+        if low is None or high is None:
+            sign = "+" if value > 0 else "−" if value < 0 else ""
             return (
-                f"n too small to compare {self.b} with {self.a}: {self.pairs} pairs, and {self.difference.needed} are "
-                f"needed.{lost}"
+                f"{self.b}'s {name} against {self.a}'s: {sign}{digits(abs(value))} {unit}* "
+                f"(median of {of}{self.scope}{ratio}). "
+                f"* n too small for an interval: {self.difference.needed} pairs are needed.{self._losses}"
             )
         word = less if value < 0 else more
         sides = sorted((abs(low), abs(high))) if low * high >= 0 else [low, high]
-        ratio = "" if self.ratio.value is None else f", {digits(self.ratio.value)} times {self.a}'s"
+        looked = " at any stop" if self.is_sequential else ""
         core = (
-            f"{self.b}'s {name} is {digits(abs(value))} {unit} {word} than {self.a}'s (median of {self.pairs} pairs, "
-            f"95 % interval {digits(sides[0])} to {digits(sides[1])} {unit}{ratio})"
+            f"{self.b}'s {name} is {digits(abs(value))} {unit} {word} than {self.a}'s (median of {of}, "
+            f"95 % interval{looked} {digits(sides[0])} to {digits(sides[1])} {unit}{ratio})"
         )
-        return f"{core}: {self._verdict(low, high, value, unit)}.{lost}"
+        return f"{core}: {self._verdict(low, high, value, unit)}{self.scope}.{self._losses}"
 
     def _verdict(self, low: float, high: float, value: float, unit: str) -> str:
         if self.is_more_than_noise:
@@ -82,34 +110,95 @@ class Comparison:
             return "no more than noise, because the interval includes 0"
         return f"not to be trusted, because the timing error is {digits(self.error or 0)} {unit}"
 
+    @property
+    def scope(self) -> str:
+        """`, for these 3 prompts`; "" where it is general."""
+        if self.is_general:
+            return ""
+        return ", for this one prompt" if self.prompts == 1 else f", for these {self.prompts:,} prompts"
+
+    @property
+    def _losses(self) -> str:
+        """How many pairs were lost, and on which side."""
+        if not self.lost:
+            return ""
+        pairs = f"{counted(self.lost, 'pair')} {'is' if self.lost == 1 else 'are'}"
+        said = f" {pairs} left out: a request failed, or the figure is unknown."
+        if self.losses_differ:
+            said += (
+                f" WARNING: of {counted(self.pairs + self.lost, 'pair')} {self.a} lost {self.lost_a:,} and {self.b} "
+                f"{self.lost_b:,}: those left may be the easier ones."
+            )
+        return said
+
     def __str__(self) -> str:
         return self.sentence
 
     __repr__ = __str__
 
 
-def compare(result: Run, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
-    """Arm b against arm a; `metric` is one of `WORDS`."""
+def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential: bool = False) -> Comparison:
+    """Arm b against arm a; `metric` is one of `WORDS`.
+
+    sequential: of a run that could end because of what it found ("until decided"), whose ordinary interval would say
+        too much.
+    """
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
     if a == b:
         raise SetupError(f"{a!r} cannot be compared with itself.")
     ours, theirs = _figures(result.of(a), metric), _figures(result.of(b), metric)
     both = sorted(ours.keys() & theirs.keys())
-    whole = [(x, y) for pair in both if (x := ours[pair]) is not None and (y := theirs[pair]) is not None]
-    differences = [y - x for x, y in whole]
-    logarithms = median([math.log(y / x) for x, y in whole if x > 0 and y > 0])
+    whole = [(key[0], x, y) for key in both if (x := ours[key]) is not None and (y := theirs[key]) is not None]
+    prompts = [prompt_of(result, number) for number, _, _ in whole]
+    differences = [y - x for _, x, y in whole]
+    positive = all(x > 0 and y > 0 for _, x, y in whole)
+    logarithms = [math.log(y / x) for _, x, y in whole] if positive else []
+    difference, is_general = of_pairs(differences, prompts, sequential=sequential)
+    ratio, _ = of_pairs(logarithms, prompts if positive else [], sequential=sequential)
     return Comparison(
         metric=metric,
         a=result.label(a),
         b=result.label(b),
-        difference=median(differences),
-        ratio=_exponential(logarithms),
+        difference=difference,
+        ratio=_exponential(ratio),
         differences=tuple(differences),
         pairs=len(whole),
+        prompts=len(set(prompts)),
+        is_general=is_general,
         lost=len(both) - len(whole),
+        lost_a=sum(ours[key] is None for key in both),
+        lost_b=sum(theirs[key] is None for key in both),
+        is_sequential=sequential,
         error=_timing_error(result, metric),
     )
+
+
+def of_pairs(
+    values: Sequence[float], prompts: Sequence[Hashable], *, sequential: bool = False
+) -> tuple[Quantile, bool]:
+    """The median of a figure of each pair, and whether its interval is for prompts like these, or for these only.
+
+    Pairs of a few prompts are a sample of each prompt's own pairs, of all of which together the order statistics
+    cover the median at least as often as of one sample (W. Hoeffding, Ann. Math. Stat. 27, 1956, 713).
+    """
+    if sequential:
+        found = decided(values, prompts)
+        return Quantile(0.5, found.value, found.low, found.high, found.pairs, found.needed), found.is_general
+    groups: dict[Hashable, list[float]] = {}
+    for value, prompt in zip(values, prompts, strict=True):
+        groups.setdefault(prompt, []).append(value)
+    if len(values) > len(groups) >= _PROMPTS:
+        (clustered,) = pooled(list(groups.values()), [0.5])
+        if clustered.has_interval:
+            return clustered, True
+    return median(values), len(values) == len(groups)
+
+
+def prompt_of(result: Run, number: int) -> str:
+    """A prompt by what it says: the same words twice are one prompt."""
+    prompts = result.plan.prompts
+    return repr(prompts[number]) if number < len(prompts) else str(number)
 
 
 def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], float | None]:
@@ -117,10 +206,8 @@ def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], flo
 
 
 def _exponential(logarithms: Quantile) -> Quantile:
-    value, low, high = logarithms.value, logarithms.low, logarithms.high
-    if value is None or low is None or high is None:
-        return logarithms
-    return Quantile(0.5, math.exp(value), math.exp(low), math.exp(high), logarithms.n, logarithms.needed)
+    value, low, high = (None if x is None else math.exp(x) for x in (logarithms.value, logarithms.low, logarithms.high))
+    return Quantile(0.5, value, low, high, logarithms.n, logarithms.needed)
 
 
 def _timing_error(result: Run, metric: str) -> float | None:

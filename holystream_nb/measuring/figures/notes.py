@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
@@ -12,6 +13,8 @@ from ..values.record import USAGE, Calibration, Trial
 from ..values.run import Run
 from ..values.words import counted, digits, endings
 from . import network
+from .error import quantiles
+from .statistics import Quantile
 
 SMALL: Final = 0.05
 """A timing error (p95) up to this part of the figure it spoils is small."""
@@ -81,17 +84,20 @@ def notes(result: Run) -> list[str]:
 
 def timing_error(calibration: Calibration) -> str:
     """The error in words."""
-    figures = ("TTFT", calibration.ttft_ms), ("E2E", calibration.e2e_ms), ("gap", calibration.gap_ms)
-    words = " · ".join(f"{name} {' / '.join(digits(value) for value in row)} ms" for name, row in figures if row)
+    rows = {name: quantiles(calibration, name.lower()) for name in ("TTFT", "E2E", "gap")}
+    words = " · ".join(f"{name} {_three(row)} ms" for name, row in rows.items() if row)
     if calibration.ttft_ms_by_transport:
-        ways = calibration.ttft_ms_by_transport.items()
-        listed = ", ".join(
-            f"{'over' if way in TRANSPORTS else 'as'} {way} {' / '.join(digits(value) for value in row)}"
-            for way, row in ways
-        )
+        ways = {way: quantiles(calibration, f"ttft {way}") for way in calibration.ttft_ms_by_transport}
+        listed = ", ".join(f"{'over' if way in TRANSPORTS else 'as'} {way} {_three(row)}" for way, row in ways.items())
         words += f" · TTFT {listed} ms"
     whose = "of these requests" if calibration.own else "of a run like this one, against the simulator"
-    return f"Timing error {whose} (p50 / p95 / p99 of {calibration.requests}): {words}."
+    star = "; * no interval at this size" if "*" in words else ""
+    of = counted(calibration.requests, "request")
+    return f"Timing error {whose} (p50 / p95 / p99 of {of}, with 95 % intervals{star}): {words}."
+
+
+def _three(row: Sequence[Quantile]) -> str:
+    return " / ".join(map(str, row))
 
 
 def _timing(result: Run) -> list[str]:

@@ -129,7 +129,7 @@ def _row(result: Run, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
     provider = result.plan.split(result.plan.arms[arm][0])[0]
     trip_ms = round_trip(result.trips, provider).value
     net = [value for timing in succeeded if (value := net_ms(timing.ttft_ms, trip_ms)) is not None]
-    gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99), seed=result.plan.seed)
+    gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99))
     limits = result.plan.limits
     kept = sum(good(trial, timing, limits) for trial, timing in timings)
     characters = [trial.characters / timing.e2e_s for trial, timing in timings if not trial.error and timing.e2e_s]

@@ -191,7 +191,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     `ttft_ms`, `e2e_ms` and `gap_ms` each hold the three; `gap_ms` is None where every answer came in one read.
     `requests` is how many were compared; `tokens_per_s` the rate of each stream; `own` whether these are the run's own
     requests (to a simulator) or a run like it. `ttft_ms_by_transport` has TTFT's three for each
-    way of several (see `Plan.ways`).
+    way of several (see `Plan.ways`). `intervals` has, for `ttft`, `e2e`, `gap` and `ttft ` with each way, the 95 %
+    intervals of the three, None where the requests were too few for one (files of the first version have none).
     """
 
     concurrency: float
@@ -203,6 +204,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     gap_ms: tuple[float, float, float] | None
     own: bool = False
     ttft_ms_by_transport: dict[str, tuple[float, float, float]] = {}  # msgspec copies it
+    intervals: dict[str, tuple[tuple[float, float] | None, ...]] = {}
 
 
 class Trip(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="trip"):
