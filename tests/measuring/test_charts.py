@@ -31,7 +31,9 @@ from PIL import Image
 
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring import charts
-from holystream_nb.measuring.charts import canvas, cost, ecdf, marks, rows
+from holystream_nb.measuring.charts import canvas, ecdf, marks, points, rows, scales
+from holystream_nb.measuring.charts.points import Point
+from holystream_nb.measuring.figures.statistics import Quantile
 from holystream_nb.measuring.figures.sweep import Sweep
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.values.record import Calibration, Trial
@@ -162,11 +164,12 @@ def test_failures_are_said_on_every_chart(chart: Callable[[Result], Axes], three
 
 @pytest.mark.parametrize("chart", SINGLE)
 def test_too_few_requests_are_said_to_be_too_few(chart: Callable[[Result], Axes], three: Make) -> None:
-    """With four requests a model no percentile has an interval."""
+    """With four requests a model no percentile has an interval: the value is there, with a star."""
     said = words(chart(three(4)))
     if chart not in (charts.timeline, charts.over_run):  # they show requests only
-        assert "n too small" in said
-    assert "n = 4" in said or "(4, 6 needed)" in said
+        assert "no interval at this size" in said
+        assert re.search(r"\d\*", said)
+    assert "n = 4" in said
 
 
 @pytest.mark.slow
@@ -242,7 +245,8 @@ def test_p95_stands_only_where_n_permits(n: int, drawn: bool, three: Make) -> No
     """72 requests are the fewest."""
     ax = charts.distribution(three(n))
     assert any(list(line.get_ydata()) == [95.0] for line in ax.lines) == drawn
-    assert ("p95: n too small (72 needed)" in words(ax)) != drawn
+    assert ("no interval at this size (6 for p50 and 72 for p95 needed)" in words(ax)) != drawn
+    assert bool(re.search(r"p95 [\d,.]+\*", words(ax))) != drawn
 
 
 def test_the_band_covers_the_true_curve(three: Make) -> None:
@@ -274,19 +278,43 @@ def test_other_figures_have_distributions_too(three: Make) -> None:
 # Cost
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12), st.booleans())
-def test_the_front_has_what_no_other_beats(points: list[tuple[int, int]], more_is_better: bool) -> None:
-    """Each point is on it, or another is at most as dear and at least as good."""
+def at(arm: str, cost: float | None, low: float | None, value: float, high: float | None) -> Point:
+    """A model of ten requests at a cost, with an interval."""
+    return Point(arm, cost, Quantile(0.5, value, low, high, 10, 6), 10, 0, points.KNOWN, "a list", "today", False)
+
+
+sure = st.tuples(st.integers(0, 9), st.integers(1, 20), st.integers(0, 3))
+
+
+@given(st.lists(sure, min_size=1, max_size=12), st.booleans())
+def test_the_front_has_the_best_median_for_as_much(found: list[tuple[int, int, int]], more_is_better: bool) -> None:
+    """No other costs no more and has a median as good; and none of the front is clearly beaten."""
     sign = -1 if more_is_better else 1
+    made = [at(str(index), cost, value - wide, value, value + wide) for index, (cost, value, wide) in enumerate(found)]
+    best = points.front(made, more_is_better=more_is_better)
+    for point in best:
+        assert not any(
+            (other.cost or 0) <= (point.cost or 0) and sign * (other.value or 0) < sign * (point.value or 0)
+            for other in made
+        )
+    assert not {point.arm for point in best} & set(points.beaten_by(made, more_is_better=more_is_better))
+    costs = [point.cost for point in best]
+    assert costs == sorted(set(costs))
 
-    def beaten(a: tuple[int, int], b: tuple[int, int]) -> bool:
-        return b[0] <= a[0] and sign * b[1] <= sign * a[1] and a != b
 
-    found = cost.front(points, more_is_better=more_is_better)
-    assert len({points[index] for index in found}) == len(found)
-    assert {points[index] for index in found} == {
-        point for point in points if not any(beaten(point, other) for other in points)
-    }
+def test_beaten_is_only_who_costs_no_less_and_whose_interval_is_worse() -> None:
+    """Overlapping intervals decide nothing, nor does a value without one, nor a price that is not known."""
+    base = at("base", 1.0, 90, 100, 110)
+    others = [
+        at("overlaps", 2.0, 105, 130, 140),
+        at("beaten", 2.0, 111, 130, 140),
+        at("cheaper", 0.5, 111, 130, 140),
+        at("starred", 2.0, None, 900, None),
+        at("unpriced", None, 111, 130, 140),
+    ]
+    assert points.beaten_by([base, *others], more_is_better=False) == {"beaten": "base"}
+    assert [point.arm for point in points.front([base, *others], more_is_better=False)] == ["cheaper", "base"]
+    assert points.beaten_by([at("fast", 1.0, None, 1, None), base], more_is_better=False) == {}
 
 
 @pytest.mark.parametrize(
@@ -334,18 +362,19 @@ def test_the_front_is_a_staircase_over_the_best(three: Make) -> None:
     assert "Pareto front" in words(ax)
 
 
-@pytest.mark.parametrize(
-    ("note", "said"), [("unknown", "cheap is not shown: its price is unknown"), ("local, no price", "local, no price")]
-)
-def test_a_model_without_a_price_is_named(note: str, said: str, three: Make, result: Make) -> None:
-    """Never drawn at 0."""
+@pytest.mark.parametrize(("note", "said"), [("unknown", "price unknown"), ("local, no price", "local, no price")])
+def test_a_model_without_a_price_has_a_place_of_its_own(note: str, said: str, three: Make, result: Make) -> None:
+    """Left of the axis of costs, never at 0, and no part of the front."""
     trials = [
         msgspec.structs.replace(each, usd=None, price_note=note, price_source="") if "cheap" in each.model else each
         for each in three().records
     ]
     ax = charts.ttft_against_cost(result(*trials, repeats=80))
     assert said in words(ax).replace("\n", " ")
-    assert len(ax.containers) == 2
+    cheap = next(each for each in ax.containers if each[0].get_marker() == "o")
+    assert cheap[0].get_xdata()[0] < 0
+    stairs = next(line for line in ax.lines if len(line.get_xdata()) == 3)
+    assert list(stairs.get_xdata())[:2] == pytest.approx([0.4, 0.4])
 
 
 def test_where_prices_come_from_stands_below(three: Make) -> None:
@@ -522,9 +551,10 @@ def test_the_knee_is_ringed_where_the_sweep_has_it(sweep: Callable[..., Sweep]) 
 
 @pytest.mark.slow
 def test_a_sweep_with_few_requests_says_so(sweep: Callable[..., Sweep]) -> None:
-    """p95 is left out, p50 stays."""
+    """p95 is dashed, p50 has its bars."""
     _, bottom = charts.concurrency(sweep(8, loads=(1, 2)))
-    assert "fast, p95 at 1, 2: n too small (72 needed)" in words(bottom)
+    assert "Dashed: no interval at this size (72 needed)" in words(bottom)
+    assert [len(each[0].get_xdata()) for each in bottom.containers] == [2, 2]
     assert "fast p50" in words(bottom)
 
 
@@ -683,8 +713,8 @@ def test_the_sheet_says_how_the_run_was(three: Make) -> None:
 
 def test_ticks_are_plain_figures(three: Make) -> None:
     """No powers of ten, and a true minus."""
-    assert canvas.figure_text(-1500.0) == "−1,500"
-    assert canvas.figure_text(0.005) == "0.005"
+    assert scales.figure_text(-1500.0) == "−1,500"
+    assert scales.figure_text(0.005) == "0.005"
     ax = charts.differences(three())
     figure = ax.get_figure(root=True)
     assert figure is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ...live.saved import printable
 from ..figures.comparison import WORDS
 from ..values.plan import connections
 from ..values.words import counted, digits
 from .marks import faint, ink, is_dark
+from .words import PROSE, says
 
 if TYPE_CHECKING:
     from matplotlib.text import Annotation
@@ -29,49 +29,66 @@ if TYPE_CHECKING:
 WIDTH: Final = 7.6
 HEIGHT: Final = 4.4
 SMALL: Final = 8.0
-DECADES: Final = 12.0
-"""An axis whose values span this factor or more is logarithmic."""
 
 _DOTS: Final = 144
+_TRIES: Final = 4
+_ENOUGH: Final = 0.05
 _SHOWN: Final = 100
 _TITLE: Final = 11.0
 _NOTE: Final = 7.5
-_PROSE: Final = "prose"
-"""Marks words that are wrapped: their line ends mean nothing."""
+_LINE: Final = 1.35
+_UNDER: Final = 34.0
+"""From an Axes' lower edge to its note, in points: past the ticks and the label."""
 
 
 class Chart(Axes):
-    """An Axes that shows its whole figure where it is the result of a notebook's cell."""
+    """An Axes that shows its whole figure where it is the result of a notebook's cell, and saves it.
+
+    `least` is the height in inches below which it is not to be pressed by its notes and its legend.
+    """
+
+    least: float = 2.6
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Saves the whole figure, as `Figure.savefig` does, with an opaque background."""
+        save(self.figure_of_all, fname, **options)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         return _bundle(self.figure_of_all, says(self))
 
     @property
     def figure_of_all(self) -> Figure:
-        figure = self.get_figure(root=True)
-        assert isinstance(figure, Figure)  # noqa: S101  # an Axes that was not removed has one
-        return figure
+        return figure_of(self)
 
     def __repr__(self) -> str:
         return says(self)
 
 
 class Panels(tuple[Axes, ...]):
-    """Several Axes of one figure, which a notebook shows like a single one."""
+    """Several Axes of one figure, which a notebook shows like a single one; `figure` is theirs."""
 
     __slots__ = ()
 
     @property
     def figure(self) -> Figure:
-        figure = self[0].get_figure(root=True)
-        assert isinstance(figure, Figure)  # noqa: S101
-        return figure
+        return figure_of(self[0])
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Saves the whole figure, as `Figure.savefig` does, with an opaque background."""
+        save(self.figure, fname, **options)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         return _bundle(self.figure, repr(self))
 
     def __repr__(self) -> str:
         return "\n\n".join(says(ax) for ax in self)
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The whole figure that an Axes stands on."""
+    found = ax.get_figure(root=True)
+    assert isinstance(found, Figure)  # noqa: S101  # an Axes that was not removed has one
+    return found
 
 
 def figure(width: float = WIDTH, height: float = HEIGHT, pad: float = 0.06) -> Figure:
@@ -121,11 +138,17 @@ def frame(ax: Axes, *, title: str, under: str, x: str, y: str) -> None:
     ax.set_ylabel(y, fontsize=SMALL + 1, color=ink(ax))
 
 
-def note(ax: Axes, parts: Iterable[str]) -> None:
-    """What the chart leaves out or how it was made, under its x label."""
+def note(ax: Axes, parts: Iterable[str], *, left: float = 0.0) -> None:
+    """What the chart leaves out or how it was made, under its x label; it begins so many points left of the Axes."""
     lines = [line for part in parts if part for line in _wrapped(ax, part, _NOTE)]
     if lines:
-        outside(ax, "\n".join(lines), (0, 0), (0, -34), _NOTE, va="top").set_gid(_PROSE)
+        outside(ax, "\n".join(lines), (0, 0), (-left, -_UNDER), _NOTE, va="top").set_gid(PROSE)
+
+
+def below(ax: Axes) -> float:
+    """Where a legend may begin: points below the lower edge of an Axes, past its label and its note."""
+    noted = (text.get_text().count("\n") + 1 for text in ax.texts if text.get_gid() == PROSE)
+    return _UNDER + 4 + sum(noted) * _NOTE * _LINE
 
 
 def outside(
@@ -142,35 +165,10 @@ def outside(
         color=faint(ax),
         ha="left",
         va=va,
-        linespacing=1.35,
+        linespacing=_LINE,
         annotation_clip=False,
         parse_math=False,
     )
-
-
-def scale(ax: Axes, axis: str, values: Sequence[float], span: float = DECADES) -> None:
-    """A logarithmic axis where the values span so large a factor, and ticks without powers of ten in any case."""
-    chosen = ax.xaxis if axis == "x" else ax.yaxis
-    positive = [value for value in values if value > 0]
-    if positive and len(positive) == len(values) and max(positive) >= span * min(positive):
-        ax.set(**{f"{axis}scale": "log"})
-        wide = max(positive) > 1000 * min(positive)
-        chosen.set_major_locator(LogLocator(10, subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-        chosen.set_minor_formatter(NullFormatter())
-    chosen.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value)))
-
-
-def ticks_at(ax: Axes, values: Sequence[int]) -> None:
-    """An x axis by factors of two, with ticks at these values only."""
-    ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator(list(values)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: figure_text(value)))
-
-
-def figure_text(value: float) -> str:
-    """A tick: `0.005`, `1,000`, `−2`."""
-    return f"{value:,.6g}".replace("-", "−") if abs(value) < 1e6 else f"{value:,.0f}".replace("-", "−")
 
 
 def clean(text: str) -> str:
@@ -204,22 +202,46 @@ def context(result: Figures, ax: Axes | None = None) -> str:
     return " · ".join(filter(None, (result.simulator, load, *connections(plan), true, missing)))
 
 
-def says(ax: Axes) -> str:
-    """A chart in words: its title, its axes and all that is written on it."""
-    head = ax.get_title(loc="left") or "Chart"
-    axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
-    rest = [
-        text.get_text().replace("·\n", "· ").replace("\n", " " if text.get_gid() == _PROSE else " · ")
-        for text in ax.texts
-    ]
-    return "\n".join(filter(None, (head, axes, *rest)))
-
-
 def png(of: Figure) -> bytes:
     """The figure as a file, opaque whatever the style says of saved figures."""
     target = BytesIO()
-    of.savefig(target, format="png", dpi=_DOTS, facecolor=of.get_facecolor(), edgecolor="none", transparent=False)
+    save(of, target, format="png")
     return target.getvalue()
+
+
+def save(of: Figure, fname: Any, **options: Any) -> None:
+    of.savefig(
+        fname,
+        **{"dpi": _DOTS, "facecolor": of.get_facecolor(), "edgecolor": "none", "transparent": False, **options},
+    )
+
+
+def layout(of: Figure) -> None:
+    """Gives each Axes its place, which drawing would do too, with much besides."""
+    engine = of.get_layout_engine()
+    if engine is None:
+        of.draw_without_rendering()
+    else:
+        engine.execute(of)
+
+
+def grow(of: Figure) -> None:
+    """Makes a figure of Charts higher, until notes and legends leave each of them the height that it needs."""
+    charts = [ax for ax in of.axes if isinstance(ax, Chart)]
+    if len(charts) < len(of.axes):
+        layout(of)
+        return
+    for _ in range(_TRIES):
+        layout(of)
+        lacks: dict[int, float] = {}
+        for ax in charts:
+            place, lack = ax.get_subplotspec(), ax.least - ax.get_window_extent().height / of.dpi
+            row = 0 if place is None else place.rowspan.start
+            lacks[row] = max(lacks.get(row, 0.0), lack)
+        if max(lacks.values()) < _ENOUGH:
+            return
+        width, height = of.get_size_inches()
+        of.set_size_inches(width, height + max(lacks.values()) * len(lacks))
 
 
 def _bundle(of: Figure, words: str) -> tuple[dict[str, str], dict[str, Any]]:
@@ -230,10 +252,12 @@ def _bundle(of: Figure, words: str) -> tuple[dict[str, str], dict[str, Any]]:
 
 def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
     """Lines about as long as the Axes is wide."""
-    figure_of = ax.get_figure(root=True)
-    assert figure_of is not None  # noqa: S101
-    inches = figure_of.get_size_inches()[0] / _columns(ax) - 0.8
-    return textwrap.wrap(clean(text), max(20, int(inches * 72 / (size * 0.56))))
+    return textwrap.wrap(clean(text), max(20, int(inches(ax) * 72 / (size * 0.56))))
+
+
+def inches(ax: Axes) -> float:
+    """About how wide an Axes is, before the layout is made."""
+    return float(figure_of(ax).get_size_inches()[0]) / _columns(ax) - 0.8
 
 
 def _columns(ax: Axes) -> int:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from .canvas import context, frame, name, note, prepared, scale
+from ..values.words import digits
+from .canvas import context, frame, name, note, prepared
 from .labels import Label, place
-from .marks import Mark, marks
+from .legend import Entry
+from .marks import Mark, faint, marks
+from .names import counts, drawn, names, undrawn
+from .scales import scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,23 +21,29 @@ if TYPE_CHECKING:
     from ..figures.figures import Figures
 
 _FEWEST: Final = 15
+_WIDE: Final = 0.42
 _ALONG: Final = (0.98, 0.85, 0.7, 0.5, 0.3, 0.15)
 
 
 def over_run(result: Figures, *, ax: Axes | None = None) -> Axes:
-    """TTFT (ms) of each request at its start (s since the run's first), with rolling medians; failures × at the top."""
+    """TTFT (ms) of each request at its start (s since the run's first), with rolling medians; failures × at the top.
+
+    Of a run that was resumed, the axis counts the time of its sittings; the pauses between them are said, not drawn.
+    """
     ax = prepared(ax)
     place(ax, draw(ax, result))
     return ax
 
 
 def draw(ax: Axes, result: Figures) -> list[Label]:
-    frame(ax, title="TTFT over the run", under=context(result, ax), x="since the run's start (s)", y="TTFT (ms)")
-    marked = marks(result.arms, ax)
+    trials, pauses = running(result.trials)
+    x = "since the run's start (s)" if not pauses else "since the run's start, without the pauses (s)"
+    frame(ax, title="TTFT over the run", under=context(result, ax), x=x, y="TTFT (ms)")
+    marked, called, arms = marks(result.arms, ax), names(result, ax, _WIDE), drawn(result.arms)
     scale(ax, "y", [float(value) for value in _known(result.trials)["ttft_ms"]])
     windows, curves = list[int](), dict[str, list[tuple[float, float]]]()
-    for arm in result.arms:
-        rows = result.rows(arm)
+    for arm in arms:
+        rows = trials.loc[result.rows(arm).index]
         curves[arm], window = _arm(ax, _known(rows), marked[arm])
         windows += window
         failed = rows[rows["error"] != ""]
@@ -43,9 +53,40 @@ def draw(ax: Axes, result: Figures) -> list[Label]:
     if ax.get_yscale() == "linear":
         ax.set_ylim(bottom=0)
     rolling = f"Lines: rolling medians of {_range(windows)} requests." if windows else ""
-    note(ax, [f"{rolling} {_failed(result)}"])
+    note(ax, [f"{rolling} {_failed(result)} {undrawn(result.arms)}"])
     top = (0.0, ax.get_ylim()[1])
-    return [Label(_text(result, arm, marked[arm]), marked[arm].text, curves[arm] or [top]) for arm in result.arms]
+    labels = [_label(result, arm, marked[arm], called[arm], curves[arm] or [top]) for arm in arms]
+    return labels + [_pause(ax, at, seconds) for at, seconds in pauses]
+
+
+def running(trials: DataFrame) -> tuple[DataFrame, list[tuple[float, float]]]:
+    """The rows with `at_s` as if each sitting began where the one before had its last start; where, and how long
+    (s), the pauses were.
+    """
+    moved, pauses, end, taken = trials.copy(), list[tuple[float, float]](), None, 0.0
+    for _, sitting in trials.groupby("session", sort=False):
+        begin = float(sitting["at_s"].min())
+        if end is not None and begin > end:
+            taken += begin - end
+            pauses.append((end - taken + begin - end, begin - end))
+        moved.loc[sitting.index, "at_s"] = sitting["at_s"] - taken
+        end = float(sitting["at_s"].max())
+    return moved, pauses
+
+
+def _pause(ax: Axes, at: float, seconds: float) -> Label:
+    ax.axvline(at, color=faint(ax), linewidth=1, linestyle=":", zorder=1)
+    low, high = ax.get_ylim()
+    return Label(f"resumed after {lasted(seconds)}", faint(ax), [(at, high), (at, low)], size=7.5)
+
+
+def lasted(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`, `2 days`."""
+    for unit, size in (("day", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            number = f"{seconds / size:.2g}"
+            return f"{number} {unit}{'s' if unit == 'day' and number != '1' else ''}"
+    return f"{digits(seconds)} s"
 
 
 def _known(rows: DataFrame) -> DataFrame:
@@ -70,10 +111,10 @@ def _failures(ax: Axes, at: NDArray[Any], colour: str) -> None:
         ax.plot(at, top, "x", color=colour, markeredgewidth=1.6, transform=ax.get_xaxis_transform(), zorder=5)
 
 
-def _text(result: Figures, arm: str, mark: Mark) -> str:
-    trials = result.of(arm)
-    failed = sum(bool(trial.error) for trial in trials)
-    return f"{mark.sign} {name(result, arm)} · n = {len(trials)}" + (f", {failed} failed" if failed else "")
+def _label(result: Figures, arm: str, mark: Mark, called: str, points: list[tuple[float, float]]) -> Label:
+    said = counts(result, arm)
+    text = f"{mark.sign} {called} · {said}"
+    return Label(text, mark.text, points, entry=Entry(mark, name(result, arm), (said,)))
 
 
 def _window(count: int) -> int:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
+
+from matplotlib.offsetbox import AnnotationBbox
 
 from ..values.words import counted
 from . import cost, drift, ecdf, rows
-from .canvas import Panels, add, context, figure
-from .labels import Label, place
+from .canvas import Chart, Panels, add, context, figure, grow, name
+from .labels import DIRECT, Label, place_all, without_names
+from .legend import ROW, Entry, table
+from .marks import marks
+from .names import counts, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
 
     from ..figures.figures import Figures
 
 _WIDTH: Final = 12.0
 _HEIGHT: Final = 9.2
+_PANEL: Final = 3.6
 _FEW: Final = 2
+_TRIES: Final = 2
 
 Drawing = Callable[["Axes", "Figures"], list[Label]]
 
@@ -26,16 +35,43 @@ def sheet(result: Figures) -> Panels:
     """TTFT distribution, TTFT against cost, speed against cost, token timeline.
 
     Where fewer than two models have a price, there is no choice to make between them: TTFT over the run and the
-    distribution of the decode rate stand in place of the two in the middle.
+    distribution of the decode rate stand in place of the two in the middle; in an open loop E2E from the scheduled
+    start, which has the waiting in it. Past four arms, one legend above all four names them.
     """
     made = figure(_WIDTH, _HEIGHT, pad=0.12)
     made.suptitle(_heading(result), x=0.012, ha="left", fontsize=10, parse_math=False)
-    grid = made.add_gridspec(2, 2)
-    axes = [add(made, grid[index]) for index in range(4)]
+    crowded = len(result.arms) > DIRECT
+    grid = made.add_gridspec(2 + crowded, 2)
+    axes = [add(made, grid[crowded + index // 2, index % 2]) for index in range(4)]
     labels = [drawing(ax, result) for ax, drawing in zip(axes, _four(result), strict=True)]
-    for ax, wanted in zip(axes, labels, strict=True):
-        place(ax, wanted)
+    if crowded:
+        count = _legend(add(made, grid[0, :]), axes[0], result, labels[0])
+        labels = [without_names(wanted) for wanted in labels]
+        _give(made, grid, count * ROW / 72)
+    place_all(list(zip(axes, labels, strict=True)))
     return Panels(axes)
+
+
+def _legend(room: Chart, first: Axes, result: Figures, labels: Sequence[Label]) -> int:
+    """One legend for all four, in a row of its own above them; how many rows it has."""
+    room.set_axis_off()
+    room.least = 0.0
+    known = {label.entry.name: label.entry for label in labels if label.entry is not None}
+    marked = marks(result.arms, first)
+    plain = [Entry(marked[arm], name(result, arm), (counts(result, arm),)) for arm in drawn(result.arms)]
+    box, rows = table(first, [known.get(entry.name, entry) for entry in plain], (_WIDTH - 0.4) * 72)
+    room.add_artist(AnnotationBbox(box, (0, 1), xycoords="axes fraction", box_alignment=(0, 1), pad=0, frameon=False))
+    return rows
+
+
+def _give(made: Figure, grid: GridSpec, inches: float) -> None:
+    """Gives the legend's row its height, and no more, when the panels have theirs."""
+    made.set_size_inches(_WIDTH, _HEIGHT + inches)
+    ratio = inches / _PANEL
+    for _ in range(_TRIES):
+        grid.set_height_ratios((ratio, 1, 1))
+        grow(made)
+        ratio *= inches / (made.axes[-1].get_window_extent().height / made.dpi)
 
 
 def _heading(result: Figures) -> str:
@@ -52,7 +88,7 @@ def _four(result: Figures) -> tuple[Drawing, Drawing, Drawing, Drawing]:
     trials = result.trials
     if trials[trials["cost_usd"].notna()]["model"].nunique() > 1:
         return _distribution, cost.draw_ttft, _speed_against_cost, rows.draw
-    return _distribution, drift.draw, _speed, rows.draw
+    return _distribution, drift.draw, _speed if result.plan.rate is None else _e2e, rows.draw
 
 
 def _distribution(ax: Axes, result: Figures) -> list[Label]:
@@ -61,6 +97,10 @@ def _distribution(ax: Axes, result: Figures) -> list[Label]:
 
 def _speed(ax: Axes, result: Figures) -> list[Label]:
     return ecdf.draw(ax, result, "decode_tokens_per_s", brief=len(result.arms) > _FEW)
+
+
+def _e2e(ax: Axes, result: Figures) -> list[Label]:
+    return ecdf.draw(ax, result, "e2e_scheduled_s", brief=len(result.arms) > _FEW)
 
 
 def _speed_against_cost(ax: Axes, result: Figures) -> list[Label]:

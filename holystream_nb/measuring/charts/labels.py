@@ -1,4 +1,7 @@
-"""Words beside what they name, where they cover nothing: each label takes the freest of its places."""
+"""Words beside what they name, where they cover nothing: each label takes the freest of its places.
+
+Where the names of arms find no free places, or are many, they stand in a legend instead.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from .canvas import SMALL
+from .canvas import SMALL, figure_of, grow, inches
+from .canvas import below as lower
+from .legend import Entry, below, table
 from .marks import background
 
 if TYPE_CHECKING:
@@ -36,13 +41,17 @@ _SHIFT: Final = {"left": 0.0, "bottom": 0.0, "center": -0.5, "right": -1.0, "top
 _UNDER, _OVER_LABEL, _OUTSIDE, _LATER = 5.0, 300.0, 600.0, 0.3
 _DISTANCES: Final = (1, 3)
 _ROUNDS: Final = 3
+_COVERED: Final = 150.0
+"""The worst place that a name may take: past it, a legend is easier to read."""
+DIRECT: Final = 4
+"""Names of so many arms may stand at their curves; more of them, and a legend is found sooner than the name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
     """Words that may stand about any of some points (data coordinates), the first the best.
 
-    `away` is a factor of the usual distance.
+    `away` is a factor of the usual distance. A label that names an arm has the `entry` of a legend in its place.
     """
 
     text: str
@@ -51,27 +60,69 @@ class Label:
     bold: bool = False
     size: float = SMALL
     away: float = 1.0
+    entry: Entry | None = None
 
 
-def place(ax: Axes, labels: Sequence[Label]) -> None:
-    """Writes the labels; call it when everything else is drawn, for it looks at what is."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None  # noqa: S101
-    figure.draw_without_rendering()
+def place(ax: Axes, labels: Sequence[Label], *, direct: int = DIRECT, lines: bool = True) -> None:
+    """Writes the labels; call it when everything else is drawn, for it looks at what is.
+
+    More than `direct` names, or names without a free place, make a legend below; `lines`: whether it has lines.
+    """
+    place_all([(ax, labels)], direct=direct, lines=lines)
+
+
+def place_all(panels: Sequence[tuple[Axes, Sequence[Label]]], *, direct: int = DIRECT, lines: bool = True) -> None:
+    """The same for all Axes of a figure, whose layout is made once."""
+    figure = figure_of(panels[0][0])
+    grow(figure)
+    crowded = {ax for ax, labels in panels if len(_entries(labels)) > direct}
+    crowded |= {ax for ax, labels in panels if ax not in crowded and not _fits(ax, labels)}
+    for ax, labels in panels:
+        if ax in crowded:
+            below(ax, table(ax, _entries(labels), inches(ax) * 72, lines=lines)[0], lower(ax))
+    if crowded:
+        grow(figure)
+    for ax, labels in panels:
+        _write(ax, without_names(labels) if ax in crowded else labels)
+
+
+def _entries(labels: Sequence[Label]) -> list[Entry]:
+    return [label.entry for label in labels if label.entry is not None]
+
+
+def without_names(labels: Sequence[Label]) -> list[Label]:
+    """Those that stand on a chart whose names are in a legend."""
+    return [label for label in labels if label.entry is None]
+
+
+def _fits(ax: Axes, labels: Sequence[Label]) -> bool:
+    """Whether each name finds a place at which it covers little."""
+    if not _entries(labels):
+        return True
+    texts, costs = _write(ax, labels)
+    for text in texts:
+        text.remove()
+    return all(cost < _COVERED for label, cost in zip(labels, costs, strict=True) if label.entry is not None)
+
+
+def _write(ax: Axes, labels: Sequence[Label]) -> tuple[list[Annotation], list[float]]:
+    """The texts at the best places that there are, and how bad each of these is."""
     texts = [_written(ax, label) for label in labels]
-    places = [_places(ax, label, text, figure.dpi / 72) for label, text in zip(labels, texts, strict=True)]
+    places = [_places(ax, label, text, figure_of(ax).dpi / 72) for label, text in zip(labels, texts, strict=True)]
     room, drawn = ax.get_window_extent(), _drawn(ax)
     empty = [[_cost(each.box, room, drawn) + _LATER * rank for rank, each in enumerate(row)] for row in places]
     taken: dict[int, Bbox] = {}
+    found = [0.0] * len(labels)
     for _ in range(_ROUNDS):  # a label that came first may have to give way to one that has no other place
         for index, row in enumerate(places):
             others = [box for other, box in taken.items() if other != index]
             costs = [cost + _over(each.box, others) for cost, each in zip(empty[index], row, strict=True)]
             best = row[int(np.argmin(costs))]
-            taken[index] = best.box
+            found[index], taken[index] = min(costs), best.box
             texts[index].xy = best.point
             aligned = "right" if best.ha == "right" else "left"
             texts[index].set(ha=best.ha, va=best.va, position=best.offset, multialignment=aligned)
+    return texts, found
 
 
 @dataclass(frozen=True, slots=True)

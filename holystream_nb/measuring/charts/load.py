@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from ..figures.statistics import Quantile
 from ..values.plan import connections
 from ..values.words import counted, digits
-from .canvas import Panels, add, clean, figure, frame, note, scale, ticks_at
-from .labels import Label, place
-from .marks import Mark, marks
+from .canvas import Panels, add, clean, figure, frame, note
+from .labels import DIRECT, Label, place_all
+from .legend import Entry
+from .marks import Mark, hollow, marks
+from .names import called as shortened
+from .names import drawn, undrawn
+from .scales import scale, ticks_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +31,11 @@ _KNEE: Final = (
     "last, by linear axes (Kneedle)."
 )
 _WIDTH: Final = 7.6
+_WIDE: Final = 0.34
+_FEW: Final = 2
+_FAR: Final = 10.0
+"""An interval up to ∞ is drawn to so many times the value."""
+_PERCENTILES: Final = ("ttft_p50_ms", "ttft_p95_ms")
 _SPAN: Final = 1.5
 """Throughput is logarithmic as concurrency is, so that growth in proportion is a straight line."""
 
@@ -30,8 +43,8 @@ _SPAN: Final = 1.5
 def concurrency(sweep: Sweep) -> Panels:
     """Two Axes over concurrency: system tok/s with each one's knee; TTFT p95 and p50 (ms) with 95 % intervals.
 
-    The dotted line is what n clients would get if each kept the speed of the lightest load. p95 stands only where n
-    permits (72 requests that succeeded).
+    The dotted line is what n clients would get if each kept the speed of the lightest load. A percentile without an
+    interval (p95 of fewer than 72 requests that succeeded) is dashed. Past four arms p50 is left to the table.
     """
     made = figure(_WIDTH, _HEIGHT)
     grid = made.add_gridspec(2, 1, height_ratios=(1, 1.15))
@@ -42,33 +55,45 @@ def concurrency(sweep: Sweep) -> Panels:
     frame(top, title="Throughput against concurrency", under=_context(sweep), x="", y="system tok/s")
     frame(bottom, title="TTFT against concurrency", under="", x="concurrency (streams at once)", y="TTFT (ms)")
     marked = marks(sweep.arms, top)
-    called = _called(sweep)
+    whole, arms = _called(sweep), drawn(sweep.arms)
+    called = shortened(whole, top, _WIDE)
+    shortened(whole, bottom, _WIDE)
+    crowded = len(arms) > _FEW
     upper, lower, notes = list[Label](), list[Label](), list[str]()
-    for arm in sweep.arms:
+    for arm in arms:
         rows = sweep.rows(arm)
-        upper += _throughput(top, rows, marked[arm], called[arm], sweep.knee(arm))
+        upper += _throughput(top, rows, marked[arm], called[arm], whole[arm], sweep.knee(arm), crowded=crowded)
         if empty := [str(load) for load in rows[rows["system_tokens_per_s"].isna()]["concurrency"]]:
-            notes.append(f"{called[arm]} at {', '.join(empty)}: no throughput, its clients never all ran at once.")
+            notes.append(f"{whole[arm]} at {', '.join(empty)}: no throughput, its clients never all ran at once.")
         head = f"{marked[arm].sign} {called[arm]} " if len(sweep.arms) > 1 else ""
-        found, missing = _ttft(bottom, rows, marked[arm], called[arm], head)
-        lower += found
-        notes += missing
+        lower += _ttft(bottom, rows, marked[arm], head, both=len(arms) <= DIRECT)
+    if crowded:
+        notes.append("Thick: p95; thin: p50." if len(arms) <= DIRECT else "TTFT is p95; p50 is in the table.")
+        lower = []
+    if least := sorted({each.needed for column in _PERCENTILES for each in table[column] if not each.has_interval}):
+        notes.append(f"Dashed: no interval at this size ({' or '.join(map(str, least))} needed).")
+    notes.append(undrawn(sweep.arms))
     ticks_at(top, loads)
     top.tick_params(labelbottom=False)
     top.margins(x=0.1, y=0.14)
-    figures = [edge for column in ("ttft_p50_ms", "ttft_p95_ms") for each in table[column] for edge in _edges(each)]
+    figures = [edge for column in _PERCENTILES for each in table[column] for edge in _edges(each)]
     scale(bottom, "y", figures)
     scale(top, "y", [rate for rate in table["system_tokens_per_s"] if rate == rate], span=_SPAN)
     for ax in (top, bottom):
         if ax.get_yscale() == "linear":
             ax.set_ylim(bottom=0)
-    note(bottom, [_KNEE, *notes])
-    place(top, upper)
-    place(bottom, lower)
+    note(bottom, [_KNEE, " ".join(filter(None, notes))])
+    names = [label for label in upper if label.entry is not None]
+    if crowded:
+        upper = [label for label in upper if label.entry is None]
+        lower += names
+    place_all([(top, upper), (bottom, lower)])
     return Panels((top, bottom))
 
 
-def _throughput(ax: Axes, rows: DataFrame, mark: Mark, called: str, knee: int | None) -> list[Label]:
+def _throughput(
+    ax: Axes, rows: DataFrame, mark: Mark, called: str, whole: str, knee: int | None, *, crowded: bool
+) -> list[Label]:
     known = rows[rows["system_tokens_per_s"].notna()]
     if not len(known):
         return []
@@ -76,64 +101,69 @@ def _throughput(ax: Axes, rows: DataFrame, mark: Mark, called: str, knee: int | 
     ax.plot(x, y, color=mark.colour, linestyle=mark.line, marker=mark.marker, markersize=6, linewidth=1.8, zorder=4)
     linear = x * y[0] / x[0]
     shown = linear <= 1.25 * y.max()
-    if shown.sum() > 1:
+    if shown.sum() > 1 and not crowded:
         ax.plot(x[shown], linear[shown], color=mark.colour, linestyle=":", linewidth=1, alpha=0.8, zorder=2)
     counts = f"n = {_range(rows['n'])} a point"
-    labels = [
-        Label(
-            f"{mark.sign} {called}\n{counts}",
-            mark.text,
-            [(x[-1], y[-1]), (x[-2], y[-2])] if len(x) > 1 else [(x[0], y[0])],
-        )
-    ]
+    failures = int(rows["errors"].sum())
+    columns = (
+        counts,
+        "" if knee is None else f"knee at {knee}: {digits(float(y[list(x).index(knee)]))} tok/s",
+        f"{failures} failed" if failures else "",
+    )
+    ends = [(x[-1], y[-1]), (x[-2], y[-2])] if len(x) > 1 else [(x[0], y[0])]
+    labels = [Label(f"{mark.sign} {called}\n{counts}", mark.text, ends, entry=Entry(mark, whole, columns))]
     if knee is not None:
         height = float(y[list(x).index(knee)])
         ax.plot([knee], [height], "o", markersize=14, markerfacecolor="none", color=mark.text, markeredgewidth=1.8)
-        labels.append(
-            Label(f"knee at {knee}: {digits(height)} tok/s", mark.text, [(knee, height)], bold=True, away=1.7)
-        )
+        text = f"knee at {knee}: {digits(height)} tok/s"
+        labels += [] if crowded else [Label(text, mark.text, [(knee, height)], bold=True, away=1.7)]
     for load, failed, rate in zip(known["concurrency"], known["errors"], y, strict=True):
-        if failed:
+        if failed and not crowded:
             labels.append(Label(f"{failed} failed", mark.text, [(float(load), float(rate))], size=7.5))
     return labels
 
 
-def _ttft(ax: Axes, rows: DataFrame, mark: Mark, called: str, head: str) -> tuple[list[Label], list[str]]:
-    """p50 thin, p95 with its intervals; a sentence where n is too small. `head` begins the labels."""
-    labels, notes = list[Label](), list[str]()
-    for word, column, filled in (("p95", "ttft_p95_ms", True), ("p50", "ttft_p50_ms", False)):
-        known = [
+def _ttft(ax: Axes, rows: DataFrame, mark: Mark, head: str, *, both: bool) -> list[Label]:
+    """p95 thick, and p50 thin if both are wanted. `head` begins the labels."""
+    labels = list[Label]()
+    lines = (("p95", "ttft_p95_ms"), ("p50", "ttft_p50_ms"))
+    for word, column in lines if both else lines[:1]:
+        points = [
             (float(load), each)
             for load, each in zip(rows["concurrency"], rows[column], strict=True)
-            if each.has_interval
+            if each.value is not None and math.isfinite(each.value)
         ]
-        small = [
-            str(load) for load, each in zip(rows["concurrency"], rows[column], strict=True) if not each.has_interval
-        ]
-        if small:
-            least = rows[column].iloc[0].needed
-            notes.append(f"{called}, {word} at {', '.join(small)}: n too small ({least} needed).")
-        if not known:
-            continue
-        x, y = [load for load, _ in known], [float(each.value) for _, each in known]
-        bars = [[value - each.low for value, (_, each) in zip(y, known, strict=True)]]
-        bars.append([each.high - value for value, (_, each) in zip(y, known, strict=True)])
+        if points:
+            _line(ax, points, mark, filled=word == "p95")
+            places = [(load, float(each.value)) for load, each in points]
+            labels.append(Label(f"{head}{word}", mark.text, places[::-1]))
+    return labels
+
+
+def _line(ax: Axes, points: Sequence[tuple[float, Quantile]], mark: Mark, *, filled: bool) -> None:
+    """A percentile over the load: bars where there are intervals, empty dashed marks where there are none."""
+    x, y = [load for load, _ in points], [float(each.value or 0.0) for _, each in points]
+    colour, wide = (mark.colour, 1.8) if filled else (mark.text, 0.9)
+    ax.plot(x, y, color=colour, linestyle=mark.line, linewidth=wide, zorder=3)
+    for load, each in points:
+        if not each.has_interval:
+            hollow(ax, load, float(each.value or 0.0), mark, 6)
+    sure = [(load, each.low, each.value, each.high) for load, each in points if each.has_interval]
+    if sure:
+        loads, low, middle, high = (np.array(column, dtype=float) for column in zip(*sure, strict=True))
         ax.errorbar(
-            x,
-            y,
-            yerr=bars,
-            color=mark.colour if filled else mark.text,
-            linestyle=mark.line,
+            loads,
+            middle,
+            yerr=np.maximum(0, [middle - low, np.minimum(high, _FAR * middle) - middle]),
+            color=colour,
+            linestyle="",
             marker=mark.marker,
             markersize=6 if filled else 4.5,
             markerfacecolor=mark.colour if filled else ax.get_facecolor(),
-            linewidth=1.8 if filled else 0.9,
             elinewidth=1.3,
             capsize=3,
             zorder=4,
         )
-        labels.append(Label(f"{head}{word}", mark.text, list(zip(x, y, strict=True))[::-1]))
-    return labels, notes
 
 
 def _context(sweep: Sweep) -> str:
@@ -154,7 +184,7 @@ def _called(sweep: Sweep) -> dict[str, str]:
 
 
 def _edges(each: Quantile) -> list[float]:
-    return [] if each.low is None or each.high is None else [each.low, each.high]
+    return [edge for edge in (each.low, each.value, each.high) if edge is not None and math.isfinite(edge)]
 
 
 def _range(counts: Any) -> str:

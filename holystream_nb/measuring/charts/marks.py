@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from matplotlib.colors import to_hex, to_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LineStyle = str | tuple[float, tuple[float, ...]]
+LineStyle = Literal["-"] | tuple[float, tuple[float, ...]]
 
 # Okabe & Ito's colours for all kinds of colour blindness (https://jfly.uni-koeln.de/color/), those first that stand out
-# from the background most.
-ON_LIGHT: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-ON_DARK: Final = ("#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#F0E442")
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
-SIGNS: Final = "●■▲◆▼✚✖"
+# from the background most; then black or white, and one that is as far from the others to every kind of eye as they are
+# from each other (by Machado's simulation of 2009).
+ON_LIGHT: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+ON_DARK: Final = ("#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#F0E442", "#FFFFFF", "#7B68EE")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+SIGNS: Final = "●■▲◆▼✚✖★◀▶⬟⬢"
 LINES: Final[tuple[LineStyle, ...]] = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1.5, 1.2)), (0, (8, 2)))
 READABLE: Final = 4.5
 """The contrast that text needs: https://www.w3.org/TR/WCAG22/#contrast-minimum"""
@@ -37,7 +38,10 @@ class Mark:
 
 
 def marks(arms: Sequence[str], ax: Axes) -> dict[str, Mark]:
-    """A Mark for each model or transport of a run, by its place in the alphabet: a sweep and a bench agree."""
+    """A Mark for each model or transport of a run, by its place in the alphabet: a sweep and a bench agree.
+
+    Twelve have a marker each; of two that share a colour, the lines differ.
+    """
     ground = background(ax)
     colours = ON_DARK if is_dark(ground) else ON_LIGHT
     rows = zip(sorted(arms), cycle(colours), cycle(MARKERS), cycle(SIGNS), cycle(LINES), strict=False)
@@ -85,3 +89,18 @@ def luminance(colour: str) -> float:
     """0 to 1: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def hollow(ax: Axes, x: float, y: float, mark: Mark, size: float = 8.0) -> None:
+    """A value without an interval: an empty mark with a dashed edge."""
+    ax.scatter(
+        [x],
+        [y],
+        s=size**2,
+        marker=mark.marker,
+        facecolors="none",
+        edgecolors=mark.text,
+        linewidths=1.4,
+        linestyle=(0, (2, 1.2)),
+        zorder=4,
+    )

@@ -9,10 +9,13 @@ import numpy as np
 
 from ...errors import SetupError
 from ..figures.comparison import WORDS, Comparison
-from ..values.words import digits
-from .canvas import HEIGHT, clean, context, figure_name, frame, name, note, prepared, scale
+from ..values.words import counted, digits
+from .canvas import HEIGHT, clean, context, figure_name, frame, note, prepared
 from .labels import Label, place
-from .marks import Mark, faint, ink, marks
+from .marks import Mark, faint, hollow, ink, marks
+from .names import MOST, names, widest
+from .scales import scale
+from .words import beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 _BINS: Final = 60
 _SPREAD: Final = 0.34
+_WIDE: Final = 0.3
+_FAR: Final = 8.0
+"""Pairs farther from 0 than so many times the usual distance (90th percentile) would press the others together."""
 
 
 def differences(
@@ -30,13 +36,14 @@ def differences(
     """Each other model or transport − the baseline (by default the first): a dot a pair, the median with its interval.
 
     baseline: as for `Result.compare`. metric: of `comparison.WORDS`. A median whose 95 % interval holds 0, or that the
-    timing error could explain, is hollow: not to be trusted. The grey strip about 0 is the timing error (median).
+    timing error could explain, is hollow: not to be trusted; one without an interval is dashed, with a star. The grey
+    strip about 0 is the timing error (median).
     """
     if len(result.arms) < 2:
         raise SetupError("Differences need at least two models, or two ways of asking one.")
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
-    ax = prepared(ax, height=min(9.0, max(HEIGHT * 0.75, 1.7 + 0.85 * (len(result.arms) - 1))))
+    ax = prepared(ax, height=min(12.0, max(HEIGHT * 0.75, 1.7 + 0.85 * (min(MOST + 1, len(result.arms)) - 1))))
     place(ax, draw(ax, result, baseline, metric))
     return ax
 
@@ -44,8 +51,9 @@ def differences(
 def draw(ax: Axes, result: Figures, baseline: str | None = None, metric: str = "ttft_ms") -> list[Label]:
     base = result.arms[0] if baseline is None else result.arm(baseline)
     words, (_, unit, less, more) = figure_name(metric), WORDS[metric]
-    others = [arm for arm in result.arms if arm != base]
-    called = name(result, base)
+    others = [arm for arm in result.arms if arm != base][:MOST]
+    short = names(result, ax, _WIDE)
+    called = short[base]
     frame(
         ax,
         title=f"{words[0].upper()}{words[1:]}: paired differences",
@@ -65,14 +73,13 @@ def draw(ax: Axes, result: Figures, baseline: str | None = None, metric: str = "
         for row, (arm, each) in enumerate(zip(others, compared, strict=True))
         if (label := _row(ax, row, each, marked[arm])) is not None
     ]
-    _rows_axis(
-        ax,
-        [f"{marked[arm].sign} {clean(each.b)}\n{_pairs(each)}" for arm, each in zip(others, compared, strict=True)],
-        others,
-        marked,
-    )
-    ax.margins(x=0.08)
+    texts = [f"{marked[arm].sign} {short[arm]}\n{_pairs(each)}" for arm, each in zip(others, compared, strict=True)]
+    for arm, each in zip(others, compared, strict=True):
+        beside(ax, f"{marked[arm].sign} {clean(each.b)} · {_pairs(each)}")
+    _rows_axis(ax, texts, others, marked)
+    far = _limits(ax, compared)
     scale(ax, "x", [0.0])
+    rest = len(result.arms) - 1 - len(others)
     note(
         ax,
         [
@@ -80,9 +87,32 @@ def draw(ax: Axes, result: Figures, baseline: str | None = None, metric: str = "
             "order-statistic interval of the median. Hollow: not to be trusted."
             + (f" Grey strip: timing error, ±{digits(error)} {unit} (median)." if error else ""),
             _lost(compared),
+            far,
+            f"The first {MOST} are drawn; compare() has the other {rest}." if rest > 0 else "",
         ],
+        left=widest(texts),
     )
     return labels
+
+
+def _limits(ax: Axes, compared: Sequence[Comparison]) -> str:
+    """The axis, and a sentence on pairs too far out to be on it."""
+    values = np.array([value for each in compared for value in each.differences], dtype=float)
+    ax.margins(x=0.08)
+    if not len(values):
+        return ""
+    usual = float(np.quantile(np.abs(values), 0.9))
+    ends = [end for each in compared for end in (each.difference.low, each.difference.high) if end is not None]
+    if not 0 < _FAR * usual < np.abs(values).max():
+        return ""
+    near = [*values[np.abs(values) <= _FAR * usual], *ends, 0.0]
+    room = 0.12 * (max(near) - min(near))
+    low, high = min(near) - room, max(near) + room
+    ax.set_xlim(low, high)
+    beyond = values[(values < low) | (values > high)]
+    span = f"{_signed(float(beyond.min()))} to {_signed(float(beyond.max()))}" if len(beyond) > 1 else ""
+    where = span or _signed(float(beyond[0])) if len(beyond) else ""
+    return f"{len(beyond)} of {len(values)} pairs lie beyond the axis ({where})." if len(beyond) else ""
 
 
 def _row(ax: Axes, row: int, each: Comparison, mark: Mark) -> Label | None:
@@ -91,9 +121,13 @@ def _row(ax: Axes, row: int, each: Comparison, mark: Mark) -> Label | None:
         values, row + offsets(values), s=9, marker=mark.marker, color=mark.colour, alpha=0.4, linewidths=0, zorder=2
     )
     value, low, high = each.difference.value, each.difference.low, each.difference.high
-    if value is None or low is None or high is None:
-        middle = float(np.median(values)) if len(values) else 0.0
-        return Label(f"n too small ({each.difference.needed} pairs needed)", mark.text, [(middle, row - 0.3)])
+    unit = WORDS[each.metric][1]
+    if value is None:
+        return Label("no pair has this figure", mark.text, [(0.0, row)])
+    if low is None or high is None:
+        hollow(ax, value, row, mark)
+        text = f"{_signed(value)}* {unit}\nno interval at this size ({each.difference.needed} pairs needed)"
+        return Label(text, mark.text, [(value, row - 0.3), (value, row + 0.3)])
     ax.errorbar(
         [value],
         [row],
@@ -107,7 +141,6 @@ def _row(ax: Axes, row: int, each: Comparison, mark: Mark) -> Label | None:
         capsize=4,
         zorder=4,
     )
-    unit = WORDS[each.metric][1]
     text = f"{_signed(value)} {unit} ({_signed(low)} to {_signed(high)})"
     if not each.is_more_than_noise:
         text += "\nno more than noise" if low <= 0 <= high else "\nless than the timing error"
@@ -140,7 +173,7 @@ def _rows_axis(ax: Axes, called: list[str], arms: list[str], marked: dict[str, M
 
 
 def _pairs(each: Comparison) -> str:
-    return f"n = {each.pairs} pairs" + (f", {each.lost} lost" if each.lost else "")
+    return f"n = {counted(each.pairs, 'pair')}" + (f", {each.lost} lost" if each.lost else "")
 
 
 def _lost(compared: Sequence[Comparison]) -> str:

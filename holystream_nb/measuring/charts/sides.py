@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -11,10 +12,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from ..figures.statistics import Quantile, median
 from ..values.words import digits
-from .canvas import Panels, add, clean, context, figure, figure_text, frame, note
-from .labels import Label, place
-from .marks import faint, ink, marks
+from .canvas import Panels, add, clean, context, figure, frame, note
+from .labels import Label, place_all
+from .marks import faint, hollow, ink, marks
 from .pairs import offsets
+from .scales import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 12.0
 _HEIGHT: Final = 4.2
+_HEADING: Final = 130
+"""Characters of a line above both."""
 _FIGURES: Final = (("ttft_ms", "TTFT"), ("e2e_s", "E2E"), ("output_tokens", "output tokens"), ("cost_usd", "cost"))
 
 
@@ -36,12 +40,11 @@ def sides(result: Figures, pairs: DataFrame, *, similarity: Quantile, unrelated:
     old, new = result.models
     made = figure(_WIDTH, _HEIGHT, pad=0.12)
     heading = f"{clean(new)} (new) against {clean(old)} (old) · {context(result)}"
-    made.suptitle(heading, x=0.012, ha="left", fontsize=10, parse_math=False)
+    made.suptitle(textwrap.fill(heading, _HEADING), x=0.012, ha="left", fontsize=10, parse_math=False)
     grid = made.add_gridspec(1, 2)
     left, right = add(made, grid[0]), add(made, grid[1])
     wanted = _ratios(left, result, pairs), _similarities(right, result, [similarity, unrelated])
-    for ax, labels in zip((left, right), wanted, strict=True):
-        place(ax, labels)
+    place_all(list(zip((left, right), wanted, strict=True)))
     return Panels([left, right])
 
 
@@ -84,15 +87,23 @@ def _rows(
     medians: Sequence[Quantile],
     back: Callable[[float], float],
 ) -> list[Label]:
-    """A row a figure: dots, the median with its interval where n is enough; `back` takes a median to the axis."""
+    """A row a figure: dots, the median with its interval starred where n is too small.
+
+    `back` takes a median to the axis.
+    """
     mark = marks(result.models, ax)[result.models[1]]
     labels = []
     for row, ((_, values), middle) in enumerate(zip(rows, medians, strict=True)):
         if len(values):
             ax.scatter(values, row + offsets(values), s=9, color=mark.colour, alpha=0.4, linewidths=0, zorder=2)
-        if middle.value is None or middle.low is None or middle.high is None:
-            at = float(np.median(values)) if len(values) else 1.0
-            labels.append(Label(f"n too small ({middle.needed} needed)", faint(ax), [(at, row - 0.3)]))
+        if middle.value is None:
+            labels.append(Label("none", faint(ax), [(1.0, row - 0.3)]))
+            continue
+        if middle.low is None or middle.high is None:
+            at = float(back(middle.value))
+            hollow(ax, at, row, mark)
+            text = f"{digits(at)}*\nno interval at this size ({middle.needed} needed)"
+            labels.append(Label(text, mark.text, [(at, row - 0.3), (at, row + 0.3)]))
             continue
         low, value, high = (float(back(each)) for each in (middle.low, middle.value, middle.high))
         ax.plot([low, high], [row, row], color=mark.text, linewidth=2.4, zorder=3)
