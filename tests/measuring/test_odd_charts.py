@@ -11,7 +11,6 @@ from decimal import Decimal
 from itertools import combinations
 from random import Random
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,6 +109,7 @@ def test_axes_keep_their_size_and_words_stay_apart(models: int, crowd: Callable[
             assert room.width > 0.5 * figure.dpi * canvas.inches(ax)
             labels = [text.get_window_extent() for text in ax.texts if text.get_path_effects()]
             ticks = [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
+            ticks = [box for box in ticks if room.y0 <= (box.y0 + box.y1) / 2 <= room.y1]
             for boxes in (labels, ticks):
                 assert not any(a.padded(-1).overlaps(b.padded(-1)) for a, b in combinations(boxes, 2))
             whole = figure.bbox.padded(2)
@@ -184,7 +184,7 @@ def _lab(linear: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 def test_a_model_of_which_most_requests_failed_is_no_choice() -> None:
-    """The fastest and cheapest failed in half of its requests: it stands apart at ∞, beaten by nobody's word, no front."""
+    """The fastest and cheapest failed in more than half of its requests: it stands apart at ∞, on no front."""
     result = made.failures()
     found = {point.arm: point for point in points.points_of(result, "ttft_ms")}
     flawed = found[made.NAMES[10]]
@@ -202,18 +202,12 @@ def test_a_model_of_which_most_requests_failed_is_no_choice() -> None:
 @pytest.mark.slow
 def test_overlapping_intervals_are_not_distinguishable() -> None:
     """The dearer and slightly slower is no loser while the intervals overlap."""
-    chance = Random(1)
-    trials = [
-        made.trial(
-            index, repeat, chance, reads=[round((1500 * repeat + 300 * chance.lognormvariate(0, 0.2)) * made.MS)] * 1
-        )
-        for repeat in range(30)
-        for index in (0, 1)
-    ]
-    trials = [
-        msgspec.structs.replace(each, sent=1500 * each.repeat * made.MS, submitted=1500 * each.repeat * made.MS)
-        for each in trials
-    ]
+    chance, trials = Random(1), []
+    for repeat in range(30):
+        sent = 1500 * repeat * made.MS
+        for index in (0, 1):
+            first = sent + round(300 * chance.lognormvariate(0, 0.2) * made.MS)
+            trials.append(made.trial(index, repeat, chance, sent=sent, submitted=sent, reads=[first, 20 * made.MS]))
     ax = charts.ttft_against_cost(made.result(trials))
     assert "Hollow" not in says(ax)
     assert all(to_hex(each[0].get_markerfacecolor()) != to_hex(ax.get_facecolor()) for each in ax.containers)
@@ -279,7 +273,7 @@ def test_a_run_resumed_after_two_days_counts_run_time() -> None:
     moved, pauses = drift.running(result.trials)
     assert len(pauses) == 1
     within = moved["at_s"].diff().dropna()
-    assert within.max() < 2
+    assert within.max() < 5
     assert "pauses" not in charts.over_run(made.result(made.run(1, n=4))).get_xlabel()
 
 

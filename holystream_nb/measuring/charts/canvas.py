@@ -32,6 +32,7 @@ SMALL: Final = 8.0
 
 _DOTS: Final = 144
 _TRIES: Final = 4
+_BESIDE: Final = 1.5
 _ENOUGH: Final = 0.05
 _SHOWN: Final = 100
 _TITLE: Final = 11.0
@@ -256,8 +257,9 @@ def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
 
 
 def inches(ax: Axes) -> float:
-    """About how wide an Axes is, before the layout is made."""
-    return float(figure_of(ax).get_size_inches()[0]) / _columns(ax) - 0.8
+    """About how wide an Axes is, before the layout is made: less where others stand beside it, whose rows have names."""
+    columns = _columns(ax)
+    return float(figure_of(ax).get_size_inches()[0]) / columns - (0.8 if columns == 1 else _BESIDE)
 
 
 def _columns(ax: Axes) -> int:

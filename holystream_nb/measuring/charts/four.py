@@ -10,7 +10,7 @@ from matplotlib.offsetbox import AnnotationBbox
 from ..values.words import counted
 from . import cost, drift, ecdf, rows
 from .canvas import Chart, Panels, add, context, figure, grow, name
-from .labels import DIRECT, Label, place_all, without_names
+from .labels import Label, place_all, without_names
 from .legend import ROW, Entry, table
 from .marks import marks
 from .names import counts, drawn
@@ -36,32 +36,44 @@ def sheet(result: Figures) -> Panels:
 
     Where fewer than two models have a price, there is no choice to make between them: TTFT over the run and the
     distribution of the decode rate stand in place of the two in the middle; in an open loop E2E from the scheduled
-    start, which has the waiting in it. Past four arms, one legend above all four names them.
+    start, which has the waiting in it. Past two arms, one legend above all four names them.
     """
     made = figure(_WIDTH, _HEIGHT, pad=0.12)
     made.suptitle(_heading(result), x=0.012, ha="left", fontsize=10, parse_math=False)
-    crowded = len(result.arms) > DIRECT
+    crowded = len(result.arms) > _FEW
     grid = made.add_gridspec(2 + crowded, 2)
     axes = [add(made, grid[crowded + index // 2, index % 2]) for index in range(4)]
     labels = [drawing(ax, result) for ax, drawing in zip(axes, _four(result), strict=True)]
     if crowded:
-        count = _legend(add(made, grid[0, :]), axes[0], result, labels[0])
+        count = _legend(add(made, grid[0, :]), axes[0], result, labels)
         labels = [without_names(wanted) for wanted in labels]
         _give(made, grid, count * ROW / 72)
     place_all(list(zip(axes, labels, strict=True)))
     return Panels(axes)
 
 
-def _legend(room: Chart, first: Axes, result: Figures, labels: Sequence[Label]) -> int:
+def _legend(room: Chart, first: Axes, result: Figures, labels: Sequence[Sequence[Label]]) -> int:
     """One legend for all four, in a row of its own above them; how many rows it has."""
     room.set_axis_off()
     room.least = 0.0
-    known = {label.entry.name: label.entry for label in labels if label.entry is not None}
     marked = marks(result.arms, first)
-    plain = [Entry(marked[arm], name(result, arm), (counts(result, arm),)) for arm in drawn(result.arms)]
-    box, rows = table(first, [known.get(entry.name, entry) for entry in plain], (_WIDTH - 0.4) * 72)
+    named = {label.entry.name for panel in labels for label in panel if label.entry is not None}
+    arms = [arm for arm in result.arms if arm in drawn(result.arms) or name(result, arm) in named]
+    columns = [_columns(labels[index]) for index in (0, 2)]
+    entries = []
+    for arm in arms:
+        called = name(result, arm)
+        entries.append(Entry(marked[arm], called, (counts(result, arm), *(t for of in columns for t in of(called)))))
+    box, rows = table(first, entries, (_WIDTH - 0.4) * 72)
     room.add_artist(AnnotationBbox(box, (0, 1), xycoords="axes fraction", box_alignment=(0, 1), pad=0, frameon=False))
     return rows
+
+
+def _columns(labels: Sequence[Label]) -> Callable[[str], tuple[str, ...]]:
+    """What the legend of a panel would say of a model, but for its n; empty columns where it says nothing."""
+    known = {label.entry.name: label.entry.columns[1:] for label in labels if label.entry is not None}
+    empty = ("",) * max(map(len, known.values()), default=0)
+    return lambda called: known.get(called, empty)
 
 
 def _give(made: Figure, grid: GridSpec, inches: float) -> None:

@@ -41,7 +41,11 @@ _SHIFT: Final = {"left": 0.0, "bottom": 0.0, "center": -0.5, "right": -1.0, "top
 _UNDER, _OVER_LABEL, _OUTSIDE, _LATER = 5.0, 300.0, 600.0, 0.3
 _DISTANCES: Final = (1, 3)
 _ROUNDS: Final = 3
-_COVERED: Final = 150.0
+_MARKS: Final = 8
+_WEIGHT: Final = 3
+_CORNERS: Final = ((-1, -1), (-1, 1), (1, -1), (1, 1), (0, 1), (0, -1), (1, 0), (-1, 0))
+"""Of a mark, which is more than a point; lines of many marks are full of points anyway."""
+_COVERED: Final = 100.0
 """The worst place that a name may take: past it, a legend is easier to read."""
 DIRECT: Final = 4
 """Names of so many arms may stand at their curves; more of them, and a legend is found sooner than the name."""
@@ -186,9 +190,13 @@ def _over(box: Bbox, others: Sequence[Bbox]) -> float:
 
 def _drawn(ax: Axes) -> NDArray[Any]:
     """Points along all lines and marks, in pixels, a few pixels apart."""
-    found = [np.empty((0, 2))]
+    found: list[NDArray[Any]] = [np.empty((0, 2))]
     for line in ax.lines:
-        found.append(_along(line.get_transform().transform(np.asarray(line.get_xydata(), dtype=float))))
+        at = line.get_transform().transform(np.asarray(line.get_xydata(), dtype=float))
+        found.append(_along(at) if line.get_linestyle() != "None" else at)
+        if line.get_marker() not in ("None", "|") and len(at) <= _MARKS:
+            half = line.get_markersize() / 2 * figure_of(ax).dpi / 72
+            found += [at + half * np.array(corner) for corner in _CORNERS] * _WEIGHT
     for collection in ax.collections:
         if isinstance(collection, PathCollection):
             offsets = np.asarray(collection.get_offsets(), dtype=float)
@@ -196,8 +204,9 @@ def _drawn(ax: Axes) -> NDArray[Any]:
         elif isinstance(collection, LineCollection):
             for path in collection.get_paths():
                 found.append(_along(collection.get_transform().transform(path.vertices)))
-    points = np.concatenate(found)
-    return points[np.isfinite(points).all(axis=1)]
+    points: NDArray[Any] = np.concatenate(found)
+    known: NDArray[Any] = points[np.isfinite(points).all(axis=1)]
+    return known
 
 
 def _along(points: NDArray[Any]) -> NDArray[Any]:

@@ -30,7 +30,7 @@ STALL: Final = 10.0
 """A gap of more than so many times the model's median gap is a stall; chance alone makes none in 10⁹."""
 
 _BETWEEN: Final = 1.2
-_WIDE: Final = 0.34
+_WIDE: Final = 0.38
 _ROW: Final = 0.078
 """Inches that a row needs, so that the two lines of a model's name stay apart from the next one's."""
 _LONG: Final = 5.0
