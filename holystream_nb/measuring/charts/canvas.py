@@ -257,7 +257,7 @@ def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
 
 
 def inches(ax: Axes) -> float:
-    """About how wide an Axes is, before the layout is made: less where others stand beside it, whose rows have names."""
+    """About how wide an Axes is before the layout is made: less beside another, whose rows have names."""
     columns = _columns(ax)
     return float(figure_of(ax).get_size_inches()[0]) / columns - (0.8 if columns == 1 else _BESIDE)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _DIRECT: Final = 12
 _APART: Final = 0.965
-_WIDE: Final = 0.36
+_WIDE: Final = 0.42
 
 
 def ttft_against_cost(result: Figures, *, ax: Axes | None = None) -> Axes:
