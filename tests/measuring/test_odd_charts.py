@@ -399,3 +399,13 @@ def test_a_cost_of_zero_is_a_cost(trial: Callable[..., Trial], result: Callable[
     ]
     ax = charts.ttft_against_cost(result(*rows))
     assert sorted(each[0].get_xdata()[0] for each in ax.containers) == [0, 1]
+
+
+@pytest.mark.slow
+def test_marks_of_one_cost_do_not_hide_each_other() -> None:
+    """They stand beside it, and the chart says so."""
+    ax = charts.speed_against_cost(made.alike())
+    places = sorted(each[0].get_xdata()[0] for each in ax.containers)
+    assert len(set(places)) == len(places) == 10
+    assert np.mean(places) == pytest.approx(0.4)
+    assert "Marks of one cost stand beside each other." in says(ax).replace("\n", " ")

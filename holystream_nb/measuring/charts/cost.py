@@ -203,6 +203,8 @@ def _notes(
     for point in shown:
         if _is_apart(point, more_is_better):
             said.append(f"{_name(result, point)} stands apart: {point.failed} of {point.n} failed.")
+    if slots.are_moved(shown):
+        said.append("Marks of one cost stand beside each other.")
     if any(point.place != KNOWN for point in shown):
         said.append("Left of the dotted line: no price, so no part of the front.")
     said += [

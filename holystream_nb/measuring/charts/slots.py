@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 _SLOT: Final = 0.13
 """The part of the axis that each place has."""
 _ROOM: Final = 0.22
+_APART: Final = 0.02
 _ZERO: Final = "0"
 _WORDS: Final = {_ZERO: "0", LOCAL: "local,\nno price", UNPRICED: "price\nunknown"}
+
+
+def are_moved(points: Sequence[Point]) -> bool:
+    """Whether some have one cost, and stand beside it."""
+    costs = [point.cost for point in points if point.cost is not None]
+    return len(set(costs)) < len(costs)
 
 
 def places(ax: Axes, points: Sequence[Point]) -> dict[str, float]:
@@ -55,18 +62,28 @@ def places(ax: Axes, points: Sequence[Point]) -> dict[str, float]:
         for nth, arm in enumerate(inside, 1):
             part = step * (index + 1 - nth / (len(inside) + 1))
             at[arm] = _outwards(left, right, part, is_log)
-    return at
+    return _beside(at, [point.arm for point in points if kinds[point.arm] == KNOWN], right, left, is_log)
+
+
+def _beside(at: dict[str, float], arms: Sequence[str], right: float, left: float, is_log: bool) -> dict[str, float]:
+    """Marks of one cost stand beside each other about it, a little apart, so that none hides another."""
+    moved = dict(at)
+    for cost in {at[arm] for arm in arms}:
+        alike = [arm for arm in arms if at[arm] == cost]
+        for nth, arm in enumerate(alike):
+            part = _APART * (nth - (len(alike) - 1) / 2 if cost else nth)
+            moved[arm] = cost * (right / left) ** part if is_log else cost + (right - left) * part
+    return moved
 
 
 def _range(costs: Sequence[float], is_log: bool) -> tuple[float, float]:
     """The axis of the known costs, with room for labels; a linear one begins at 0."""
-    positive = [cost for cost in costs if cost > 0]
-    if not positive:
-        return (0.0, 1.0)
+    positive = [cost for cost in costs if cost > 0] or [1.0]
     if is_log:
         wide = (max(positive) / min(positive)) ** _ROOM
         return min(positive) / wide, max(positive) * wide
-    return 0.0, max(positive) * (1 + _ROOM)
+    right = max(positive) * (1 + _ROOM)
+    return (-_APART * right if 0 in costs else 0.0), right
 
 
 def _outwards(left: float, right: float, part: float, is_log: bool) -> float:
