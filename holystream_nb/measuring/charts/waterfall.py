@@ -14,8 +14,9 @@ from ...reply import Reply
 from ...timing import Timing
 from ..figures.network import median_trips
 from ..values.words import counted
-from .canvas import SMALL, add, clean, context, figure, frame, name, note, scale
+from .canvas import SMALL, add, clean, context, figure, frame, name, note
 from .marks import ON_DARK, ON_LIGHT, background, faint, ink, is_dark, readable
+from .scales import scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
