@@ -12,11 +12,12 @@ from typing import Any, Final
 from .. import kinds
 from ..client.options import client_options, fields_of
 from ..providers.secret import sealing
-from .carry import carry_out, check_executor, file_of, path_of, seed_of
+from .carry import carry_out, check_executor, file_of, seed_of
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import check_forms
+from .values.folder import path_of
 from .values.given import limits_of, prompts_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import MAX_FAILURES, Plan, Prompt

@@ -6,7 +6,6 @@ import asyncio
 import random
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from .running import addresses
 from .running.progress import shown, view
 from .running.sitting import Sitting
 from .running.worker import Answers
+from .values.folder import now, path_of, runs_folder
 from .values.journal import Log, read
 from .values.plan import Plan
 from .values.record import Contents
@@ -89,12 +89,6 @@ def seed_of(seed: int | None, before: Contents | None) -> int:
     return random.randrange(_SEEDS) if before is None else before.header.plan.seed  # noqa: S311  # not a secret
 
 
-def path_of(path: str | Path) -> Path:
-    if not isinstance(path, str | Path) or not str(path):
-        raise SetupError(f"The path of a run is {kinds.kind(path)}: give that of a file.")
-    return Path(path).expanduser()
-
-
 def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, before: Contents | None) -> Path:
     """The run's file; SetupError where it holds another plan, or would be overwritten."""
     if resume is not None and before is not None:
@@ -105,10 +99,7 @@ def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, befo
             raise SetupError(f"{resume} is a run of another plan, which differs in {different}: nothing was sent.")
         return path_of(resume)
     if path is None:
-        from platformdirs import user_data_path
-
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{plan.hash}.jsonl"
-        return user_data_path("holystream_nb", appauthor=False) / "runs" / name
+        return runs_folder() / f"{now()}-{plan.hash}.jsonl"
     if path_of(path).exists():
         raise SetupError(f"{path} is there already: go on with resume={str(path)!r}, or give another path.")
     return path_of(path)

@@ -15,12 +15,13 @@ from ..errors import SetupError
 from ..facts import Wire
 from ..live.harmless import plain_line
 from ..providers.secret import sealing
-from .carry import carry_out, file_of, path_of, seed_of
+from .carry import carry_out, file_of, seed_of
 from .figures.comparison import WORDS, Comparison, of_pairs, prompt_of
 from .figures.statistics import CONFIDENCE, Quantile, median, quantile
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
+from .values.folder import path_of
 from .values.given import prompts_of
 from .values.journal import read
 from .values.plan import Plan, Prompt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
@@ -20,6 +19,7 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
+from .values.folder import file_name, folder_of
 from .values.given import prompts_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import Prompt
@@ -61,7 +61,7 @@ async def sweep(
     named = addresses.listed("hs.sweep", models)
     given = client_options(**{name: value for name, value in options.items() if name in OPTIONS - {"retries"}})
     labels = [(await addresses.locate("hs.sweep", [model], given)).models[0] for model in named]
-    folder = _folder(path)
+    folder = folder_of(path, "sweep")
     results: list[Result] = []
     total = kinds.optional_money("max_cost", max_cost)
     spent = sum((read(file).spent for file in folder.glob("*.jsonl")), Decimal(0)) if folder.exists() else Decimal(0)
@@ -70,7 +70,7 @@ async def sweep(
         for concurrency in loads:
             least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked)))
             kind = "".join(f"-{part}" for part in (format, "" if carrier == "sse" else carrier) if part)
-            file = folder / f"{_file_name(label)}{kind}-{concurrency}.jsonl"
+            file = folder / f"{file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()
             own = read(file).spent if begun else Decimal(0)
             try:
@@ -111,15 +111,3 @@ def load_sweep(folder: Path) -> Sweep:
     if not files:
         raise SetupError(f"{folder} has no runs in it.")
     return Sweep(tuple(Result(read(file), file) for file in files), folder)
-
-
-def _folder(path: str | Path | None) -> Path:
-    if path is not None:
-        return Path(path).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("holystream_nb", appauthor=False) / "runs" / f"sweep-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
-
-
-def _file_name(model: str) -> str:
-    return "".join(character if character.isalnum() or character in ".-" else "_" for character in model)
