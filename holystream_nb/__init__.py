@@ -29,6 +29,7 @@ _HOMES = {
     "Usage": "events",
     "bench": "measuring.bench",
     "calibrate": "measuring.calibrate",
+    "capacity": "measuring.capacity",
     "check": "checking",
     "claims_table": "money.claims",
     "configure": "session",
@@ -63,6 +64,7 @@ __all__ = [
     "Usage",
     "bench",
     "calibrate",
+    "capacity",
     "check",
     "claims_table",
     "configure",
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from .events import Event, Finish, OtherChoice, Reasoning, Text, ToolCallEnd, ToolCallPart, Usage
     from .measuring.bench import bench
     from .measuring.calibrate import calibrate
+    from .measuring.capacity import capacity
     from .measuring.load import load
     from .measuring.presets import preset
     from .measuring.shadow import shadow

@@ -1,16 +1,21 @@
-"""hs.load: a run's file, or a sweep's folder, as what made it returned it."""
+"""hs.load: a run's file, or a folder of runs, as what made it returned it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from .capacity import Capacity, load_capacity
 from .figures.sweep import Sweep
 from .result import Result
 from .sweep import load_sweep
+from .values.folder import read_about
 from .values.journal import read
 
 
-def load(path: str | Path) -> Result | Sweep:
-    """The Result of a file that a bench wrote, whole or not; for a folder that a sweep wrote, its Sweep."""
+def load(path: str | Path) -> Result | Sweep | Capacity:
+    """The Result of a file that a bench wrote, whole or not; for a folder, the Sweep or the Capacity of its runs."""
     path = Path(path).expanduser()
-    return load_sweep(path) if path.is_dir() else Result(read(path), path)
+    if not path.is_dir():
+        return Result(read(path), path)
+    about = read_about(path)
+    return load_capacity(path, about) if about.get("kind") == "capacity" else load_sweep(path)

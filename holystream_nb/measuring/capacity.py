@@ -1,0 +1,180 @@
+"""hs.capacity: how many users does it bear within my limits?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from .. import kinds
+from ..client.options import OPTIONS, client_options
+from ..errors import SetupError
+from ..live.saved import printable
+from ..providers.secret import sealing
+from .bench import bench, check_fields
+from .figures.capacity import UNITS, By, CapacityFigures, Probe, needed, next_load, probe, said
+from .result import Result
+from .running import addresses
+from .running.addresses import Model
+from .running.progress import shown
+from .values.folder import file_name, folder_of, read_about, write_about
+from .values.given import limits_of, prompts_of
+from .values.journal import read
+from .values.plan import Prompt
+
+_PER_USER: Final = 5
+"""Requests of each user: most of them when all users are there, not while they come and go."""
+
+_MOST: Final[dict[By, float]] = {"users": 512, "rate": 200.0}
+_START: Final[dict[By, float]] = {"users": 4, "rate": 1.0}
+_SET: Final = frozenset({"concurrency", "repeats", "resume"})
+
+
+class Capacity(CapacityFigures):
+    """The answer to a search; its text is a sentence. See `CapacityFigures` for what it has."""
+
+
+@sealing("model")
+async def capacity(
+    model: Model,
+    prompts: str | Sequence[Prompt],
+    *,
+    limits: Mapping[str, float],
+    by: By = "users",
+    share: float = 0.95,
+    requests: int = 120,
+    start: float | None = None,
+    most: float | None = None,
+    max_cost: Decimal | float | str | None = None,
+    path: str | Path | None = None,
+    **options: Any,
+) -> Capacity:
+    """Searches the largest load at which a model keeps the limits: doubles it until they surely break, then bisects.
+
+    limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`. A failed request is not good.
+    by: "users" asks for users at once, each of whom sends its next request when its answer has ended (closed loop);
+        "rate" for requests a second that come whatever happens (open loop, Poisson).
+    share: what part of the requests is to be good. A load is within the limits if the exact 95 % interval of its share
+        lies above this, beyond them if it lies below, and unclear otherwise.
+    requests: of each load, at least; five for every user where that is more. More of them decide more loads: 72 are
+        the fewest that can show 95 %.
+    start, most: the first load (4 users, or 1 request/s), and the largest one (512, or 200).
+    max_cost: USD of the whole search.
+    path: a folder for the runs' files; a search that is there already goes on.
+    options: as for `bench`: seed, warmup, timeout, those of the client and fields of the request.
+
+    By simulation, the true capacity lies between the two loads of the answer in 99 of 100 searches.
+
+    It ends when both edges are known to 10 %, when throughput grows no more, at `most`, or at `max_cost`. Stop in a
+    probe's view ends it and returns what is known; ■ prints that.
+
+    Raises SetupError for what cannot be, before anything is sent.
+    """
+    if taken := (_SET | {"rate"}) & options.keys():
+        raise SetupError(f"A capacity search sets {', '.join(sorted(taken))} itself: give by, start and most.")
+    check_fields(options)
+    asked = prompts_of("hs.capacity", prompts)
+    wanted = limits_of(limits)
+    if not wanted:
+        raise SetupError("A capacity needs limits: give a mapping like {'ttft_ms': 800}.")
+    by = kinds.choice("by", by, UNITS)
+    share = kinds.number("share", share, above=0)
+    if share >= 1:
+        raise SetupError(f"share={share:g}: give a part below 1, as 0.95; no number of requests shows all to be good.")
+    requests = kinds.count("requests", requests, least=1)
+    if requests < needed(share):
+        raise SetupError(f"{requests} requests cannot show a share of {100 * share:g} %: {needed(share)} are needed.")
+    first, last = (_load(name, given, by) for name, given in (("start", start), ("most", most)))
+    first, last = first or min(_START[by], last or _START[by]), last or _MOST[by]
+    if first > last:
+        raise SetupError(f"start={first:g} is more than most={last:g}.")
+    budget = kinds.optional_money("max_cost", max_cost)
+    given = client_options(**{name: value for name, value in options.items() if name in OPTIONS - {"retries"}})
+    label = (await addresses.locate("hs.capacity", [model], given)).models[0]
+    folder = folder_of(path, "capacity")
+    about = {"kind": "capacity", "model": label, "by": by, "share": share, "limits": wanted, "reason": "stopped"}
+    _check_same(folder, about)
+    found: dict[float, tuple[Probe, Result]] = {}
+
+    def answer(reason: str) -> Capacity:
+        write_about(folder, {**about, "reason": reason})
+        return _capacity(folder, about, reason, list(found.values()))
+
+    while not isinstance(
+        load := next_load([each for each, _ in found.values()], target=share, by=by, start=first, most=last), str
+    ):
+        file = folder / f"{file_name(f'{load:g}')}.jsonl"
+        begun = file.exists()
+        count = max(requests, _PER_USER * int(load)) if by == "users" else requests
+        left = None if budget is None else budget - _spent(found)
+        if left is not None and left <= 0:
+            return answer("max_cost")
+        write_about(folder, about)
+        try:
+            result = await bench(
+                [model],
+                asked,
+                repeats=-(-count // len(asked)),
+                limits=wanted,
+                max_cost=left,
+                path=None if begun else file,
+                resume=file if begun else None,
+                **{"calibrate": False, **options, "concurrency" if by == "users" else "rate": load},
+            )
+        except SetupError:
+            if not found or left is None:
+                raise
+            return answer("max_cost")  # the very options that were right for the loads before
+        except asyncio.CancelledError as exc:
+            said_last = f"{answer('stopped')}\nhs.load({shown(folder)!r})"
+            exc._render_traceback_ = said_last.splitlines  # type: ignore[attr-defined]  # IPython's protocol
+            raise
+        if result.missing:
+            ended = result.contents.ends[-1].reason if result.contents.ends else "stopped"
+            return answer("max_cost" if ended == "max_cost" else "stopped")
+        each = probe(result, load)
+        found[load] = each, result
+        print(printable(f"{load:g} {UNITS[by][load != 1]}: {said(each)}, {each.verdict(share)}"), flush=True)
+    return answer(load)
+
+
+def load_capacity(folder: Path, about: Mapping[str, Any]) -> Capacity:
+    """The Capacity of a folder; loads that were not finished are left out."""
+    found = []
+    for file in sorted(folder.glob("*.jsonl")):
+        result = Result(read(file), file)
+        if not result.missing:
+            found.append((probe(result, result.plan.rate or result.plan.concurrency or 0), result))
+    return _capacity(folder, about, str(about["reason"]), found)
+
+
+def _capacity(folder: Path, about: Mapping[str, Any], reason: str, found: Sequence[tuple[Probe, Result]]) -> Capacity:
+    return Capacity(
+        model=about["model"],
+        limits=about["limits"],
+        share=about["share"],
+        by=about["by"],
+        reason=reason,
+        probes=tuple(sorted((each for each, _ in found), key=lambda each: each.load)),
+        results=tuple(result for _, result in found),
+        path=folder,
+    )
+
+
+def _check_same(folder: Path, about: Mapping[str, Any]) -> None:
+    before = read_about(folder)
+    if different := [name for name in about if before and name != "reason" and before.get(name) != about[name]]:
+        raise SetupError(f"{folder} is of another search, which differs in {', '.join(different)}: give another path.")
+
+
+def _load(name: str, given: object, by: By) -> float | None:
+    if given is None:
+        return None
+    return kinds.count(name, given, least=1) if by == "users" else kinds.number(name, given, above=0)
+
+
+def _spent(found: Mapping[float, tuple[Probe, Result]]) -> Decimal:
+    records = [trial for _, result in found.values() for trial in (*result.records, *result.warmup_records)]
+    return sum((trial.due_usd or Decimal(0) for trial in records), Decimal(0))

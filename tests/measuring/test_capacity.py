@@ -1,0 +1,184 @@
+"""The capacity search: by hand, by simulation, and against a service that queues behind a known number of slots."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from holystream_nb import Simulator
+from holystream_nb.errors import SetupError
+from holystream_nb.measuring.capacity import Capacity, capacity
+from holystream_nb.measuring.figures.capacity import By, Probe, bounds, needed, next_load
+from holystream_nb.measuring.load import load
+
+SERVED_S = 0.06
+SLOTS = 2
+
+
+def searched(
+    good: Callable[[float], int], by: By = "users", most: float = 512, n: int = 120
+) -> tuple[list[Probe], str]:
+    """A whole search where a load has so many good requests."""
+    probes: list[Probe] = []
+    start = 4.0 if by == "users" else 1.0
+    while not isinstance(nearer := next_load(probes, target=0.95, by=by, start=start, most=most), str):
+        assert nearer not in [each.load for each in probes]
+        probes.append(Probe(nearer, n, good(nearer), 0, requests_per_s=nearer))
+    return probes, nearer
+
+
+@pytest.mark.parametrize(("edge", "by"), [(1, "users"), (7, "users"), (100, "users"), (0.3, "rate"), (23.7, "rate")])
+def test_a_sharp_edge_is_found_to_ten_per_cent(edge: float, by: By) -> None:
+    """All good up to it and none beyond: both loads are at it, and no load is tried twice."""
+    probes, reason = searched(lambda load: 120 if load <= edge else 0, by)
+    within, beyond = bounds(probes, 0.95)
+    assert reason == "found"
+    assert within is not None
+    assert beyond is not None
+    assert within.load <= edge < beyond.load
+    assert beyond.load - within.load <= max(1 if by == "users" else 0, 0.1 * within.load) + 1e-9
+    assert len(probes) <= 15
+
+
+def test_what_cannot_be_decided_lies_between_the_edges() -> None:
+    """By hand: all good up to 10 users, 95 % good up to 20, half beyond: neither edge is put into the unclear."""
+    probes, reason = searched(lambda load: 120 if load <= 10 else 114 if load <= 20 else 60)
+    within, beyond = bounds(probes, 0.95)
+    assert reason == "found"
+    assert within is not None
+    assert beyond is not None
+    assert (within.load, beyond.load) in {(9, 22), (9, 21), (10, 21), (10, 22)}
+
+
+def test_a_search_says_why_it_ended() -> None:
+    """Nothing good at one user; all good at the largest load; throughput that grows no more."""
+    assert searched(lambda _: 0)[1] == "none"
+    probes, reason = searched(lambda _: 120, most=100)
+    assert (reason, probes[-1].load) == ("not reached", 100)
+    flat = [Probe(load, 120, 120, 0, requests_per_s=rate) for load, rate in [(4, 10), (8, 19), (16, 19.5), (32, 19.6)]]
+    assert next_load(flat[:3], target=0.95, by="users", start=4, most=512) == 32
+    assert next_load(flat, target=0.95, by="users", start=4, most=512) == "saturated"
+
+
+def test_the_fewest_requests_that_show_a_share() -> None:
+    """72 for 95 %: all good, and the exact 95 % interval begins at 95; with one fewer it does not."""
+    assert needed(0.95) == 72
+    assert Probe(1, 72, 72, 0).verdict(0.95) == "within"
+    assert Probe(1, 71, 71, 0).verdict(0.95) == "unclear"
+    assert Probe(1, 120, 100, 0).verdict(0.95) == "beyond"
+
+
+@pytest.mark.slow
+def test_the_answer_holds_the_true_capacity_as_often_as_it_should() -> None:
+    """400 searches where the share falls smoothly with the load: the true edge lies between the two in 95 % or more."""
+    held, widths = 0, []
+    for seed in range(400):
+        rng = Random(seed)
+        edge = rng.uniform(5, 200)  # the share is 95 % here
+        slope = rng.choice([0.5, 1, 3])
+
+        def good(load: float, rng: Random = rng, edge: float = edge, slope: float = slope) -> int:
+            share = max(0.0, min(1.0, 1 - 0.05 * (load / edge) ** (2 * slope)))
+            return sum(rng.random() < share for _ in range(120))
+
+        probes, _ = searched(good, most=2000, n=120)
+        within, beyond = bounds(probes, 0.95)
+        low, high = within.load if within else 0.0, beyond.load if beyond else float("inf")
+        held += low <= edge < high
+        widths.append(high / edge if beyond else 9)
+    assert held >= 380
+    assert sorted(widths)[200] < 2.5
+
+
+@asynccontextmanager
+async def queueing(slots: int = SLOTS, served_s: float = SERVED_S) -> AsyncIterator[str]:
+    """A chat service that serves so many requests at a time, each for so long, and lets the others wait in turn."""
+    turn = asyncio.Semaphore(slots)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                size = next(
+                    int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+                )
+                await reader.readexactly(size)
+                async with turn:
+                    await asyncio.sleep(served_s)
+                deltas = [{"choices": [{"index": 0, "delta": {"content": "one"}, "finish_reason": None}]}]
+                deltas.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+                deltas.append({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+                body = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in deltas) + b"data: [DONE]\n\n"
+                answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%s"
+                writer.write(answer % (len(body), body))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+@pytest.mark.slow
+async def test_the_users_of_a_queueing_service_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two slots of 60 ms: n users wait n × 30 ms. A limit of 210 ms on TTFT is kept by 6, and broken by 8.
+
+    The folder is the answer again, and a search that is there already asks nothing.
+    """
+    async with queueing() as url:
+        options = {"limits": {"ttft_ms": 210}, "path": tmp_path / "c", "seed": 1, "base_url": url, "api_key": "none"}
+        found = await capacity("m", "Hello", **options)
+    assert isinstance(found, Capacity)
+    assert found.within in (5, 6, 7)
+    assert found.beyond in (7, 8)
+    assert found.reason == "found"
+    table = found.table()
+    assert table.load.tolist() == sorted(table.load)
+    assert table.verdict.iloc[0] == "within"
+    assert "users: " in capsys.readouterr().out
+    assert repr(found).startswith(f"{found.model} bears {found.within:.0f} users, but not {found.beyond:.0f} ")
+    again = load(tmp_path / "c")
+    assert isinstance(again, Capacity)
+    assert repr(again) == repr(found)
+    assert repr(await capacity("m", "Hello", **options)) == repr(found)  # the service is gone
+
+
+@pytest.mark.slow
+async def test_the_budget_is_that_of_the_whole_search(simulator: Simulator, tmp_path: Path) -> None:
+    """What the probes cost together stays below max_cost, and the answer so far is there."""
+    found = await capacity(
+        "simulator:gpt-4.1#tokens=5",
+        "Hello",
+        limits={"ttft_ms": 5000},
+        max_cost="0.02",
+        max_tokens=5,
+        base_url=simulator.url,
+        path=tmp_path,
+    )
+    assert found.reason == "max_cost"
+    assert found.within is not None
+    assert sum(found.table().cost_usd) <= Decimal("0.02")
+    assert "ended the search" in str(found)
+
+
+async def test_what_cannot_be_searched_is_refused(tmp_path: Path) -> None:
+    """Before anything is sent, in one sentence."""
+    for options, match in (
+        ({"limits": {}}, "needs limits"),
+        ({"limits": {"ttft_ms": 1}, "requests": 50}, "72 are needed"),
+        ({"limits": {"ttft_ms": 1}, "concurrency": 5}, "sets concurrency itself"),
+        ({"limits": {"ttft_ms": 1}, "share": 1}, "below 1"),
+        ({"limits": {"ttft_ms": 1}, "by": "users", "start": 8, "most": 4}, "start=8 is more than most=4"),
+        ({"limits": {"ttft_ms": 1}, "by": "people"}, "users, rate"),
+    ):
+        with pytest.raises(SetupError, match=match):
+            await capacity("simulator:gpt-4.1", "Hello", path=tmp_path, **options)
