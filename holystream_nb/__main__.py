@@ -1,4 +1,4 @@
-"""The console command: `holystream-nb demo` and `holystream-nb serve`."""
+"""The console command: `holystream-nb demo`, `holystream-nb serve` and `holystream-nb bench`."""
 
 from __future__ import annotations
 
@@ -39,16 +39,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     serve.add_argument("--seed", type=int, default=0, help="same seed, same streams (default 0)")
     serve.add_argument("--key", help="accept this key only (default: any)")
+    is_bench = next(iter(sys.argv[1:] if arguments is None else arguments), "") == "bench"
+    measured = commands.add_parser("bench", help="measure models, and say by the exit code whether limits held")
+    if is_bench:
+        _describe_bench(measured)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "bench":
+            from .measuring.command import run
+
+            return run(options)
         if options.command == "demo":
             return _demo(options.port, browser=not options.no_browser)
         return _serve(options.port, options.speed, options.seed, options.key)
     except HolystreamError as exc:
-        print(f"holystream-nb: {exc}", file=sys.stderr)
-        return 1
+        from .live.saved import printable
+
+        print(f"holystream-nb: {printable(str(exc))}", file=sys.stderr)
+        return 2 if options.command == "bench" else 1
     except KeyboardInterrupt:
         return 130
+
+
+def _describe_bench(parser: argparse.ArgumentParser) -> None:
+    from .measuring.command import EPILOG, add_arguments  # late: the other commands need nothing of it
+
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    add_arguments(parser)
 
 
 def _environment_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .figures.figures import Figures
@@ -27,3 +28,27 @@ class Result(Figures):
         from .charts import sheet  # matplotlib takes a second to import
 
         return sheet(self)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Writes one row a request, by the names of `export.schema()`; times in s, costs exact."""
+        from .export import to_csv
+
+        return to_csv(self, path)
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Writes the rows of `to_csv` as Parquet; SetupError where pyarrow is not installed."""
+        from .export import to_parquet
+
+        return to_parquet(self, path)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Writes the rows of `to_csv` as JSON, with their schema, how the run came to be, the summary and the notes."""
+        from .export import to_json
+
+        return to_json(self, path)
+
+    def report(self, path: str | Path) -> Path:
+        """Writes one HTML page with tables, notes and charts, for light and dark; it needs no other file, no script."""
+        from .page import report
+
+        return report(self, path)

@@ -1,0 +1,145 @@
+"""`holystream-nb bench`: a bench for a build, whose exit code says whether the limits held."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from .. import kinds
+from ..errors import SetupError
+from ..live.saved import printable
+from .bench import bench
+from .export import as_json, document
+from .figures.checks import Check, checks, split
+from .result import Result
+from .values.folder import path_of
+
+HELD: Final = 0
+BROKEN: Final = 1
+UNCLEAR: Final = 2
+"""Nobody can say: an interval around the limit, requests missing, a setup that cannot be."""
+
+EPILOG: Final = """\
+exit code: 0 the limits held, 1 one was broken, 2 nobody can say (too few requests, requests missing, a wrong setup).
+
+A limit of ttft_ms, tpot_ms or e2e_s is one of each request: at least --share of the requests of every model are to keep
+all of them. Any column of the summary may have one too (ttft_p95_ms=800, error_rate=1, decode_tokens_per_s=50: rates
+are to be at least that). Verdicts are by 95 % intervals: 72 requests are the fewest that can show a share of 0.95.
+The table goes to standard output, progress to standard error; keys come from their variables only."""
+
+
+_HANDED_ON: Final = (
+    "repeats",
+    "concurrency",
+    "rate",
+    "warmup",
+    "seed",
+    "max_cost",
+    "timeout",
+    "base_url",
+    "key_variable",
+    "path",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", action="append", required=True, metavar="PROVIDER:MODEL", help="may be repeated")
+    parser.add_argument(
+        "--prompts", required=True, metavar="FILE", help="a prompt a line; .jsonl: a text or a list of messages a line"
+    )
+    parser.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER", help="may be repeated")
+    parser.add_argument("--share", type=float, default=0.95, help="of good requests (default 0.95)")
+    parser.add_argument("--repeats", type=int, default=1, help="requests of each model and prompt (default 1)")
+    parser.add_argument("--concurrency", type=int, help="users at once (default 1)")
+    parser.add_argument("--rate", type=float, help="requests a second, instead of users")
+    parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--max-tokens", type=int)
+    parser.add_argument("--max-cost", metavar="USD")
+    parser.add_argument("--timeout", type=float, metavar="S")
+    parser.add_argument("--base-url", metavar="URL")
+    parser.add_argument("--key-variable", metavar="NAME", help="the variable that holds the key")
+    parser.add_argument("--path", metavar="FILE", help="of the run (default: one in your data folder)")
+    parser.add_argument("--json", metavar="FILE", help="write figures, verdicts and requests")
+    parser.add_argument("--report", metavar="FILE", help="write a page of HTML")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carries it out; the exit code. Raises HolystreamError, for which `UNCLEAR` is right."""
+    wanted, columns = split(dict(map(_limit, options.limit)))
+    share = kinds.number("--share", options.share, above=0)
+    if share >= 1:
+        raise SetupError("--share is below 1, as 0.95: no number of requests shows that all are good.")
+    given: dict[str, Any] = {name: getattr(options, name) for name in ("repeats", "concurrency", "rate", "warmup")}
+    given |= {
+        name: getattr(options, name) for name in ("seed", "max_cost", "timeout", "base_url", "key_variable", "path")
+    }
+    given |= {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
+    with redirect_stdout(sys.stderr):
+        result = asyncio.run(bench(options.model, _prompts(path_of(options.prompts)), limits=wanted or None, **given))
+    found = checks(result, columns, share)
+    code = exit_code(result, found)
+    print(printable(result.to_markdown()))
+    for each in found:
+        print(printable(each.sentence))
+    print(_ENDINGS[code] if found else _NO_LIMITS[code])
+    if options.json:
+        _write(
+            path_of(options.json), as_json({"exit_code": code, "checks": list(map(_plain, found)), **document(result)})
+        )
+    if options.report:
+        result.report(options.report)
+    return code
+
+
+def exit_code(result: Result, found: list[Check]) -> int:
+    """Broken is broken, also in a part of a run; held needs all of it, and an answer."""
+    verdicts = {each.verdict for each in found}
+    if "broken" in verdicts:
+        return BROKEN
+    if "unclear" in verdicts or result.missing or all(trial.error for trial in result.records):
+        return UNCLEAR
+    return HELD
+
+
+_ENDINGS: Final = {HELD: "The limits held.", BROKEN: "The limits did not hold.", UNCLEAR: "Nobody can say yet."}
+_NO_LIMITS: Final = {HELD: "No limit was stated.", UNCLEAR: "It did not come to its end, or nothing was answered."}
+
+
+def _plain(check: Check) -> dict[str, Any]:
+    return {
+        "model": check.arm,
+        "name": check.name,
+        "limit": check.limit,
+        "found": check.found,
+        "verdict": check.verdict,
+    }
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        raise SetupError(f"--limit {kinds.shown(text)}: write it as ttft_ms=800.") from None
+
+
+def _prompts(path: Path) -> list[Any]:
+    try:
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return [msgspec.json.decode(line) for line in lines] if path.suffix == ".jsonl" else list(lines)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as exc:
+        raise SetupError(f"{path} cannot be read as prompts: {exc}") from exc
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as exc:
+        raise SetupError(f"{path} cannot be written ({exc.strerror}).") from exc

@@ -1,0 +1,218 @@
+"""A result for other programs: one row a request, in one schema, as CSV, Parquet or JSON.
+
+Names are OpenTelemetry's (GenAI semantic conventions, in development, and its stable ones) where it has one, and begin
+with `holystream.` elsewhere: there they are the columns of `Result.trials`. All times are in s, as OpenTelemetry has
+them, so `tpot_ms` is `holystream.tpot_s`. `gen_ai.response.time_to_first_chunk` is our TTFT, to the first chunk with
+output; `gen_ai.server.time_to_first_token` is what a server measures of itself, and stands nowhere here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import __version__
+from ..errors import SetupError
+from .figures.figures import Figures
+from .figures.trials import COLUMNS
+from .values.folder import path_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SCHEMA: Final = 1
+"""Of the rows: it grows when a name changes its meaning or goes."""
+
+_CALLED: Final[Mapping[str, str]] = {
+    "error": "error.type",
+    "ttft_ms": "gen_ai.response.time_to_first_chunk",
+    "prompt_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+    "finish_reason": "gen_ai.response.finish_reasons",
+    "response_id": "gen_ai.response.id",
+    "status": "http.response.status_code",
+}
+"""OpenTelemetry's names of columns of `Result.trials`."""
+
+_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "gen_ai.operation.name": ("string", "chat"),
+    "gen_ai.provider.name": ("string", "the provider's name here, or its host"),
+    "gen_ai.request.model": ("string", "the model that was asked for"),
+    "gen_ai.client.operation.duration": ("number", "s from the call to its end, failures too"),
+    "gen_ai.response.time_to_first_chunk": ("number", "s from sent to the first output event (TTFT)"),
+    "gen_ai.response.finish_reasons": ("array", "the service's words; in CSV the word alone"),
+    "gen_ai.usage.input_tokens": ("integer", "cached ones included"),
+    "gen_ai.usage.output_tokens": ("integer", "reasoning included"),
+    "gen_ai.usage.cache_read.input_tokens": ("integer", "of the input tokens"),
+    "gen_ai.usage.reasoning.output_tokens": ("integer", "of the output tokens"),
+    "gen_ai.response.id": ("string", "the service's own"),
+    "error.type": ("string", "the failure's class, null for none"),
+    "http.response.status_code": ("integer", "of a failure"),
+    "holystream.plan": ("string", "the plan's hash: rows of one plan may be put together"),
+    "holystream.started": ("string", "when the request's sitting began (ISO 8601)"),
+}
+
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet would carry out."""
+
+
+def _name(column: str) -> str:
+    if column in _CALLED:
+        return _CALLED[column]
+    return f"holystream.{column.removesuffix('_ms')}_s" if column.endswith("_ms") else f"holystream.{column}"
+
+
+def schema() -> dict[str, Any]:
+    """The rows' JSON Schema: every name, its type, and what it means where that is not `Result.trials`' own."""
+    columns = [column for column in COLUMNS if column != "model"]
+    found = {name: {"type": [kind, "null"], "description": words} for name, (kind, words) in _WORDS.items()}
+    for column in columns:
+        found.setdefault(_name(column), {"description": f"{column} of Result.trials{_unit(column)}"})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A request measured by holystream_nb, schema {SCHEMA}",
+        "type": "object",
+        "properties": found,
+        "required": list(found),
+        "additionalProperties": False,
+    }
+
+
+def _unit(column: str) -> str:
+    if column.startswith(("cost_", "stated_cost_")):
+        return ", exact, as a text"
+    return ", in s" if column.endswith("_ms") else ""
+
+
+def rows(result: Figures) -> list[dict[str, Any]]:
+    """One mapping a request, by the names of `schema()`: numbers, texts, True, False, None; Decimals for costs."""
+    started = {session.number: session.started for session in result.sessions}
+    anchors = {session.number: session.wall_ns for session in result.sessions}
+    records = sorted(result.records, key=lambda trial: anchors.get(trial.session, 0) + trial.submitted)
+    found = []
+    for trial, row in zip(records, result.trials.to_dict("records"), strict=True):
+        provider, model = result.plan.split(trial.model)
+        found.append(
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": provider,
+                "gen_ai.request.model": model,
+                "gen_ai.client.operation.duration": (trial.over - trial.submitted) / 1e9,
+                "holystream.plan": result.plan.hash,
+                "holystream.started": started.get(trial.session, ""),
+            }
+            | {_name(column): _value(column, row[column]) for column in COLUMNS if column != "model"}
+        )
+    return found
+
+
+def _value(column: str, value: Any) -> Any:
+    if column == "finish_reason":
+        return [value] if value else []
+    if value is None or value != value or (column == "error" and not value):
+        return None
+    if isinstance(value, str | bool | Decimal):
+        return value
+    number = float(value)
+    if column.endswith("_ms"):
+        return number / 1e3
+    return number if column.endswith(("_s", "_ratio")) or not number.is_integer() else int(number)
+
+
+def document(result: Figures) -> dict[str, Any]:
+    """All of it as JSON has it: the schema, how the run came to be, the summary, the notes, the rows."""
+    return {
+        "schema": schema(),
+        "holystream_nb": __version__,
+        "run": {
+            "plan": result.plan.hash,
+            "models": list(result.models),
+            "prompts": len(result.plan.prompts),
+            "repeats": result.plan.repeats,
+            "concurrency": result.plan.concurrency,
+            "rate": result.plan.rate,
+            "seed": result.plan.seed,
+            "limits": result.plan.limits,
+            "parameters": result.plan.parameters,
+            "simulator": result.simulator,
+            "missing": result.missing,
+            "sessions": [session.started for session in result.sessions],
+        },
+        "summary": {arm: {name: _cell(cell) for name, cell in row.items()} for arm, row in result.cells.items()},
+        "notes": list(result.notes),
+        "requests": rows(result),
+    }
+
+
+def _cell(cell: Any) -> Any:
+    """A figure with its interval, where it has one: {value, low, high, n}."""
+    if hasattr(cell, "has_interval"):
+        return {"value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
+    return cell
+
+
+def to_json(result: Figures, path: str | Path) -> Path:
+    return _written(path, lambda to: to.write_text(as_json(document(result)), "utf-8"))
+
+
+def as_json(value: Any) -> str:
+    """JSON that every reader takes: Decimals are texts, and what is not finite is null."""
+    return json.dumps(_plain(value), ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(each) for each in value]
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    return value
+
+
+def to_csv(result: Figures, path: str | Path) -> Path:
+    frame = _frame(result)
+    frame["gen_ai.response.finish_reasons"] = [" ".join(each) for each in frame["gen_ai.response.finish_reasons"]]
+    frame = frame.map(_cell_of_csv)
+    return _written(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8"))
+
+
+def _cell_of_csv(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULAS):
+        return f"'{value}"
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def to_parquet(result: Figures, path: str | Path) -> Path:
+    frame = _frame(result)
+    try:
+        return _written(path, lambda to: frame.to_parquet(to, index=False))
+    except ImportError as exc:
+        raise SetupError("Parquet is written by pyarrow: pip install pyarrow, or use to_csv or to_json.") from exc
+
+
+def _frame(result: Figures) -> DataFrame:
+    """Rows as a frame; whole numbers stay whole where some are missing."""
+    from pandas import DataFrame
+
+    found = rows(result)
+    frame = DataFrame(found, columns=list(schema()["properties"]))
+    whole = [name for name in schema()["properties"] if {type(row[name]) for row in found} == {int, type(None)}]
+    return frame.astype(dict.fromkeys(whole, "Int64"))
+
+
+def _written(path: str | Path, write: Callable[[Path], object]) -> Path:
+    to = path_of(path)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write(to)
+    except OSError as exc:
+        raise SetupError(f"{to} cannot be written ({exc.strerror}).") from exc
+    return to

@@ -1,0 +1,121 @@
+"""A result as one page of HTML that needs nothing else: tables, notes, charts; no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from decimal import Decimal
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import SetupError
+from ..live.saved import printable
+from .figures.figures import Figures
+from .figures.summary import WORDS
+from .values.folder import path_of
+from .values.words import counted, digits
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_STYLE: Final = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, #0000) }
+th:first-child, td:first-child { text-align: left }
+img { max-width: 100%; height: auto }
+figure { margin: 2rem 0 }
+.quiet { opacity: .7 }
+"""
+
+
+def report(result: Figures, path: str | Path) -> Path:
+    """Writes the page; see `Result.report`."""
+    to = path_of(path)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(page(result), "utf-8")
+    except OSError as exc:
+        raise SetupError(f"{to} cannot be written ({exc.strerror}).") from exc
+    return to
+
+
+def page(result: Figures) -> str:
+    """The page's HTML. Every name, note and error is only text."""
+    title = f"{', '.join(result.label(arm) for arm in result.arms)}: a measurement"
+    plan, first = result.plan, result.sessions[0]
+    load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
+    made = " · ".join(
+        [
+            first.started,
+            f"{counted(len(plan.prompts), 'prompt')} × {plan.repeats}",
+            load,
+            f"seed {plan.seed}",
+            f"plan {plan.hash}",
+            first.cpu,
+        ]
+    )
+    notes = "".join(f"<li>{_text(note)}</li>" for note in result.notes)
+    charts = "".join(_figure(draw) for draw in _charts(result)) if result.records else ""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{_text(title)}</h1>"
+        f'<p class="quiet">{_text(made)}</p>{_table(result)}<ul>{notes}</ul>{charts}</body></html>\n'
+    )
+
+
+def _table(result: Figures) -> str:
+    cells = result.cells
+    head = "".join(f'<th scope="col">{_text(result.label(arm))}</th>' for arm in cells)
+    body = []
+    for column, words in WORDS.items():
+        found = [_cell(row.get(column)) for row in cells.values()]
+        if any(found):
+            body.append(f'<tr><th scope="row">{_text(words)}</th>{"".join(f"<td>{each}</td>" for each in found)}</tr>')
+    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "" or value != value or getattr(value, "value", "") is None:
+        return ""
+    return _text(digits(float(value)) if isinstance(value, float | Decimal) else str(value))
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
+
+
+def _charts(result: Figures) -> list[Callable[[], Any]]:
+    from .charts import over_run, sheet, timeline  # matplotlib takes a second to import
+
+    return [lambda: sheet(result), lambda: over_run(result), lambda: timeline(result)]
+
+
+def _figure(draw: Callable[[], Any]) -> str:
+    """A chart in both lights: the page shows the reader's."""
+    from matplotlib import style
+
+    from .charts.canvas import png
+
+    def source(of: Figure) -> str:
+        return f"data:image/png;base64,{b64encode(png(of)).decode('ascii')}"
+
+    with style.context("default"):
+        chart = draw()
+        light, words = source(_drawn(chart)), repr(chart)
+    with style.context("dark_background"):
+        dark = source(_drawn(draw()))
+    return (
+        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{_text(words)}"></picture></figure>'
+    )
+
+
+def _drawn(chart: Any) -> Figure:
+    of: Figure = chart.figure
+    return of

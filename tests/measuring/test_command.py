@@ -1,0 +1,98 @@
+"""`holystream-nb bench` as a build runs it: a process, its exit code, and what goes where."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from holystream_nb import Simulator
+from holystream_nb.__main__ import main
+from holystream_nb.errors import SetupError
+from holystream_nb.measuring.figures.checks import checks, split
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.values.record import Trial
+
+Make = Callable[..., Trial]
+
+
+def bench(simulator: Simulator, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One run of 80 requests, as a process without a terminal."""
+    prompts = folder / "prompts.txt"
+    prompts.write_text("Hello\nGoodbye\n")
+    command = [sys.executable, "-m", "holystream_nb", "bench", "--model", "simulator:gpt-4.1#tokens=5,first=0.02"]
+    command += ["--prompts", str(prompts), "--repeats", "40", "--concurrency", "8", "--base-url", simulator.url]
+    environment = {**os.environ, "XDG_DATA_HOME": str(folder)}
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+
+
+@pytest.mark.slow
+def test_the_exit_code_says_whether_the_limits_held(simulator: Simulator, tmp_path: Path) -> None:
+    """0 with a figure and a report of it, 1 for what was broken; no ANSI; progress is not on standard output."""
+    out = tmp_path / "out.json"
+    held = bench(
+        simulator, tmp_path, "--limit", "ttft_ms=9000", "--limit", "ttft_p50_ms=9000", "--json", str(out),
+        "--report", str(tmp_path / "x.html"),
+    )  # fmt: skip
+    assert held.returncode == 0, held.stderr
+    assert "80 of 80 requests kept the limits (95.5 to 100.0 %)" in held.stdout
+    assert held.stdout.rstrip().endswith("The limits held.")
+    assert "\x1b" not in held.stdout + held.stderr
+    assert "done · 80 of 80" in held.stderr
+    assert "done · 80 of 80" not in held.stdout
+    written = json.loads(out.read_text("utf-8"))
+    assert (written["exit_code"], len(written["requests"])) == (0, 80)
+    assert {each["verdict"] for each in written["checks"]} == {"held"}
+    assert (tmp_path / "x.html").read_text("utf-8").startswith("<!doctype html>")
+    broken = bench(simulator, tmp_path, "--limit", "ttft_ms=1")
+    assert (broken.returncode, "The limits did not hold." in broken.stdout) == (1, True)
+
+
+def test_a_limit_holds_or_breaks_only_by_its_whole_interval(trial: Make, result: Callable[..., Result]) -> None:
+    """By hand: 80 of 80 good is held at 95 %, 20 of 20 is unclear, 10 of 20 broken; a p95 of 20 requests is unclear."""
+
+    def verdicts(n: int, slow: int, **columns: float) -> list[str]:
+        trials = [trial(repeat=i, ttft=900 if i < slow else 300) for i in range(n)]
+        return [each.verdict for each in checks(result(*trials, limits={"ttft_ms": 800}), columns, 0.95)]
+
+    assert verdicts(80, 0) == ["held"]
+    assert verdicts(20, 0) == ["unclear"]
+    assert verdicts(20, 10) == ["broken"]
+    assert verdicts(20, 0, ttft_p95_ms=800) == ["unclear", "unclear"]
+    assert verdicts(80, 0, ttft_p95_ms=800, ttft_p50_ms=200, errors=0) == ["held", "held", "broken", "held"]
+    assert verdicts(80, 0, decode_tokens_per_s=1) == ["held", "held"]
+    assert verdicts(80, 0, decode_tokens_per_s=1000) == ["held", "broken"]
+
+
+def test_a_limit_of_nothing_is_refused() -> None:
+    """By name, with what there is."""
+    with pytest.raises(SetupError, match=r"no figure tttf_ms to limit: choose among ttft_ms, tpot_ms, e2e_s, n"):
+        split({"tttf_ms": 1})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--limit", "ttft_ms"], "write it as ttft_ms=800"),
+        (["--limit", "x=1"], "no figure x to limit"),
+        (["--share", "1"], "below 1"),
+        (["--prompts", "nowhere.txt"], "cannot be read as prompts"),
+    ],
+)
+def test_a_wrong_setup_is_one_sentence_and_code_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.txt").write_text("Hello")
+    assert main(["bench", "--model", "simulator:gpt-4.1", "--prompts", "p.txt", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
