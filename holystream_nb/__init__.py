@@ -32,14 +32,17 @@ _HOMES = {
     "capacity": "measuring.capacity",
     "check": "checking",
     "claims_table": "money.claims",
+    "compare_runs": "measuring.runs",
     "configure": "session",
     "history": "session",
     "load": "measuring.load",
     "mcp": "tools.mcp_servers",
+    "merge": "measuring.runs",
     "preset": "measuring.presets",
     "project_cost": "money.projection",
     "run": "sync",
     "run_tools": "tools.run",
+    "runs": "measuring.runs",
     "shadow": "measuring.shadow",
     "stream": "session",
     "sweep": "measuring.sweep",
@@ -67,14 +70,17 @@ __all__ = [
     "capacity",
     "check",
     "claims_table",
+    "compare_runs",
     "configure",
     "history",
     "load",
     "mcp",
+    "merge",
     "preset",
     "project_cost",
     "run",
     "run_tools",
+    "runs",
     "shadow",
     "stream",
     "sweep",
@@ -94,6 +100,7 @@ if TYPE_CHECKING:
     from .measuring.capacity import capacity
     from .measuring.load import load
     from .measuring.presets import preset
+    from .measuring.runs import compare_runs, merge, runs
     from .measuring.shadow import shadow
     from .measuring.sweep import sweep
     from .migration.guard import Guard

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .figures.against import Against, against
 from .figures.figures import Figures
 
 
@@ -28,6 +29,10 @@ class Result(Figures):
         from .charts import sheet  # matplotlib takes a second to import
 
         return sheet(self)
+
+    def against(self, before: Figures) -> Against:
+        """This run against an earlier one of the same prompts: what got better, and how sure that is."""
+        return against(before, self)
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes one row a request, by the names of `export.schema()`; times in s, costs exact."""

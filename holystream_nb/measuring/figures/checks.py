@@ -33,7 +33,8 @@ class Check:
     @property
     def sentence(self) -> str:
         sides = "at least" if _is_floor(self.name) else "at most"
-        return f"{self.verdict}: {self.arm}: {_WORDS.get(self.name) or WORDS[self.name]} {sides} {self.limit:g}: {self.found}"
+        words = _WORDS.get(self.name) or WORDS[self.name]
+        return f"{self.verdict}: {self.arm}: {words} {sides} {self.limit:g}: {self.found}"
 
 
 def names() -> list[str]:

@@ -1,0 +1,196 @@
+"""One run against an earlier one: what got better, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median as middle
+from typing import TYPE_CHECKING, Any, Final
+
+from ...errors import SetupError
+from ..values.record import Trial
+from ..values.words import counted, digits
+from .comparison import WORDS
+from .figures import Figures
+from .statistics import Interval, Quantile, median, needed, quantile, share
+from .unpaired import subtracted, subtracted_share
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+METRICS: Final = ("ttft_ms", "e2e_s", "tpot_ms", "decode_tokens_per_s")
+COLUMNS: Final = (
+    "model",
+    "figure",
+    "before",
+    "after",
+    "difference",
+    "low",
+    "high",
+    "n_before",
+    "n_after",
+    "method",
+    "verdict",
+)
+
+_PERCENTILES: Final = ((0.5, "p50"), (0.95, "p95"))
+_LOAD: Final = ("concurrency", "rate", "transport", "wire", "cache", "reuse", "parameters", "timeout", "simulator")
+"""Fields of a plan that make another question of it, though the prompts are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure of one arm in both runs. `method`: unpaired, or by prompt (the median of the prompts' differences)."""
+
+    arm: str
+    figure: str
+    unit: str
+    before: Quantile | Interval
+    after: Quantile | Interval
+    difference: Quantile | Interval
+    method: str
+    more_is_better: bool
+    error: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """better, worse, "no difference shown", or "n too small": by the interval, beyond the timing error."""
+        low, high, value = self.difference.low, self.difference.high, self.difference.value
+        if low is None or high is None or value is None:
+            return "n too small"
+        if low <= 0 <= high or abs(value) <= self.error:
+            return "no difference shown"
+        return "better" if (value > 0) == self.more_is_better else "worse"
+
+    @property
+    def sentence(self) -> str:
+        found = self.difference
+        sign = "+" if (found.value or 0) > 0 else ""
+        edges = "" if found.low is None or found.high is None else f" ({digits(found.low)} to {digits(found.high)})"
+        words = "none" if found.value is None else f"{sign}{digits(found.value)} {self.unit}{edges}"
+        return f"{self.arm}: {self.figure} {words}: {self.verdict}"
+
+
+@dataclass(frozen=True)
+class Against:
+    """A later run against an earlier one, arm by arm; its text is a sentence for each figure.
+
+    changes: p50 and p95 of TTFT, E2E, TPOT and the decode rate, and the share of errors; `table()` has them as numbers.
+    notes: what else differs between the runs.
+    """
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+    def table(self) -> DataFrame:
+        """A row an arm and figure (`COLUMNS`), in the figure's unit; difference is after − before, with its 95 %
+        interval where both samples are large enough.
+        """
+        from pandas import DataFrame
+
+        return DataFrame([_row(change) for change in self.changes], columns=list(COLUMNS))
+
+    def __str__(self) -> str:
+        return "\n".join([*(change.sentence for change in self.changes), *self.notes])
+
+    __repr__ = __str__
+
+
+def against(before: Figures, after: Figures) -> Against:
+    """The later run against the earlier one; SetupError where their prompts differ or they have no arm in common."""
+    if before.plan.prompts != after.plan.prompts:
+        raise SetupError(
+            f"These runs asked different prompts ({before.path.name}, {after.path.name}): their difference says "
+            "nothing about the service. Ask the same prompts again."
+        )
+    arms = [arm for arm in after.arms if arm in before.arms]
+    if not arms:
+        raise SetupError(
+            f"These runs have no model in common: {', '.join(before.arms)} before, {', '.join(after.arms)} after."
+        )
+    changes = [change for arm in arms for change in _changes(before, after, arm)]
+    return Against(tuple(changes), tuple(_notes(before, after, arms)))
+
+
+def _changes(before: Figures, after: Figures, arm: str) -> list[Change]:
+    label = after.label(arm)
+    old, new = before.of(arm), after.of(arm)
+    found = []
+    for metric in METRICS:
+        name, unit, *_ = WORDS[metric]
+        more_is_better = metric.endswith("_per_s")
+        error = _timing_error(before, metric) + _timing_error(after, metric)
+        a, b = _values(old, metric), _values(new, metric)
+        for p, words in _PERCENTILES[: 1 if more_is_better else 2]:
+            if not a or not b:
+                continue
+            was, now = quantile(a, p), quantile(b, p)
+            by_prompt = _by_prompt(old, new, metric) if p == 0.5 else []
+            is_paired = len(by_prompt) >= needed(0.5)
+            gap = median(by_prompt) if is_paired else subtracted(was, now)
+            method = "by prompt" if is_paired else "unpaired"
+            found.append(Change(label, f"{name} {words}", unit, was, now, gap, method, more_is_better, error))
+    failed, fails = (share(sum(bool(trial.error) for trial in trials), len(trials)) for trials in (old, new))
+    found.append(
+        Change(label, "error rate", "points", failed, fails, subtracted_share(failed, fails), "unpaired", False)
+    )
+    return found
+
+
+def _values(trials: Sequence[Trial], metric: str) -> list[float]:
+    return [value for trial in trials if not trial.error and (value := getattr(trial.timing, metric)) is not None]
+
+
+def _by_prompt(old: Sequence[Trial], new: Sequence[Trial], metric: str) -> list[float]:
+    """For each prompt that both answered: its median after − its median before."""
+    prompts = sorted({trial.prompt for trial in old} & {trial.prompt for trial in new})
+    pairs = [
+        [_values([trial for trial in trials if trial.prompt == prompt], metric) for trials in (old, new)]
+        for prompt in prompts
+    ]
+    return [middle(b) - middle(a) for a, b in pairs if a and b]
+
+
+def _timing_error(result: Figures, metric: str) -> float:
+    """The calibration's median, in the figure's unit; 0 where it is not known."""
+    calibration = result.calibration
+    if calibration is None:
+        return 0.0
+    return {"ttft_ms": calibration.ttft_ms[0], "e2e_s": calibration.e2e_ms[0] / 1e3}.get(metric, 0.0)
+
+
+def _notes(before: Figures, after: Figures, arms: Sequence[str]) -> list[str]:
+    different = [name for name in before.plan.difference(after.plan) if name in _LOAD]
+    notes = []
+    if different:
+        each = ", ".join(f"{name} {_said(before, name)} before, {_said(after, name)} after" for name in different)
+        notes.append(f"WARNING: not the same question: {each}.")
+    if alone := [arm for arm in (*before.arms, *after.arms) if arm not in arms]:
+        notes.append(f"In one of the two only, and left out: {', '.join(alone)}.")
+    if any(old.os != new.os or old.cpu != new.cpu for old, new in [(before.sessions[0], after.sessions[0])]):
+        notes.append("They were measured from different machines.")
+    notes.append(
+        f"It holds for the {counted(len(after.plan.prompts), 'prompt')} that both runs asked, and for their two times: how much "
+        "the service differs from one hour to the next, two runs cannot show."
+    )
+    return notes
+
+
+def _said(result: Figures, name: str) -> Any:
+    return getattr(result.plan, name)
+
+
+def _row(change: Change) -> dict[str, Any]:
+    return {
+        "model": change.arm,
+        "figure": f"{change.figure} ({'%' if change.unit == 'points' else change.unit})",
+        "before": change.before.value,
+        "after": change.after.value,
+        "difference": change.difference.value,
+        "low": change.difference.low,
+        "high": change.difference.high,
+        "n_before": change.before.n,
+        "n_after": change.after.n,
+        "method": change.method,
+        "verdict": change.verdict,
+    }

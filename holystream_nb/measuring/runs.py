@@ -1,0 +1,253 @@
+"""hs.runs, hs.compare_runs, hs.merge: what was measured before, beside one another and together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from .. import kinds
+from ..errors import HolystreamError, SetupError
+from ..live.saved import printable
+from ..money.cost import due_usd
+from .capacity import Capacity
+from .figures.against import Against
+from .figures.sweep import Sweep
+from .load import load
+from .result import Result
+from .running.progress import shown
+from .values.folder import path_of, read_about, runs_folder
+from .values.journal import Log, parts, read
+from .values.record import Contents, Header, Session, Trial, Warmup
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS: Final = ("file", "started", "models", "n", "failed", "cost_usd", "note")
+
+
+class _Line(msgspec.Struct):
+    """What a list needs of a record."""
+
+    kind: str
+    error: str = ""
+    usd: Decimal | None = None
+    stated_usd: Decimal | None = None
+    reason: str = ""
+
+
+_line: Final = msgspec.json.Decoder(_Line)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One saved run, or a folder of a sweep's, a capacity search's or a watch's."""
+
+    path: Path
+    started: str
+    models: tuple[str, ...]
+    n: int
+    failed: int
+    cost_usd: Decimal
+    note: str
+
+
+class Runs(Sequence[Any]):
+    """Saved runs, the newest first: `runs[0]` loads the first one, `table()` lists them."""
+
+    def __init__(self, saved: Sequence[Saved], folder: Path) -> None:
+        self.saved = tuple(saved)
+        self.folder = folder
+
+    def __len__(self) -> int:
+        return len(self.saved)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The Result (Sweep, Capacity) of a run."""
+        return Runs(self.saved[index], self.folder) if isinstance(index, slice) else load(self.saved[index].path)
+
+    def table(self) -> DataFrame:
+        """A row a run (`COLUMNS`): its file for `hs.load`, when it began, its models, how many requests are there, how
+        many of them failed, what they cost (a Decimal, USD, what is unknown left out), and what to know.
+        """
+        from pandas import DataFrame
+
+        return DataFrame([self._row(each) for each in self.saved], columns=list(COLUMNS))
+
+    def _row(self, each: Saved) -> list[Any]:
+        models = ", ".join(each.models)
+        return [shown(each.path), each.started, models, each.n, each.failed, each.cost_usd, each.note]
+
+    def __repr__(self) -> str:
+        if not self.saved:
+            return f"No run is saved in {shown(self.folder)}."
+        rows = [[f"[{index}]", *map(_cell, self._row(each))] for index, each in enumerate(self.saved)]
+        rows.insert(0, ["", *(column.replace("_usd", " (USD)") for column in COLUMNS)])
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, Decimal) else printable(str(value))
+
+
+def runs(folder: str | Path | None = None) -> Runs:
+    """The saved runs of a folder, the newest first; by default those in the user's data folder."""
+    where = runs_folder() if folder is None else path_of(folder)
+    if folder is not None and not where.is_dir():
+        raise SetupError(f"{where} is no folder.")
+    paths = [path for path in where.glob("*") if path.suffix == ".jsonl" or path.is_dir()] if where.is_dir() else []
+    found = [each for path in paths if (each := _saved(path)) is not None]
+    return Runs(sorted(found, key=lambda each: each.started, reverse=True), where)
+
+
+def _saved(path: Path) -> Saved | None:
+    if not path.is_dir():
+        return _of_file(path)
+    found = [_of_file(file) for file in sorted(path.glob("*.jsonl"))]
+    if not found:
+        return None
+    kind = str(read_about(path).get("kind", "sweep"))
+    return Saved(
+        path=path,
+        started=min(each.started for each in found),
+        models=tuple(dict.fromkeys(model for each in found for model in each.models)),
+        n=sum(each.n for each in found),
+        failed=sum(each.failed for each in found),
+        cost_usd=sum((each.cost_usd for each in found), Decimal(0)),
+        note=", ".join(filter(None, (f"{kind} of {len(found)} runs", *dict.fromkeys(each.note for each in found)))),
+    )
+
+
+def _of_file(path: Path) -> Saved:
+    try:
+        rows = path.read_bytes().split(b"\n")
+        header = msgspec.json.decode(rows[0], type=Header)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, HolystreamError) as exc:
+        return Saved(path, "", (), 0, 0, Decimal(0), f"cannot be read: {type(exc).__name__}")
+    for piece in parts(path):
+        rows += piece.read_bytes().split(b"\n")
+    n, failed, usd, reason = 0, 0, Decimal(0), ""
+    for row in dict.fromkeys(rows[1:]):
+        try:
+            line = _line.decode(row)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        if line.kind in ("trial", "warmup"):
+            usd += due_usd(line.usd, line.stated_usd) or Decimal(0)
+        n += line.kind == "trial"
+        failed += line.kind == "trial" and bool(line.error)
+        reason = line.reason if line.kind == "end" else reason
+    plan = header.plan
+    notes = [plan.simulator, f"{plan.requests - n:,} missing" if n < plan.requests else ""]
+    notes += [reason if n < plan.requests else ""]
+    return Saved(path, header.session.started, plan.models, n, failed, usd, ", ".join(filter(None, notes)))
+
+
+def compare_runs(before: Result | str | Path, after: Result | str | Path) -> Against:
+    """Is it better than last week? A later run against an earlier one of the same prompts, model by model.
+
+    Each a Result, or the file of one. Percentiles differ by independent samples (see `figures.unpaired`), medians by
+    prompt where there are six or more. SetupError where the prompts differ or no model is in both.
+    """
+    return _result(after).against(_result(before))
+
+
+def merge(several: Iterable[Result | str | Path], *, path: str | Path | None = None) -> Result:
+    """Several runs of one plan as one Result: sittings are kept, seeds may differ, and max_cost.
+
+    A run that is there twice, or a copy of it that went on elsewhere, counts once; every other run adds its repeats.
+    path: writes the whole into a file; otherwise `path` of the Result is that of the first run.
+
+    Raises SetupError where plans differ in more than seed, repeats and max_cost.
+    """
+    if isinstance(several, str | Path | Result) or not isinstance(several, Iterable):
+        raise SetupError("hs.merge takes a list of runs: Results, or their files.")
+    results = [_result(each) for each in several]
+    if not results:
+        raise SetupError("hs.merge takes a list of runs: this one is empty.")
+    first = results[0]
+    for result in results[1:]:
+        different = set(first.plan.difference(result.plan)) - {"seed", "repeats"}
+        if different:
+            raise SetupError(
+                f"{result.path.name} is a run of another plan, which differs in {', '.join(sorted(different))}."
+            )
+    contents = _merged(results)
+    if path is None:
+        return Result(contents, first.path)
+    to = path_of(path)
+    if to.exists():
+        raise SetupError(f"{to} is there already: give another path.")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    log = Log(to)
+    try:
+        for line in _lines(contents):
+            log.write(line)
+    finally:
+        log.close()
+    return Result(read(to), to)
+
+
+def _merged(results: Sequence[Result]) -> Contents:
+    numbers: dict[tuple[int, int, str], int] = {}
+    offsets: dict[tuple[int, int, str], int] = {}
+    sessions: list[Session] = []
+    trials: dict[tuple[int, str, str, int, int], Trial] = {}
+    warmups: dict[bytes, Any] = {}
+    repeats = 0
+    for result in results:
+        own = {session.number: _identity(session) for session in result.sessions}
+        begun = _identity(result.sessions[0])
+        if begun not in offsets:
+            offsets[begun] = repeats
+            repeats += result.plan.repeats
+        for session in result.sessions:
+            if _identity(session) not in numbers:
+                numbers[_identity(session)] = len(sessions)
+                sessions.append(msgspec.structs.replace(session, number=len(sessions)))
+        for trial in (*result.records, *result.warmup_records):
+            number = numbers[own[trial.session]]
+            moved = msgspec.structs.replace(trial, session=number, repeat=trial.repeat + offsets[begun])
+            if isinstance(moved, Warmup):
+                warmups.setdefault(msgspec.json.encode(moved), moved)
+            else:
+                trials.setdefault((number, moved.model, moved.way, moved.prompt, moved.repeat), moved)
+    first = results[0].contents.header
+    plan = msgspec.structs.replace(first.plan, repeats=repeats)
+    known = [result.calibration for result in results if result.calibration is not None]
+    return Contents(
+        header=Header(schema=first.schema, plan=plan, plan_hash=plan.hash, session=sessions[0]),
+        sessions=tuple(sessions),
+        trials=tuple(trials.values()),
+        warmups=tuple(warmups.values()),
+        calibration=max(known, key=lambda each: each.ttft_ms[1], default=None),
+        ends=tuple(end for result in results for end in result.contents.ends),
+        torn=sum(result.contents.torn for result in results),
+    )
+
+
+def _lines(contents: Contents) -> list[Any]:
+    rest = [contents.calibration] if contents.calibration is not None else []
+    return [contents.header, *contents.sessions[1:], *contents.trials, *contents.warmups, *rest, *contents.ends]
+
+
+def _identity(session: Session) -> tuple[int, int, str]:
+    return session.wall_ns, session.origin_ns, session.started
+
+
+def _result(given: object) -> Result:
+    if isinstance(given, Result):
+        return given
+    if not isinstance(given, str | Path):
+        raise SetupError(f"A run is {kinds.kind(given)}: give a Result, or its file.")
+    found = load(given)
+    if isinstance(found, Sweep | Capacity):
+        raise SetupError(f"{given} is a folder of several runs: give the file of one.")
+    return found

@@ -1,0 +1,173 @@
+"""Runs that were saved: listed, compared with one another, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from holystream_nb.errors import SetupError
+from holystream_nb.measuring.figures.statistics import share
+from holystream_nb.measuring.figures.unpaired import difference, subtracted_share
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.runs import compare_runs, merge, runs
+from holystream_nb.measuring.values.journal import Log
+from holystream_nb.measuring.values.record import Trial
+
+from .conftest import session
+
+Make = Callable[..., Trial]
+Save = Callable[..., Result]
+
+
+@pytest.fixture
+def saved(trial: Make, result: Callable[..., Result], tmp_path: Path) -> Save:
+    """A run by hand, in a file: TTFTs in ms, one a repeat of each prompt."""
+
+    def save(name: str, *ttfts: float, seed: int = 0, prompts: int = 1, begun: int = 0, failed: int = 0) -> Result:
+        trials = [
+            trial(prompt=prompt, repeat=i, ttft=ttft, error="TimedOut" if i < failed else "")
+            for prompt in range(prompts)
+            for i, ttft in enumerate(ttfts)
+        ]
+        started = f"2026-11-{20 + begun:02}T00:00:00+00:00"
+        own = msgspec.structs.replace(session(), wall_ns=begun, started=started)
+        plan = {"repeats": len(ttfts), "seed": seed, "prompts": tuple(f"p{i}" for i in range(prompts))}
+        made = result(*trials, sessions=(own,), **plan)
+        log = Log(tmp_path / name)
+        for line in (made.contents.header, *trials):
+            log.write(line)
+        log.close()
+        return Result(made.contents, tmp_path / name)
+
+    return save
+
+
+SHAPES: dict[str, Callable[[np.random.Generator, int], Any]] = {
+    "log-normal": lambda rng, n: rng.lognormal(5.7, 0.24, n),
+    "very skewed": lambda rng, n: rng.lognormal(5.7, 0.8, n),
+    "tied": lambda rng, n: np.round(rng.lognormal(1.0, 0.24, n)),
+    "two modes": lambda rng, n: np.where(rng.random(n) < 0.3, rng.normal(900, 30, n), rng.normal(300, 30, n)),
+}
+SIZES = [(0.5, 8, 8), (0.5, 10, 60), (0.5, 100, 100), (0.95, 72, 72), (0.95, 80, 300)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("p", "n", "m"), SIZES)
+def test_the_interval_of_a_difference_covers_what_it_claims(shape: str, p: float, n: int, m: int) -> None:
+    """1,000 pairs of independent samples of one distribution, the second 1.2 times as slow: 94 % or more hold it."""
+    draw = SHAPES[shape]
+    rng = np.random.default_rng(7)
+    many = draw(rng, 2_000_001)
+    truth = float(np.quantile(1.2 * many, p) - np.quantile(many, p))
+    held = 0
+    for _ in range(1000):
+        found = difference(draw(rng, n), 1.2 * draw(rng, m), p)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low - 1e-9 <= truth <= found.high + 1e-9
+    assert held >= 940
+
+
+@pytest.mark.slow
+def test_the_difference_of_two_shares_covers_too() -> None:
+    """1,000 pairs of runs with 1 % and 5 % failures."""
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(1000):
+        found = subtracted_share(share(int(rng.binomial(80, 0.01)), 80), share(int(rng.binomial(200, 0.05)), 200))
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 4 <= found.high
+    assert held >= 940
+
+
+def test_a_small_sample_has_a_difference_and_no_verdict() -> None:
+    """Five against five: the value stands without an interval."""
+    found = difference([1, 2, 3, 4, 5], [11, 12, 13, 14, 15])
+    assert (found.value, found.low, found.high) == (10, None, None)
+    assert str(found) == "10.0*"
+
+
+def test_a_later_run_is_better_or_worse_only_by_its_interval(saved: Save) -> None:
+    """100 ms less is better, 300 ms to 305 shows nothing, and the notes say for what it holds."""
+    before = saved("a.jsonl", *range(300, 340), begun=1)
+    after = saved("b.jsonl", *range(200, 240), begun=2)
+    found = compare_runs(before.path, after.path)
+    table = found.table().set_index("figure")
+    assert table.loc["TTFT p50 (ms)", ["before", "after", "difference", "verdict"]].tolist() == [
+        319.5, 219.5, -100, "better",
+    ]  # fmt: skip
+    assert table.loc["TTFT p95 (ms)", "verdict"] == "n too small"
+    assert table.loc["error rate (%)", "verdict"] == "no difference shown"
+    assert "TTFT p50 -100 ms" in str(found)
+    assert "1 prompt that both runs asked" in str(found)
+    assert before.against(after).table().set_index("figure").loc["TTFT p50 (ms)", "verdict"] == "worse"
+    same = saved("c.jsonl", *range(305, 345), begun=3)
+    assert same.against(before).table().set_index("figure").loc["TTFT p50 (ms)", "verdict"] == "no difference shown"
+
+
+def test_medians_are_compared_by_prompt_where_there_are_six(saved: Save) -> None:
+    """Eight prompts: the median of their eight differences, whose interval is the prompts'."""
+    before = saved("a.jsonl", 300, 310, prompts=8, begun=1)
+    row = saved("b.jsonl", 290, 300, prompts=8, begun=2).against(before).table().iloc[0]
+    assert (row.method, row.difference, row.low, row.high, row.verdict) == ("by prompt", -10, -10, -10, "better")
+
+
+def test_nonsense_is_refused_and_another_load_is_said(saved: Save, tmp_path: Path) -> None:
+    """Other prompts say nothing about a service; another concurrency is a warning above all."""
+    one, two = saved("a.jsonl", 300), saved("b.jsonl", 300, prompts=2, begun=1)
+    with pytest.raises(SetupError, match=r"different prompts \(a.jsonl, b.jsonl\)"):
+        compare_runs(one, two)
+    plan = msgspec.structs.replace(one.plan, concurrency=4)
+    other = Result(
+        msgspec.structs.replace(one.contents, header=msgspec.structs.replace(one.contents.header, plan=plan)), one.path
+    )
+    assert other.against(one).notes[0] == "WARNING: not the same question: concurrency 1 before, 4 after."
+    with pytest.raises(SetupError, match="give a Result, or its file"):
+        compare_runs(one, 3)  # type: ignore[arg-type]
+
+
+def test_runs_are_listed_newest_first_and_loaded_by_number(saved: Save, tmp_path: Path) -> None:
+    """What each cost and what is missing; a file that is none of ours is listed with a reason, and stops nothing."""
+    saved("old.jsonl", 300, 310, begun=1, failed=1)
+    saved("new.jsonl", 200, begun=2)
+    (tmp_path / "foreign.jsonl").write_text("{}\n")
+    found = runs(tmp_path)
+    table = found.table()
+    assert [Path(file).name for file in table.file] == ["new.jsonl", "old.jsonl", "foreign.jsonl"]
+    assert table.n.tolist() == [1, 2, 0]
+    assert table.failed.tolist() == [0, 1, 0]
+    assert table.cost_usd.tolist() == [Decimal("0.001"), Decimal("0.002"), Decimal(0)]
+    assert found[0].records[0].timing.ttft_ms == 200
+    assert "[1]" in repr(found)
+    assert "cannot be read" in repr(found)
+    (tmp_path / "empty").mkdir()
+    assert repr(runs(tmp_path / "empty")) == f"No run is saved in {tmp_path / 'empty'}."
+
+
+def test_the_users_own_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing was measured yet it says so."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert repr(runs()).startswith("No run is saved in ")
+
+
+def test_runs_of_one_plan_are_one_result(saved: Save, tmp_path: Path) -> None:
+    """Sittings and seeds stay apart, a copy counts once, and the whole can be written and loaded."""
+    one, two = saved("a.jsonl", 300, 310, begun=1, seed=1), saved("b.jsonl", 400, begun=2, seed=2)
+    whole = merge([one, two, one.path], path=tmp_path / "whole.jsonl")
+    assert (whole.plan.repeats, len(whole.records), whole.missing, len(whole.sessions)) == (3, 3, 0, 2)
+    assert sorted((trial.repeat, trial.session) for trial in whole.records) == [(0, 0), (1, 0), (2, 1)]
+    assert sorted(whole.trials.ttft_ms) == [300, 310, 400]
+    assert merge([one, two]).trials.ttft_ms.tolist() == whole.trials.ttft_ms.tolist()
+    with pytest.raises(SetupError, match="differs in prompts"):
+        merge([one, saved("c.jsonl", 1, prompts=2, begun=3)])
+    for nothing in ([], "a.jsonl"):
+        with pytest.raises(SetupError, match=r"hs\.merge takes a list of runs"):
+            merge(nothing)
