@@ -47,6 +47,7 @@ _HOMES = {
     "stream": "session",
     "sweep": "measuring.sweep",
     "tool": "tools.function",
+    "watch": "measuring.watch",
 }
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "stream",
     "sweep",
     "tool",
+    "watch",
 ]
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from .measuring.runs import compare_runs, merge, runs
     from .measuring.shadow import shadow
     from .measuring.sweep import sweep
+    from .measuring.watch import watch
     from .migration.guard import Guard
     from .migration.rollout import Rollout
     from .money.claims import claims_table

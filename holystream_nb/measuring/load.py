@@ -10,12 +10,15 @@ from .result import Result
 from .sweep import load_sweep
 from .values.folder import read_about
 from .values.journal import read
+from .watch import Watch, load_watch
 
 
-def load(path: str | Path) -> Result | Sweep | Capacity:
-    """The Result of a file that a bench wrote, whole or not; for a folder, the Sweep or the Capacity of its runs."""
+def load(path: str | Path) -> Result | Sweep | Capacity | Watch:
+    """The Result of a file that a bench wrote, whole or not; for a folder, the Sweep, Capacity or Watch of its runs."""
     path = Path(path).expanduser()
     if not path.is_dir():
         return Result(read(path), path)
     about = read_about(path)
+    if about.get("kind") == "watch":
+        return load_watch(path, about)
     return load_capacity(path, about) if about.get("kind") == "capacity" else load_sweep(path)

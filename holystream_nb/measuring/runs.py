@@ -14,9 +14,7 @@ from .. import kinds
 from ..errors import HolystreamError, SetupError
 from ..live.saved import printable
 from ..money.cost import due_usd
-from .capacity import Capacity
 from .figures.against import Against
-from .figures.sweep import Sweep
 from .load import load
 from .result import Result
 from .running.progress import shown
@@ -67,7 +65,7 @@ class Runs(Sequence[Any]):
         return len(self.saved)
 
     def __getitem__(self, index: Any) -> Any:
-        """The Result (Sweep, Capacity) of a run."""
+        """The Result of a run, or the Sweep, Capacity or Watch of a folder."""
         return Runs(self.saved[index], self.folder) if isinstance(index, slice) else load(self.saved[index].path)
 
     def table(self) -> DataFrame:
@@ -248,6 +246,6 @@ def _result(given: object) -> Result:
     if not isinstance(given, str | Path):
         raise SetupError(f"A run is {kinds.kind(given)}: give a Result, or its file.")
     found = load(given)
-    if isinstance(found, Sweep | Capacity):
+    if not isinstance(found, Result):
         raise SetupError(f"{given} is a folder of several runs: give the file of one.")
     return found

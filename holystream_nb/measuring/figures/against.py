@@ -169,9 +169,10 @@ def _notes(before: Figures, after: Figures, arms: Sequence[str]) -> list[str]:
         notes.append(f"In one of the two only, and left out: {', '.join(alone)}.")
     if any(old.os != new.os or old.cpu != new.cpu for old, new in [(before.sessions[0], after.sessions[0])]):
         notes.append("They were measured from different machines.")
+    prompts = counted(len(after.plan.prompts), "prompt")
     notes.append(
-        f"It holds for the {counted(len(after.plan.prompts), 'prompt')} that both runs asked, and for their two times: how much "
-        "the service differs from one hour to the next, two runs cannot show."
+        f"It holds for the {prompts} that both runs asked, and for their two times: how much the service differs from "
+        "one hour to the next, two runs cannot show."
     )
     return notes
 
