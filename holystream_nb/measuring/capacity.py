@@ -11,9 +11,10 @@ from typing import Any, Final
 from .. import kinds
 from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
-from ..live.saved import printable
 from ..providers.secret import sealing
 from .bench import bench, check_fields
+from .board import Board
+from .bundle import bundle
 from .figures.capacity import UNITS, By, CapacityFigures, Probe, needed, next_load, probe, said
 from .result import Result
 from .running import addresses
@@ -34,6 +35,9 @@ _SET: Final = frozenset({"concurrency", "repeats", "resume"})
 
 class Capacity(CapacityFigures):
     """The answer to a search; its text is a sentence. See `CapacityFigures` for what it has."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return bundle(self.table(), [self.sentence])
 
 
 @sealing("model")
@@ -97,6 +101,7 @@ async def capacity(
     about = {"kind": "capacity", "model": label, "by": by, "share": share, "limits": wanted, "reason": "stopped"}
     _check_same(folder, about)
     found: dict[float, tuple[Probe, Result]] = {}
+    board = Board()
 
     def answer(reason: str) -> Capacity:
         write_about(folder, {**about, "reason": reason})
@@ -136,7 +141,7 @@ async def capacity(
             return answer("max_cost" if ended == "max_cost" else "stopped")
         each = probe(result, load)
         found[load] = each, result
-        print(printable(f"{load:g} {UNITS[by][load != 1]}: {said(each)}, {each.verdict(share)}"), flush=True)
+        board.show(f"{load:g} {UNITS[by][load != 1]}: {said(each)}, {each.verdict(share)}", answer("stopped"))
     return answer(load)
 
 

@@ -17,6 +17,8 @@ from ..errors import HolystreamError, SetupError
 from ..live.saved import printable
 from ..providers.secret import sealing
 from .bench import bench, check_fields
+from .board import Board
+from .bundle import bundle
 from .figures.comparison import WORDS
 from .figures.watch import WatchFigures
 from .result import Result
@@ -32,6 +34,15 @@ _SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 class Watch(WatchFigures):
     """What the sittings found; its text says what changed. See `WatchFigures` for what it has."""
+
+    def plot(self) -> Any:
+        """The watched figure over time, with its change points."""
+        from .charts.watch import watched  # matplotlib takes a second to import
+
+        return watched(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return bundle(self.table(), self.sentences, self.plot() if self.results else None)
 
 
 @sealing("models")
@@ -76,9 +87,9 @@ async def watch(
         write_about(folder, {"kind": "watch", "metric": metric, "planned": count, "failed": failed})
         return Watch(metric=metric, planned=count, results=dict(results), failed=dict(failed), path=folder)
 
-    due = time.monotonic()
+    board, due = Board(), time.monotonic()
     try:
-        for sitting in range(count):
+        for sitting in range(1, count + 1):
             if sitting in results or sitting in failed:
                 continue
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -97,7 +108,8 @@ async def watch(
                 if file.exists():
                     results[sitting] = Result(read(file), file)
                     failed.pop(sitting)
-            print(printable(f"sitting {sitting + 1} of {count}: {_line(found(), sitting)}"), flush=True)
+            so_far = found()
+            board.show(f"sitting {sitting} of {count}: {_line(so_far, sitting)}", so_far)
     except asyncio.CancelledError as exc:
         said = f"{found()}\nhs.load({shown(folder)!r})"
         exc._render_traceback_ = said.splitlines  # type: ignore[attr-defined]  # IPython's protocol

@@ -35,6 +35,8 @@ def test_a_change_is_found_where_it_is() -> None:
     assert found.p < 0.02
     both = [*slow, *(300, 311, 306, 303, 309, 307)]
     assert [each.index for each in changes(both)] == [5, 10]
+    late = [*(300 + i for i in range(10)), 330, *(600 + i for i in range(5)), *(301 + i for i in range(8))]
+    assert [each.index for each in changes(late)] == [11, 16]
     assert fewest() == 9
     assert changes([300, 301, 302, 303, 600, 601, 602, 603]) == []
     assert changes([5.0] * 20) == []
@@ -66,8 +68,12 @@ async def test_a_watch_keeps_a_failed_sitting_and_goes_on(
     again = load(tmp_path)
     assert isinstance(again, Watch)
     assert str(again) == str(found)
+    shown = found._repr_mimebundle_()
+    assert "Nobody answers there." in shown["text/plain"]
+    assert "<img alt=" in shown["text/html"]
+    assert "TTFT p50 (ms)" in repr(found.plot())
     longer = await watch("simulator:gpt-4.1#tokens=2", "Hello", sittings=4, **options)
-    assert (len(made), sorted(longer.results)) == (4, [0, 2, 3])
+    assert (len(made), sorted(longer.results)) == (4, [1, 3, 4])
 
 
 @pytest.mark.slow
@@ -85,7 +91,7 @@ async def test_a_stopped_watch_keeps_what_is_there(simulator: Simulator, tmp_pat
     assert "9 sittings of 10 still to come: the same call with path= goes on." in lines
     found = load(tmp_path)
     assert isinstance(found, Watch)
-    assert list(found.results) == [0]
+    assert list(found.results) == [1]
 
 
 async def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:

@@ -43,13 +43,27 @@ def changes(values: Sequence[float], *, level: float = FALSE_ALARMS, seed: int =
     doi:10.1093/biostatistics/kxh008). The p-value is the share of shuffled series with a statistic as large, so it
     needs no shape of the distribution, only that without a change any order is as likely: a rhythm of the day is found
     as changes too. Each of the two has half of `level`, and what lies between changes is searched again: a series
-    without a change is said to have one no more often than `level`.
+    without a change is said to have one no more often than `level`. A change stands where the distances to the medians
+    before and after it are least.
     """
     cuts: dict[int, float] = {}
     _search(values, 0, level / 2, seed, cuts)
     edges = [0, *sorted(cuts), len(values)]
-    parts = [median(values[start:end]) for start, end in pairwise(edges) if end > start]
-    return [Change(at, parts[i], parts[i + 1], cuts[at]) for i, at in enumerate(sorted(cuts))]
+    for place in range(1, len(edges) - 1):
+        edges[place] = _nearest(values, edges[place - 1], edges[place + 1])
+    parts = [median(values[start:end]) for start, end in pairwise(edges)]
+    ps = [cuts[at] for at in sorted(cuts)]
+    return [Change(at, parts[i], parts[i + 1], ps[i]) for i, at in enumerate(edges[1:-1])]
+
+
+def _nearest(values: Sequence[float], start: int, end: int) -> int:
+    """Where between two places a change fits best: ranks say that there is one, distances to the medians where."""
+
+    def rest(at: int) -> float:
+        parts = values[start:at], values[at:end]
+        return sum(abs(value - middle) for part in parts for middle in [median(part)] for value in part)
+
+    return min(range(start + 1, end), key=rest)
 
 
 def _search(values: Sequence[float], offset: int, level: float, seed: int, cuts: dict[int, float]) -> None:

@@ -25,7 +25,7 @@ class WatchFigures:
     """Sittings of the same prompts and models, in the order of their times.
 
     metric: whose medians are watched, one of `comparison.WORDS`. planned: how many sittings there are to be.
-    results: by sitting, the runs that are there; failed: by sitting, why there is none. path: the folder of all.
+    results: by sitting (the first is 1), the runs that are there; failed: by sitting, why there is none. path: their folder.
     """
 
     metric: str

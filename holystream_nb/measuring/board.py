@@ -1,0 +1,32 @@
+"""How a search or a watch stands between its benches: one output that is replaced, or a line for each step."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..live.saved import printable
+from ..live.show import current_shell
+
+
+class Shown(Protocol):
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any: ...
+
+
+class Board:
+    """In a notebook what is known is one output of the cell; in a terminal each step is a line."""
+
+    def __init__(self) -> None:
+        shell = current_shell()
+        self._is_notebook = shell is not None and getattr(shell, "kernel", None) is not None
+        self._handle: Any = None
+
+    def show(self, line: str, found: Shown) -> None:
+        """line: the step that was made; found: all that is known, with its own table and chart."""
+        if not self._is_notebook:
+            print(printable(line), flush=True)
+        elif self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(found, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(found)
