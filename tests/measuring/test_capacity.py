@@ -153,6 +153,50 @@ async def test_the_users_of_a_queueing_service_are_counted(tmp_path: Path, capsy
 
 
 @pytest.mark.slow
+async def test_requests_a_second_are_counted_too(tmp_path: Path) -> None:
+    """Two slots of 60 ms serve 33 requests/s: it bears some of them, and never more than that."""
+    async with queueing() as url:
+        found = await capacity(
+            "m",
+            ["Hello"],
+            limits={"e2e_s": 0.4},
+            by="rate",
+            share=0.8,
+            start=16,
+            requests=40,
+            path=tmp_path,
+            base_url=url,
+            api_key="none",
+            seed=3,
+        )
+    assert found.within is not None
+    assert found.beyond is not None
+    assert 4 <= found.within < found.beyond
+    assert found.within <= 33
+    assert "requests/s" in str(found)
+
+
+@pytest.mark.slow
+async def test_a_cancelled_search_says_what_it_knows(simulator: Simulator, tmp_path: Path) -> None:
+    """■ in the second probe: the first is kept, and what IPython prints is the answer so far and where it is."""
+    model = "simulator:gpt-4.1#tokens=2,first=0.05"
+    options = {"limits": {"ttft_ms": 5000}, "path": tmp_path, "base_url": simulator.url}
+    task = asyncio.ensure_future(capacity(model, "Hello", **options))
+    async with asyncio.timeout(60):
+        while not (tmp_path / "8.jsonl").exists():  # noqa: ASYNC110  # the file is what is waited for
+            await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as stopped:
+        await task
+    said = stopped.value._render_traceback_()  # type: ignore[attr-defined]
+    assert "bears at least 4 users" in said[0]
+    assert said[-1].startswith("hs.load(")
+    found = load(tmp_path)
+    assert isinstance(found, Capacity)
+    assert (found.within, found.reason) == (4, "stopped")
+
+
+@pytest.mark.slow
 async def test_the_budget_is_that_of_the_whole_search(simulator: Simulator, tmp_path: Path) -> None:
     """What the probes cost together stays below max_cost, and the answer so far is there."""
     found = await capacity(

@@ -8,6 +8,7 @@ from statistics import median as middle
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import SetupError
+from ...live.saved import printable
 from ..values.record import Trial
 from ..values.words import counted, digits
 from .comparison import WORDS
@@ -91,7 +92,7 @@ class Against:
         return DataFrame([_row(change) for change in self.changes], columns=list(COLUMNS))
 
     def __str__(self) -> str:
-        return "\n".join([*(change.sentence for change in self.changes), *self.notes])
+        return "\n".join(map(printable, [*(change.sentence for change in self.changes), *self.notes]))
 
     __repr__ = __str__
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ...live.saved import printable
 from ..values.words import counted, digits
 from .figures import Figures
 from .statistics import CONFIDENCE, Interval, Quantile, quantile, share
@@ -240,10 +241,9 @@ class CapacityFigures:
         return f"{load:,g} {one if load == 1 else several}"
 
     def __str__(self) -> str:
-        return self.sentence
+        return printable(self.sentence)
 
-    def __repr__(self) -> str:
-        return self.sentence
+    __repr__ = __str__
 
 
 _REASONS: Final = {

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ...live.saved import printable
 from ..values.words import counted, digits
 from .changes import FALSE_ALARMS, Change, changes, fewest
 from .comparison import WORDS
@@ -25,7 +26,8 @@ class WatchFigures:
     """Sittings of the same prompts and models, in the order of their times.
 
     metric: whose medians are watched, one of `comparison.WORDS`. planned: how many sittings there are to be.
-    results: by sitting (the first is 1), the runs that are there; failed: by sitting, why there is none. path: their folder.
+    results: by sitting (the first is 1), the runs that are there; failed: by sitting, why there is none.
+    path: the folder of their files.
     """
 
     metric: str
@@ -116,6 +118,6 @@ class WatchFigures:
         return [*found, f"{simulator}: no model answered."] if simulator else found
 
     def __str__(self) -> str:
-        return "\n".join(self.sentences) or "No sitting yet."
+        return "\n".join(map(printable, self.sentences)) or "No sitting yet."
 
     __repr__ = __str__
