@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,10 @@ from .values.plan import Prompt
 
 _PER_USER: Final = 5
 """Requests of each user: most of them when all users are there, not while they come and go."""
+
+_LIMITS_LONG: Final = 20
+"""An open loop runs so many times its longest limit: a tenth too much load, which the search tells from enough, has
+made everybody wait twice the limit by then; a shorter probe ends before the queue has grown."""
 
 _MOST: Final[dict[By, float]] = {"users": 512, "rate": 200.0}
 _START: Final[dict[By, float]] = {"users": 4, "rate": 1.0}
@@ -62,8 +67,9 @@ async def capacity(
         "rate" for requests a second that come whatever happens (open loop, Poisson).
     share: what part of the requests is to be good. A load is within the limits if the exact 95 % interval of its share
         lies above this, beyond them if it lies below, and unclear otherwise.
-    requests: of each load, at least; five for every user where that is more. More of them decide more loads: 72 are
-        the fewest that can show 95 %.
+    requests: of each load, at least; where that is more, five for every user, or as many as come at a rate in 20 times
+        the longest limit: a queue needs that time to show. More of them decide more loads: 72 are the fewest that can
+        show 95 %.
     start, most: the first load (4 users, or 1 request/s), and the largest one (512, or 200).
     max_cost: USD of the whole search.
     path: a folder for the runs' files; a search that is there already goes on.
@@ -94,6 +100,7 @@ async def capacity(
     first, last = first or min(_START[by], last or _START[by]), last or _MOST[by]
     if first > last:
         raise SetupError(f"start={first:g} is more than most={last:g}.")
+    longest = max(limit / (1 if name.endswith("_s") else 1e3) for name, limit in wanted.items())
     budget = kinds.optional_money("max_cost", max_cost)
     given = client_options(**{name: value for name, value in options.items() if name in OPTIONS - {"retries"}})
     label = (await addresses.locate("hs.capacity", [model], given)).models[0]
@@ -112,7 +119,7 @@ async def capacity(
     ):
         file = folder / f"{file_name(f'{load:g}')}.jsonl"
         begun = file.exists()
-        count = max(requests, _PER_USER * int(load)) if by == "users" else requests
+        count = max(requests, _PER_USER * int(load) if by == "users" else math.ceil(_LIMITS_LONG * longest * load))
         left = None if budget is None else budget - _spent(found)
         if left is not None and left <= 0:
             return answer("max_cost")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from html import escape
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import SetupError
 from ..live.saved import printable
+from ..money.amount import currency
+from ..money.card import SIMULATED
 from .figures.figures import Figures
 from .figures.summary import WORDS
 from .values.folder import path_of
@@ -73,11 +75,21 @@ def _table(result: Figures) -> str:
     cells = result.cells
     head = "".join(f'<th scope="col">{_text(result.label(arm))}</th>' for arm in cells)
     body = []
+    other = "usd_" if currency() == "CNY" else "cny_"
     for column, words in WORDS.items():
-        found = [_cell(row.get(column)) for row in cells.values()]
+        if column.startswith(other):
+            continue
+        found = [_labelled(column, row) for row in cells.values()]
         if any(found):
             body.append(f'<tr><th scope="row">{_text(words)}</th>{"".join(f"<td>{each}</td>" for each in found)}</tr>')
     return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _labelled(column: str, row: Mapping[str, Any]) -> str:
+    """An amount that nobody is paid says so itself."""
+    cell = _cell(row.get(column))
+    is_unpaid = ("usd_" in column or "cny_" in column) and str(row["price_source"]).startswith(SIMULATED)
+    return f"{cell} ({SIMULATED})" if cell and is_unpaid else cell
 
 
 def _cell(value: Any) -> str:

@@ -159,7 +159,7 @@ async def test_requests_a_second_are_counted_too(tmp_path: Path) -> None:
         found = await capacity(
             "m",
             ["Hello"],
-            limits={"e2e_s": 0.4},
+            limits={"e2e_s": 0.2},
             by="rate",
             share=0.8,
             start=16,

@@ -87,7 +87,10 @@ class _Tags(HTMLParser):
 def test_a_report_is_one_page_without_script(trial: Make, result: Callable[..., Result], tmp_path: Path) -> None:
     """Hostile names and errors are text; every image is inside, in both lights, and says what it shows."""
     model = f"simulator:{HOSTILE}"
-    made = result(*(trial(model, repeat=i, error=HOSTILE if i == 9 else "") for i in range(10)), repeats=10)
+    made = result(
+        *(trial(model, repeat=i, error=HOSTILE if i == 9 else "", price_note="simulated") for i in range(10)),
+        repeats=10,
+    )
     page = made.report(tmp_path / "sub" / "x.html").read_text("utf-8")
     tags = _Tags()
     tags.feed(page)
@@ -98,4 +101,6 @@ def test_a_report_is_one_page_without_script(trial: Make, result: Callable[..., 
     assert len(images) == names.count("source") == 3
     assert all(attrs["alt"] and attrs["src"].startswith("data:image/png;base64,") for attrs in images)
     assert not any(name.startswith("on") for _, attrs in tags.found for name in attrs)
+    assert re.search(r"USD per request</th><td>[\d.]+ \(simulated\)</td>", page)
+    assert "CNY per request" not in page
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
