@@ -20,6 +20,7 @@ from .figures.capacity import UNITS, By, CapacityFigures, Probe, needed, next_lo
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
+from .running.estimate import TooDear
 from .running.progress import shown
 from .values.folder import file_name, folder_of, read_about, write_about
 from .values.given import limits_of, prompts_of
@@ -135,17 +136,16 @@ async def capacity(
                 resume=file if begun else None,
                 **{"calibrate": False, **options, "concurrency" if by == "users" else "rate": load},
             )
-        except SetupError:
-            if not found or left is None:
+        except TooDear:
+            if not found:
                 raise
-            return answer("max_cost")  # the very options that were right for the loads before
+            return answer("max_cost")
         except asyncio.CancelledError as exc:
             said_last = f"{answer('stopped')}\nhs.load({shown(folder)!r})"
             exc._render_traceback_ = said_last.splitlines  # type: ignore[attr-defined]  # IPython's protocol
             raise
-        if result.missing:
-            ended = result.contents.ends[-1].reason if result.contents.ends else "stopped"
-            return answer("max_cost" if ended == "max_cost" else "stopped")
+        if not _is_whole(result):
+            return answer("max_cost" if result.contents.ends[-1].reason == "max_cost" else "stopped")
         each = probe(result, load)
         found[load] = each, result
         board.show(f"{load:g} {UNITS[by][load != 1]}: {said(each)}, {each.verdict(share)}", answer("stopped"))
@@ -157,7 +157,7 @@ def load_capacity(folder: Path, about: Mapping[str, Any]) -> Capacity:
     found = []
     for file in sorted(folder.glob("*.jsonl")):
         result = Result(read(file), file)
-        if not result.missing:
+        if _is_whole(result):
             found.append((probe(result, result.plan.rate or result.plan.concurrency or 0), result))
     return _capacity(folder, about, str(about["reason"]), found)
 
@@ -187,6 +187,10 @@ def _load(name: str, given: object, by: By) -> float | None:
     return kinds.count(name, given, least=1) if by == "users" else kinds.number(name, given, above=0)
 
 
+def _is_whole(result: Result) -> bool:
+    """Whether a probe says what it can: it came to its end, or so many requests in a row failed that it ended."""
+    return not result.missing or (bool(result.contents.ends) and result.contents.ends[-1].reason == "failures")
+
+
 def _spent(found: Mapping[float, tuple[Probe, Result]]) -> Decimal:
-    records = [trial for _, result in found.values() for trial in (*result.records, *result.warmup_records)]
-    return sum((trial.due_usd or Decimal(0) for trial in records), Decimal(0))
+    return sum((result.contents.spent for _, result in found.values()), Decimal(0))

@@ -20,7 +20,7 @@ from .result import Result
 from .running.progress import shown
 from .values.folder import path_of, read_about, runs_folder
 from .values.journal import Log, parts, read
-from .values.record import Contents, Header, Session, Trial, Warmup
+from .values.record import Contents, Header, Session, Trial
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -198,7 +198,7 @@ def _merged(results: Sequence[Result]) -> Contents:
     offsets: dict[tuple[int, int, str], int] = {}
     sessions: list[Session] = []
     trials: dict[tuple[int, str, str, int, int], Trial] = {}
-    warmups: dict[bytes, Any] = {}
+    beside: dict[str, dict[bytes, Any]] = {"warmups": {}, "retried": {}, "lost": {}, "trips": {}}
     repeats = 0
     for result in results:
         own = {session.number: _identity(session) for session in result.sessions}
@@ -210,13 +210,14 @@ def _merged(results: Sequence[Result]) -> Contents:
             if _identity(session) not in numbers:
                 numbers[_identity(session)] = len(sessions)
                 sessions.append(msgspec.structs.replace(session, number=len(sessions)))
-        for trial in (*result.records, *result.warmup_records):
+        for trial in result.records:
             number = numbers[own[trial.session]]
             moved = msgspec.structs.replace(trial, session=number, repeat=trial.repeat + offsets[begun])
-            if isinstance(moved, Warmup):
-                warmups.setdefault(msgspec.json.encode(moved), moved)
-            else:
-                trials.setdefault((number, moved.model, moved.way, moved.prompt, moved.repeat), moved)
+            trials.setdefault((number, moved.model, moved.way, moved.prompt, moved.repeat), moved)
+        for name, lines in beside.items():
+            for line in getattr(result.contents, name):
+                kept = msgspec.structs.replace(line, session=numbers[own[line.session]])
+                lines.setdefault(msgspec.json.encode(kept), kept)
     first = results[0].contents.header
     plan = msgspec.structs.replace(first.plan, repeats=repeats)
     known = [result.calibration for result in results if result.calibration is not None]
@@ -224,7 +225,10 @@ def _merged(results: Sequence[Result]) -> Contents:
         header=Header(schema=first.schema, plan=plan, plan_hash=plan.hash, session=sessions[0]),
         sessions=tuple(sessions),
         trials=tuple(trials.values()),
-        warmups=tuple(warmups.values()),
+        warmups=tuple(beside["warmups"].values()),
+        retried=tuple(beside["retried"].values()),
+        lost=tuple(beside["lost"].values()),
+        trips=tuple(beside["trips"].values()),
         calibration=max(known, key=lambda each: each.ttft_ms[1], default=None),
         ends=tuple(end for result in results for end in result.contents.ends),
         torn=sum(result.contents.torn for result in results),
@@ -233,7 +237,8 @@ def _merged(results: Sequence[Result]) -> Contents:
 
 def _lines(contents: Contents) -> list[Any]:
     rest = [contents.calibration] if contents.calibration is not None else []
-    return [contents.header, *contents.sessions[1:], *contents.trials, *contents.warmups, *rest, *contents.ends]
+    beside = (*contents.warmups, *contents.retried, *contents.lost, *contents.trips)
+    return [contents.header, *contents.sessions[1:], *contents.trials, *beside, *rest, *contents.ends]
 
 
 def _identity(session: Session) -> tuple[int, int, str]:

@@ -150,5 +150,4 @@ def _seconds(every: object) -> float:
 
 
 def _spent(results: Mapping[int, Result]) -> Decimal:
-    records = [trial for result in results.values() for trial in (*result.records, *result.warmup_records)]
-    return sum((trial.due_usd or Decimal(0) for trial in records), Decimal(0))
+    return sum((result.contents.spent for result in results.values()), Decimal(0))

@@ -203,14 +203,14 @@ async def test_the_budget_is_that_of_the_whole_search(simulator: Simulator, tmp_
         "simulator:gpt-4.1#tokens=5",
         "Hello",
         limits={"ttft_ms": 5000},
-        max_cost="0.02",
+        max_cost="0.01",
         max_tokens=5,
         base_url=simulator.url,
         path=tmp_path,
     )
     assert found.reason == "max_cost"
     assert found.within is not None
-    assert sum(found.table().cost_usd) <= Decimal("0.02")
+    assert sum(found.table().cost_usd) <= Decimal("0.01")
     assert "ended the search" in str(found)
 
 
