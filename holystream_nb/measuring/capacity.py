@@ -17,6 +17,7 @@ from .bench import bench, check_fields
 from .board import Board
 from .bundle import bundle
 from .figures.capacity import UNITS, By, CapacityFigures, Probe, needed, next_load, probe, said
+from .figures.statistics import Quantile
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
@@ -42,8 +43,24 @@ _SET: Final = frozenset({"concurrency", "repeats", "resume"})
 class Capacity(CapacityFigures):
     """The answer to a search; its text is a sentence. See `CapacityFigures` for what it has."""
 
+    def plot(self) -> Any:
+        """Good requests and p95 TTFT of each load, and the answer as a strip between its two loads."""
+        from .charts import Level, capacity  # matplotlib takes a second to import
+
+        empty = Quantile(0.95, None, None, None, 0, 72)
+        levels = [Level(each.load, each.n, each.share, each.ttft_p95_ms or empty) for each in self.probes]
+        return capacity(
+            levels,
+            model=self.model,
+            least=100 * self.share,
+            ttft_ms=self.limits.get("ttft_ms"),
+            found=(self.within, self.within, self.beyond),
+            unit="users at once" if self.by == "users" else "requests/s",
+            under=next((result.simulator for result in self.results if result.simulator), ""),
+        )
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        return bundle(self.table(), [self.sentence])
+        return bundle(self.table(), [self.sentence], self.plot() if self.probes else None)
 
 
 @sealing("model")
