@@ -19,6 +19,7 @@ from .running import addresses
 from .running.progress import shown, view
 from .running.sitting import Sitting
 from .running.worker import Answers
+from .values.given import path_of
 from .values.journal import Log, read
 from .values.plan import Plan
 from .values.record import Contents
@@ -87,12 +88,6 @@ def seed_of(seed: int | None, before: Contents | None) -> int:
     if seed is not None:
         return seed
     return random.randrange(_SEEDS) if before is None else before.header.plan.seed  # noqa: S311  # not a secret
-
-
-def path_of(path: str | Path) -> Path:
-    if not isinstance(path, str | Path) or not str(path):
-        raise SetupError(f"The path of a run is {kinds.kind(path)}: give that of a file.")
-    return Path(path).expanduser()
 
 
 def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, before: Contents | None) -> Path:
