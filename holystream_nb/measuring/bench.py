@@ -17,6 +17,7 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import check_forms
+from .running.worker import Answers
 from .values.given import limits_of, path_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import MAX_FAILURES, Plan
@@ -63,6 +64,7 @@ async def bench(
     resume: str | Path | None = None,
     retry_failed: bool = False,
     calibrate: bool = True,
+    answers: bool = False,
     parameters: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Result:
@@ -107,6 +109,8 @@ async def bench(
     path: the file of the run (JSON Lines); by default one of its own in the user's data folder.
     resume: the file of a run of this very plan, of which only what is missing is made. A request
         that failed is not missing; with retry_failed it is made again, and then the newer one counts.
+    answers: keeps the answers in the run's file on this machine, for `result.answers()` and `result.vote()`. By default
+        they are written nowhere.
     calibrate: whether to measure the timing error afterwards (a few seconds, on the simulator).
 
     Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second and leaves what
@@ -132,6 +136,7 @@ async def bench(
     )
     workers = kinds.optional_count("workers", workers, least=1)
     kinds.switch("calibrate", calibrate)
+    kept: Answers = "only kept" if kinds.switch("answers", answers) else "dropped"
     check_executor(executor)
     before = None if resume is None else read(path_of(resume))
     read_in = read_prompts("hs.bench", prompts)
@@ -172,6 +177,7 @@ async def bench(
         workers=workers,
         calibrate=calibrate,
         retry_failed=kinds.switch("retry_failed", retry_failed),
+        answers=kept,
     )
 
 

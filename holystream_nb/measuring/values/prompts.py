@@ -183,7 +183,7 @@ def _read(door: str, values: Iterable[Any], names: Sequence[str], source: str, c
 
 def _recorded(door: str, value: object, source: str) -> Prompt | None:
     """One cell as a prompt; None where nothing is asked in it."""
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NAType":
         return None
     if isinstance(value, str):
         return value if value.strip() else None
