@@ -21,7 +21,7 @@ _WORDS: Final = {str: "a text", bytes: "bytes", bool: "True or False", list: "a 
 def count(name: str, value: object, *, least: int = 0) -> int:
     """A whole number, `least` or more."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-        raise SetupError(f"{name}={shown(value)}: give a whole number, {least} or more.")
+        raise SetupError(f"{_given(name, value)}: give a whole number, {least} or more.")
     return int(value)
 
 
@@ -35,7 +35,7 @@ def number(name: str, value: object, *, above: float | None = None, unit: str = 
     found = float(value) if is_number else math.nan  # type: ignore[arg-type]  # both have __float__
     wanted = f"above {above:g}" if above is not None else "0 or more"
     if not math.isfinite(found) or (found <= above if above is not None else found < 0):
-        raise SetupError(f"{name}={shown(value)}: give a number{unit and f' of {unit}'}, {wanted}.")
+        raise SetupError(f"{_given(name, value)}: give a number{unit and f' of {unit}'}, {wanted}.")
     return found
 
 
@@ -57,7 +57,7 @@ def money(name: str, value: object) -> Decimal:
         except InvalidOperation:
             amount = Decimal("NaN")
     if not amount.is_finite() or amount <= 0:
-        raise SetupError(f"{name}={shown(value)}: give an amount in USD above 0, as 0.05.")
+        raise SetupError(f"{_given(name, value)}: give an amount in USD above 0, as 0.05.")
     return amount
 
 
@@ -77,6 +77,7 @@ def optional_text(name: str, value: object, example: str = "") -> str | None:
 
 
 def switch(name: str, value: object) -> bool:
+    value = plain(value)
     if not isinstance(value, bool):
         raise SetupError(f"{name} is {kind(value)}: give True or False.")
     return value
@@ -114,6 +115,28 @@ def messages(value: object, name: str = "The prompt") -> list[dict[str, Any]]:
     return [dict(each) for each in value]  # type: ignore[attr-defined]
 
 
+def unpacked(value: Any) -> Any:
+    """A Series, an array, an Index or a column of pandas, polars, numpy, pyarrow or datasets as a list; else itself."""
+    if isinstance(value, str | list | tuple | Mapping) or not hasattr(value, "__len__"):
+        return value
+    for name in ("tolist", "to_list", "to_pylist"):
+        if callable(method := getattr(value, name, None)):
+            found = method()
+            return found if isinstance(found, list) else value
+    return list(value) if type(value).__module__.split(".")[0] == "datasets" else value
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON: numpy's and pandas' numbers, texts and arrays inside of it as Python's own."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):
+        return plain(value.tolist()) if hasattr(value, "__len__") and not isinstance(value, str) else value.item()
+    return value
+
+
 def kind(value: object) -> str:
     """What a value is, in words that do not repeat it."""
     if value is None:
@@ -123,6 +146,13 @@ def kind(value: object) -> str:
     if isinstance(value, dict) and "role" not in value:
         return "a mapping without a role"
     return _WORDS.get(type(value), f"of type {type(value).__name__}")
+
+
+def _given(name: str, value: object) -> str:
+    """`n=0`, and `n is a list`."""
+    what = shown(value)
+    is_written = isinstance(value, Real | Decimal | bool) or what.startswith(("'", '"'))
+    return f"{name}={what}" if is_written else f"{name} is {what}"
 
 
 def shown(value: object) -> str:

@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from .. import kinds
 from ..errors import SetupError
 from ..facts import WIRES, Wire
@@ -334,7 +336,20 @@ def _fields(
         refuse_keys(door, name, value)
     if twice := sorted(keywords.keys() & further.keys()):
         raise SetupError(f"{twice[0]} is given to {door} twice, as a keyword and in parameters: give it once.")
-    return {**keywords, **further}
+    found: dict[str, Any] = kinds.plain({**keywords, **further})
+    if strange := next((name for name, value in found.items() if not _is_json(value)), None):
+        raise SetupError(
+            f"{strange} of {door} is or holds what JSON has no form for: give texts, numbers, lists and mappings."
+        )
+    return found
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        return False
+    return True
 
 
 def refuse_keys(door: str, name: str, value: Any, depth: int = 6) -> None:

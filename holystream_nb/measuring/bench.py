@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from decimal import Decimal
 from inspect import signature
@@ -17,16 +17,18 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import check_forms
+from .running.worker import Answers
 from .values.folder import path_of
-from .values.given import limits_of, prompts_of, transports_of, wires_of
+from .values.given import limits_of, transports_of, wires_of
 from .values.journal import read
-from .values.plan import MAX_FAILURES, Plan, Prompt
+from .values.plan import MAX_FAILURES, Plan
+from .values.prompts import read_prompts
 
 
 @sealing("models")
 async def bench(
     models: Model | Sequence[Model],
-    prompts: str | Sequence[Prompt],
+    prompts: Any,
     *,
     repeats: int | None = 1,
     duration: float | None = None,
@@ -63,6 +65,7 @@ async def bench(
     resume: str | Path | None = None,
     retry_failed: bool = False,
     calibrate: bool = True,
+    answers: bool = False,
     parameters: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Result:
@@ -72,8 +75,11 @@ async def bench(
         address of its own: `"http://127.0.0.1:8080/v1:MODEL"`, `("http://127.0.0.1:8080/v1", "MODEL")`, or a mapping
         with `model` and the options of a Client, `{"base_url": …, "model": …, "key_variable": …}`. A model left out is
         the server's only one. Those of a host that no table has are called by it.
-    prompts: texts, or lists of messages; every model is asked each of them `repeats` times, in random order, in turns.
-        repeats=None goes on until the duration is over.
+    prompts: every model is asked each of them `repeats` times, in random order, in turns. A text; a list of texts or of
+        lists of messages; a Series or an array; a DataFrame, pyarrow Table or `datasets.Dataset` with a column prompt,
+        messages, conversations, question or text; or a file: a Path, or a name that ends in .csv, .jsonl or .json (a
+        .txt has a prompt a line). See `values.prompts`.
+    repeats: None goes on until the duration is over.
     duration: seconds after which nothing new begins; what runs is finished.
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
@@ -104,6 +110,8 @@ async def bench(
     path: the file of the run (JSON Lines); by default one of its own in the user's data folder.
     resume: the file of a run of this very plan, of which only what is missing is made. A request
         that failed is not missing; with retry_failed it is made again, and then the newer one counts.
+    answers: keeps the answers in the run's file on this machine, for `result.answers()` and `result.vote()`. By default
+        they are written nowhere.
     calibrate: whether to measure the timing error afterwards (a few seconds, on the simulator).
 
     Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second and leaves what
@@ -111,7 +119,7 @@ async def bench(
 
     Raises SetupError for what cannot be, and MissingKey, before anything is sent; what fails later is in the records.
     """
-    asked = fields_of("hs.bench", fields, parameters, names=_KEYWORDS, options_at="hs.configure(…)")
+    asked = fields_of("hs.bench", fields, parameters, names=KEYWORDS, options_at="hs.configure(…)")
     options = client_options(
         base_url=base_url,
         api_key=api_key,
@@ -129,11 +137,15 @@ async def bench(
     )
     workers = kinds.optional_count("workers", workers, least=1)
     kinds.switch("calibrate", calibrate)
+    kept: Answers = "only kept" if kinds.switch("answers", answers) else "dropped"
     check_executor(executor)
     before = None if resume is None else read(path_of(resume))
+    read_in = read_prompts("hs.bench", prompts)
     wanted = Plan(
         models=("to be located",),
-        prompts=prompts_of("hs.bench", prompts),
+        prompts=read_in.prompts,
+        names=read_in.names,
+        source=read_in.source,
         repeats=0 if repeats is None else kinds.count("repeats", repeats, least=1),
         duration=kinds.optional_seconds("duration", duration),
         pause=kinds.number("pause", pause, unit="seconds"),
@@ -166,13 +178,14 @@ async def bench(
         workers=workers,
         calibrate=calibrate,
         retry_failed=kinds.switch("retry_failed", retry_failed),
+        answers=kept,
     )
 
 
-_KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}
+KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}
 
 
-def check_fields(keywords: Mapping[str, Any]) -> None:
-    """Raises SetupError for keywords that `bench` would refuse."""
-    fields = {name: value for name, value in keywords.items() if name not in _KEYWORDS}
-    fields_of("hs.bench", fields, keywords.get("parameters"), names=_KEYWORDS, options_at="hs.configure(…)")
+def check_fields(door: str, keywords: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raises SetupError for keywords that `bench` would refuse; `names` are those of the door they were given to."""
+    fields = {name: value for name, value in keywords.items() if name not in KEYWORDS}
+    fields_of(door, fields, keywords.get("parameters"), names=names, options_at="hs.configure(…)")

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from .. import kinds
 from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
 from ..providers.secret import sealing
-from .bench import bench, check_fields
+from .bench import KEYWORDS, bench, check_fields
 from .board import Board
 from .bundle import bundle
 from .figures.capacity import UNITS, By, CapacityFigures, Probe, needed, next_load, probe, said
@@ -24,9 +25,10 @@ from .running.addresses import Model
 from .running.estimate import TooDear
 from .running.progress import shown
 from .values.folder import file_name, folder_of, read_about, write_about
-from .values.given import limits_of, prompts_of
+from .values.given import limits_of
 from .values.journal import read
 from .values.plan import Prompt
+from .values.prompts import read_prompts
 
 _PER_USER: Final = 5
 """Requests of each user: most of them when all users are there, not while they come and go."""
@@ -102,8 +104,8 @@ async def capacity(
     """
     if taken := (_SET | {"rate"}) & options.keys():
         raise SetupError(f"A capacity search sets {', '.join(sorted(taken))} itself: give by, start and most.")
-    check_fields(options)
-    asked = prompts_of("hs.capacity", prompts)
+    check_fields("hs.capacity", options, {*signature(capacity).parameters, *KEYWORDS} - _SET)
+    asked = read_prompts("hs.capacity", prompts)
     wanted = limits_of(limits)
     if not wanted:
         raise SetupError("A capacity needs limits: give a mapping like {'ttft_ms': 800}.")
@@ -146,7 +148,7 @@ async def capacity(
             result = await bench(
                 [model],
                 asked,
-                repeats=-(-count // len(asked)),
+                repeats=-(-count // len(asked.prompts)),
                 limits=wanted,
                 max_cost=left,
                 path=None if begun else file,

@@ -9,8 +9,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from .. import kinds
 from ..errors import SetupError
 from ..live.saved import printable
@@ -82,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     }
     given |= {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
     with redirect_stdout(sys.stderr):
-        result = asyncio.run(bench(options.model, _prompts(path_of(options.prompts)), limits=wanted or None, **given))
+        result = asyncio.run(bench(options.model, path_of(options.prompts), limits=wanted or None, **given))
     found = checks(result, columns, share)
     code = exit_code(result, found)
     print(printable(result.to_markdown()))
@@ -128,14 +126,6 @@ def _limit(text: str) -> tuple[str, float]:
         return name.strip(), float(number)
     except ValueError:
         raise SetupError(f"--limit {kinds.shown(text)}: write it as ttft_ms=800.") from None
-
-
-def _prompts(path: Path) -> list[Any]:
-    try:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return [msgspec.json.decode(line) for line in lines] if path.suffix == ".jsonl" else list(lines)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as exc:
-        raise SetupError(f"{path} cannot be read as prompts: {exc}") from exc
 
 
 def _write(path: Path, text: str) -> None:

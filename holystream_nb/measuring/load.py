@@ -8,14 +8,14 @@ from .capacity import Capacity, load_capacity
 from .figures.sweep import Sweep
 from .result import Result
 from .sweep import load_sweep
-from .values.folder import read_about
+from .values.folder import path_of, read_about
 from .values.journal import read
 from .watch import Watch, load_watch
 
 
 def load(path: str | Path) -> Result | Sweep | Capacity | Watch:
     """The Result of a file that a bench wrote, whole or not; for a folder, the Sweep, Capacity or Watch of its runs."""
-    path = Path(path).expanduser()
+    path = path_of(path, "a run, a sweep, a search or a watch", "a file or a folder")
     if not path.is_dir():
         return Result(read(path), path)
     about = read_about(path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..errors import SetupError
 from .figures.against import Against, against
 from .figures.figures import Figures
+from .votes import Ballot
 
 
 class Result(Figures):
@@ -23,6 +25,17 @@ class Result(Figures):
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
+
+    def vote(self, a: str | None = None, b: str | None = None, *, seed: int | None = None) -> Ballot:
+        """Two arms' answers to each prompt, shown without their names for your vote; see `Ballot`.
+
+        a, b: as for `compare`; not needed where there are two. For a run that was asked with `answers=True`.
+        """
+        if a is None or b is None:
+            if len(self.arms) != 2:
+                raise SetupError(f"Name two to vote on, of {', '.join(self.arms)}.")
+            a, b = self.arms
+        return Ballot(self, a, b, seed=seed)
 
     def plot(self) -> Any:
         """The best four charts on one sheet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
 from inspect import signature
@@ -22,9 +22,9 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .values.folder import path_of
-from .values.given import prompts_of
 from .values.journal import read
-from .values.plan import Plan, Prompt
+from .values.plan import Plan
+from .values.prompts import read_prompts
 from .values.record import Trial
 from .values.words import counted, digits
 
@@ -38,7 +38,7 @@ _FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
 
 @sealing("old", "new")
 async def shadow(
-    prompts: str | Sequence[Prompt],
+    prompts: Any,
     *,
     old: Model,
     new: Model,
@@ -81,9 +81,12 @@ async def shadow(
     addresses.check_side("old", old)
     addresses.check_side("new", new)
     before = None if resume is None else read(path_of(resume))
+    read_in = read_prompts("hs.shadow", prompts)
     wanted = Plan(
         models=("to be located",),
-        prompts=prompts_of("hs.shadow", prompts),
+        prompts=read_in.prompts,
+        names=read_in.names,
+        source=read_in.source,
         repeats=kinds.count("repeats", repeats, least=1),
         concurrency=kinds.count("concurrency", concurrency, least=1),
         warmup=kinds.count("warmup", warmup),

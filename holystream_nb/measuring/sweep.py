@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -13,26 +14,28 @@ from .. import kinds
 from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
 from ..providers.secret import sealing
-from .bench import bench, check_fields
+from .bench import KEYWORDS, bench, check_fields
 from .figures.sweep import Sweep
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
 from .values.folder import file_name, folder_of
-from .values.given import prompts_of, transports_of, wires_of
+from .values.given import transports_of, wires_of
 from .values.journal import read
-from .values.plan import Prompt
+from .values.prompts import read_prompts
 
 _PER_CLIENT: Final = 3
 _NOTHING: Final = Decimal("1e-12")
 """Of a limit that is spent, which a plan cannot take as 0."""
 
+_SET_HERE: Final = frozenset({"concurrency", "rate", "resume"})
+
 
 @sealing("models")
 async def sweep(
     models: Model | Sequence[Model],
-    prompts: str | Sequence[Prompt],
+    prompts: Any,
     *,
     concurrencies: Sequence[int] = (1, 4, 16, 64),
     repeats: int | None = None,
@@ -52,10 +55,10 @@ async def sweep(
 
     Raises SetupError as `bench` does.
     """
-    if taken := {"concurrency", "rate", "resume"} & options.keys():
+    if taken := _SET_HERE & options.keys():
         raise SetupError(f"A sweep sets {', '.join(sorted(taken))} itself: give concurrencies.")
-    check_fields(options)
-    asked = prompts_of("hs.sweep", prompts)
+    check_fields("hs.sweep", options, {*signature(sweep).parameters, *KEYWORDS} - _SET_HERE)
+    asked = read_prompts("hs.sweep", prompts)
     repeats = kinds.optional_count("repeats", repeats, least=1)
     loads = _loads(concurrencies)
     named = addresses.listed("hs.sweep", models)
@@ -68,7 +71,7 @@ async def sweep(
     ways = product(wires_of(wire), transports_of(transport))
     for (model, label), (format, carrier) in product(zip(named, labels, strict=True), ways):
         for concurrency in loads:
-            least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked)))
+            least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked.prompts)))
             kind = "".join(f"-{part}" for part in (format, "" if carrier == "sse" else carrier) if part)
             file = folder / f"{file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from inspect import signature
 from numbers import Real
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ from .. import kinds
 from ..errors import HolystreamError, SetupError
 from ..live.saved import printable
 from ..providers.secret import sealing
-from .bench import bench, check_fields
+from .bench import KEYWORDS, bench, check_fields
 from .board import Board
 from .bundle import bundle
 from .figures.comparison import WORDS
@@ -25,9 +26,9 @@ from .result import Result
 from .running.addresses import Model
 from .running.progress import shown
 from .values.folder import folder_of, read_about, write_about
-from .values.given import prompts_of
 from .values.journal import read
 from .values.plan import Prompt
+from .values.prompts import read_prompts
 
 _SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -72,8 +73,8 @@ async def watch(
     """
     if taken := {"resume", "seed"} & options.keys():
         raise SetupError(f"A watch sets {', '.join(sorted(taken))} itself: each sitting has a seed of its own.")
-    check_fields(options)
-    asked = prompts_of("hs.watch", prompts)
+    check_fields("hs.watch", options, {*signature(watch).parameters, *KEYWORDS} - {"resume", "seed"})
+    asked = read_prompts("hs.watch", prompts)
     pause = _seconds(every)
     count = kinds.count("sittings", sittings, least=1)
     metric = kinds.choice("metric", metric, WORDS)

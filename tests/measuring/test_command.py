@@ -83,7 +83,7 @@ def test_a_limit_of_nothing_is_refused() -> None:
         (["--limit", "ttft_ms"], "write it as ttft_ms=800"),
         (["--limit", "x=1"], "no figure x to limit"),
         (["--share", "1"], "below 1"),
-        (["--prompts", "nowhere.txt"], "cannot be read as prompts"),
+        (["--prompts", "nowhere.txt"], "cannot be read (No such file"),
     ],
 )
 def test_a_wrong_setup_is_one_sentence_and_code_2(

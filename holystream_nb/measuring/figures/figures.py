@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..values.run import Run
-from . import comparison, notes, summary, throughput, trials
+from . import answers, comparison, notes, summary, throughput, trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -67,6 +67,14 @@ class Figures(Run):
         a, b: names of models, of ways ("sse", "messages") if there is one model, or labels (see `arm`).
         """
         return comparison.compare(self, self.arm(a), self.arm(b), metric)
+
+    def by_prompt(self) -> DataFrame:
+        """One row a prompt and arm, with medians; see `answers.by_prompt`."""
+        return answers.by_prompt(self)
+
+    def answers(self) -> answers.Answers:
+        """The answers side by side, of a run that was asked with `answers=True`; `to_frame()` has them as a table."""
+        return answers.Answers(self)
 
     def to_markdown(self) -> str:
         """The summary as a table, with what to know below it."""

@@ -47,6 +47,8 @@ def notes(result: Run) -> list[str]:
         found.append(
             f"{result.simulator}: no model answered; its latencies are HolySheep's documents', and nothing is paid."
         )
+    if result.plan.source:
+        found.append(f"Asked: {result.plan.source}.")
     if result.missing:
         found.append(
             f"{result.missing} of {counted(result.plan.requests, 'request')} missing: run it again with resume=."

@@ -96,6 +96,7 @@ def listed(door: str, models: object) -> Sequence[Any]:
     """Models as they are given, one by one; each stays sealed, since an address may have a key in its query."""
     if isinstance(opened(models), str | Mapping) or _is_pair(opened(models)):
         return [sealed(models)]
+    models = sealed(kinds.unpacked(opened(models)))
     if not isinstance(opened(models), list | tuple) or not opened(models):
         raise SetupError(f"The models of {door} are {kinds.kind(opened(models))}: give one or several, each {_FORMS}.")
     return [sealed(each) for each in opened(models)]

@@ -140,7 +140,7 @@ class _Shown:
         self.title = ""
 
     def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
-        self.tally, self.title = tally, str(expected)
+        self.tally, self.title = tally, "; ".join([*([tally.source] if tally.source else []), str(expected)])
 
     def update(self) -> None:
         if self.tally is not None:

@@ -108,7 +108,7 @@ class Sitting:
             tokens=self._tokens(),
             planned=missing or None,
             streams=plan.concurrency or 1,
-            together=self.answers != "dropped",
+            together=self.answers in ("compared", "kept"),
         )
         warm = warmups(plan, arms)
         jobs = [self._job(number, begin, len(warm), sitting, run) for number, begin in enumerate(starts(plan, count))]

@@ -37,13 +37,17 @@ class Part:
 
 
 class Tally:
-    """Counts of a run. `done` and `failed` include what an earlier session had made."""
+    """Counts of a run. `done` and `failed` include what an earlier session had made.
+
+    `source` says what its prompts were read from.
+    """
 
     def __init__(self, plan: Plan, *, clock: Callable[[], float] = time.monotonic) -> None:
         each = len(plan.prompts) * plan.repeats
         self.parts = {arm: Part(arm, each) for arm in plan.arms}
         self._arm = plan.arm
         self.planned = plan.requests
+        self.source = plan.source
         self.usd: Decimal | None = Decimal(0)
         self.simulated_usd: Decimal | None = None
         self.warmups = self.lost = 0

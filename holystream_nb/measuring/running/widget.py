@@ -1,4 +1,7 @@
-"""The progress view's Python half; `progress.js` is the other. `progress` says what travels between them."""
+"""The Python halves of two views; `progress.js` and `votes.js` are the others.
+
+`progress` and `votes.Ballot` say what travels between them.
+"""
 
 from __future__ import annotations
 
@@ -16,3 +19,13 @@ class ProgressView(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return "ProgressView()"
+
+
+class VoteView(anywidget.AnyWidget):
+    """Two answers, without the models' names, and what may be said of them."""
+
+    _esm = Path(__file__).with_name("votes.js")
+    state = traitlets.Dict().tag(sync=True)
+
+    def __repr__(self) -> str:
+        return "VoteView()"

@@ -36,7 +36,7 @@ _NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
 _LOOK_S: Final = 0.2
 """How often a stream that waits for a limiter looks whether it still may."""
 
-Answers = Literal["dropped", "compared", "kept"]
+Answers = Literal["dropped", "compared", "kept", "only kept"]
 
 
 class Address(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,7 +60,7 @@ class Job(msgspec.Struct, frozen=True):
     starts: the first moment of each of its streams, in s after the start (closed loop; else none). warmups: how many
     of its first leases are warm-ups. origin_ns: what its records' stamps count from, in ns of this process's
     `time.perf_counter_ns`.
-    answers: what becomes of them: nothing, or the two of a pair are compared, or compared and kept.
+    answers: what becomes of them: nothing, or the two of a pair are compared, or compared and kept, or only kept.
     """
 
     plan: Plan
@@ -224,9 +224,9 @@ class Worker:
 
     def _compared(self, slot: Slot, text: str, *, failed: bool) -> dict[str, Any]:
         """The answer, if it is kept; and where it is the second whole one of its pair, how alike the two are."""
-        kept = {"text": text} if self._job.answers == "kept" else {}
+        kept = {} if self._job.answers == "compared" else {"text": text}
         pair = slot.prompt, slot.repeat
-        if failed:
+        if failed or self._job.answers == "only kept":
             return kept
         if pair not in self._single:
             self._single[pair] = text

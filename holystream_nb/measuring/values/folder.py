@@ -27,15 +27,16 @@ def now() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
 
 
-def path_of(path: str | Path) -> Path:
+def path_of(path: object, of: str = "a run", form: str = "a file") -> Path:
+    """The path of what is kept, with ~ as the home folder."""
     if not isinstance(path, str | Path) or not str(path):
-        raise SetupError(f"The path of a run is {kinds.kind(path)}: give that of a file.")
+        raise SetupError(f"The path of {of} is {kinds.kind(path)}: give that of {form}.")
     return Path(path).expanduser()
 
 
 def folder_of(path: str | Path | None, kind: str) -> Path:
     """The folder that was given, or a new one of its own."""
-    return runs_folder() / f"{kind}-{now()}" if path is None else path_of(path)
+    return runs_folder() / f"{kind}-{now()}" if path is None else path_of(path, f"a {kind}", "a folder")
 
 
 def file_name(text: str) -> str:

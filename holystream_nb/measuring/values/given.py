@@ -1,13 +1,14 @@
-"""What is given at a door, as a plan takes it: prompts, limits, transports, wire formats."""
+"""What is given at a door, as a plan takes it: limits, transports, wire formats, paths; prompts are in `prompts`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 from ... import kinds
 from ...errors import SetupError
 from ...facts import WIRES
-from .plan import TRANSPORTS, Prompt
+from .plan import LIMITS, TRANSPORTS
 
 
 def transports_of(transport: object) -> tuple[str, ...]:
@@ -28,29 +29,15 @@ def _several(name: str, given: object, known: Sequence[str]) -> tuple[str, ...]:
     return tuple(given)
 
 
-def prompts_of(door: str, prompts: object) -> tuple[Prompt, ...]:
-    """Prompts as they are given: a text, or a list of texts and of lists of messages.
-
-    Raises SetupError for what is neither; a single list of messages is one prompt only inside of a list.
-    """
-    if isinstance(prompts, str):
-        kinds.messages(prompts)
-        return (prompts,)
-    example = 'like ["Hello", [{"role": "user", "content": "Hello"}]]'
-    if not isinstance(prompts, list | tuple) or not prompts:
-        raise SetupError(
-            f"The prompts of {door} are {kinds.kind(prompts)}: give a text, or a list of texts or lists of messages, "
-            f"{example}."
-        )
-    if all(isinstance(each, Mapping) for each in prompts):
-        raise SetupError(f"The prompts of {door} are messages: put them into a list of prompts, {example}.")
-    return tuple(each if isinstance(each, str) and kinds.messages(each) else kinds.messages(each) for each in prompts)
-
-
 def limits_of(limits: object) -> dict[str, float]:
     """What a good request keeps, by names among `LIMITS`."""
     if limits is None:
         return {}
     if not isinstance(limits, Mapping):
         raise SetupError(f"limits is {kinds.kind(limits)}: give a mapping like {{'ttft_ms': 500}}.")
+    for name in limits:
+        if name not in LIMITS:
+            near = get_close_matches(str(name), LIMITS, n=1)
+            instead = f"did you mean {near[0]}? " if near else ""
+            raise SetupError(f"There is no limit {str(name)[:40]}: {instead}Limits are {', '.join(LIMITS)}.")
     return {str(name): kinds.number(f"The limit {name}", limit, above=0) for name, limit in limits.items()}

@@ -22,6 +22,9 @@ STREAMS_PER_PROCESS: Final = 100
 
 _LONG_ANSWER_S: Final = 10.0
 _LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}, "pause": 0.0}
+_SAID: Final = ("names", "source")
+"""What changes nothing that is sent: a run goes on from a file of another name."""
+
 _ENDS: Final = ("max_cost", "max_failures", "duration")
 """When a sitting ends before its time: a run is continued with others."""
 
@@ -59,6 +62,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     own: addresses that are not the table's, by the provider's name in `models`, which is its host.
     options: how services were reached, as far as it is no secret: limits, and names of headers and of a query.
     simulator: "" or how the simulator ran ("simulator ×20"), where one did.
+    names: what each prompt is called, or empty. source: what the prompts were read from, in words, or "".
     """
 
     models: tuple[str, ...]
@@ -84,6 +88,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pause: float = 0.0
     duration: float | None = None
     max_failures: int | None = MAX_FAILURES
+    names: tuple[str, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.transport, str) and len(self.transport) == 1:
@@ -97,12 +103,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits for all but what ends it early: a run that met max_cost is continued with a higher one.
+        """12 hexadecimal digits for all but what ends it early, and what its prompts are called: a run that met
+        max_cost is continued with a higher one.
 
         Fields that came after the first version are left out while they are as it was then: its files go on.
         """
         fields = msgspec.structs.asdict(msgspec.structs.replace(self, max_cost=None))
-        for name in _ENDS[1:]:
+        for name in (*_ENDS[1:], *_SAID):
             del fields[name]
         kept = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
         parts = (b'"%s":%s' % (name.encode(), _json(value)) for name, value in kept.items())
@@ -156,8 +163,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return -(-max(1, min(streams, self.requests or streams)) // STREAMS_PER_PROCESS)
 
     def difference(self, other: Plan) -> list[str]:
-        """Names of the fields in which two plans differ, but for what ends a run early."""
-        names = [field for field in self.__struct_fields__ if field not in _ENDS]
+        """Names of the fields in which two plans differ, but for what ends a run early, and what prompts are called."""
+        names = [field for field in self.__struct_fields__ if field not in (*_ENDS, *_SAID)]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     def messages(self, prompt: int, repeat: int | str, way: int = 0) -> list[dict[str, Any]]:
@@ -205,6 +212,8 @@ def _flaw(plan: Plan) -> str | None:
         return "A bench needs at least one prompt."
     if any(not isinstance(prompt, str) and not _are_messages(prompt) for prompt in plan.prompts):
         return 'A prompt is a text or a list of messages like {"role": "user", "content": "Hello"}.'
+    if plan.names and len(plan.names) != len(plan.prompts):
+        return "Prompts are named all or none."
     if plan.repeats < (0 if plan.duration is not None else 1):
         return f"repeats={plan.repeats}: give 1 or more, or a duration and repeats=None."
     if plan.duration is not None and not plan.duration > 0:

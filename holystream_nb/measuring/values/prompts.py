@@ -1,0 +1,276 @@
+"""What people have their questions in, as the prompts of a plan: texts, messages, tables, files.
+
+A table is a pandas or polars DataFrame, a pyarrow Table, a `datasets.Dataset`, or a list of rows; a column alone is a
+Series, an array or an Index. None of these libraries is imported here: each is known by what it can do. Files are CSV,
+JSON Lines, JSON and plain text.
+
+The forms of conversations: OpenAI's `messages` ({"role": …, "content": …}, as in its fine-tuning and batch files), and
+ShareGPT's `conversations` ({"from": "human", "value": …}). Of a recorded conversation all is sent up to what the user
+said last, since that is the question; the answer that was recorded after it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ... import kinds
+from ...errors import SetupError
+from .plan import Prompt
+from .words import counted
+
+COLUMNS: Final = ("prompt", "messages", "conversations", "conversation", "question", "text")
+"""Where questions stand in a table; the first of these that is there is taken."""
+
+FILES: Final = (".csv", ".jsonl", ".ndjson", ".json", ".txt")
+
+_NAMED_FILES: Final = (".csv", ".jsonl", ".json")
+"""A text that ends so is a file's name: a question rarely does."""
+
+_SHAREGPT: Final = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "system": "system",
+}
+"""Who speaks in ShareGPT's files, and in those that were made after them."""
+
+_EXAMPLE: Final = 'like ["Hello", [{"role": "user", "content": "Hello"}]]'
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Prompts as a plan takes them. names: what each is called where it was given a name, else empty. source: what was
+    read, in words; "" where the prompts were given as they are.
+    """
+
+    prompts: tuple[Prompt, ...]
+    names: tuple[str, ...] = ()
+    source: str = ""
+
+
+def read_prompts(door: str, given: object) -> Prompts:
+    """Prompts of whatever kind; see above. A Path, or a text that ends in .csv, .jsonl or .json, is a file.
+
+    Rows in which nothing is asked are left out, and counted in `source`. Raises SetupError, one sentence, for what
+    holds no prompts; for a table without one of `COLUMNS` it names those that are there.
+    """
+    if isinstance(given, Prompts):
+        return given
+    if isinstance(given, Path) or (isinstance(given, str) and _is_file_name(given)):
+        return _of_file(door, Path(given).expanduser())
+    if isinstance(given, str):
+        kinds.messages(given)
+        return Prompts((str(given),))
+    if (names := _column_names(given)) is not None:
+        return _of_table(door, given, names)
+    if (values := kinds.unpacked(given)) is not given:
+        return _of_column(door, given, values)
+    return _of_list(door, given)
+
+
+def _is_file_name(text: str) -> bool:
+    return text.lower().endswith(_NAMED_FILES) and len(text) < 1000 and text.isprintable()
+
+
+# Lists, as they are given
+
+
+def _of_list(door: str, given: object) -> Prompts:
+    if not isinstance(given, list | tuple) or not given:
+        raise SetupError(
+            f"The prompts of {door} are {kinds.kind(given)}: give a text, a list of texts or lists of messages, "
+            f"{_EXAMPLE}, a DataFrame, a Series, or the path of a file ({', '.join(FILES)})."
+        )
+    if all(isinstance(each, Mapping) for each in given):
+        if any("role" in each for each in given):
+            raise SetupError(f"The prompts of {door} are messages: put them into a list of prompts, {_EXAMPLE}.")
+        return _of_rows(door, given, "a list of rows")
+    return Prompts(tuple(_as_given(each) for each in given))
+
+
+def _as_given(each: object) -> Prompt:
+    if isinstance(each, str):
+        kinds.messages(each)
+        return str(each)  # numpy's texts are no others
+    return kinds.messages(kinds.plain(each))
+
+
+# Tables and columns
+
+
+def _column_names(given: object) -> list[str] | None:
+    """The names of a table's columns, None for what is none."""
+    if isinstance(given, list | tuple | Mapping | str) or not hasattr(given, "__getitem__"):
+        return None
+    names = getattr(given, "column_names", None)
+    if names is None:
+        names = getattr(given, "columns", None)
+    if names is None or isinstance(names, Mapping):
+        return None
+    return [str(name) for name in names]
+
+
+def _of_table(door: str, given: Any, names: list[str]) -> Prompts:
+    if not hasattr(given, "__len__"):
+        raise SetupError(f"The prompts of {door} are {kinds.kind(given)}, which has no end yet: take a part of it.")
+    column = _chosen(door, names, kinds.kind(given))
+    values = kinds.unpacked(given[column])
+    words = f"a {type(given).__name__}"
+    return _read(door, values, _index(given), words, column)
+
+
+def _of_column(door: str, given: Any, values: list[Any]) -> Prompts:
+    name = getattr(given, "name", None)
+    words = f"a {type(given).__name__}" if type(given).__name__ != "ndarray" else "an array"
+    return _read(door, values, _index(given), words, "" if name is None or callable(name) else str(name))
+
+
+def _index(given: Any) -> list[str]:
+    """The names in a pandas index, where it has any that are not the rows' own numbers."""
+    index = getattr(given, "index", None)
+    if index is None or callable(index) or not hasattr(index, "tolist"):
+        return []
+    names = index.tolist()
+    return [] if names == list(range(len(names))) else [_named(name) for name in names]
+
+
+def _named(name: object) -> str:
+    return " · ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def _of_rows(door: str, rows: Sequence[Mapping[str, Any]], source: str) -> Prompts:
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    column = _chosen(door, names, source)
+    called = [str(row["id"]) for row in rows if isinstance(row.get("id"), str | int)]
+    is_named = len(called) == len(set(called)) == len(rows)
+    return _read(door, [row.get(column) for row in rows], called if is_named else [], source, column)
+
+
+def _chosen(door: str, names: Sequence[str], source: str) -> str:
+    for column in COLUMNS:
+        if column in names:
+            return column
+    shown = ", ".join(name[:40] for name in names[:12]) or "none"
+    raise SetupError(
+        f"The prompts of {door} are {source} without a column of prompts ({', '.join(COLUMNS)}), but with {shown}: "
+        'rename one, or give it alone, as frame["x"].'
+    )
+
+
+def _read(door: str, values: Iterable[Any], names: Sequence[str], source: str, column: str) -> Prompts:
+    """The values of a column as prompts; those in which nothing is asked are left out."""
+    found = [_recorded(door, kinds.plain(value), source) for value in values]
+    kept = [number for number, prompt in enumerate(found) if prompt]
+    if not kept:
+        raise SetupError(f"The prompts of {door} are {source} in which nothing is asked.")
+    words = f"{counted(len(kept), 'prompt')} from {source}"
+    words += f", column {column}" if column else ""
+    if len(kept) < len(found):
+        words += f"; {counted(len(found) - len(kept), 'row')} left out, in which nothing is asked"
+    prompts = tuple(prompt for prompt in found if prompt)
+    return Prompts(prompts, tuple(names[number] for number in kept) if names else (), words)
+
+
+def _recorded(door: str, value: object, source: str) -> Prompt | None:
+    """One cell as a prompt; None where nothing is asked in it."""
+    if value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NAType":
+        return None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
+        messages = [_message(each) for each in value]
+        while messages and messages[-1].get("role") != "user":
+            messages.pop()
+        return kinds.messages(messages) if messages else None
+    raise SetupError(
+        f"The prompts of {door} are {source} with {kinds.kind(value)} in it: a prompt is a text or a list of messages."
+    )
+
+
+def _message(each: Mapping[str, Any]) -> dict[str, Any]:
+    """A message, also of ShareGPT's form. Columns of messages have None where another row has a field."""
+    if "role" not in each and isinstance(each.get("from"), str):
+        speaker = each["from"].lower()
+        return {"role": _SHAREGPT.get(speaker, speaker), "content": each.get("value") or ""}
+    return {str(name): value for name, value in each.items() if value is not None}
+
+
+# Files
+
+
+def _of_file(door: str, path: Path) -> Prompts:
+    kind = path.suffix.lower()
+    if kind not in FILES:
+        raise SetupError(
+            f"The prompts of {door} are in a file of a kind that is not read here, {path.name}: give one of "
+            f"{', '.join(FILES)}, or what pandas reads from it."
+        )
+    if kind == ".csv":
+        return _of_csv(door, path)
+    text = _text(path)
+    if kind == ".txt":
+        return _read(door, text.splitlines(), [], path.name, "")
+    return _of_values(door, _values(path, text, is_lines=kind != ".json"), path.name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as exc:
+        raise SetupError(
+            f"{path} cannot be read ({exc.strerror}): a prompt that ends so is given inside of a list."
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise SetupError(f"{path} is not in UTF-8: save it in that encoding.") from exc
+
+
+def _of_csv(door: str, path: Path) -> Prompts:
+    from io import StringIO
+
+    from pandas import read_csv
+    from pandas.errors import EmptyDataError, ParserError
+
+    text = _text(path)
+    try:
+        frame = read_csv(StringIO(text), dtype=str, keep_default_na=False)
+    except (EmptyDataError, ParserError) as exc:
+        raise SetupError(f"{path} cannot be read as CSV: {str(exc).splitlines()[0]}.") from exc
+    return _of_rows(door, [dict(zip(frame.columns, row, strict=True)) for row in frame.to_numpy().tolist()], path.name)
+
+
+def _of_values(door: str, values: object, name: str) -> Prompts:
+    """What JSON holds: rows, texts, or lists of messages."""
+    if not isinstance(values, list) or not values:
+        raise SetupError(f"The prompts of {door} are {name}, which holds {kinds.kind(values)}: it must be a list.")
+    if all(isinstance(each, Mapping) and "role" not in each for each in values):
+        return _of_rows(door, values, name)
+    if any(isinstance(each, Mapping) for each in values):
+        raise SetupError(f"The prompts of {door} are {name}, in which rows are mixed with messages or texts.")
+    return _read(door, values, [], name, "")
+
+
+def _values(path: Path, text: str, *, is_lines: bool) -> object:
+    """The values of JSON Lines, or of JSON; a file named .json may hold lines as well."""
+    decoder = msgspec.json.Decoder()
+    try:
+        return decoder.decode_lines(text) if is_lines else decoder.decode(text)
+    except msgspec.DecodeError as exc:
+        flaw = exc
+    values = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            values += [decoder.decode(line)] if line.strip() else []
+        except msgspec.DecodeError as exc:
+            said = f"line {number}: {exc}" if is_lines or number > 1 else str(flaw)
+            raise SetupError(f"{path} is no JSON that can be read ({said}).") from exc
+    return values
