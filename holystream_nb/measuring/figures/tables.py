@@ -70,8 +70,6 @@ _ROWS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     },
     "Cost": {
         **{WORDS[name]: [name] for name in WORDS if name.startswith(("usd_", "cny_", "stated_usd"))},
-        "price": ["price_source"],
-        "as of": ["price_as_of"],
     },
 }
 """Groups of rows, each with its words and the figures that stand in it."""
@@ -138,7 +136,7 @@ def text(result: Run, cells: Cells) -> Text:
         found = [row for words, names in each.items() if (row := _row(result, cells, words, names))]
         rows += [(group,)] if group and found else []
         rows += found
-    lines = [*_verdict(result), _of_the_run(result), *legend(rows)]
+    lines = [*_verdict(result), _of_the_run(result), *_prices(result, cells), *legend(rows)]
     heads = tuple(result.label(arm) for arm in cells)
     return Text(heads, tuple(rows), tuple(lines), tuple(notes(result)))
 
@@ -206,6 +204,14 @@ def _verdict(result: Run) -> list[str]:
     if len(found) == 1 and found[0].difference.has_interval:
         found += [compare(result, first, others[0], metric) for metric in ("e2e_s", "decode_tokens_per_s")]
     return [each.sentence for each in found]
+
+
+def _prices(result: Run, cells: Cells) -> list[str]:
+    """Whose prices these are, and of when: once where they are the same for all."""
+    said = {arm: " as of ".join(filter(None, (row["price_source"], row["price_as_of"]))) for arm, row in cells.items()}
+    if len(set(said.values())) == 1:
+        return [f"Prices: {text}" for text in {*said.values()} if text]
+    return [f"Prices: {'; '.join(f'{result.label(arm)}: {text}' for arm, text in said.items() if text)}"]
 
 
 def _of_the_run(result: Run) -> str:
