@@ -32,7 +32,7 @@ class Facts:
     citations: sources that the answer names, as the service sends them, in its order.
     logprobs: an entry a token, as the service sends them.
     images: pictures in the answer, as data:, https: or http: addresses. Nothing loads them.
-    timings: the engine's own figures (llama.cpp's `timings`, Groq's `x_groq`).
+    timings: the engine's own figures (llama.cpp's `timings`, Groq's `x_groq`, Cerebras' `time_info`).
     unreadable: pieces that could not be read, and were left out.
     raw: the beginning of the answer's text, as sent, that is reasoning and no text (`<think>…</think>`), else "";
         a Reply's is the whole text with it.

@@ -15,7 +15,7 @@ from .events import Event, OtherChoice, Reasoning, Text, ToolCallPart, Usage
 from .facts import Facts, Wire
 from .money.cost import Cost
 from .money.tokens import size_of, tokens_of
-from .timing import Timing
+from .timing import GROUPED, Timing
 from .wire.calls import joined
 from .wire.endings import Kind, kind_of, telling, words_of
 from .wire.think import END_TAG, parted
@@ -402,6 +402,7 @@ class Fold:
         usage = self.usage(
             whole=whole, prompt_estimate=prompt_estimate, hides_reasoning=hides_reasoning, unnamed=unnamed
         )
+        visible = self._visible_tokens(usage, hides_reasoning)
         return Reply(
             text=self._text.getvalue(),
             reasoning=self._reasoning.getvalue(),
@@ -416,8 +417,8 @@ class Fold:
                 events=self._events_of_reads(),
                 first_answer=self._first_answer,
                 output_tokens=usage.completion_tokens,
-                visible_tokens=self._visible_tokens(usage, hides_reasoning),
-                first_chunk_tokens=self._first_tokens(usage),
+                visible_tokens=visible,
+                first_chunk_tokens=self._first_tokens(usage, visible),
             ),
             cost=cost(usage),
             model=model,
@@ -441,16 +442,24 @@ class Fold:
             chunks=chunks,
         )
 
-    def _first_tokens(self, usage: Usage) -> int:
-        """Of the first read: what a usage in it says, else its output events, which a proxy may have gathered there.
+    def _first_tokens(self, usage: Usage, visible: int | None) -> int:
+        """Of the first read, as many as are to be seen: what a usage in it says, else its output events, which a proxy
+        may have gathered there.
 
-        Where tokens are estimated, its own are too.
+        Where the service puts several tokens into an event (more than `GROUPED` of them, by its own count), it is the
+        first read's share of all characters. Where tokens are estimated, its own are too.
         """
-        if usage.exact:
-            first = self._first_read_tokens or (self._before[1] if len(self._before) > 1 else self.output_events or 1)
+        completion = usage.completion_tokens or 1
+        first_size = self._first_size if len(self._reads) > 1 else self._size
+        if not usage.exact:
+            first = tokens_of(first_size)
+        elif self._first_read_tokens:
+            first = self._first_read_tokens - (completion - (visible or completion))  # hidden reasoning comes before
+        elif visible and self._size and visible > GROUPED * self.output_events:
+            first = round(visible * first_size / self._size)
         else:
-            first = tokens_of(self._first_size if len(self._reads) > 1 else self._size) or 1
-        return min(first, usage.completion_tokens or 1)
+            first = self._before[1] if len(self._before) > 1 else self.output_events
+        return min(max(1, first), completion)
 
     def _visible_tokens(self, usage: Usage, hides_reasoning: bool) -> int | None:
         """Those that were seen to come; None where nobody knows how many, or where there is not one."""

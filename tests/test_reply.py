@@ -241,3 +241,39 @@ def test_events_are_counted_by_the_read_that_brought_them() -> None:
     events = [Reasoning("a", 1), Text("b", 1), Text("c", 4), ToolCallPart(0, "x", "f", "", 4), Finish("stop", 9)]
     timing = folded(*events, Usage(5, 4, 9, read=9)).timing
     assert (timing.reads.tolist(), timing.events.tolist()) == ([1, 4], [2, 2])
+
+
+def streamed(tokens: int, reads: int, *, rate: float, per_event: int = 1, per_read: int = 1) -> Reply:
+    """A service of `rate` tokens a second, `per_event` of them in an event and `per_read` events in a read."""
+    ns = round(per_event * per_read * 1e9 / rate)
+    events = [Text("word " * per_event, 1_000_000_000 + ns * read) for read in range(reads) for _ in range(per_read)]
+    return folded(*events, Usage(5, tokens, tokens + 5, read=1_000_000_000 + ns * reads))
+
+
+@pytest.mark.parametrize("per_read", [1, 5, 10])
+@pytest.mark.parametrize("per_event", [1, 2, 10])
+def test_a_decode_rate_is_the_same_however_the_tokens_are_packed(per_read: int, per_event: int) -> None:
+    """50 tok/s were read as 59 and 86 with 5 and 10 events a read; 200 as 378 with 10 tokens an event."""
+    reads = 3
+    reply = streamed(per_read * per_event * reads, reads, rate=50, per_event=per_event, per_read=per_read)
+    assert reply.timing.decode_tokens_per_s == pytest.approx(50)
+    assert reply.timing.tpot_ms == pytest.approx(20)
+    assert reply.timing.tokens_per_event == per_event
+
+
+def test_uneven_groups_are_told_apart_by_their_characters() -> None:
+    """Of 40 tokens the first event has a quarter of the characters: 30 came in the second after it."""
+    second = 1_000_000_000
+    reply = folded(Text("a" * 50, second), Text("b" * 150, 2 * second), Usage(1, 40, 41, read=2 * second))
+    assert reply.timing.first_chunk_tokens == 10
+    assert reply.timing.decode_tokens_per_s == pytest.approx(30)
+
+
+def test_hidden_reasoning_is_not_in_the_first_reads_share() -> None:
+    """A usage that came with the first read counts what was hidden before it; the rate is of what was seen."""
+    second = 1_000_000_000
+    first = Usage(1, 101, 102, reasoning_tokens=100, read=second)
+    last = Usage(1, 111, 112, reasoning_tokens=100, read=2 * second)
+    reply = folded(Text("a", second), first, Text("b" * 10, 2 * second), last)
+    assert (reply.timing.visible_tokens, reply.timing.first_chunk_tokens) == (11, 1)
+    assert reply.timing.decode_tokens_per_s == pytest.approx(10)

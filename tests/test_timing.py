@@ -103,6 +103,18 @@ def test_an_answer_in_bursts_says_how_large_they_are(counts: list[int], every_ms
     assert bursts(counts, every_ms).burst == said
 
 
+def test_two_reads_of_one_buffer_are_no_rate() -> None:
+    """40 events of an engine of 75 a second came in two reads 3.6 ms apart; an engine that is fast is believed."""
+    assert bursts([17, 23], 3.6, ttft_ms=550).burst == 40
+    held = timing(sent=0, reads=array("q", [550 * MS, 553_600_000]), events=array("I", [17, 23]))
+    assert (held.decode_tokens_per_s, held.tpot_ms) == (None, None)
+    reads = array("q", [550 * MS, 553 * MS, 850 * MS, 1150 * MS])
+    later = timing(sent=0, reads=reads, events=array("I", [15, 15, 30, 30]), visible_tokens=90, first_chunk_tokens=15)
+    assert later.decode_tokens_per_s == pytest.approx(60 / 0.597)
+    fast = timing(sent=0, reads=array("q", [300 * MS, 310 * MS]), events=array("I", [20, 20]), visible_tokens=40)
+    assert fast.decode_tokens_per_s == pytest.approx(3900)
+
+
 @pytest.mark.parametrize(
     ("counts", "every_ms"),
     [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import kinds
 from ..money.card import price_card
+from .figures.statistics import Interval, Quantile, mean
 from .result import Result
 from .running.estimate import provider_of
 
@@ -40,11 +41,19 @@ class Preset:
     called: Callable[[Result, str], str] = Result.label
 
     def table(self, result: Result) -> DataFrame:
-        """The document's columns from a run's trials that succeeded: one row a model (003: a transport).
+        """The document's columns from a run's trials that succeeded, as numbers: one row a model (003: a transport).
 
-        003's figures carry their 95 % intervals, as in `summary()`.
+        Behind them, the 95 % intervals of those that `summary()` has with one: `mean TTFT (ms) low`, `… high`.
         """
-        return self._frame({self.called(result, arm): self.row(result, arm) for arm in result.arms})
+        rows = {self.called(result, arm): self.row(result, arm) for arm in result.arms}
+        frame = self._frame({name: [_value(each) for each in row] for name, row in rows.items()}).astype(float)
+        for index, column in enumerate(self.columns):
+            figures = [row[index] for row in rows.values()]
+            if all(isinstance(each, Quantile | Interval) for each in figures):
+                for end in ("low", "high"):
+                    ends = [getattr(each, end) for each in figures]
+                    frame[f"{column} {end}"] = [float("nan") if each is None else each for each in ends]
+        return frame
 
     @property
     def documented(self) -> DataFrame:
@@ -62,15 +71,20 @@ def preset(name: str) -> Preset:
     return PRESETS[kinds.choice("The preset's name", name, PRESETS)]
 
 
-def _row_001(result: Result, arm: str) -> list[float | None]:
-    rows, gaps = _succeeded(result, arm), result.gap_rows(arm)["gap_ms"]
-    return [_mean(rows["ttft_ms"]), _mean(gaps), _mean(rows["e2e_s"]), _price(result, arm)]
+def _row_001(result: Result, arm: str) -> list[Any]:
+    cells, gaps = result.cells[arm], result.gap_rows(arm)["gap_ms"]
+    mean_gap = float(gaps.mean()) if len(gaps) else None
+    return [cells["ttft_mean_ms"], mean_gap, cells["e2e_mean_s"], _price(result, arm)]
 
 
-def _row_002(result: Result, arm: str) -> list[float | None]:
-    rows, gaps = _succeeded(result, arm), result.gap_rows(arm)["gap_ms"]
-    shown = [float(gaps.quantile(p)) if len(gaps) else None for p in (0.5, 0.99)]
-    return [_mean(rows["ttft_ms"]), _mean(rows["decode_tokens_per_s"]), *shown, _price(result, arm)]
+def _row_002(result: Result, arm: str) -> list[Any]:
+    cells = result.cells[arm]
+    rates = [
+        rate
+        for trial in result.steady.counted(result.of(arm))
+        if not trial.error and (rate := trial.timing.decode_tokens_per_s) is not None
+    ]
+    return [cells["ttft_mean_ms"], mean(rates), cells["gap_p50_ms"], cells["gap_p99_ms"], _price(result, arm)]
 
 
 def _row_003(result: Result, arm: str) -> list[Any]:
@@ -85,14 +99,8 @@ def _transport(result: Result, arm: str) -> str:
     return word if len(result.models) == 1 else f"{result.label(model)} · {word}"
 
 
-def _succeeded(result: Result, arm: str) -> Any:
-    rows = result.rows(arm)
-    return rows[rows["error"] == ""]
-
-
-def _mean(values: Any) -> float | None:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else None
+def _value(figure: Any) -> float | None:
+    return figure.value if isinstance(figure, Quantile | Interval) else figure
 
 
 def _price(result: Result, arm: str) -> float | None:

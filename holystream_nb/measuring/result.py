@@ -15,13 +15,12 @@ class Result(Figures):
     """What a bench measured, complete or not.
 
     `plan`, `sessions` and `path` say how it came to be, `notes` what to know before believing it. `trials` has one row
-    a request (`COLUMNS`), `warmups` the same for the discarded ones, `gaps` one row a gap.
+    a request (`COLUMNS`), `warmups` the same for the discarded ones, `gaps` one row a gap. It shows itself as one text:
+    in a notebook, by `print(result)`, by `to_markdown()`; `summary()` has the same as numbers.
     """
 
     def __repr__(self) -> str:
-        failed = sum(bool(trial.error) for trial in self.records)
-        planned = f" of {self.plan.requests}" if self.plan.requests else ""
-        return f"<Result {', '.join(self.arms)}: {len(self.records)}{planned} requests, {failed} failed>"
+        return self.text.plain()
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()

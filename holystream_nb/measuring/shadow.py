@@ -17,7 +17,9 @@ from ..live.harmless import plain_line
 from ..providers.secret import sealing
 from .carry import carry_out, file_of, seed_of
 from .figures.comparison import WORDS, Comparison, of_pairs, prompt_of
-from .figures.statistics import CONFIDENCE, Quantile, median, quantile
+from .figures.statistics import Interval, Quantile, median, quantile, share
+from .figures.summary import numbers
+from .figures.tables import legend, shown
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 NOT_QUALITY: Final = "similarity of words is not a judgement of quality"
 
+_SIDES: Final = ("old", "new", "difference")
 _FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
 
 
@@ -171,15 +174,22 @@ class Shadow:
         return of_pairs([value for value, _ in found], [prompt_of(self.result, number) for _, number in found])[0]
 
     def summary(self) -> DataFrame:
-        """Both sides and their difference; a row a figure, columns old, new and difference (`Quantile`s).
+        """Both sides and their difference, as numbers; a row a figure, columns old, new and difference.
 
-        Percentiles are of the requests that succeeded, with 95 % order-statistic intervals; differences are medians of
-        the pairs, new − old. Errors have Wilson's interval of their share. Similarity is of both sides together.
+        Each has its 95 % interval beside it (`old_low`, `old_high`, …), NaN where there is none. Percentiles are of the
+        requests that succeeded; differences are medians of the pairs, new − old. The error rate has the exact interval
+        of Clopper and Pearson. Similarity is of both sides together.
         """
-        from pandas import DataFrame
+        rows = {name: dict(zip(_SIDES, row, strict=True)) for name, row in self.rows.items()}
+        parts = [f"{side}{end}" for side in _SIDES for end in ("", "_low", "_high")]
+        return numbers(rows, _SIDES).reindex(columns=parts)
 
+    @cached_property
+    def rows(self) -> dict[str, list[Any]]:
+        """What the table shows: by the figure's words old, new and difference, each a `Quantile`, a count, or None."""
         rows: dict[str, list[Any]] = {"requests": [*(len(self._of(model)) for model in self.result.models), None]}
-        rows["errors"] = [*(self._errors(model) for model in self.result.models), None]
+        rows["errors"] = [*(sum(bool(t.error) for t in self._of(model)) for model in self.result.models), None]
+        rows["error rate (%)"] = [*(self._error_rate(model) for model in self.result.models), None]
         for metric in _FIGURES:
             name, unit, *_ = WORDS[metric]
             rows[f"{name} p50 ({unit})"] = [
@@ -191,7 +201,7 @@ class Shadow:
         rows["USD per request"] = [*(self._costs(model) for model in self.result.models), self.cost]
         rows["similarity"] = [None, None, self.similarity]
         rows["similarity, different prompts"] = [None, None, self.unrelated]
-        return DataFrame(rows, index=["old", "new", "difference"], dtype=object).T
+        return rows
 
     @property
     def verdict(self) -> str:
@@ -210,15 +220,16 @@ class Shadow:
 
     def to_markdown(self) -> str:
         """The table, the verdict, and what to know before believing it."""
-        frame = self.summary()
         head = ["", f"old: {self._label(self.old)}", f"new: {self._label(self.new)}", "difference (median of pairs)"]
         lines = [_line(map(_cell, head)), _line(["---", "---:", "---:", "---:"])]
         lines += [
-            _line(map(_cell, [str(name), *map(_text, row)]))
-            for name, row in zip(frame.index, frame.values, strict=True)
+            _line(map(_cell, [name, *map(shown, row)]))
+            for name, row in self.rows.items()
+            if any(shown(each) != "–" for each in row)
         ]
         notes = [f"* {_cell(note)}" for note in self.result.notes]
-        return "\n".join([*lines, "", _cell(self.verdict), "", *notes]).rstrip() + "\n"
+        marks = [part for mark in legend([["", line] for line in lines]) for part in ("", _cell(mark))]
+        return "\n".join([*lines, "", _cell(self.verdict), *marks, "", *notes]).rstrip() + "\n"
 
     def plot(self) -> Any:
         """Paired ratios of latency and cost, and the similarity of the answers."""
@@ -239,15 +250,9 @@ class Shadow:
     def _costs(self, model: str) -> Quantile:
         return median([float(t.usd) for t in self._of(model) if t.usd is not None and not t.error])
 
-    def _errors(self, model: str) -> str:
-        from scipy.stats import binomtest
-
+    def _error_rate(self, model: str) -> Interval:
         trials = self._of(model)
-        failed = sum(bool(trial.error) for trial in trials)
-        if not trials:
-            return "none"
-        found = binomtest(failed, len(trials)).proportion_ci(CONFIDENCE, method="wilson")
-        return f"{failed} ({100 * found.low:.1f} to {100 * found.high:.1f} %)"
+        return share(sum(bool(trial.error) for trial in trials), len(trials))
 
 
 def _pair(key: tuple[int, int], old: Trial | None, new: Trial | None, *, kept: bool) -> dict[str, Any]:
@@ -291,10 +296,6 @@ def _alike(similarity: Quantile, unrelated: Quantile) -> str:
         return f"similarity: n too small ({counted(similarity.n, 'pair')})"
     beside = f", of answers to different prompts {digits(unrelated.value)}" if unrelated.value is not None else ""
     return f"similarity {similarity}{beside}"
-
-
-def _text(value: Any) -> str:
-    return "–" if value is None or value == "" else str(value)
 
 
 def _line(cells: Any) -> str:

@@ -73,6 +73,7 @@ class _NamedChunk(_Chunk, gc=False):
     citations: Any = None
     search_results: Any = None
     timings: Any = None
+    time_info: Any = None
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
@@ -246,8 +247,8 @@ class ChunkDecoder(State):
         self.id = self.id or well_formed(string(chunk.id)) or None
         facts.model = facts.model or well_formed(string(chunk.model))
         facts.service_tier = well_formed(string(chunk.service_tier)) or facts.service_tier
-        if isinstance(chunk.timings, dict):
-            facts.timings = chunk.timings
+        if isinstance(said := chunk.timings or chunk.time_info, dict):
+            facts.timings = said
         if sources := chunk.search_results or chunk.citations:  # all so far, with every chunk (Perplexity)
             facts.citations = _sources(sources)
         if self.id and facts.model:

@@ -18,6 +18,7 @@ BENCHMARKS = (
     "client_cost",
     "transport_cost",
     "load_time",
+    "summary_time",
     "start_to_wire",
     "memory",
     "kernel_memory",

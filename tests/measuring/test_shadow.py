@@ -102,8 +102,9 @@ async def test_a_failure_is_counted_and_its_pair_has_no_similarity(shadow: Calla
     """Errors stand side by side with the interval of their share."""
     found = await shadow(SAME, repeats=3, new="simulator:gpt-4.1#cut=2", warmup=0)
     table = found.summary()
-    assert table.loc["errors", "old"] == "0 (0.0 to 56.1 %)"
-    assert table.loc["errors", "new"] == "3 (43.9 to 100.0 %)"
+    assert table.loc["errors", ["old", "new"]].tolist() == [0, 3]
+    assert table.loc["error rate (%)", ["old_low", "old_high"]].tolist() == [0, pytest.approx(70.8, abs=0.1)]
+    assert table.loc["error rate (%)", ["new_low", "new_high"]].tolist() == [pytest.approx(29.2, abs=0.1), 100]
     assert found.pairs["similarity"].isna().all()
     assert set(found.pairs["new_error"]) == {"StreamInterrupted"}
     assert "3 of 3 requests failed against 0 of 3" in found.verdict
@@ -168,10 +169,13 @@ def test_the_verdict_says_what_is_more_than_noise(made: Callable[..., Shadow]) -
 
 
 def test_the_table_names_both_sides_and_carries_the_notes(made: Callable[..., Shadow]) -> None:
-    """Markdown with old, new, difference; what n is too small for is not given a number."""
+    """Markdown with old, new, difference; what n is too small for has a star. As numbers, with intervals beside."""
     shown = made(100, "0.005").to_markdown()
     assert "| old: a | new: b |" in shown
-    assert "n too small" in shown
+    assert "| TTFT p95 (ms) | 318\\* | 118\\* | – |" in shown
+    assert "no interval at this size" in shown
+    row = made(100, "0.005").summary().loc["TTFT p50 (ms)"]
+    assert row[["old", "difference", "difference_low", "difference_high"]].tolist() == [309.5, -200, -200, -200]
     assert "timing error was not measured" in shown
 
 

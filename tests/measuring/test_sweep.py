@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from holystream_nb import Simulator
@@ -27,7 +28,8 @@ async def test_a_sweep_is_a_bench_for_each_load(simulator: Simulator, tmp_path: 
     options = {"concurrencies": [4, 1], "base_url": simulator.url, "path": tmp_path, "seed": 1, "calibrate": False}
     found = await sweep(model, ["Hello", "Goodbye"], **options)
     table = found.table()
-    assert list(table.columns) == list(COLUMNS)
+    assert [name for name in table.columns if not name.endswith(("_low", "_high"))] == list(COLUMNS)
+    assert {kind.kind for kind in table.drop(columns=["model", "transport", "wire"]).dtypes} == {"i", "f"}
     assert table[["concurrency", "n", "errors"]].to_numpy().tolist() == [[1, 4, 0], [4, 12, 0]]
     assert table.requests_per_s[1] > 1.5 * table.requests_per_s[0]
     again = load(tmp_path)
@@ -48,6 +50,22 @@ async def test_a_sweep_has_one_budget_for_all_its_benches(simulator: Simulator, 
             found = await sweep(model, "Hello", **options, **limits)
         assert found.table().concurrency.tolist() == [1, 2]
         assert sum(result.contents.spent for result in found.results) < Decimal("0.045")
+
+
+def test_a_sweep_shows_a_star_where_a_level_has_too_few(trial: Make, result: Callable[..., Result]) -> None:
+    """Its text has a row a run; as numbers, a percentile of too few requests has no interval, and none is made up."""
+    few = [trial("x:a", repeat=i, sent=1000 * i, ttft=100 + i) for i in range(8)]
+    many = [trial("x:a", repeat=i, stream=i % 2, sent=1000 * (i // 2), ttft=100 + i, gaps=(20, 20)) for i in range(80)]
+    made = Sweep((result(*few, concurrency=1), result(*many, concurrency=2)), Path("sweep"))
+    table = made.table()
+    assert table.n.tolist() == [8, 80]
+    assert table.ttft_p50_ms_low.notna().tolist() == [True, True]
+    assert table.ttft_p95_ms_low.notna().tolist() == [False, True]
+    assert table.ttft_p95_ms.notna().all()
+    for shown in (repr(made), made._repr_markdown_()):
+        assert "no interval at this size" in shown
+        assert "TTFT p95 (ms)" in shown
+    assert [line.split()[:3] for line in repr(made).splitlines()[1:3]] == [["x:a", "1", "8"], ["x:a", "2", "80"]]
 
 
 async def test_a_sweep_sets_the_load_itself(tmp_path: Path) -> None:
@@ -77,10 +95,11 @@ def test_a_preset_has_the_columns_of_its_document(trial: Make, result: Callable[
         models = [f"holysheep:{model}" for model in each.arguments["models"]]
         trials = [trial(model, repeat=i, ttft=100 + i, gaps=(20.0,) * 9) for model in models for i in range(31)]
         table = preset(name).table(result(*trials))
-        assert list(table.columns) == list(each.documented.columns)
-        assert getattr(table.iloc[0, 0], "value", table.iloc[0, 0]) == 115
+        assert list(table.columns)[: len(each.columns)] == list(each.documented.columns)
+        assert (table.iloc[0, 0], set(table.dtypes)) == (115, {np.dtype(float)})
+    assert list(preset("001").table(result(*trials)).columns)[4:6] == ["mean TTFT (ms) low", "mean TTFT (ms) high"]
     prices = preset("001").table(result(trial("holysheep:gpt-4.1"), trial("holysheep:deepseek-v3.2")))
-    assert prices.iloc[:, -1].tolist() == [8.0, 0.42]
+    assert prices["USD per 1M output tokens"].tolist() == [8.0, 0.42]
     assert preset("001").documented.loc["gpt-4.1"].tolist() == [1240, 48, 24.2, 8.0]
 
 
@@ -93,9 +112,9 @@ def test_003_has_a_row_for_each_transport(trial: Make, result: Callable[..., Res
     ]
     table = preset("003").table(result(*trials, transport=("sse", "ws"), repeats=72))
     assert list(table.index) == list(preset("003").documented.index) == ["SSE", "WebSocket"]
-    assert [each.value for each in table.loc["SSE"]] == [300, 300, pytest.approx(0.38), 0]
-    assert [each.value for each in table.loc["WebSocket"]][::3] == [200, pytest.approx(100 / 72)]
-    assert [str(each) for each in table["p95 TTFT (ms)"]] == ["300 (300 to 300)", "200*"]
+    assert table.loc["SSE"].tolist()[:4] == [300, 300, pytest.approx(0.38), 0]
+    assert table.loc["WebSocket"].tolist()[:4:3] == [200, pytest.approx(100 / 72)]
+    assert table[["p95 TTFT (ms) low", "p95 TTFT (ms) high"]].isna().all(axis=1).tolist() == [False, True]
 
 
 def test_a_preset_nobody_has_is_refused() -> None:

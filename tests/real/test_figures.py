@@ -72,6 +72,8 @@ async def test_bench_measures_what_the_engine_says(
     assert len(trials) == len(theirs) == len(PROMPTS) * REPEATS
     assert not [trial for trial in trials if trial.error]
     assert {trial.output_tokens for trial in trials} == {each.predicted_n for each in theirs} == {TOKENS}
+    kept = [trial.service.get("prompt_ms") for trial in trials]
+    assert kept == pytest.approx([each.prompt_ms for each in theirs], abs=0.02) or way.name == "litellm"
     later = [(trial.timing.ttft_ms or 0) - each.prompt_ms for trial, each in zip(trials, theirs, strict=True)]
     ratio = [
         (trial.timing.decode_tokens_per_s or 0) / each.tokens_per_s for trial, each in zip(trials, theirs, strict=True)

@@ -70,13 +70,14 @@ def concurrency(sweep: Sweep) -> Panels:
     if crowded:
         notes.append("Thick: p95; thin: p50." if len(arms) <= DIRECT else "TTFT is p95; p50 is in the table.")
         lower = []
-    if least := sorted({each.needed for column in _PERCENTILES for each in table[column] if not each.has_interval}):
+    percentiles = [each for arm in sweep.arms for name in _PERCENTILES for each in sweep.rows(arm)[name]]
+    if least := sorted({each.needed for each in percentiles if not each.has_interval}):
         notes.append(f"Dashed: no interval at this size ({' or '.join(map(str, least))} needed).")
     notes.append(undrawn(sweep.arms))
     ticks_at(top, loads)
     top.tick_params(labelbottom=False)
     top.margins(x=0.1, y=0.14)
-    figures = [edge for column in _PERCENTILES for each in table[column] for edge in _edges(each)]
+    figures = [edge for each in percentiles for edge in _edges(each)]
     scale(bottom, "y", figures)
     scale(top, "y", [rate for rate in table["system_tokens_per_s"] if rate == rate], span=_SPAN)
     for ax in (top, bottom):

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..values.run import Run
-from . import answers, comparison, notes, summary, throughput, trials
+from . import answers, comparison, notes, steady, summary, tables, throughput, trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -22,12 +22,12 @@ class Figures(Run):
     @cached_property
     def trials(self) -> DataFrame:
         """One row a request, in the order of their starts."""
-        return trials.table(self.records, self.sessions, self.plan, self.trips)
+        return trials.table(self.records, self.sessions, self.plan, self.steady, self.trips)
 
     @cached_property
     def warmups(self) -> DataFrame:
         """The discarded requests, in the same columns."""
-        return trials.table(self.warmup_records, self.sessions, self.plan, self.trips)
+        return trials.table(self.warmup_records, self.sessions, self.plan, steady.NONE, self.trips)
 
     @cached_property
     def gaps(self) -> DataFrame:
@@ -49,16 +49,48 @@ class Figures(Run):
         return frame[rows & (frame["wire"] == wire)] if len(self.plan.wires) > 1 else frame[rows]
 
     @cached_property
+    def steady(self) -> steady.Steady:
+        """The steady part, which percentiles are of; its text says so. Pairs (`compare`) are of all requests."""
+        return steady.steady(self)
+
+    @cached_property
     def cells(self) -> dict[str, dict[str, Any]]:
         """The figures of each arm as values with their intervals; see `summary.cells`."""
         return summary.cells(self)
 
     def summary(self, *, adjusted: bool = False) -> DataFrame:
-        """One row an arm; see `summary.summary`. With `adjusted`, failures count as +∞ in TTFT, TTFA and E2E."""
-        return summary.summary(self, adjusted=adjusted)
+        """Numbers: a row an arm (index: `provider:model`, or `provider:model · transport` of several), the columns of
+        `summary.WORDS`.
+
+        A figure with an interval is three columns: `ttft_p50_ms`, `ttft_p50_ms_low` and `ttft_p50_ms_high`; the last
+        two are NaN where the sample is too small for one. What is not known is NaN. Exact money is in `cells`; here it
+        is floats. `print(result)` and a result as a cell's last line show the same for a reader.
+
+        n counts all requests, errors those that failed (error_rate in %, with the exact interval of Clopper and
+        Pearson); ended counts, in words, those that the service did not end as answers end, or left with gaps or empty
+        (also among the errors); good_share is the % of all that met all limits.
+        Percentiles, means (95 % by Student's t) and extremes are of the requests that succeeded in the steady part
+        (`steady`); with `adjusted`, failures count as +∞ in the percentiles of TTFT, TTFA and E2E. Rates are medians
+        over requests. Gap percentiles are pooled over requests.
+        bursts: the % of requests whose events came in bursts; service_…: medians of what the service itself says.
+        in_flight: requests of this arm that ran at once, the mean. duration_s, requests_per_s, goodput_per_s and both
+        tok/s are the run's: NaN where several arms share one; `throughput()` has them.
+        usd_per_request: mean over the requests that brought output and whose cost is known; usd_per_1m_tokens: the sum
+        of those / their prompt and output tokens together; stated_usd_per_request: mean of what the service itself
+        says. In cny, the same at each seller's rate.
+        """
+        return (self._adjusted if adjusted else self._summary).copy()
+
+    @cached_property
+    def _summary(self) -> DataFrame:
+        return summary.frame(self.cells)
+
+    @cached_property
+    def _adjusted(self) -> DataFrame:
+        return summary.frame(summary.cells(self, adjusted=True))
 
     def throughput(self) -> Mapping[str, float | None]:
-        """Of the whole run: system tok/s, goodput (req/s) and requests/s; see `throughput.throughput`."""
+        """Of the whole run: tok/s, requests/s, goodput (req/s), duration (s); see `throughput.throughput`."""
         return throughput.throughput(self)
 
     def compare(self, a: str, b: str, metric: str = "ttft_ms") -> comparison.Comparison:
@@ -67,6 +99,11 @@ class Figures(Run):
         a, b: names of models, of ways ("sse", "messages") if there is one model, or labels (see `arm`).
         """
         return comparison.compare(self, self.arm(a), self.arm(b), metric)
+
+    @property
+    def text(self) -> tables.Text:
+        """The summary for a reader: the table, the verdict of the pairs, the run, what to know before believing it."""
+        return tables.text(self, self.cells)
 
     def by_prompt(self) -> DataFrame:
         """One row a prompt and arm, with medians; see `answers.by_prompt`."""
@@ -77,8 +114,8 @@ class Figures(Run):
         return answers.Answers(self)
 
     def to_markdown(self) -> str:
-        """The summary as a table, with what to know below it."""
-        return summary.to_markdown(self)
+        """That text as Markdown; `print(result)` has it for a terminal."""
+        return self.text.markdown()
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
+from ...timing import GROUPED, MEND
 from ...wire.endings import kind_of, words_of
 from ..values.plan import TRANSPORTS
 from ..values.record import USAGE, Calibration, Trial
@@ -15,9 +16,13 @@ from ..values.words import counted, digits, endings
 from . import network
 from .error import quantiles
 from .statistics import Quantile
+from .steady import steady
 
 SMALL: Final = 0.05
 """A timing error (p95) up to this part of the figure it spoils is small."""
+
+MOST: Final = 50.0
+"""Answers in bursts (%) past which a row's figures are marked, and warned of."""
 
 _LATE: Final = 0.5
 _ENDINGS: Final = {
@@ -79,9 +84,22 @@ def notes(result: Run) -> list[str]:
         found.append("Some prices are unknown: their cost is left out, not taken as 0.")
     if result.plan.rate is not None and (late := _late(result)) is not None:
         found.append(late)
+    if result.plan.rate is not None and len(result.arms) > 1:
+        found.append(
+            f"The rate of {result.plan.rate:g} requests/s is of all rows together; each got "
+            f"{digits(result.plan.rate / len(result.arms))}."
+        )
+    if result.plan.rate is not None and result.plan.limits:
+        found.append("Limits on TTFT and E2E are judged from the scheduled start.")
+    if result.plan.limits and len(result.arms) > 1:
+        found.append(
+            "Of one row's good requests only the share is stated: how many a second also depends on the others."
+        )
     if any(session.executor != "processes" for session in result.sessions) and result.plan.rate is None:
         found.append("System tok/s includes the pauses between the batches of the executor.")
-    return [*found, *_timing(result)]
+    if (part := steady(result).sentence) and result.records:
+        found.append(part)
+    return [*found, *_bursts(result), *_groups(result), *_timing(result)]
 
 
 def timing_error(calibration: Calibration) -> str:
@@ -109,7 +127,7 @@ def _timing(result: Run) -> list[str]:
     found = [timing_error(calibration)]
     succeeded = [trial.timing for trial in result.records if not trial.error]
     ttfts = [timing.ttft_ms for timing in succeeded if timing.ttft_ms is not None]
-    gaps = [median(row) for timing in succeeded if (row := timing.gaps_ms)]
+    gaps = [median(row) / 1e6 for trial in result.records if not trial.error and (row := trial.reads[1:])]
     for name, error, figure in (
         ("TTFT", calibration.ttft_ms[1], min(_medians(result, "ttft_ms"), default=None) if ttfts else None),
         ("gap", calibration.gap_ms[1] if calibration.gap_ms else 0.0, median(gaps) if gaps else None),
@@ -118,6 +136,39 @@ def _timing(result: Run) -> list[str]:
             found.append(
                 f"WARNING: the timing error of {name} ({digits(error)} ms at p95) is not small against what is shown "
                 f"({digits(figure)} ms): this machine is too busy for this load."
+            )
+    return found
+
+
+def _bursts(result: Run) -> list[str]:
+    """A word about each arm whose answers came in bursts: which figures that spoils, by how much, and what mends it."""
+    found = []
+    for arm in result.arms:
+        succeeded = [trial.timing for trial in result.of(arm) if not trial.error]
+        held = [timing for timing in succeeded if timing.burst is not None]
+        if len(held) <= len(succeeded) * MOST / 100:
+            continue
+        waits = [median(row) for timing in held if (row := timing.gaps_ms)]
+        late = f" (by about its gap, {digits(median(waits))} ms, or more)" if waits else ""
+        size = median(timing.burst or 0 for timing in held)
+        found.append(
+            f"WARNING: {len(held)} of {counted(len(succeeded), 'answer')} of {result.label(arm)} came in bursts of "
+            f"about {size:.0f} events (†): TTFT is too long{late}, gaps are those between bursts, and decode tok/s may "
+            f"be too high, because the last one empties a buffer. A proxy may be buffering ({MEND})."
+        )
+    return found
+
+
+def _groups(result: Run) -> list[str]:
+    """A word about each arm whose service puts several tokens into an event."""
+    found = []
+    for arm in result.arms:
+        succeeded = [trial.timing for trial in result.of(arm) if not trial.error and trial.is_counted]
+        sizes = [timing.tokens_per_event for timing in succeeded if timing.tokens_per_event is not None]
+        if sizes and (size := median(sizes)) > GROUPED:
+            found.append(
+                f"{result.label(arm)} sends about {digits(size)} tokens an event: gaps are between groups of tokens; "
+                "for TPOT and decode tok/s, the tokens of its first read are estimated by its share of the characters."
             )
     return found
 

@@ -1,23 +1,20 @@
-"""Per model and transport: what it did, how sure that is, what it cost."""
+"""Per model and transport: what it did, how sure that is, what it cost. As values, and as a table of numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from ...live.harmless import plain_line
-from ...money.amount import currency
-from ...money.card import SIMULATED
-from ..values.plan import connections
 from ..values.record import Trial
 from ..values.run import Run
-from ..values.words import asked, digits, endings
+from ..values.words import endings
 from .limits import good
 from .network import net_ms, round_trip
-from .notes import notes
 from .statistics import Interval, Quantile, mean, pooled, quantile, share
-from .throughput import span_s, throughput
+from .steady import Steady, steady
+from .throughput import busy_s, span_s, throughput
+from .trials import gaps_ms
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,6 +24,7 @@ WORDS: Final = {
     "errors": "errors",
     "error_rate": "error rate (%)",
     "ended": "did not end normally",
+    "good_share": "good requests (%)",
     "connect_p50_ms": "connect p50 (ms)",
     "ttft_mean_ms": "TTFT mean (ms)",
     "ttft_p50_ms": "TTFT p50 (ms)",
@@ -34,16 +32,46 @@ WORDS: Final = {
     "ttft_p99_ms": "TTFT p99 (ms)",
     "ttft_net_p50_ms": "TTFT p50, net of one round trip (ms)",
     "round_trip_p50_ms": "TCP round trip p50 (ms)",
+    "ttft_min_ms": "TTFT min (ms)",
+    "ttft_max_ms": "TTFT max (ms)",
+    "ttft_sd_ms": "TTFT sd (ms)",
+    "ttft_scheduled_p50_ms": "TTFT from the scheduled start p50 (ms)",
+    "ttft_scheduled_p95_ms": "TTFT from the scheduled start p95 (ms)",
     "ttfa_p50_ms": "TTFA p50 (ms)",
     "e2e_mean_s": "E2E mean (s)",
     "e2e_p50_s": "E2E p50 (s)",
+    "e2e_p95_s": "E2E p95 (s)",
+    "e2e_p99_s": "E2E p99 (s)",
+    "e2e_min_s": "E2E min (s)",
+    "e2e_max_s": "E2E max (s)",
+    "e2e_sd_s": "E2E sd (s)",
+    "e2e_scheduled_p50_s": "E2E from the scheduled start p50 (s)",
+    "e2e_scheduled_p95_s": "E2E from the scheduled start p95 (s)",
     "gap_p50_ms": "gap p50 (ms)",
+    "gap_p95_ms": "gap p95 (ms)",
     "gap_p99_ms": "gap p99 (ms)",
     "tpot_p50_ms": "TPOT p50 (ms)",
+    "tpot_p95_ms": "TPOT p95 (ms)",
     "decode_tokens_per_s": "decode tok/s",
     "e2e_tokens_per_s": "e2e tok/s",
     "characters_per_s": "characters/s",
+    "events_per_read": "events per read",
+    "tokens_per_event": "tokens per event",
+    "bursts": "in bursts (%)",
+    "service_ttft_ms": "TTFT p50 by the service's clock (ms)",
+    "service_queue_ms": "queue p50 by the service's clock (ms)",
+    "service_decode_tokens_per_s": "decode tok/s by the service's clock",
+    "lag_p50_ms": "lag p50 (ms)",
+    "lag_p95_ms": "lag p95 (ms)",
+    "queue_p50_ms": "queue p50 (ms)",
+    "queue_p95_ms": "queue p95 (ms)",
+    "in_flight": "in flight (mean)",
+    "duration_s": "duration (s)",
+    "requests_per_s": "requests/s",
     "goodput_per_s": "goodput (req/s)",
+    "output_tokens_per_s": "output tok/s",
+    "system_tokens_per_s": "system tok/s",
+    "input_tokens": "input tokens per request",
     "output_tokens": "output tokens per request",
     "cached_tokens": "cached tokens per request",
     "usd_per_request": "USD per request",
@@ -56,109 +84,135 @@ WORDS: Final = {
     "price_source": "price",
     "price_as_of": "as of",
 }
-"""The columns of `summary()` and their words in a table."""
+"""The figures of an arm and their words in a table."""
+
+TEXTS: Final = ("ended", "price_source", "price_as_of")
+
+_RUN: Final = (
+    "duration_s",
+    "requests_per_s",
+    "goodput_per_s",
+    "output_tokens_per_s",
+    "system_tokens_per_s",
+)
+"""Of the whole run. In a mixed one, where a slow model holds a fast one's users, they are no model's own."""
+
+SPOILT: Final = frozenset(
+    name for name in WORDS if name.startswith(("ttft_", "ttfa_", "gap_", "tpot_", "decode_tokens"))
+)
+"""What is wrong where answers come in bursts: something held the first events back, and let them go together."""
 
 
 def cells(result: Run, *, adjusted: bool = False) -> dict[str, dict[str, Any]]:
     """The figures of each arm, by the names of `WORDS`: numbers, Decimals, `Quantile`s, `Interval`s, texts, None."""
-    span = span_s(result)
-    return {arm: _row(result, arm, span, adjusted) for arm in result.arms}
+    whole = throughput(result)
+    part, span = steady(result), span_s(result)
+    alone = {name: whole[name] if len(result.arms) == 1 else None for name in _RUN}
+    return {arm: _row(result, arm, part, span, adjusted) | alone for arm in result.arms}
 
 
-def summary(result: Run, *, adjusted: bool = False) -> DataFrame:
-    """One row an arm (index: `provider:model`, or `provider:model · transport` of several), columns as in `WORDS`.
+def frame(cells: dict[str, dict[str, Any]]) -> DataFrame:
+    """The cells as numbers: a row an arm, the columns of `WORDS`; see `Figures.summary`."""
+    return numbers(cells, WORDS)
 
-    n counts all requests, errors those that failed; ended counts, in words, those that the service did not end as
-    answers end, or left with gaps or empty (also among the errors). Percentiles are `Quantile`s with 95 % intervals, of
-    the requests that succeeded; with `adjusted`, failures count as +∞ in TTFT, TTFA and E2E. Means have 95 % intervals
-    by Student's t, error_rate the exact one (Clopper and Pearson). Rates are medians over requests. Gap percentiles are
-    pooled over requests. goodput_per_s: requests that met all limits / the run's span; None without limits.
-    usd_per_request: mean over the requests that brought output and whose cost is known, as a Decimal;
-    usd_per_1m_tokens: the sum of those / their prompt and output tokens together; stated_usd_per_request: mean of what
-    the service itself says. In cny, the same at each seller's rate.
+
+def numbers(cells: Mapping[Any, Mapping[str, Any]], names: Iterable[str], *, texts: Sequence[str] = TEXTS) -> DataFrame:
+    """Typed values as a table that sorts and exports; a Decimal is a float, a `Quantile` or `Interval` three columns:
+
+    `name`, `name_low` and `name_high`; NaN where there is no value, or no interval at this size.
     """
     from pandas import DataFrame
 
-    found = cells(result, adjusted=adjusted)
-    return DataFrame(list(found.values()), index=list(found), columns=list(WORDS))
+    rows = {arm: {name: part for each in names for name, part in _parts(each, row[each])} for arm, row in cells.items()}
+    found = DataFrame.from_dict(rows, orient="index")
+    kept = {name: float for name in found.columns if name not in texts and found[name].dtype == object}
+    return found.astype(kept)
 
 
-def to_markdown(result: Run) -> str:
-    """The summary, a column an arm, and below it the run and what to know before believing it.
-
-    Costs are in the currency that the reader chose.
-    """
-    frame = summary(result)
-    head = ["", *(_cell(result.label(arm)) for arm in frame.index)]
-    lines = [_line(head), _line(["---", *("---:" for _ in frame.index)])]
-    other = "usd_" if currency() == "CNY" else "cny_"
-    for column, words in WORDS.items():
-        if column.startswith(other):
-            continue
-        cells = [_text(value) for value in frame[column]]
-        if name := _ESTIMATED.get(column):
-            arms = (result.of(arm) for arm in frame.index)
-            cells = [_approximate(cell, trials, name) for cell, trials in zip(cells, arms, strict=True)]
-        if "usd_" in column or "cny_" in column:
-            cells = [_labelled(cell, price) for cell, price in zip(cells, frame["price_source"], strict=True)]
-        if any(cell != "–" for cell in cells):
-            lines.append(_line([words, *(_cell(cell) for cell in cells)]))
-    plan = result.plan
-    figures = throughput(result)
-    parts = [*asked(plan), *connections(plan), f"seed {plan.seed}"]
-    if (rate := figures["system_tokens_per_s"]) is not None:
-        parts.append(f"system {digits(rate)} tok/s")
-    lines += ["", _cell(" · ".join(parts)), ""]
-    lines += [f"* {_cell(note)}" for note in notes(result)]
-    return "\n".join(lines).rstrip() + "\n"
+def _parts(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, Quantile | Interval):
+        return (name, value.value), (f"{name}_low", value.low), (f"{name}_high", value.high)
+    return ((name, float(value) if isinstance(value, Decimal) else value),)
 
 
-def _row(result: Run, arm: str, span: float, adjusted: bool) -> dict[str, Any]:
+def _row(result: Run, arm: str, part: Steady, span: float, adjusted: bool) -> dict[str, Any]:
     trials = result.of(arm)
-    timings = [(trial, trial.timing) for trial in trials]
-    succeeded = [timing for trial, timing in timings if not trial.error]
-    failures = [float("inf")] * (len(trials) - len(succeeded)) if adjusted else []
+    counted = part.counted(trials)
+    succeeded = [trial for trial in counted if not trial.error]
+    failures = [float("inf")] * (len(counted) - len(succeeded)) if adjusted else []
+    failed = sum(bool(trial.error) for trial in trials)
 
-    def percentile(name: str, p: float = 0.5, extra: Sequence[float] = ()) -> Quantile:
-        known = [value for timing in succeeded if (value := getattr(timing, name)) is not None]
-        return quantile([*known, *extra], p)
+    def values(name: str) -> list[float]:
+        return [value for trial in succeeded if (value := getattr(trial.timing, name)) is not None]
 
-    def average(name: str) -> Interval:
-        return mean([value for timing in succeeded if (value := getattr(timing, name)) is not None])
+    def percentiles(name: str, what: str, ps: Sequence[int], extra: Sequence[float] = ()) -> dict[str, Quantile]:
+        stem, _, unit = what.rpartition("_")
+        sample = [*values(name), *extra]
+        return {f"{stem}_p{p}_{unit}": quantile(sample, p / 100) for p in ps}
 
-    provider = result.plan.split(result.plan.arms[arm][0])[0]
-    trip_ms = round_trip(result.trips, provider).value
-    net = [value for timing in succeeded if (value := net_ms(timing.ttft_ms, trip_ms)) is not None]
-    gap_p50, gap_p99 = pooled([timing.gaps_ms for timing in succeeded], (0.5, 0.99))
+    trips = round_trip(result.trips, result.plan.split(result.plan.arms[arm][0])[0])
+    net = [value for ttft in values("ttft_ms") if (value := net_ms(ttft, trips.value)) is not None]
+
+    def median(name: str) -> Quantile:
+        return quantile(values(name), 0.5)
+
+    def service(name: str) -> Quantile:
+        return quantile([trial.service[name] for trial in succeeded if name in trial.service], 0.5)
+
+    each: list[Any] = [gaps_ms(trial) for trial in succeeded]
+    gaps = pooled(each, (0.5, 0.95, 0.99))
     limits = result.plan.limits
-    kept = sum(good(trial, timing, limits) for trial, timing in timings)
-    characters = [trial.characters / timing.e2e_s for trial, timing in timings if not trial.error and timing.e2e_s]
+    done = [trial for trial in trials if not trial.error]
+    bursts = sum(trial.timing.burst is not None for trial in succeeded)
     return {
         "n": len(trials),
-        "errors": len(trials) - len(succeeded),
-        "error_rate": share(len(trials) - len(succeeded), len(trials)),
+        "errors": failed,
+        "error_rate": share(failed, len(trials)),
         "ended": endings(trials),
-        "connect_p50_ms": percentile("connect_ms"),
-        "ttft_mean_ms": average("ttft_ms"),
-        "ttft_p50_ms": percentile("ttft_ms", 0.5, failures),
-        "ttft_p95_ms": percentile("ttft_ms", 0.95, failures),
-        "ttft_p99_ms": percentile("ttft_ms", 0.99, failures),
+        "good_share": share(sum(good(trial, limits) for trial in trials), len(trials) if limits else 0),
+        **percentiles("connect_ms", "connect_ms", (50,)),
+        "ttft_mean_ms": mean(values("ttft_ms")),
+        **percentiles("ttft_ms", "ttft_ms", (50, 95, 99), failures),
+        **_extremes("ttft_{}_ms", values("ttft_ms")),
         "ttft_net_p50_ms": quantile(net, 0.5),
-        "round_trip_p50_ms": round_trip(result.trips, provider),
-        "ttfa_p50_ms": percentile("ttfa_ms", 0.5, failures),
-        "e2e_mean_s": average("e2e_s"),
-        "e2e_p50_s": percentile("e2e_s", 0.5, failures),
-        "gap_p50_ms": gap_p50,
-        "gap_p99_ms": gap_p99,
-        "tpot_p50_ms": percentile("tpot_ms"),
-        "decode_tokens_per_s": percentile("decode_tokens_per_s"),
-        "e2e_tokens_per_s": percentile("e2e_tokens_per_s"),
-        "characters_per_s": quantile(characters, 0.5),
-        "goodput_per_s": kept / span if limits and span else None,
-        "output_tokens": _mean([trial.output_tokens for trial in trials if not trial.error]),
-        "cached_tokens": _mean([trial.cached_tokens for trial in trials if not trial.error]),
+        "round_trip_p50_ms": trips,
+        **percentiles("ttft_scheduled_ms", "ttft_scheduled_ms", (50, 95), failures if result.plan.rate else ()),
+        **percentiles("ttfa_ms", "ttfa_ms", (50,), failures),
+        "e2e_mean_s": mean(values("e2e_s")),
+        **percentiles("e2e_s", "e2e_s", (50, 95, 99), failures),
+        **_extremes("e2e_{}_s", values("e2e_s")),
+        **percentiles("e2e_scheduled_s", "e2e_scheduled_s", (50, 95), failures if result.plan.rate else ()),
+        **dict(zip(("gap_p50_ms", "gap_p95_ms", "gap_p99_ms"), gaps, strict=True)),
+        **percentiles("tpot_ms", "tpot_ms", (50, 95)),
+        "decode_tokens_per_s": median("decode_tokens_per_s"),
+        "e2e_tokens_per_s": median("e2e_tokens_per_s"),
+        "characters_per_s": quantile([t.characters / t.timing.e2e_s for t in succeeded if t.timing.e2e_s], 0.5),
+        "events_per_read": median("events_per_read"),
+        "tokens_per_event": median("tokens_per_event"),
+        "bursts": share(bursts, len(succeeded)),
+        "service_ttft_ms": service("ttft_ms"),
+        "service_queue_ms": service("queue_ms"),
+        "service_decode_tokens_per_s": service("decode_tokens_per_s"),
+        **percentiles("lag_ms", "lag_ms", (50, 95)),
+        **percentiles("queue_ms", "queue_ms", (50, 95)),
+        "in_flight": busy_s(trials) / span if span else None,
+        "input_tokens": _mean([trial.prompt_tokens for trial in done]),
+        "output_tokens": _mean([trial.output_tokens for trial in done]),
+        "cached_tokens": _mean([trial.cached_tokens for trial in done]),
         **_money(trials),
     }
+
+
+def _extremes(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    """min, max and the standard deviation of a sample (n − 1)."""
+    from statistics import stdev
+
+    found: dict[str, tuple[Callable[[Sequence[float]], float], int]] = {
+        "min": (min, 1),
+        "max": (max, 1),
+        "sd": (stdev, 2),
+    }
+    return {name.format(word): of(values) if len(values) >= least else None for word, (of, least) in found.items()}
 
 
 def _money(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -184,44 +238,3 @@ def _money(trials: Sequence[Trial]) -> dict[str, Any]:
 def _mean(values: Sequence[int | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
-
-
-def _text(value: Any) -> str:
-    if value is None or value != value or value == "":
-        return "–"
-    if isinstance(value, Decimal):
-        return digits(float(value))
-    if isinstance(value, float):
-        return digits(value)
-    return str(value)
-
-
-def _labelled(cell: str, price: str) -> str:
-    """An amount that nobody is paid says so itself: a line of a table is read alone."""
-    return f"{cell} ({SIMULATED})" if price.startswith(SIMULATED) and cell != "–" else cell
-
-
-_ESTIMATED: Final = {
-    **dict.fromkeys(("tpot_p50_ms", "decode_tokens_per_s", "e2e_tokens_per_s", "output_tokens"), "is_counted"),
-    **{
-        f"{name}_per_{what}": "cost_exact"
-        for name in ("usd", "cny")
-        for what in ("request", "1k_requests", "1m_tokens")
-    },
-}
-"""Columns of figures that may be estimates, and what of a trial says that they are none."""
-
-
-def _approximate(cell: str, trials: Sequence[Trial], name: str) -> str:
-    """The cell, marked where what it says of one of these requests is an estimate."""
-    is_exact = all(getattr(trial, name) for trial in trials if not trial.error)
-    return cell if is_exact or not cell[:1].isdigit() else f"≈{cell}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """Text in which nothing is Markdown: models' names are a user's, and notes may quote a service."""
-    return plain_line(text).replace("|", "\\|")

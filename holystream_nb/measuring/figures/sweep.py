@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..values.words import counted
 from .figures import Figures
-from .statistics import quantile
+from .summary import WORDS, numbers
+from .tables import Text, legend, shown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -23,15 +25,24 @@ COLUMNS: Final = (
     "errors",
     "ttft_p50_ms",
     "ttft_p95_ms",
+    "e2e_p50_s",
+    "e2e_p95_s",
     "decode_tokens_per_s",
     "system_tokens_per_s",
+    "output_tokens_per_s",
+    "in_flight",
     "requests_per_s",
     "goodput_per_s",
     "timing_error_p95_ms",
 )
 
+_SHOWN: Final = {
+    "concurrency": "at once",
+    **{name: WORDS[name] for name in COLUMNS if name in WORDS and name != "goodput_per_s"},
+}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """A Figures for each model, transport and concurrency; `path` is the folder of their files."""
 
@@ -39,7 +50,19 @@ class Sweep:
     path: Path
 
     def __repr__(self) -> str:
-        return f"<Sweep of {len(self.results)} runs in {self.path}>"
+        return self.text.plain()
+
+    def _repr_markdown_(self) -> str:
+        return self.text.markdown()
+
+    @property
+    def text(self) -> Text:
+        """A row a run for a reader, with intervals in words: `print(sweep)`, and a cell's last line."""
+        runs = [(arm, result) for arm in self.arms for result in self.of(arm)]
+        rows = [(arm, *(shown(_row(result)[name]) for name in _SHOWN)) for arm, result in runs]
+        missing = sum(result.missing for result in self.results)
+        left = [f"{counted(missing, 'request')} missing: run it again with the same path."] if missing else []
+        return Text(tuple(_SHOWN.values()), tuple(rows), (*legend(rows), f"Files: {self.path}"), tuple(left))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -62,14 +85,17 @@ class Sweep:
         return sorted(found, key=lambda result: result.plan.concurrency or 0)
 
     def table(self) -> DataFrame:
-        """One row a run (`COLUMNS`): TTFT and decode tok/s as `Quantile`s, rates as `Figures.throughput` has them."""
-        from pandas import DataFrame
+        """Numbers: a row a run, `COLUMNS`, as `Figures.summary` and `Figures.throughput` have them.
 
+        A percentile has its interval beside it (`ttft_p95_ms_low`, `ttft_p95_ms_high`), NaN where a level has too few
+        requests for one: its value is then no more than what was seen.
+        """
         rows = [_row(result) for arm in self.arms for result in self.of(arm)]
-        return DataFrame(rows, columns=list(COLUMNS))
+        found = numbers(dict(enumerate(rows)), COLUMNS, texts=("model", "transport", "wire"))
+        return found.reset_index(drop=True)
 
     def rows(self, arm: str) -> DataFrame:
-        """The rows of an arm in `table()`."""
+        """The rows of an arm, as `table()` has them, with percentiles as `Quantile`s: what charts draw."""
         from pandas import DataFrame
 
         return DataFrame([_row(result) for result in self.of(arm)], columns=list(COLUMNS))
@@ -104,19 +130,13 @@ def knee(points: Sequence[tuple[float, float]]) -> int | None:
 
 
 def _row(result: Figures) -> dict[str, Any]:
-    succeeded = [trial.timing for trial in result.records if not trial.error]
-    ttfts = [timing.ttft_ms for timing in succeeded if timing.ttft_ms is not None]
-    rates = [rate for timing in succeeded if (rate := timing.decode_tokens_per_s) is not None]
-    return {
+    (cells,) = result.cells.values()
+    plan, whole = result.plan, result.throughput()
+    own = {
         "model": result.models[0],
-        "transport": result.plan.transports[0],
-        "wire": result.plan.wires[0] or next((trial.wire for trial in result.records), ""),
-        "concurrency": result.plan.concurrency,
-        "n": len(result.records),
-        "errors": len(result.records) - len(succeeded),
-        "ttft_p50_ms": quantile(ttfts, 0.5),
-        "ttft_p95_ms": quantile(ttfts, 0.95),
-        "decode_tokens_per_s": quantile(rates, 0.5),
-        **result.throughput(),
+        "transport": plan.transports[0],
+        "wire": plan.wires[0] or next((trial.wire for trial in result.records), ""),
+        "concurrency": plan.concurrency,
         "timing_error_p95_ms": result.calibration.ttft_ms[1] if result.calibration else None,
     }
+    return {name: own[name] if name in own else whole[name] if name in whole else cells[name] for name in COLUMNS}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..values.plan import Plan
 from ..values.record import Session, Trial, Trip
+from ..values.service import FIGURES
 from .limits import good
 from .network import median_trips, net_ms
 from .statistics import point
+from .steady import Steady
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 
@@ -23,6 +26,8 @@ COLUMNS: Final = (
     "repeat",
     "error",
     "at_s",
+    "end_s",
+    "steady",
     "scheduled_s",
     "lag_ms",
     "queue_ms",
@@ -32,6 +37,7 @@ COLUMNS: Final = (
     "tls_ms",
     "ttft_ms",
     "ttft_net_ms",
+    "ttft_scheduled_ms",
     "ttfa_ms",
     "e2e_s",
     "e2e_scheduled_s",
@@ -42,6 +48,14 @@ COLUMNS: Final = (
     "gap_p50_ms",
     "gap_p99_ms",
     "gap_max_ms",
+    "events_per_read",
+    "tokens_per_event",
+    "burst",
+    "service_queue_ms",
+    "service_prompt_ms",
+    "service_ttft_ms",
+    "service_decode_ms",
+    "service_decode_tokens_per_s",
     "output_tokens",
     "token_source",
     "reasoning_tokens",
@@ -70,10 +84,14 @@ COLUMNS: Final = (
 
 model `provider:model` · transport: what was asked for: sse, ws or auto · wire: the format: chat, messages, responses
 prompt, repeat: what was asked; rows of two models, transports or wires with the same are a pair
-error: "" or its class · at_s: the call's start, after the run's first · scheduled_s: the intended one (open loop)
-lag_ms, queue_ms, connect_ms, ttft_ms, ttfa_ms, e2e_s, e2e_scheduled_s, tpot_ms, decode_tokens_per_s,
+error: "" or its class · at_s: the call's start, after the run's first · end_s: when it was over, failures too
+steady: whether it began in the steady part (`Steady`) · scheduled_s: the intended start (open loop)
+lag_ms, queue_ms, connect_ms, ttft_ms, ttft_scheduled_ms, ttfa_ms, e2e_s, e2e_scheduled_s, tpot_ms, decode_tokens_per_s,
 e2e_tokens_per_s: as `timing` defines them · characters_per_s: characters of text and reasoning / E2E
 gap_p50_ms, gap_p99_ms, gap_max_ms: of this request's own gaps
+events_per_read: output events that a read brought, on average · tokens_per_event: output tokens in an event
+burst: about how many events came at once, where the answer came in bursts (`Timing.burst`), NaN where it did not
+service_…: by the service's own clock, where it says so (`service.FIGURES`)
 output_tokens (reasoning included), reasoning_tokens, prompt_tokens (cached included), cached_tokens
 dns_ms, tcp_ms, tls_ms: of a new connection; None on a kept one (see `parts`)
 ttft_net_ms: TTFT − the median TCP round trip to the provider (see `network.net_ms`)
@@ -83,30 +101,49 @@ transport_used: which brought the answer: sse or ws
 cost_usd, cost_cny: exact Decimals, None where unknown; price_note: "" for a real price
 stated_cost_usd: what the service itself says that it cost, None where it says nothing
 finish_reason: the service's word · ended: how it ended in plain words, "" where that is as answers end
-meets_limits: whether it kept all stated limits; None if none are stated · response_id: the service's own
+meets_limits: whether it kept all stated limits (open loop: from its scheduled start); None if none are stated
+response_id: the service's own
 """
 
 
-def table(trials: Sequence[Trial], sessions: Sequence[Session], plan: Plan, trips: Sequence[Trip] = ()) -> DataFrame:
+def table(
+    trials: Sequence[Trial], sessions: Sequence[Session], plan: Plan, steady: Steady, trips: Sequence[Trip] = ()
+) -> DataFrame:
     from pandas import DataFrame
 
     anchors = {session.number: (session.wall_ns - sessions[0].wall_ns) / 1e9 for session in sessions}
     starts = [anchors.get(trial.session, 0.0) + trial.submitted / 1e9 for trial in trials]
     first = min(starts, default=0.0)
-    network = median_trips(trips)
-    net = [network.get(plan.split(trial.model)[0]) for trial in trials]
-    rows = [_row(trial, at - first, plan, trip) for trial, at, trip in zip(trials, starts, net, strict=True)]
+    ways, network = plan.ways, median_trips(trips)
+    trip = {model: network.get(plan.split(model)[0]) for model in plan.models}
+    rows = [
+        _row(trial, at - first, ways, plan.limits, steady, trip[trial.model])
+        for trial, at in zip(trials, starts, strict=True)
+    ]
     rows.sort(key=lambda row: row["at_s"])
     frame = DataFrame(rows, columns=list(COLUMNS))
     figures = [name for name in COLUMNS if name.endswith(("_ms", "_s"))]
-    return frame.astype(dict.fromkeys(figures, float))
+    return frame.astype(dict.fromkeys([*figures, "events_per_read", "tokens_per_event", "burst"], float))
 
 
-def _row(trial: Trial, at_s: float, plan: Plan, trip_ms: float | None) -> dict[str, Any]:
-    timing, limits = trial.timing, plan.limits
-    parts = timing.parts
-    transport = plan.ways[trial.way][1]
-    gaps = timing.gaps_ms
+def gaps_ms(trial: Trial) -> NDArray[Any]:
+    """A request's gaps, as `Timing.gaps_ms` has them."""
+    import numpy as np
+
+    return np.asarray(trial.reads[1:], dtype=float) / 1e6
+
+
+def _row(
+    trial: Trial,
+    at_s: float,
+    ways: Mapping[str, tuple[str, str]],
+    limits: Mapping[str, float],
+    steady: Steady,
+    trip_ms: float | None,
+) -> dict[str, Any]:
+    timing, parts = trial.timing, trial.timing.parts
+    transport = ways[trial.way][1]
+    gaps = gaps_ms(trial)
     e2e_s = timing.e2e_s
     return {
         "model": trial.model,
@@ -116,6 +153,8 @@ def _row(trial: Trial, at_s: float, plan: Plan, trip_ms: float | None) -> dict[s
         "repeat": trial.repeat,
         "error": trial.error,
         "at_s": at_s,
+        "end_s": at_s + (trial.over - trial.submitted) / 1e9,
+        "steady": steady.holds(trial),
         "scheduled_s": None if trial.scheduled is None else at_s - (trial.submitted - trial.scheduled) / 1e9,
         "lag_ms": timing.lag_ms,
         "queue_ms": timing.queue_ms,
@@ -125,6 +164,7 @@ def _row(trial: Trial, at_s: float, plan: Plan, trip_ms: float | None) -> dict[s
         "tls_ms": parts.tls_ms,
         "ttft_ms": timing.ttft_ms,
         "ttft_net_ms": net_ms(timing.ttft_ms, trip_ms),
+        "ttft_scheduled_ms": timing.ttft_scheduled_ms,
         "ttfa_ms": timing.ttfa_ms,
         "e2e_s": e2e_s,
         "e2e_scheduled_s": timing.e2e_scheduled_s,
@@ -132,9 +172,13 @@ def _row(trial: Trial, at_s: float, plan: Plan, trip_ms: float | None) -> dict[s
         "decode_tokens_per_s": timing.decode_tokens_per_s,
         "e2e_tokens_per_s": timing.e2e_tokens_per_s,
         "characters_per_s": trial.characters / e2e_s if e2e_s and not trial.error else None,
-        "gap_p50_ms": point(gaps, 0.5) if gaps else None,
-        "gap_p99_ms": point(gaps, 0.99) if gaps else None,
-        "gap_max_ms": max(gaps, default=None),
+        "gap_p50_ms": point(gaps, 0.5) if len(gaps) else None,
+        "gap_p99_ms": point(gaps, 0.99) if len(gaps) else None,
+        "gap_max_ms": gaps.max() if len(gaps) else None,
+        "events_per_read": timing.events_per_read,
+        "tokens_per_event": timing.tokens_per_event,
+        "burst": timing.burst,
+        **{f"service_{name}": trial.service.get(name) for name in FIGURES},
         "output_tokens": trial.output_tokens,
         "token_source": trial.token_source,
         "reasoning_tokens": trial.reasoning_tokens,
@@ -149,7 +193,7 @@ def _row(trial: Trial, at_s: float, plan: Plan, trip_ms: float | None) -> dict[s
         "cost_cny": trial.cny,
         "stated_cost_usd": trial.stated_usd,
         "price_note": trial.price_note,
-        "meets_limits": good(trial, timing, limits) if limits else None,
+        "meets_limits": good(trial, limits) if limits else None,
         "finish_reason": trial.finish_reason,
         "ended": trial.ended,
         "status": trial.status,
@@ -167,17 +211,25 @@ def gaps(trials: Sequence[Trial], plan: Plan) -> DataFrame:
 
     at_s is the gap's end, since sent; events is how many output events the read brought that ended it.
     """
+    import numpy as np
     from pandas import DataFrame
 
-    rows, ways = [], plan.ways
-    for trial in trials:
-        if trial.error or not trial.reads:
-            continue
-        asked = trial.model, ways[trial.way][1], trial.wire, trial.prompt, trial.repeat
-        stamps = list(trial.read_stamps())
-        for index, gap in enumerate(trial.reads[1:], 1):
-            at_s = (stamps[index] - (trial.sent or 0)) / 1e9
-            events = trial.events[index] if trial.events else 1
-            rows.append((*asked, index, at_s, gap / 1e6, events))
-    columns = ["model", "transport", "wire", "prompt", "repeat", "index", "at_s", "gap_ms", "events"]
-    return DataFrame(rows, columns=columns)
+    ways = plan.ways
+    kept = [trial for trial in trials if not trial.error and trial.reads]
+    counts = [len(trial.reads) - 1 for trial in kept]
+    asked = [(trial.model, ways[trial.way][1], trial.wire, trial.prompt, trial.repeat) for trial in kept]
+    frame = DataFrame(asked, columns=["model", "transport", "wire", "prompt", "repeat"])
+    stamps = [np.asarray(trial.timing.reads[1:], dtype=float) - (trial.sent or 0) for trial in kept]
+    found = frame.take(np.repeat(np.arange(len(kept)), counts)).reset_index(drop=True)
+    return found.assign(
+        index=_joined([np.arange(1, count + 1) for count in counts], int),
+        at_s=_joined(stamps, float) / 1e9,
+        gap_ms=_joined([gaps_ms(trial) for trial in kept], float),
+        events=_joined([np.asarray(trial.timing.events[1:]) for trial in kept], int),
+    )
+
+
+def _joined(arrays: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
+    import numpy as np
+
+    return np.concatenate([np.empty(0, dtype=kind), *arrays]).astype(kind)

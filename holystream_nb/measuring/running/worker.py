@@ -28,6 +28,7 @@ from ...reply import OURS, Reply, TransportChoice
 from ..values.plan import Plan
 from ..values.record import USAGE, Begun, Ready, Trial, Warmup
 from ..values.schedule import Lease, Slot
+from ..values.service import service_figures
 from .intake import Intake
 from .similarity import similarity
 
@@ -344,6 +345,7 @@ class Worker:
             "price_as_of": cost.as_of,
             "price_note": cost.note,
             "response_id": reply.request_id,
+            "service": service_figures(reply.timings),
         }
 
 

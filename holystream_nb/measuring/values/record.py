@@ -12,6 +12,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cached_property
+from itertools import accumulate
 from typing import Final, get_args
 
 import msgspec
@@ -61,7 +63,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="h
     run: str = ""
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="trial"):
+class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True, tag_field="kind", tag="trial"):
     """One request, as measured. Stamps are ns after the session's origin, None where there is none.
 
     `end` is when it was over: its last output, or its failure (None in files of the first version: see `over`).
@@ -76,6 +78,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     `ended` says in plain words how the service ended it, where that is not as answers end, and what of it is missing.
     `way` is the plan's name for the transport, or the format and the transport, that was asked for (in a file:
     `transport`); `wire` is the format it came in, `transport_used` the transport that brought it where it was another.
+    `service` are the figures of the service itself, by the names of `service.FIGURES`.
     """
 
     model: str
@@ -132,10 +135,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     similarity: float | None = None
     unrelated: float | None = None
     text: str = ""
+    service: dict[str, float] = {}
 
-    @property
+    @cached_property
     def timing(self) -> Timing:
-        """The figures, by the one definition there is of each."""
+        """The figures, by the one definition there is of each; made once."""
         opening = Opening(self.dns, self.tcp, self.tunnel, self.tls, self.upgrade)
         return Timing(
             submitted=self.submitted,
@@ -167,6 +171,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
         return due_usd(self.usd, self.stated_usd)
 
     @property
+    def begun(self) -> int:
+        """When it went out, or was asked for where it never did, in ns after the session's origin."""
+        return self.submitted if self.sent is None else self.sent
+
+    @property
     def over(self) -> int:
         """When it was over, in ns after the session's origin."""
         if self.end is not None:
@@ -175,10 +184,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
     def read_stamps(self) -> Iterator[int]:
         """The distinct reads, in ns after the session's origin."""
-        stamp = 0
-        for step in self.reads:
-            stamp += step
-            yield stamp
+        return accumulate(self.reads)
 
 
 class Warmup(Trial, frozen=True, kw_only=True, omit_defaults=True, tag="warmup"):
