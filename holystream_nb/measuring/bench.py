@@ -7,12 +7,14 @@ from concurrent.futures import Executor
 from decimal import Decimal
 from inspect import signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from .. import kinds
 from ..client.options import client_options, fields_of
+from ..errors import SetupError
 from ..providers.secret import sealing
 from .carry import carry_out, check_executor, file_of, seed_of
+from .figures.comparison import WORDS
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
@@ -24,14 +26,18 @@ from .values.journal import read
 from .values.plan import MAX_FAILURES, Plan
 from .values.prompts import read_prompts
 
+Until = Literal["decided"]
+
 
 @sealing("models")
 async def bench(
     models: Model | Sequence[Model],
     prompts: Any,
     *,
-    repeats: int | None = 1,
+    repeats: int | None = None,
     duration: float | None = None,
+    until: Until | None = None,
+    metric: str = "ttft_ms",
     concurrency: int | None = None,
     pause: float = 0.0,
     rate: float | None = None,
@@ -79,8 +85,13 @@ async def bench(
         lists of messages; a Series or an array; a DataFrame, pyarrow Table or `datasets.Dataset` with a column prompt,
         messages, conversations, question or text; or a file: a Path, or a name that ends in .csv, .jsonl or .json (a
         .txt has a prompt a line). See `values.prompts`.
-    repeats: None goes on until the duration is over.
+    repeats: by default 1; with a duration, or until, without end.
     duration: seconds after which nothing new begins; what runs is finished.
+    until: "decided" asks two models, or one in two ways, pair after pair until the difference in `metric` is clear, or
+        `max_cost`, `duration` or `repeats` ends it: one of these it needs. Looking after every pair is reckoned with:
+        where there is no difference, at most 5 of 100 such runs find one. The timing error, which is measured
+        afterwards, may still be larger than what was found; the result says so.
+    metric: what until decides by: one of `figures.comparison.WORDS`.
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
     wire: "chat", "messages" or "responses", or several, in the same way: `deepseek-v3.2 · messages`; of several wires
@@ -146,7 +157,7 @@ async def bench(
         prompts=read_in.prompts,
         names=read_in.names,
         source=read_in.source,
-        repeats=0 if repeats is None else kinds.count("repeats", repeats, least=1),
+        repeats=_repeats(repeats, is_endless=duration is not None or until is not None),
         duration=kinds.optional_seconds("duration", duration),
         pause=kinds.number("pause", pause, unit="seconds"),
         max_failures=kinds.optional_count("max_failures", max_failures, least=1),
@@ -164,9 +175,14 @@ async def bench(
         transport=transports_of(transport),
         wire=wires_of(wire),
         reuse=kinds.switch("reuse", reuse),
+        until_decided=_decided_by(until, metric),
     )
     located = await addresses.locate("hs.bench", models, options)
     plan = located.planned(wanted)
+    if plan.until_decided and len(plan.arms) != 2:
+        raise SetupError(
+            f"until='decided' compares two, and here are {len(plan.arms)}: name two models, or one in two ways."
+        )
     check_forms(plan)
     file = file_of(plan, path, resume, before)
     return await carry_out(
@@ -180,6 +196,17 @@ async def bench(
         retry_failed=kinds.switch("retry_failed", retry_failed),
         answers=kept,
     )
+
+
+def _repeats(repeats: int | None, *, is_endless: bool) -> int:
+    if repeats is None:
+        return 0 if is_endless else 1
+    return kinds.count("repeats", repeats, least=1)
+
+
+def _decided_by(until: Until | None, metric: str) -> str:
+    kinds.choice("metric", metric, WORDS)
+    return "" if until is None else metric if kinds.choice("until", until, get_args(Until)) else ""
 
 
 KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}

@@ -14,6 +14,7 @@ from ..values.record import USAGE, Calibration, Trial
 from ..values.run import Run
 from ..values.words import counted, digits, endings
 from . import network
+from .comparison import decision_of
 from .error import quantiles
 from .statistics import Quantile
 from .steady import steady
@@ -25,6 +26,14 @@ MOST: Final = 50.0
 """Answers in bursts (%) past which a row's figures are marked, and warned of."""
 
 _LATE: Final = 0.5
+_UNDECIDED: Final = {
+    "max_cost": "the budget was spent",
+    "duration": "the time was up",
+    "complete": "all repeats were made",
+    "failures": "one of them was asked no more",
+    "stopped": "it was stopped",
+    "cancelled": "it was stopped",
+}
 _ENDINGS: Final = {
     "stopped": "It was stopped before its end.",
     "cancelled": "It was stopped before its end.",
@@ -48,6 +57,8 @@ def notes(result: Run) -> list[str]:
         found.append(f"{counted(contents.foreign, 'line')} of another run beside the file, left out.")
     if contents.ends and result.missing and (word := _ENDINGS.get(contents.ends[-1].reason)):
         found.append(word)
+    if result.plan.until_decided:
+        found.append(_until_decided(result))
     if result.simulator:
         found.append(
             f"{result.simulator}: no model answered; its latencies are HolySheep's documents', and nothing is paid."
@@ -100,6 +111,16 @@ def notes(result: Run) -> list[str]:
     if (part := steady(result).sentence) and result.records:
         found.append(part)
     return [*found, *_bursts(result), *_groups(result), *_timing(result)]
+
+
+def _until_decided(result: Run) -> str:
+    """What a run that was to go on until decided came to, and what that does to intervals."""
+    reason = contents.ends[-1].reason if (contents := result.contents).ends else ""
+    why = f" ({why})" if (why := _UNDECIDED.get(reason)) and reason != "decided" else ""
+    return (
+        f"It was to end once the difference is clear: {decision_of(result).sentence}{why}. Intervals of pairs hold at "
+        "whatever pair it stops; those of single rows are of a number of requests that was not fixed before."
+    )
 
 
 def timing_error(calibration: Calibration) -> str:

@@ -37,6 +37,7 @@ class Estimate:
     per_request: USD of the dearest request of each model of the plan; None where no price is known.
     usd: of all of them; None if any model's price is unknown. Local models cost nothing here.
     output_tokens: what an answer was taken to have; `is_limit` says that `max_tokens` makes it the most it can have.
+    as_many_as: where their number is open, what it depends on.
     simulated: no model answers, and nobody is paid. simulated_usd: the part of `usd` that nobody is paid.
     """
 
@@ -48,10 +49,11 @@ class Estimate:
     is_limit: bool
     simulated: bool
     simulated_usd: Decimal = Decimal(0)
+    as_many_as: str = "the duration holds"
 
     def __str__(self) -> str:
         if not self.requests:
-            return "as many requests as the duration holds"
+            return f"as many requests as {self.as_many_as}"
         count = counted(self.requests, "request")
         if self.warmups:
             count += f" and {counted(self.warmups, 'warm-up')}"
@@ -87,6 +89,7 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
         is_limit=bool(tokens),
         simulated=all(card.note == SIMULATED for card in cards),
         simulated_usd=_total(unpaid, requests, warmups) or Decimal(0),
+        as_many_as="it takes to decide, within its limits" if plan.until_decided else "the duration holds",
     )
 
 

@@ -40,7 +40,7 @@ class View(Protocol):
         """Shows what it does besides running."""
 
     def end(self, reason: str) -> None:
-        """Leaves the last state: complete, duration, stopped, max_cost, failures, cancelled, failed.
+        """Leaves the last state: complete, decided, duration, stopped, max_cost, failures, cancelled, failed.
 
         Nothing, if it was never begun.
         """
@@ -122,6 +122,7 @@ def _short(text: str) -> str:
 
 _ENDINGS: Final = {
     "complete": "done",
+    "decided": "done: the difference is clear",
     "duration": "done: the time was up",
     "failures": "stopped: nothing but failures came; what is there is kept",
     "stopped": "stopped; what is there is kept",

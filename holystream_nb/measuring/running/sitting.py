@@ -42,7 +42,7 @@ class Sitting:
     before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
     local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`. secret: as in `processes.run`.
     budget: the session's, which all that is made here counts in. retry_failed: whether requests that failed are made
-    again.
+    again. enough: is told of every record, also of those the file holds, and says when that is enough.
     """
 
     plan: Plan
@@ -56,10 +56,11 @@ class Sitting:
     secret: Mapping[str, ClientOptions] = field(default_factory=dict)
     budget: SessionBudget | None = None
     retry_failed: bool = False
+    enough: Callable[[Trial | Lost], bool] = lambda record: False
 
     async def go(self) -> str:
-        """Makes what is missing; says why it ended: complete, stopped, max_cost, duration, failures, failed (every
-        worker died), or "" where nothing was missing.
+        """Makes what is missing; says why it ended: complete, decided, stopped, max_cost, duration, failures,
+        failed (every worker died), or "" where nothing was missing.
 
         Raises what ends a run before its time; what had finished is in the file.
         """
@@ -77,6 +78,8 @@ class Sitting:
         done = self._done()
         arms = {(slot.model, slot.way) for block in self._few(done) for slot in block}
         if not arms:
+            return ""
+        if before is not None and any(self.enough(trial) for trial in self._kept(before)):
             return ""
         missing = max(0, plan.requests - len(done))
         count = self._count(missing)
@@ -123,9 +126,12 @@ class Sitting:
         ways = {way: number for number, way in enumerate(self.plan.ways)}
         return {
             (models[trial.model], trial.prompt, trial.repeat, ways[trial.way])
-            for trial in (self.before.trials if self.before is not None else ())
-            if not (trial.error and self.retry_failed)
+            for trial in (self._kept(self.before) if self.before is not None else ())
         }
+
+    def _kept(self, before: Contents) -> Iterable[Trial]:
+        """What an earlier sitting made that is not made again."""
+        return (trial for trial in before.trials if not (trial.error and self.retry_failed))
 
     def _tokens(self) -> Callable[[Slot], int]:
         """What a slot's request is estimated to use, where somebody limits that."""
@@ -157,6 +163,8 @@ class Sitting:
         def keep(line: bytes, record: Trial | Lost) -> None:
             log.write_raw(line) if isinstance(record, Trial) else log.write(record)
             tally.add(record)
+            if self.enough(record):
+                dispatcher.close("decided")
 
         losses: list[str] = []
         if self.executor is None:
@@ -194,6 +202,8 @@ class Sitting:
             while not work.done():
                 await asyncio.wait([work], timeout=WATCH_S)
                 tally.stops = list(dispatcher.stopped.values())
+                if self.plan.until_decided and dispatcher.stopped:
+                    dispatcher.close("failures")
                 self.screen.update()
         except asyncio.CancelledError:
             work.cancel()

@@ -21,7 +21,7 @@ STREAMS_PER_PROCESS: Final = 100
 """A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
 
 _LONG_ANSWER_S: Final = 10.0
-_LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}, "pause": 0.0}
+_LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}, "pause": 0.0, "until_decided": ""}
 _SAID: Final = ("names", "source")
 """What changes nothing that is sent: a run goes on from a file of another name."""
 
@@ -44,10 +44,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     models: each `provider:model`.
     prompts: texts, or lists of messages.
-    repeats: requests for each model, way and prompt; 0 is as many as the duration holds.
+    repeats: requests for each model, way and prompt; 0 is without end.
     duration: s after which nothing new begins; what runs is finished.
     pause: s between a user's answer and the next request (closed loop), on average: evenly from 0 to twice as much.
     max_failures: failures in a row after which a model (in a way) is asked no more; None is never.
+    until_decided: the figure in which two arms are compared while it runs, and whose paired difference, once it is
+        clear, ends it; "" is none.
     concurrency: streams at once (closed loop); rate: requests a second (open loop, Poisson). One of the two.
     warmup: discarded requests for each worker, model and way before anything counts.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
@@ -90,6 +92,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: int | None = MAX_FAILURES
     names: tuple[str, ...] = ()
     source: str = ""
+    until_decided: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.transport, str) and len(self.transport) == 1:
@@ -125,7 +128,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requests(self) -> int:
-        """How many requests count; warm-ups come on top. 0 where only the duration ends it."""
+        """How many requests count; warm-ups come on top. 0 where it has no end of its own."""
         return len(self.arms) * len(self.prompts) * self.repeats
 
     @property
@@ -214,8 +217,10 @@ def _flaw(plan: Plan) -> str | None:
         return 'A prompt is a text or a list of messages like {"role": "user", "content": "Hello"}.'
     if plan.names and len(plan.names) != len(plan.prompts):
         return "Prompts are named all or none."
-    if plan.repeats < (0 if plan.duration is not None else 1):
+    if plan.repeats < (0 if plan.duration is not None or plan.until_decided else 1):
         return f"repeats={plan.repeats}: give 1 or more, or a duration and repeats=None."
+    if plan.until_decided and not plan.repeats and plan.duration is None and plan.max_cost is None:
+        return "until='decided' never ends where there is no difference: give max_cost, duration or repeats too."
     if plan.duration is not None and not plan.duration > 0:
         return f"duration={plan.duration:g}: give seconds above 0."
     if plan.pause < 0 or (plan.pause and plan.rate is not None):

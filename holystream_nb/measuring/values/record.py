@@ -279,7 +279,7 @@ class Done(msgspec.Struct, frozen=True, tag_field="kind", tag="done"):
 
 
 class End(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
-    """The session has ended: complete, stopped (by the user), cancelled, max_cost, duration, failures, or failed.
+    """The session has ended: complete, decided, stopped (by the user), cancelled, max_cost, duration, failures, failed.
 
     `losses` has a sentence for each worker that died before its end, `stops` one for each arm that was asked no more.
     """
