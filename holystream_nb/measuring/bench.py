@@ -107,12 +107,13 @@ async def bench(
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent. The
         session's budget (`%config StreamMagics.session_budget`) holds in the same way.
-    max_failures: failures in a row after which a model (in a way) is asked no more, while the others go on; None is
-        never.
+    max_failures: failures in a row after which a model (in a way) is asked no more, while the others go on; what then
+        runs is finished, so that with more streams than this as many fail. None is never.
     cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
-    base_url … tokens_per_minute: as for `Client`, and for all workers together. Keys, and the values of headers and of
+    base_url … tokens_per_minute: as for `Client`, and for all workers together. The first minute's worth of
+        requests_per_minute may go at once; no 60 s ever hold more. Keys, and the values of headers and of
         the query, go to the local workers through their standard input and are in no file.
     fields, parameters: as for `Client.stream` (temperature, max_tokens, …).
     executor: a `concurrent.futures.Executor` of processes, here or on a cluster, instead of the local pool. Its workers

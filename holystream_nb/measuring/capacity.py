@@ -13,6 +13,7 @@ from typing import Any, Final
 from .. import kinds
 from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
+from ..money.exact import exactly
 from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
 from .board import Board
@@ -140,7 +141,8 @@ async def capacity(
         file = folder / f"{file_name(f'{load:g}')}.jsonl"
         begun = file.exists()
         count = max(requests, _PER_USER * int(load) if by == "users" else math.ceil(_LIMITS_LONG * longest * load))
-        left = None if budget is None else budget - _spent(found)
+        with exactly():
+            left = None if budget is None else budget - _spent(found)
         if left is not None and left <= 0:
             return answer("max_cost")
         write_about(folder, about)
@@ -212,4 +214,5 @@ def _is_whole(result: Result) -> bool:
 
 
 def _spent(found: Mapping[float, tuple[Probe, Result]]) -> Decimal:
-    return sum((result.contents.spent for _, result in found.values()), Decimal(0))
+    with exactly():
+        return sum((result.contents.spent for _, result in found.values()), Decimal(0))

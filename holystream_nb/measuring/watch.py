@@ -16,6 +16,7 @@ from typing import Any, Final
 from .. import kinds
 from ..errors import HolystreamError, SetupError
 from ..live.saved import printable
+from ..money.exact import exactly
 from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
 from .board import Board
@@ -95,7 +96,8 @@ async def watch(
                 continue
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic() - pause) + pause
-            left = None if budget is None else budget - _spent(results)
+            with exactly():
+                left = None if budget is None else budget - _spent(results)
             if left is not None and left <= 0:
                 break
             file = folder / f"{sitting:04}.jsonl"
@@ -151,4 +153,5 @@ def _seconds(every: object) -> float:
 
 
 def _spent(results: Mapping[int, Result]) -> Decimal:
-    return sum((result.contents.spent for result in results.values()), Decimal(0))
+    with exactly():
+        return sum((result.contents.spent for result in results.values()), Decimal(0))

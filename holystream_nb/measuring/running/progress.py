@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from ...live.saved import printable
 from ...live.show import current_shell, is_watched
+from ...money.amount import total
 from .estimate import Estimate
 from .tally import Tally
 
@@ -94,7 +95,7 @@ def rows(tally: Tally) -> list[list[str]]:
 def line(tally: Tally) -> str:
     """State, failures and what they mostly were, cost so far, and time.
 
-    `running · 34 of 120 · 2 failed (RateLimited, 2 times: …) · $0.0123 (simulated) · 12 s, about 31 s left`
+    `running · 34 of 120 · 2 failed (RateLimited, 2 times: …) · $0.012 (simulated) · 12 s, about 31 s left`
     """
     parts = [tally.state, f"{tally.done:,} of {tally.planned:,}" if tally.planned else f"{tally.done:,}"]
     if tally.failed:
@@ -102,12 +103,10 @@ def line(tally: Tally) -> str:
     if tally.lost:
         parts.append(f"{tally.lost:,} lost in flight")
     parts += [_short(stop) for stop in tally.stops]
-    if tally.usd is None:
+    if tally.paid is None:
         parts.append("cost unknown")
-    elif tally.usd:
-        simulated = tally.simulated_usd or 0
-        real = [f"${tally.usd - simulated:.4f}"] if tally.usd != simulated else []
-        parts.append(" and ".join([*real, *([f"${simulated:.4f} (simulated)"] if simulated else [])]))
+    elif tally.paid.usd:
+        parts.append(total(tally.paid, tally.simulated, exact=True))
     left = tally.left_s
     running = tally.state in ("running", "warming up")
     rest = f", about {left:.0f} s left" if left is not None and running else ""
@@ -124,7 +123,7 @@ _ENDINGS: Final = {
     "complete": "done",
     "decided": "done: the difference is clear",
     "duration": "done: the time was up",
-    "failures": "stopped: nothing but failures came; what is there is kept",
+    "failures": "stopped after failures in a row; what is there is kept",
     "stopped": "stopped; what is there is kept",
     "max_cost": "limit on the cost reached; the rest was not sent",
     "cancelled": "stopped; what is there is kept",

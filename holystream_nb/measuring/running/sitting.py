@@ -18,6 +18,7 @@ from typing import Final
 from ...client.options import ClientOptions
 from ...errors import HolystreamError, SetupError
 from ...money.budget import Budget as SessionBudget
+from ...money.exact import exactly
 from ..values.journal import Log, mend, read
 from ..values.plan import Plan
 from ..values.record import SCHEMA, Contents, End, Header, Lost, Session, Trial
@@ -68,10 +69,32 @@ class Sitting:
             return await self._carry_out(None)
         log = Log(self.file, self.before.header.run, locked=True)
         try:
+            self._take_over(log)
             self.before = read(self.file)
             return await self._carry_out(log)
         finally:
             log.close()
+
+    def _take_over(self, log: Log) -> None:
+        """What a kernel that was killed left: what had ended counts, and what had begun may have been paid for."""
+        begun = mend(self.file)
+        worst = estimate(self.plan, 1).per_request if begun else ()
+        session = read(self.file).sessions[-1].number
+        for worker, each in begun:
+            slot = each.slot
+            log.write(
+                Lost(
+                    model=self.plan.models[slot.model],
+                    prompt=slot.prompt,
+                    repeat=slot.repeat,
+                    way=list(self.plan.ways)[slot.way],
+                    session=session,
+                    worker=worker,
+                    begun=each.at,
+                    usd=worst[slot.model],
+                    why="the run was killed",
+                )
+            )
 
     async def _carry_out(self, log: Log | None) -> str:
         plan, before = self.plan, self.before
@@ -98,9 +121,9 @@ class Sitting:
         run = before.header.run if before is not None else secrets.token_hex(6)
         log = log or self._new(sitting, run)
         if before is not None:
-            mend(self.file)
             log.write(sitting)
-        left = None if plan.max_cost is None else plan.max_cost - spent
+        with exactly():
+            left = None if plan.max_cost is None else plan.max_cost - spent
         dispatcher = Dispatcher(
             plan,
             blocks(plan, done),
