@@ -21,7 +21,7 @@ from .running.addresses import Model
 from .running.estimate import check_forms
 from .running.worker import Answers
 from .values.folder import path_of
-from .values.given import limits_of, transports_of, wires_of
+from .values.given import limits_of, repeats_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import MAX_FAILURES, Plan
 from .values.prompts import read_prompts
@@ -158,7 +158,7 @@ async def bench(
         prompts=read_in.prompts,
         names=read_in.names,
         source=read_in.source,
-        repeats=_repeats(repeats, is_endless=duration is not None or until is not None),
+        repeats=repeats_of(repeats, is_endless=duration is not None or until is not None),
         duration=kinds.optional_seconds("duration", duration),
         pause=kinds.number("pause", pause, unit="seconds"),
         max_failures=kinds.optional_count("max_failures", max_failures, least=1),
@@ -199,12 +199,6 @@ async def bench(
     )
 
 
-def _repeats(repeats: int | None, *, is_endless: bool) -> int:
-    if repeats is None:
-        return 0 if is_endless else 1
-    return kinds.count("repeats", repeats, least=1)
-
-
 def _decided_by(until: Until | None, metric: str) -> str:
     kinds.choice("metric", metric, WORDS)
     return "" if until is None else metric if kinds.choice("until", until, get_args(Until)) else ""
@@ -215,5 +209,7 @@ KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}
 
 def check_fields(door: str, keywords: Mapping[str, Any], names: Iterable[str]) -> None:
     """Raises SetupError for keywords that `bench` would refuse; `names` are those of the door they were given to."""
+    if "until" in keywords or "metric" in keywords:
+        raise SetupError(f"{door} ends by its own rules: it is hs.bench that goes on until two models are decided.")
     fields = {name: value for name, value in keywords.items() if name not in KEYWORDS}
     fields_of(door, fields, keywords.get("parameters"), names=names, options_at="hs.configure(…)")

@@ -40,7 +40,7 @@ made everybody wait twice the limit by then; a shorter probe ends before the que
 
 _MOST: Final[dict[By, float]] = {"users": 512, "rate": 200.0}
 _START: Final[dict[By, float]] = {"users": 4, "rate": 1.0}
-_SET: Final = frozenset({"concurrency", "repeats", "resume", "until", "metric"})
+_SET: Final = frozenset({"concurrency", "repeats", "resume"})
 
 
 class Capacity(CapacityFigures):
@@ -71,13 +71,13 @@ async def capacity(
     model: Model,
     prompts: str | Sequence[Prompt],
     *,
-    limits: Mapping[str, float],
     by: By = "users",
-    share: float = 0.95,
-    requests: int = 120,
-    duration: float | None = None,
     start: float | None = None,
     most: float | None = None,
+    requests: int = 120,
+    duration: float | None = None,
+    limits: Mapping[str, float],
+    share: float = 0.95,
     max_cost: Decimal | float | str | None = None,
     path: str | Path | None = None,
     **options: Any,

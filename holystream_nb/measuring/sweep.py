@@ -33,7 +33,7 @@ _FOR_P95: Final = needed(0.95)
 _NOTHING: Final = Decimal("1e-12")
 """Of a limit that is spent, which a plan cannot take as 0."""
 
-_SET_HERE: Final = frozenset({"concurrency", "rate", "resume", "until", "metric"})
+_SET_HERE: Final = frozenset({"concurrency", "rate", "resume"})
 
 
 @sealing("models")
@@ -44,10 +44,10 @@ async def sweep(
     concurrencies: Sequence[int] = (1, 4, 16, 64),
     repeats: int | None = None,
     duration: float | None = None,
-    max_cost: Any = None,
-    path: str | Path | None = None,
+    max_cost: Decimal | float | str | None = None,
     transport: str | Sequence[str] = "sse",
     wire: str | Sequence[str] | None = None,
+    path: str | Path | None = None,
     **options: Any,
 ) -> Sweep:
     """One closed-loop bench for each model, transport, wire and concurrency, all apart: their throughputs must not mix.
