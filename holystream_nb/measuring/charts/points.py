@@ -67,7 +67,7 @@ def points_of(result: Figures, metric: str) -> list[Point]:
     worst = math.inf if metric.endswith("_ms") else 0.0
     column, found = f"{currency().lower()}_per_1k_requests", []
     for arm, row in result.cells.items():
-        rows = result.rows(arm)
+        rows = result.steady_rows(arm)
         succeeded = rows[rows["error"] == ""]
         known = [float(value) for value in succeeded[metric].dropna()]
         failed = len(rows) - len(succeeded)
