@@ -24,7 +24,7 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
-from .running.progress import shown
+from .running.progress import Place, shown
 from .values.folder import file_name, folder_of, read_about, write_about
 from .values.given import limits_of
 from .values.journal import read
@@ -132,7 +132,7 @@ async def capacity(
     about = {"kind": "capacity", "model": label, "by": by, "share": share, "limits": wanted, "reason": "stopped"}
     _check_same(folder, about)
     found: dict[float, tuple[Probe, Result]] = {}
-    board = Board()
+    board, place = Board(), Place()
 
     def answer(reason: str) -> Capacity:
         write_about(folder, {**about, "reason": reason})
@@ -151,17 +151,18 @@ async def capacity(
             return answer("max_cost")
         write_about(folder, about)
         try:
-            result = (_timed(file) if begun else None) or await bench(
-                [model],
-                asked,
-                repeats=None if duration is not None else -(-count // len(asked.prompts)),
-                duration=duration,
-                limits=wanted,
-                max_cost=left,
-                path=None if begun else file,
-                resume=file if begun else None,
-                **{"calibrate": False, **options, "concurrency" if by == "users" else "rate": load},
-            )
+            with place:
+                result = (_timed(file) if begun else None) or await bench(
+                    [model],
+                    asked,
+                    repeats=None if duration is not None else -(-count // len(asked.prompts)),
+                    duration=duration,
+                    limits=wanted,
+                    max_cost=left,
+                    path=None if begun else file,
+                    resume=file if begun else None,
+                    **{"calibrate": False, **options, "concurrency" if by == "users" else "rate": load},
+                )
         except TooDear:
             if not found:
                 raise

@@ -22,6 +22,7 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
+from .running.progress import Place
 from .values.folder import file_name, folder_of
 from .values.given import transports_of, wires_of
 from .values.journal import read
@@ -74,6 +75,7 @@ async def sweep(
     labels = [(await addresses.locate("hs.sweep", [model], given)).models[0] for model in named]
     folder = folder_of(path, "sweep")
     results: list[Result] = []
+    place = Place()
     total = kinds.optional_money("max_cost", max_cost)
     with exactly():
         spent = sum((read(file).spent for file in (folder.glob("*.jsonl") if folder.exists() else ())), Decimal(0))
@@ -89,19 +91,20 @@ async def sweep(
                 continue
             own = read(file).spent if begun else Decimal(0)
             try:
-                result = await bench(
-                    [model],
-                    asked,
-                    repeats=_repeats(repeats, least, len(asked.prompts), duration),
-                    duration=duration,
-                    concurrency=concurrency,
-                    max_cost=None if total is None else max(total - spent + own, _NOTHING),
-                    path=None if begun else file,
-                    resume=file if begun else None,
-                    transport=carrier,
-                    wire=format or None,
-                    **options,
-                )
+                with place:
+                    result = await bench(
+                        [model],
+                        asked,
+                        repeats=_repeats(repeats, least, len(asked.prompts), duration),
+                        duration=duration,
+                        concurrency=concurrency,
+                        max_cost=None if total is None else max(total - spent + own, _NOTHING),
+                        path=None if begun else file,
+                        resume=file if begun else None,
+                        transport=carrier,
+                        wire=format or None,
+                        **options,
+                    )
             except TooDear as exc:
                 if not results:
                     raise

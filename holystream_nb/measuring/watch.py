@@ -25,7 +25,7 @@ from .figures.comparison import WORDS
 from .figures.watch import WatchFigures
 from .result import Result
 from .running.addresses import Model
-from .running.progress import shown
+from .running.progress import Place, shown
 from .values.folder import folder_of, read_about, write_about
 from .values.journal import read
 from .values.plan import Prompt
@@ -89,7 +89,7 @@ async def watch(
         write_about(folder, {"kind": "watch", "metric": metric, "planned": count, "failed": failed})
         return Watch(metric=metric, planned=count, results=dict(results), failed=dict(failed), path=folder)
 
-    board, due = Board(), time.monotonic()
+    board, place, due = Board(), Place(), time.monotonic()
     try:
         for sitting in range(1, count + 1):
             if sitting in results or sitting in failed:
@@ -103,7 +103,8 @@ async def watch(
             file = folder / f"{sitting:04}.jsonl"
             given = {"calibrate": False, **options, "max_cost": left, "path": file}
             try:
-                results[sitting] = await bench(models, asked, **given)
+                with place:
+                    results[sitting] = await bench(models, asked, **given)
             except (HolystreamError, OSError) as exc:
                 if isinstance(exc, SetupError) and not results:
                     raise

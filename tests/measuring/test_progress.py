@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
+from holystream_nb.measuring.running import progress
 from holystream_nb.measuring.running.budget import Budget
 from holystream_nb.measuring.running.estimate import estimate
-from holystream_nb.measuring.running.progress import line, rows, shown, view
+from holystream_nb.measuring.running.progress import Place, line, rows, shown, view
 from holystream_nb.measuring.running.tally import Tally
 from holystream_nb.measuring.values.plan import Plan
 from holystream_nb.measuring.values.record import Lost, Trial, Warmup
@@ -143,3 +147,30 @@ def test_a_terminal_gets_text(trial: Make, capsys: pytest.CaptureFixture[str]) -
     assert first.startswith("simulator:a, simulator:b: 8 requests and 2 warm-ups")
     assert last.startswith("stopped; what is there is kept · 1 of 8")
     assert last.endswith("hs.load('run.jsonl')")
+
+
+def test_the_runs_of_a_search_are_one_output(trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replaces the one before; a run of its own has its own."""
+    shell = InteractiveShell.instance()
+    monkeypatch.setattr(progress, "current_shell", lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setattr(progress, "is_watched", lambda shell: False)
+    published: list[tuple[str, bool]] = []
+
+    def publish(data: object, metadata: object = None, **more: Any) -> None:
+        published.append((more["transient"]["display_id"], more.get("update", False)))
+
+    monkeypatch.setattr(shell.display_pub, "publish", publish)
+
+    def made() -> None:
+        screen = view(Path("run.jsonl"))
+        screen.begin(Tally(plan()), estimate(plan(), 1), lambda: None)
+        screen.end("complete")
+
+    place = Place()
+    for _ in range(2):
+        with place:
+            made()
+    assert len({name for name, _ in published}) == 1
+    assert [is_update for _, is_update in published] == [False, True, True, True]
+    made()
+    assert len({name for name, _ in published}) == 2
