@@ -59,7 +59,7 @@ async def test_a_sweep_may_be_of_a_time_for_each_load(simulator: Simulator, tmp_
     options = {"concurrencies": [1, 2], "base_url": simulator.url, "path": tmp_path, "seed": 1, "calibrate": False}
     found = await sweep("simulator:gpt-4.1#tokens=2,first=0.02", "Hello", duration=0.5, **options)
     assert [result.contents.ends[-1].reason for result in found.results] == ["duration", "duration"]
-    assert all(5 <= n <= 60 for n in found.table().n)
+    assert all(1 <= n <= 60 for n in found.table().n)
     again = await sweep("simulator:gpt-4.1#tokens=2,first=0.02", "Hello", duration=0.5, **options)
     assert again.table().n.tolist() == found.table().n.tolist()
 
