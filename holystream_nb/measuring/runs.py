@@ -21,10 +21,14 @@ from .running.progress import shown
 from .values.folder import path_of, read_about, runs_folder
 from .values.journal import Log, parts, read
 from .values.record import Contents, Header, Session, Trial
+from .values.words import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_SHOWN: Final = 30
+"""Runs that a list shows: a screen."""
+_WIDE: Final = 60
 COLUMNS: Final = ("file", "started", "models", "n", "failed", "cost_usd", "note")
 
 
@@ -83,16 +87,25 @@ class Runs(Sequence[Any]):
     def __repr__(self) -> str:
         if not self.saved:
             return f"No run is saved in {shown(self.folder)}."
-        rows = [[f"[{index}]", *map(_cell, self._row(each))] for index, each in enumerate(self.saved)]
-        rows.insert(0, ["", *(column.replace("_usd", " (USD)") for column in COLUMNS)])
+        rows = [[f"[{index}]", *_shown(each)] for index, each in enumerate(self.saved[:_SHOWN])]
+        rows.insert(0, ["", "started (UTC)", "models", "n", "failed", "cost (USD)", "note"])
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        )
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        rest = len(self) - _SHOWN
+        more = f", and {counted(rest, 'older one')}" if rest > 0 else ""
+        lines.append(f"In {printable(shown(self.folder))}{more}. runs[0] loads the first; table() has all, with files.")
+        return "\n".join(lines)
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, Decimal) else printable(str(value))
+def _shown(each: Saved) -> list[str]:
+    """A run's row for a reader: its file only where nothing else is known of it."""
+    models = ", ".join(each.models)
+    cells = [f"{each.n:,}", f"{each.failed:,}", f"{each.cost_usd:.4f}", each.note or ""]
+    return [*map(printable, (each.started[:16].replace("T", " "), _short(models or each.path.name), *cells))]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDE else f"{text[: _WIDE - 1]}…"
 
 
 def runs(folder: str | Path | None = None) -> Runs:

@@ -16,8 +16,8 @@ from ..errors import SetupError
 from ..money.exact import exactly
 from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
+from .figures import sweep as figures
 from .figures.statistics import needed
-from .figures.sweep import Sweep
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
@@ -35,6 +35,16 @@ _NOTHING: Final = Decimal("1e-12")
 """Of a limit that is spent, which a plan cannot take as 0."""
 
 _SET_HERE: Final = frozenset({"concurrency", "rate", "resume"})
+
+
+class Sweep(figures.Sweep):
+    """What a sweep measured: shows itself as one text, a row a load; `table()` has the same as numbers."""
+
+    def plot(self) -> Any:
+        """Throughput with its knee, and TTFT, against concurrency."""
+        from .charts import concurrency  # matplotlib takes a second to import
+
+        return concurrency(self)
 
 
 @sealing("models")

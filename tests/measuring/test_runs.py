@@ -147,6 +147,8 @@ def test_runs_are_listed_newest_first_and_loaded_by_number(saved: Save, tmp_path
     assert table.cost_usd.tolist() == [Decimal("0.001"), Decimal("0.002"), Decimal(0)]
     assert found[0].records[0].timing.ttft_ms == 200
     assert "[1]" in repr(found)
+    assert "foreign.jsonl" in repr(found)
+    assert len(max(repr(found).splitlines(), key=len)) < 120 + len(str(tmp_path))
     assert "cannot be read" in repr(found)
     (tmp_path / "empty").mkdir()
     assert repr(runs(tmp_path / "empty")) == f"No run is saved in {tmp_path / 'empty'}."

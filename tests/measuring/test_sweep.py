@@ -11,11 +11,11 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.figures.sweep import COLUMNS, Sweep, knee
+from holystream_nb.measuring.figures.sweep import COLUMNS, knee
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.presets import PRESETS, preset
 from holystream_nb.measuring.result import Result
-from holystream_nb.measuring.sweep import sweep
+from holystream_nb.measuring.sweep import Sweep, sweep
 from holystream_nb.measuring.values.record import Trial
 
 Make = Callable[..., Trial]
@@ -77,6 +77,7 @@ def test_a_sweep_shows_a_star_where_a_level_has_too_few(trial: Make, result: Cal
     for shown in (repr(made), made._repr_markdown_()):
         assert "no interval at this size" in shown
         assert "TTFT p95 (ms)" in shown
+    assert [ax.get_ylabel() for ax in made.plot()] == ["system tok/s", "TTFT (ms)"]
     assert [line.split()[:3] for line in repr(made).splitlines()[1:3]] == [["x:a", "1", "8"], ["x:a", "2", "80"]]
 
 

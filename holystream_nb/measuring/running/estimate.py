@@ -62,7 +62,7 @@ class Estimate:
         count = counted(self.requests, "request")
         if self.warmups:
             count += f" and {counted(self.warmups, 'warm-up')}"
-        bound = "at most" if self.is_limit else f"about (if an answer has {self.output_tokens} tokens)"
+        bound = "at most about" if self.is_limit else f"about (if an answer has {self.output_tokens} tokens)"
         if self.usd is None:
             return f"{count}; the cost is unknown, because a price is"
         if not self.usd:
