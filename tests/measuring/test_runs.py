@@ -104,9 +104,11 @@ def test_a_later_run_is_better_or_worse_only_by_its_interval(saved: Save) -> Non
     assert table.loc["TTFT p50 (ms)", ["before", "after", "difference", "verdict"]].tolist() == [
         319.5, 219.5, -100, "better",
     ]  # fmt: skip
-    assert table.loc["TTFT p95 (ms)", "verdict"] == "n too small"
+    assert table.loc["TTFT p95 (ms)", "verdict"] == "no interval at this size"
     assert table.loc["error rate (%)", "verdict"] == "no difference shown"
     assert "TTFT p50 -100 ms" in str(found)
+    assert "* ms: no interval at this size" in str(found)
+    assert "Differences are after (2026-" in str(found)
     assert "1 prompt that both runs asked" in str(found)
     assert before.against(after).table().set_index("figure").loc["TTFT p50 (ms)", "verdict"] == "worse"
     same = saved("c.jsonl", *range(305, 345), begun=3)

@@ -68,7 +68,7 @@ def notes(result: Run) -> list[str]:
         found.append(f"Asked: {result.plan.source}.")
     if result.missing:
         found.append(
-            f"{result.missing} of {counted(result.plan.requests, 'request')} missing: run it again with resume=."
+            f"{result.missing} of {counted(result.plan.requests, 'request')} missing: run it again with resume=result.path."
         )
     failed = Counter(trial.error for trial in result.records if trial.error)
     if failed:
