@@ -74,7 +74,8 @@ class Runs(Sequence[Any]):
 
     def table(self) -> DataFrame:
         """A row a run (`COLUMNS`): its file for `hs.load`, when it began, its models, how many requests are there, how
-        many of them failed, what they cost (a Decimal, USD, what is unknown left out), and what to know.
+        many of them failed, what they cost (a Decimal, USD, with warm-ups and what was lost in flight; what is unknown
+        left out), and what to know.
         """
         from pandas import DataFrame
 
@@ -110,7 +111,7 @@ def _short(text: str) -> str:
 
 def runs(folder: str | Path | None = None) -> Runs:
     """The saved runs of a folder, the newest first; by default those in the user's data folder."""
-    where = runs_folder() if folder is None else path_of(folder)
+    where = runs_folder() if folder is None else path_of(folder).absolute()
     if folder is not None and not where.is_dir():
         raise SetupError(f"{where} is no folder.")
     paths = [path for path in where.glob("*") if path.suffix == ".jsonl" or path.is_dir()] if where.is_dir() else []
@@ -125,6 +126,7 @@ def _saved(path: Path) -> Saved | None:
     if not found:
         return None
     kind = str(read_about(path).get("kind", "sweep"))
+    notes = dict.fromkeys(each.note for each in found if each.note)
     return Saved(
         path=path,
         started=min(each.started for each in found),
@@ -132,7 +134,7 @@ def _saved(path: Path) -> Saved | None:
         n=sum(each.n for each in found),
         failed=sum(each.failed for each in found),
         cost_usd=sum((each.cost_usd for each in found), Decimal(0)),
-        note=", ".join(filter(None, (f"{kind} of {len(found)} runs", *dict.fromkeys(each.note for each in found)))),
+        note=", ".join([f"{kind} of {counted(len(found), 'run')}", *notes]),
     )
 
 
@@ -150,7 +152,7 @@ def _of_file(path: Path) -> Saved:
             line = _line.decode(row)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
-        if line.kind in ("trial", "warmup"):
+        if line.kind in ("trial", "warmup", "lost"):
             usd += due_usd(line.usd, line.stated_usd) or Decimal(0)
         n += line.kind == "trial"
         failed += line.kind == "trial" and bool(line.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -22,7 +23,7 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
-from .running.progress import Place
+from .running.progress import Place, shown
 from .values.folder import file_name, folder_of
 from .values.given import transports_of, wires_of
 from .values.journal import read
@@ -115,6 +116,11 @@ async def sweep(
                         wire=format or None,
                         **options,
                     )
+            except asyncio.CancelledError as exc:
+                kept = f"Stopped; what had finished is kept: hs.load({shown(folder)!r})"
+                said = f"{kept}, and the same call with path={shown(folder)!r} goes on."
+                exc._render_traceback_ = said.splitlines  # type: ignore[attr-defined]  # IPython's protocol
+                raise
             except TooDear as exc:
                 if not results:
                     raise

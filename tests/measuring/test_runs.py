@@ -14,10 +14,11 @@ import pytest
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring.figures.statistics import share
 from holystream_nb.measuring.figures.unpaired import difference, subtracted_share
+from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.runs import compare_runs, merge, runs
 from holystream_nb.measuring.values.journal import Log
-from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.values.record import Lost, Trial, encoder
 
 from .conftest import session
 
@@ -154,6 +155,15 @@ def test_runs_are_listed_newest_first_and_loaded_by_number(saved: Save, tmp_path
     assert "cannot be read" in repr(found)
     (tmp_path / "empty").mkdir()
     assert repr(runs(tmp_path / "empty")) == f"No run is saved in {tmp_path / 'empty'}."
+
+
+def test_what_was_lost_in_flight_counts_in_the_list(saved: Save, tmp_path: Path) -> None:
+    """As in the run's own line and its budget: a list that says less would contradict them."""
+    made = saved("a.jsonl", 300)
+    with made.path.open("ab") as file:
+        file.write(encoder.encode(Lost(model="simulator:a", prompt=0, repeat=1, usd=Decimal("0.5"))) + b"\n")
+    (only,) = runs(tmp_path).saved
+    assert only.cost_usd == load(made.path).contents.spent == Decimal("0.501")
 
 
 def test_the_users_own_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -62,6 +63,19 @@ async def test_a_sweep_may_be_of_a_time_for_each_load(simulator: Simulator, tmp_
     assert all(1 <= n <= 60 for n in found.table().n)
     again = await sweep("simulator:gpt-4.1#tokens=2,first=0.02", "Hello", duration=0.5, **options)
     assert again.table().n.tolist() == found.table().n.tolist()
+
+
+async def test_a_sweep_that_is_stopped_says_how_it_goes_on(simulator: Simulator, tmp_path: Path) -> None:
+    """The folder of all its runs, not the file of the one that was running."""
+    going = asyncio.create_task(
+        sweep("simulator:gpt-4.1#rate=20", "Hello", concurrencies=[1, 2], base_url=simulator.url, path=tmp_path / "sw")
+    )
+    await asyncio.wait([going], timeout=1)
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError) as stopped:
+        await going
+    (said,) = getattr(stopped.value, "_render_traceback_")()  # noqa: B009
+    assert said.endswith(f"the same call with path={str(tmp_path / 'sw')!r} goes on.")
 
 
 def test_a_sweep_shows_a_star_where_a_level_has_too_few(trial: Make, result: Callable[..., Result]) -> None:

@@ -67,9 +67,8 @@ def notes(result: Run) -> list[str]:
     if result.plan.source:
         found.append(f"Asked: {result.plan.source}.")
     if result.missing:
-        found.append(
-            f"{result.missing} of {counted(result.plan.requests, 'request')} missing: run it again with resume=result.path."
-        )
+        missing = f"{result.missing} of {counted(result.plan.requests, 'request')} missing"
+        found.append(f"{missing}: run it again with resume=result.path.")
     failed = Counter(trial.error for trial in result.records if trial.error)
     if failed:
         listed = ", ".join(f"{count} {word}" for word, count in failed.most_common())
