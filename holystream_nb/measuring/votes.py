@@ -17,6 +17,7 @@ import msgspec
 
 from ..errors import SetupError
 from ..live.saved import printable
+from ..live.show import current_shell
 from .figures.answers import drawn, question
 from .figures.figures import Figures
 from .figures.statistics import Interval, preference
@@ -91,6 +92,15 @@ class Ballot:
         self._random.shuffle(self._left)
         self._turn()
 
+    @property
+    def asked(self) -> str:
+        """What is to be judged next, and how, for a terminal; at the end what the votes say."""
+        if not self._left:
+            return printable(repr(self))
+        sides = f"LEFT\n{self.left}\n\nRIGHT\n{self.right}"
+        how = 'vote("left"), vote("right"), vote("tie") or vote("both bad")'
+        return printable(f"{self.question}\n\n{sides}\n\n{self._done} Judge it by {how}.")
+
     def __repr__(self) -> str:
         return self._done if self._left else f"{self.preference} {self._done}"
 
@@ -102,6 +112,9 @@ class Ballot:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
+        if getattr(current_shell(), "kernel", None) is None:
+            print(self.asked)
+            return
         if not self._left:
             display(self._saved(), raw=True)  # type: ignore[no-untyped-call]
             return

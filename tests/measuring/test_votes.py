@@ -156,6 +156,7 @@ def test_a_click_counts_once(kept: Result) -> None:
 def test_what_the_votes_say_stays_in_the_notebook(kept: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file cannot hold the widget: at the end the sentence takes its place, and before it says how far it is."""
     left: list[dict[str, str]] = []
+    monkeypatch.setattr("holystream_nb.measuring.votes.current_shell", lambda: SimpleNamespace(kernel=True))
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: SimpleNamespace(display_id="here"))
     monkeypatch.setattr("IPython.display.update_display", lambda data, **_: left.append(data))
     ballot = kept.vote()
@@ -166,6 +167,20 @@ def test_what_the_votes_say_stays_in_the_notebook(kept: Result, monkeypatch: pyt
     (saved,) = left
     assert saved["text/plain"] == repr(ballot) == f"{ballot.preference} 10 of 10 prompts judged."
     assert "10 ties" in saved["text/html"]
+
+
+def test_a_vote_is_cast_in_a_terminal(kept: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    """Question, both answers without names, and how to judge them; after each vote the next pair, then the verdict."""
+    ballot = kept.vote(seed=1)
+    while ballot.question is not None:
+        ballot._ipython_display_()
+        said = capsys.readouterr().out
+        assert ballot.question in said
+        assert f"LEFT\n{ballot.left}" in said
+        assert 'vote("both bad")' in said
+        ballot.vote("tie")
+    ballot._ipython_display_()
+    assert "10 ties" in capsys.readouterr().out
 
 
 def test_answers_are_readable_in_a_terminal(kept: Result) -> None:
