@@ -192,10 +192,13 @@ class Worker:
         """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin."""
         await self._allowed(lease)
         slot, most = lease.slot, self._plan.max_failures
+        if self._intake.is_off(slot, self._now):
+            return
         if most is not None and self._row[slot.model, slot.way] >= most:
             await asyncio.sleep(_LOOK_S)  # the parent hears of it now, and may say that nothing more begins
-        if not self._intake.is_off(slot, self._now):
-            await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
+            if self._intake.is_off(slot, self._now):
+                return
+        await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
 
     async def _allowed(self, lease: Lease) -> None:
         provider = self._chosen[lease.slot.model][0]
