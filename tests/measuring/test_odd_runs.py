@@ -53,7 +53,7 @@ def test_a_long_queue_of_a_dead_arm_ends_nothing_else(trial: Make) -> None:
 
 @pytest.mark.slow
 async def test_a_worker_does_not_outrun_its_parent_against_a_dead_service() -> None:
-    """Of refusals that take a millisecond 38 to 83 were made for 20, before the parent's word came: it is waited for."""
+    """Of refusals that take a millisecond 38 to 83 were made for 20 before the parent spoke: it is waited for."""
     made: list[object] = []
 
     async def answer(_asked: Asked, _writer: Writer) -> object:
