@@ -144,7 +144,7 @@ def _is_timed(result: Result) -> bool:
 
 
 def _loads(concurrencies: object) -> list[int]:
-    if not isinstance(concurrencies, Iterable) or isinstance(concurrencies, str | Mapping):
+    if not isinstance(concurrencies, Iterable) or isinstance(concurrencies, str | bytes | Mapping):
         raise SetupError(f"concurrencies is {kinds.kind(concurrencies)}: give a list of whole numbers, as [1, 4, 16].")
     loads = sorted({kinds.count("concurrencies", each, least=1) for each in concurrencies})
     if not loads:

@@ -148,3 +148,10 @@ def test_a_preset_nobody_has_is_refused() -> None:
     """By name, with those there are."""
     with pytest.raises(SetupError, match="001, 002, 003"):
         preset("004")
+
+
+@pytest.mark.parametrize("given", [b"x", "16", 4, {"a": 1}])
+async def test_concurrencies_are_a_list_of_numbers(given: object) -> None:
+    """Of bytes each was taken for a number: b"x" were 120 at once."""
+    with pytest.raises(SetupError, match="give a list of whole numbers"):
+        await sweep("simulator:gpt-4.1", "Hi", concurrencies=given)  # type: ignore[arg-type]

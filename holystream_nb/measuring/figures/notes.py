@@ -73,6 +73,11 @@ def notes(result: Run) -> list[str]:
     if failed:
         listed = ", ".join(f"{count} {word}" for word, count in failed.most_common())
         found.append(f"{counted(failed.total(), 'request')} failed ({listed}); percentiles are of the others.")
+    if any(trial.error and trial.end is None for trial in result.records):
+        found.append(
+            "WARNING: This file is of a version that did not note when failures ended, and takes them for shorter than "
+            "they were: duration and in flight are too low, rates per second too high."
+        )
     odd = [trial for trial in result.records if trial.ended and not trial.error and not _is_at_its_limit(trial)]
     if odd:
         found.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -103,6 +104,8 @@ class Worker:
         self._intake = intake
         self._single: dict[tuple[int, int], str] = {}
         self._earlier: dict[int, str] = {}
+        self._row: Counter[tuple[int, int]] = Counter()
+        """Failures in a row of each arm here."""
         self._start = job.origin_ns
 
     def _client(self, provider: str) -> Client:
@@ -188,9 +191,14 @@ class Worker:
     ) -> None:
         """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin."""
         await self._allowed(lease)
-        if not self._intake.is_off(lease.slot, self._now):
-            slot = lease.slot
-            await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
+        slot, most = lease.slot, self._plan.max_failures
+        if self._intake.is_off(slot, self._now):
+            return
+        if most is not None and self._row[slot.model, slot.way] >= most:
+            await asyncio.sleep(_LOOK_S)  # the parent hears of it now, and may say that nothing more begins
+            if self._intake.is_off(slot, self._now):
+                return
+        await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
 
     async def _allowed(self, lease: Lease) -> None:
         provider = self._chosen[lease.slot.model][0]
@@ -218,6 +226,7 @@ class Worker:
             fields["submitted"] = submitted - self._job.origin_ns
         if record is Trial and self._job.answers != "dropped":
             fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
+        self._row[slot.model, slot.way] = self._row[slot.model, slot.way] + 1 if fields["error"] else 0
         if isinstance(error, RateLimited) and error.retry_after:
             self._intake.pause(self._chosen[slot.model][0], self._now + round(error.retry_after * 1e9))
         self._emit(record(**fields))
