@@ -80,6 +80,7 @@ class Lane:
         self.reasoning_drawn = 0
         self.cards_drawn = 0
         self._data: Any = None
+        self._replied: tuple[Reply, tuple[object, ...], Reply] | None = None
         self._cards: dict[int, tuple[Call, dict[str, Any]]] = {}
         self._sent: dict[int, dict[str, Any]] = {}
 
@@ -89,8 +90,17 @@ class Lane:
 
     @property
     def reply(self) -> Reply:
-        """The source's reply, with what the lane adds: parsed JSON, the error if it is none, when the page painted."""
+        """The source's reply, with what the lane adds: parsed JSON, the error if it is none, when the page painted.
+
+        One object as long as nothing changes: what a cell returns is what the history holds.
+        """
         reply = self.source.reply
+        adds = self.painted, self._data, self.error
+        if self._replied is None or self._replied[0] is not reply or self._replied[1] != adds:
+            self._replied = reply, adds, self._with(reply)
+        return self._replied[2]
+
+    def _with(self, reply: Reply) -> Reply:
         if self.painted is not None:
             ms, error_ms = self.painted.ms, self.painted.error_ms
             reply = replace(reply, timing=replace(reply.timing, paint_ms=ms, paint_error_ms=error_ms))
