@@ -18,6 +18,7 @@ from .running import addresses
 from .running.addresses import Model
 from .running.estimate import check_forms
 from .running.worker import Answers
+from .values.arrivals import arrivals_of, rates_of
 from .values.folder import path_of
 from .values.given import limits_of, transports_of, wires_of
 from .values.journal import read
@@ -34,7 +35,8 @@ async def bench(
     duration: float | None = None,
     concurrency: int | None = None,
     pause: float = 0.0,
-    rate: float | None = None,
+    rate: float | tuple[float, float] | None = None,
+    arrivals: str | float | None = None,
     warmup: int = 1,
     seed: int | None = None,
     limits: Mapping[str, float] | None = None,
@@ -88,7 +90,12 @@ async def bench(
         default each provider's own.
     reuse: whether connections are kept, as a client keeps them; False opens one for every request, whose cost is
         `connect_ms`.
-    concurrency: streams at once (closed loop, the default with 1), or rate: requests a second (open loop, Poisson).
+    concurrency: streams at once (closed loop, the default with 1): so many users, who ask again when they are answered.
+    rate: requests a second of each model and way (open loop), whatever becomes of them: three models at rate=2 are six
+        requests a second. A pair, (1, 10), is a ramp from the first to the second over the run.
+    arrivals: how they come at that rate: "poisson" (the default) as from many users who do not know of each other,
+        independently for each model and way; "constant"; or a number, their burstiness: the shape of gamma-distributed
+        distances, as vLLM's --burstiness. 1 is Poisson, 0.2 comes in bursts, 10 is nearly even.
     pause: seconds between a user's answer and the next request, on average: evenly from 0 to twice as much. 0 by
         default: a user of a closed loop asks again at once.
     warmup: discarded requests for each worker, model, transport and wire before anything counts.
@@ -141,6 +148,7 @@ async def bench(
     check_executor(executor)
     before = None if resume is None else read(path_of(resume))
     read_in = read_prompts("hs.bench", prompts)
+    per_second, at_end = rates_of(rate)
     wanted = Plan(
         models=("to be located",),
         prompts=read_in.prompts,
@@ -151,7 +159,9 @@ async def bench(
         pause=kinds.number("pause", pause, unit="seconds"),
         max_failures=kinds.optional_count("max_failures", max_failures, least=1),
         concurrency=1 if concurrency is None and rate is None else kinds.optional_count("concurrency", concurrency),
-        rate=None if rate is None else kinds.number("rate", rate, above=0, unit="requests a second"),
+        rate=per_second,
+        rate_to=at_end,
+        arrivals=arrivals_of(arrivals, per_second, before and before.header.plan),
         warmup=kinds.count("warmup", warmup),
         seed=seed_of(kinds.optional_count("seed", seed), before),
         limits=limits_of(limits),

@@ -84,7 +84,7 @@ async def capacity(
 
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`. A failed request is not good.
     by: "users" asks for users at once, each of whom sends its next request when its answer has ended (closed loop);
-        "rate" for requests a second that come whatever happens (open loop, Poisson).
+        "rate" for requests a second that come whatever happens (open loop; Poisson, or `arrivals` as for `bench`).
     share: what part of the requests is to be good. A load is within the limits if the exact 95 % interval of its share
         lies above this, beyond them if it lies below, and unclear otherwise.
     requests: of each load, at least; where that is more, five for every user, or as many as come at a rate in 20 times

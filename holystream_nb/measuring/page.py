@@ -16,7 +16,7 @@ from ..money.card import SIMULATED
 from .figures.figures import Figures
 from .figures.summary import WORDS
 from .values.folder import path_of
-from .values.words import counted, digits
+from .values.words import counted, digits, load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,12 +49,11 @@ def page(result: Figures) -> str:
     """The page's HTML. Every name, note and error is only text."""
     title = f"{', '.join(result.label(arm) for arm in result.arms)}: a measurement"
     plan, first = result.plan, result.sessions[0]
-    load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
     made = " · ".join(
         [
             first.started,
             f"{counted(len(plan.prompts), 'prompt')} × {plan.repeats}",
-            load,
+            load(plan),
             f"seed {plan.seed}",
             f"plan {plan.hash}",
             first.cpu,

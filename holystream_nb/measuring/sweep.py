@@ -29,7 +29,7 @@ _PER_CLIENT: Final = 3
 _NOTHING: Final = Decimal("1e-12")
 """Of a limit that is spent, which a plan cannot take as 0."""
 
-_SET_HERE: Final = frozenset({"concurrency", "rate", "resume"})
+_SET_HERE: Final = frozenset({"concurrency", "rate", "arrivals", "resume"})
 
 
 @sealing("models")

@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from ...live.saved import printable
 from ..figures.comparison import WORDS
 from ..values.plan import connections
-from ..values.words import counted, digits
+from ..values.words import counted, digits, load
 from .marks import faint, ink, is_dark
 from .words import PROSE, says
 
@@ -196,11 +196,10 @@ def context(result: Figures, ax: Axes | None = None) -> str:
     if ax is not None and _columns(ax) > 1:
         return result.simulator
     plan = result.plan
-    load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
     error = result.calibration
     true = f"timing error of TTFT {digits(error.ttft_ms[1])} ms (p95)" if error else "timing error not measured"
     missing = f"{counted(result.missing, 'request')} missing" if result.missing else ""
-    return " · ".join(filter(None, (result.simulator, load, *connections(plan), true, missing)))
+    return " · ".join(filter(None, (result.simulator, load(plan), *connections(plan), true, missing)))
 
 
 def png(of: Figure) -> bytes:

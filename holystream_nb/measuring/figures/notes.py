@@ -84,7 +84,7 @@ def notes(result: Run) -> list[str]:
         found.append("Some prices are unknown: their cost is left out, not taken as 0.")
     if result.plan.rate is not None and (late := _late(result)) is not None:
         found.append(late)
-    if result.plan.rate is not None and len(result.arms) > 1:
+    if result.plan.rate is not None and result.plan.arrivals is None and len(result.arms) > 1:
         found.append(
             f"The rate of {result.plan.rate:g} requests/s is of all rows together; each got "
             f"{digits(result.plan.rate / len(result.arms))}."
@@ -201,6 +201,6 @@ def _elsewhere(result: Run) -> str:
 def _late(result: Run) -> str | None:
     """A word about an open loop whose requests did not go out when they should have."""
     lags = [lag for trial in result.records if (lag := trial.timing.lag_ms) is not None]
-    if not lags or median(lags) < 1e3 / (result.plan.rate or 1) * _LATE:
+    if not lags or median(lags) < 1e3 / (result.plan.total_rate or 1) * _LATE:
         return None
     return f"WARNING: requests went out {digits(median(lags))} ms late (median): the load was less than asked for."

@@ -6,12 +6,12 @@ import asyncio
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from ...money.budget import Budget as SessionBudget
 from ..values.journal import Log, mend, read
 from ..values.plan import Plan
 from ..values.record import SCHEMA, Contents, End, Header, Lost, Session, Trial
-from ..values.schedule import Slot, blocks, starts, warmups
+from ..values.schedule import Slot, blocks, schedule, starts, warmups
 from . import batches, processes, rtt
 from .budget import Budget
 from .dispatch import Dispatcher
@@ -75,7 +75,7 @@ class Sitting:
     async def _carry_out(self, log: Log | None) -> str:
         plan, before = self.plan, self.before
         done = self._done()
-        arms = {(slot.model, slot.way) for block in self._few(done) for slot in block}
+        arms = self._arms(done)
         if not arms:
             return ""
         missing = max(0, plan.requests - len(done))
@@ -134,10 +134,11 @@ class Sitting:
         known = [tokens_of(self.plan, prompt) for prompt in range(len(self.plan.prompts))]
         return lambda slot: known[slot.prompt]
 
-    def _few(self, done: set[tuple[int, int, int, int]]) -> Iterable[list[Slot]]:
-        """Blocks enough to see which arms lack something."""
-        found = blocks(self.plan, done)
-        return found if self.plan.repeats else islice(found, 1)
+    def _arms(self, done: set[tuple[int, int, int, int]]) -> set[tuple[int, int]]:
+        """Those that lack something: all where only the duration ends it."""
+        if not self.plan.repeats:
+            return set(product(range(len(self.plan.models)), range(len(self.plan.ways))))
+        return {(slot.model, slot.way) for block in schedule(self.plan) for slot in block if slot.id not in done}
 
     def _count(self, missing: int) -> int:
         """How many workers there are: no more than there is to do at once."""

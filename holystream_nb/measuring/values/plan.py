@@ -21,7 +21,16 @@ STREAMS_PER_PROCESS: Final = 100
 """A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
 
 _LONG_ANSWER_S: Final = 10.0
-_LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}, "pause": 0.0}
+_LATER: Final[dict[str, Any]] = {
+    "wire": "",
+    "reuse": True,
+    "own": {},
+    "options": {},
+    "pause": 0.0,
+    "arrivals": None,
+    "rate_to": None,
+    "times": (),
+}
 _SAID: Final = ("names", "source")
 """What changes nothing that is sent: a run goes on from a file of another name."""
 
@@ -48,7 +57,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     duration: s after which nothing new begins; what runs is finished.
     pause: s between a user's answer and the next request (closed loop), on average: evenly from 0 to twice as much.
     max_failures: failures in a row after which a model (in a way) is asked no more; None is never.
-    concurrency: streams at once (closed loop); rate: requests a second (open loop, Poisson). One of the two.
+    concurrency: streams at once (closed loop); rate: requests a second of each arm (open loop). One of the two.
+    arrivals: "poisson", "constant", or burstiness; None, in files of the first version, is one Poisson stream of that
+        rate that is dealt over all arms. rate_to: the rate at the end of a ramp. times: when each prompt is asked, in s
+        after the start (a trace): `rate` is then their mean rate.
     warmup: discarded requests for each worker, model and way before anything counts.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD; None is no limit.
@@ -90,6 +102,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: int | None = MAX_FAILURES
     names: tuple[str, ...] = ()
     source: str = ""
+    arrivals: str | float | None = None
+    rate_to: float | None = None
+    times: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.transport, str) and len(self.transport) == 1:
@@ -126,7 +141,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def requests(self) -> int:
         """How many requests count; warm-ups come on top. 0 where only the duration ends it."""
-        return len(self.arms) * len(self.prompts) * self.repeats
+        return len(self.arms) * self.each
+
+    @property
+    def each(self) -> int:
+        """How many of them each arm has."""
+        return len(self.prompts) * self.repeats
+
+    @property
+    def total_rate(self) -> float:
+        """Requests a second of all arms together (open loop), of a ramp at its highest; 0 in a closed loop."""
+        rate = max(self.rate or 0.0, self.rate_to or 0.0)
+        return rate if self.arrivals is None else rate * len(self.arms)
 
     @property
     def transports(self) -> tuple[str, ...]:
@@ -159,7 +185,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def workers(self) -> int:
         """Child processes that keep the number of streams of each at about 100."""
-        streams = self.concurrency or int((self.rate or 0) * _LONG_ANSWER_S)
+        streams = self.concurrency or int(self.total_rate * _LONG_ANSWER_S)
         return -(-max(1, min(streams, self.requests or streams)) // STREAMS_PER_PROCESS)
 
     def difference(self, other: Plan) -> list[str]:
@@ -228,6 +254,10 @@ def _flaw(plan: Plan) -> str | None:
         return f"concurrency={plan.concurrency}: give 1 or more."
     if plan.rate is not None and not plan.rate > 0:
         return f"rate={plan.rate:g}: give requests a second, above 0."
+    if plan.times and (len(plan.times) != len(plan.prompts) or plan.repeats != 1):
+        return "A trace has a time for each of its prompts, and each is asked once: leave repeats out."
+    if plan.rate_to is not None and not plan.repeats and plan.duration is None:
+        return "A ramp has an end: give repeats, or a duration."
     if plan.warmup < 0 or plan.retries < 0:
         return "warmup and retries cannot be below 0."
     if unknown := set(plan.limits) - set(LIMITS):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from heapq import merge
 from itertools import count
 from random import Random
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
+from .arrivals import arrivals
 from .plan import Plan
 
 _START_S: Final = 0.010
@@ -17,7 +20,7 @@ _START_S: Final = 0.010
 class Slot(msgspec.Struct, frozen=True, array_like=True):
     """One request to make: indices of its model, prompt and way, its repeat, and when.
 
-    `wait_s` is a pause before the request (closed loop), or the time since the slot before it (open loop).
+    `wait_s` is a pause before the request (closed loop), or its time after the start (open loop, in `blocks`).
     """
 
     model: int
@@ -59,24 +62,62 @@ def _shuffled(plan: Plan, rng: Random, pairs: list[tuple[int, int]]) -> Iterator
 
 def _wait(plan: Plan, rng: Random) -> float:
     if plan.rate is not None:
-        return rng.expovariate(plan.rate)
+        return rng.expovariate(plan.rate) if plan.arrivals is None else 0.0
     return rng.uniform(0, 2 * plan.pause) if plan.pause else 0.0
 
 
 def blocks(plan: Plan, done: Collection[tuple[int, int, int, int]] = ()) -> Iterator[list[Slot]]:
     """The schedule without what is `done`; without end where only the duration ends it.
 
-    In an open loop `wait_s` is then the time from the start on.
+    In an open loop each slot is alone, in the order of their times: every arm has a stream of arrivals of its own.
+    What is left of a ramp or a trace keeps its times, counted from the first of them; otherwise an arm goes on as it
+    would have begun.
     """
+    if plan.rate is not None and plan.arrivals is not None:
+        yield from ([slot] for slot in _arriving(plan, done))
+        return
     clock = 0.0
-    for block in schedule(plan) if plan.repeats else _rounds(plan):
+    for block in _ordered(plan):
         left = [slot for slot in block if slot.id not in done]
         if plan.rate is not None:
             for index, slot in enumerate(left):
                 clock += slot.wait_s
-                left[index] = msgspec.structs.replace(slot, wait_s=clock)
+                left[index] = replace(slot, wait_s=clock)
         if left:
             yield left
+
+
+def _ordered(plan: Plan) -> Iterable[list[Slot]]:
+    return schedule(plan) if plan.repeats else _rounds(plan)
+
+
+def _arriving(plan: Plan, done: Collection[tuple[int, int, int, int]]) -> Iterator[Slot]:
+    """Slots as they arrive, in s after the start."""
+    keeps_times = bool(plan.times) or plan.rate_to is not None
+    arms = [(model, way) for model in range(len(plan.models)) for way in range(len(plan.ways))]
+    streams = (_stream(plan, number, arm, () if keeps_times else done) for number, arm in enumerate(arms))
+    ties = Random(f"ties {plan.seed}")  # noqa: S311
+    start = None if done and keeps_times else 0.0
+    for slot in merge(*streams, key=lambda slot: (slot.wait_s, ties.random())):
+        if slot.id in done:
+            continue
+        start = slot.wait_s if start is None else start
+        yield replace(slot, wait_s=slot.wait_s - start)
+
+
+def _stream(
+    plan: Plan, number: int, arm: tuple[int, int], done: Collection[tuple[int, int, int, int]]
+) -> Iterator[Slot]:
+    """One arm's slots at their times, those of a trace at its own."""
+    slots = (
+        slot for block in _ordered(plan) for slot in block if (slot.model, slot.way) == arm and slot.id not in done
+    )
+    if plan.times:
+        timed = [replace(slot, wait_s=plan.times[slot.prompt]) for slot in slots]
+        yield from sorted(timed, key=lambda slot: slot.wait_s)
+        return
+    for slot, at in zip(slots, arrivals(plan, number), strict=False):
+        yield replace(slot, wait_s=at)
 
 
 def _rounds(plan: Plan) -> Iterator[list[Slot]]:
