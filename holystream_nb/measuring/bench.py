@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from .. import kinds
 from ..client.options import client_options, fields_of
+from ..errors import SetupError
 from ..providers.secret import sealing
 from .carry import carry_out, check_executor, file_of, seed_of
 from .result import Result
@@ -24,6 +25,8 @@ from .values.given import limits_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import MAX_FAILURES, Plan
 from .values.prompts import read_prompts
+
+_SHORTEST_TRACE_S: Final = 1.0
 
 
 @sealing("models")
@@ -42,7 +45,7 @@ async def bench(
     limits: Mapping[str, float] | None = None,
     max_cost: Decimal | float | str | None = None,
     max_failures: int | None = MAX_FAILURES,
-    cache: bool = False,
+    cache: bool | tuple[str, str] = False,
     retries: int = 0,
     timeout: float | None = None,
     base_url: str | None = None,
@@ -80,7 +83,9 @@ async def bench(
     prompts: every model is asked each of them `repeats` times, in random order, in turns. A text; a list of texts or of
         lists of messages; a Series or an array; a DataFrame, pyarrow Table or `datasets.Dataset` with a column prompt,
         messages, conversations, question or text; or a file: a Path, or a name that ends in .csv, .jsonl or .json (a
-        .txt has a prompt a line). See `values.prompts`.
+        .txt has a prompt a line); see `values.prompts`. Or a workload by its lengths: `hs.synthetic`, `hs.trace`.
+        Conversations, each turn of which waits for the answer before: `hs.Conversation`, or a ChatPanel, whose
+        questions are asked again.
     repeats: None goes on until the duration is over.
     duration: seconds after which nothing new begins; what runs is finished.
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
@@ -105,7 +110,10 @@ async def bench(
         session's budget (`%config StreamMagics.session_budget`) holds in the same way.
     max_failures: failures in a row after which a model (in a way) is asked no more, while the others go on; None is
         never.
-    cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own.
+    cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own. With
+        ("cold", "warm") every model is asked each prompt twice in a row, first with a beginning that no cache has, then
+        with the same: rows `model · cold` and `model · warm` (closed loop). Where the cold one failed, or was made in
+        an earlier sitting, it is made again first, kept among the warm-ups; if that fails too, so did the warm one.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
     base_url … tokens_per_minute: as for `Client`, and for all workers together. Keys, and the values of headers and of
@@ -149,6 +157,11 @@ async def bench(
     before = None if resume is None else read(path_of(resume))
     read_in = read_prompts("hs.bench", prompts)
     per_second, at_end = rates_of(rate)
+    if read_in.times:
+        if concurrency is not None or rate is not None or arrivals is not None:
+            raise SetupError("A trace has times of its own: give hs.bench no concurrency, rate or arrivals with it.")
+        per_second, arrivals = len(read_in.times) / max(read_in.times[-1], _SHORTEST_TRACE_S), "poisson"
+    compared = tuple(map(str, cache)) if isinstance(cache, list | tuple) else None
     wanted = Plan(
         models=("to be located",),
         prompts=read_in.prompts,
@@ -158,15 +171,19 @@ async def bench(
         duration=kinds.optional_seconds("duration", duration),
         pause=kinds.number("pause", pause, unit="seconds"),
         max_failures=kinds.optional_count("max_failures", max_failures, least=1),
-        concurrency=1 if concurrency is None and rate is None else kinds.optional_count("concurrency", concurrency),
+        times=read_in.times,
+        concurrency=1
+        if concurrency is None and per_second is None
+        else kinds.optional_count("concurrency", concurrency),
         rate=per_second,
         rate_to=at_end,
-        arrivals=arrivals_of(arrivals, per_second, before and before.header.plan),
+        arrivals=arrivals_of(arrivals, per_second, None if before is None else before.header.plan),
         warmup=kinds.count("warmup", warmup),
         seed=seed_of(kinds.optional_count("seed", seed), before),
         limits=limits_of(limits),
         max_cost=kinds.optional_money("max_cost", max_cost),
-        cache=kinds.switch("cache", cache),
+        cache=kinds.switch("cache", cache) if compared is None else False,
+        caches=compared or (),
         retries=kinds.count("retries", retries),
         timeout=kinds.optional_seconds("timeout", timeout),
         parameters=asked,

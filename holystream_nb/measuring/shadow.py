@@ -85,6 +85,8 @@ async def shadow(
     addresses.check_side("new", new)
     before = None if resume is None else read(path_of(resume))
     read_in = read_prompts("hs.shadow", prompts)
+    if read_in.times:
+        raise SetupError("A trace is replayed by hs.bench, of both models: hs.shadow has no arrivals.")
     wanted = Plan(
         models=("to be located",),
         prompts=read_in.prompts,

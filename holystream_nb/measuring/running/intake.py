@@ -59,13 +59,16 @@ class Intake:
             await self._next()
         return self._start
 
-    async def take(self) -> Lease | None:
-        """The next slot, when there is one; None once nothing will come any more."""
+    async def take(self) -> list[Lease]:
+        """What one user does next, one after another, when there is something; nothing once no more will come."""
         while not self._leases:
             if self._is_last:
-                return None
+                return []
             await self._next()
-        return self._leases.popleft()
+        found = [self._leases.popleft()]
+        while found[-1].more:
+            found.append(self._leases.popleft())
+        return found
 
     def is_off(self, slot: Slot, now: int) -> bool:
         """Whether it must not begin any more; it is then in `rest`."""

@@ -29,6 +29,7 @@ from ..values.plan import Plan
 from ..values.record import USAGE, Begun, Ready, Trial, Warmup
 from ..values.schedule import Lease, Slot
 from ..values.service import service_figures
+from .conversations import Conversations
 from .intake import Intake
 from .similarity import similarity
 
@@ -104,6 +105,8 @@ class Worker:
         self._single: dict[tuple[int, int], str] = {}
         self._earlier: dict[int, str] = {}
         self._start = job.origin_ns
+        self._conversations = Conversations(job.plan)
+        self._filled: set[tuple[int, int, int, int]] = set()
 
     def _client(self, provider: str) -> Client:
         address = self._job.addresses.get(provider, Address())
@@ -127,9 +130,10 @@ class Worker:
         turns: dict[tuple[int, int], asyncio.Lock] = {}
         running: list[asyncio.Task[HolystreamError | None]] = []
         for _ in range(self._job.warmups):
-            lease = await self._intake.take()
-            if lease is None:
+            leases = await self._intake.take()
+            if not leases:
                 break
+            (lease,) = leases
             turn = turns.setdefault((lease.slot.model, lease.slot.way), asyncio.Lock())
             running.append(asyncio.create_task(self._warm(lease, turn)))
             if any(task.done() and isinstance(task.result(), _HOPELESS) for task in running):
@@ -144,7 +148,8 @@ class Worker:
         text = f"warm-up {self._job.session} {self._job.worker} {-1 - slot.repeat} {slot.model}"
         async with turn:
             await self._allowed(lease)
-            return await self._ask(Warmup, slot, text, stream=0)
+            error, _ = await self._ask(Warmup, slot, text, stream=0)
+            return error
 
     async def run(self, start: int) -> None:
         """Does what comes in from the moment `start` on (ns after the session's origin), until nothing more comes."""
@@ -166,18 +171,20 @@ class Worker:
         """One user of a closed loop: asks, waits for the whole answer, pauses if the plan says so, asks again."""
         await self._until(wait_s)
         ready = time.perf_counter_ns()
-        while (lease := await self._intake.take()) is not None:
-            if lease.slot.wait_s:
-                ready += round(lease.slot.wait_s * 1e9)
-                await asyncio.sleep(max(0.0, (ready - time.perf_counter_ns()) / 1e9))
-            # What it waits for a limiter, here or for its lease, is its time in queue.
-            await self._trial(lease, stream=number, submitted=ready if lease.not_before else None)
-            ready = time.perf_counter_ns()
+        while leases := await self._intake.take():
+            for lease in leases:
+                if lease.slot.wait_s:
+                    ready += round(lease.slot.wait_s * 1e9)
+                    await asyncio.sleep(max(0.0, (ready - time.perf_counter_ns()) / 1e9))
+                # What it waits for a limiter, here or for its lease, is its time in queue.
+                await self._trial(lease, stream=number, submitted=ready if lease.not_before else None)
+                ready = time.perf_counter_ns()
 
     async def _arrivals(self) -> None:
         """An open loop: every request at its own time, whatever became of the others."""
         async with asyncio.TaskGroup() as running:
-            while (lease := await self._intake.take()) is not None:
+            while leases := await self._intake.take():
+                (lease,) = leases
                 await self._until(lease.slot.wait_s)
                 due = self._start + round(lease.slot.wait_s * 1e9)
                 submitted = due if lease.not_before else None
@@ -188,9 +195,38 @@ class Worker:
     ) -> None:
         """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin."""
         await self._allowed(lease)
-        if not self._intake.is_off(lease.slot, self._now):
-            slot = lease.slot
-            await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
+        slot = lease.slot
+        if self._intake.is_off(slot, self._now):
+            return
+        for earlier in self._conversations.forgotten(slot):
+            await self._again(earlier, stream)
+            submitted = None
+        if (cold := self._plan.filler(slot.way)) is not None:
+            first = msgspec.structs.replace(slot, way=cold)
+            if first.id not in self._filled:
+                submitted = None
+                if (failure := await self._again(first, stream))["error"]:
+                    self._unfilled(slot, failure)
+                    return
+            self._filled.discard(first.id)
+        _, fields = await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
+        if self._plan.caches and not fields["error"]:
+            self._filled.add(slot.id)
+
+    async def _again(self, slot: Slot, stream: int) -> dict[str, Any]:
+        """A request that counts elsewhere, or failed, and that another one needs: made as a warm-up, kept apart."""
+        await self._allowed(Lease(slot))
+        apart = msgspec.structs.replace(slot, repeat=-1 - self._plan.warmup - slot.repeat)
+        _, fields = await self._ask(Warmup, apart, slot.repeat, stream=stream)
+        return fields
+
+    def _unfilled(self, slot: Slot, failure: dict[str, Any]) -> None:
+        """A warm request whose cache nothing filled is not sent: it failed as what was to fill it did, at no cost."""
+        self._emit(Begun(slot, self._now))
+        said = f"Not sent: what was to fill its cache failed ({failure['message']})"
+        free = {"usd": Decimal(0), "cny": Decimal(0), "stated_usd": None, "prompt_tokens": None, "output_tokens": None}
+        own = {"way": list(self._plan.ways)[slot.way], "repeat": slot.repeat, "message": said}
+        self._emit(Trial(**{**failure, **own, **free, "retries": 0, "resent": 0}))
 
     async def _allowed(self, lease: Lease) -> None:
         provider = self._chosen[lease.slot.model][0]
@@ -208,8 +244,8 @@ class Worker:
         stream: int,
         scheduled: int | None = None,
         submitted: int | None = None,
-    ) -> HolystreamError | None:
-        """One request with its record; its error, if any."""
+    ) -> tuple[HolystreamError | None, dict[str, Any]]:
+        """One request with its record: its error, if any, and the record's fields."""
         self._emit(Begun(slot, self._now))
         reply, error, events = await self._answer(slot, repeat, scheduled)
         over = time.perf_counter_ns()
@@ -221,7 +257,7 @@ class Worker:
         if isinstance(error, RateLimited) and error.retry_after:
             self._intake.pause(self._chosen[slot.model][0], self._now + round(error.retry_after * 1e9))
         self._emit(record(**fields))
-        return error
+        return error, fields
 
     def _compared(self, slot: Slot, text: str, *, failed: bool) -> dict[str, Any]:
         """The answer, if it is kept; and where it is the second whole one of its pair, how alike the two are."""
@@ -244,7 +280,7 @@ class Worker:
     ) -> tuple[Reply, HolystreamError | None, list[int]]:
         """The reply, its error, and how many output events each distinct read brought."""
         provider, model = self._chosen[slot.model]
-        messages = self._plan.messages(slot.prompt, repeat, slot.way)
+        messages = self._conversations.messages(slot, repeat)
         wire, transport = list(self._plan.ways.values())[slot.way]
         events: list[int] = []
         last = -1
@@ -258,7 +294,7 @@ class Worker:
                 wire=cast(Wire, wire) if wire else None,
                 timeout=self._plan.timeout,
                 scheduled=scheduled,
-                parameters=self._plan.parameters,
+                parameters=self._plan.parameters_of(slot.prompt, self._plan.models[slot.model]),
             ) as stream,
         ):
             try:
@@ -272,6 +308,7 @@ class Worker:
                         events.append(1)
             except HolystreamError as exc:
                 error = exc
+        self._conversations.remember(slot, repeat, messages, stream.reply, failed=error is not None)
         return stream.reply, error, events
 
     @asynccontextmanager

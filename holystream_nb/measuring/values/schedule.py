@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import count
 from random import Random
@@ -35,29 +35,67 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):
-    """A slot for one worker. `not_before` is the limiter's moment, in ns after the session's origin; 0: no limiter."""
+    """A slot for one worker. `not_before` is the limiter's moment, in ns after the session's origin; 0: no limiter.
+
+    more: whether the user who does it also does the next one.
+    """
 
     slot: Slot
     not_before: int = 0
+    more: bool = False
 
 
 def schedule(plan: Plan) -> list[list[Slot]]:
-    """Every request in order, in blocks: one block is one prompt and repeat, asked of every model in every way.
+    """Every request in order, in blocks: one block is one prompt, or conversation, and repeat, asked of every model in
+    every way.
 
     Blocks are in random order, and so are the requests in each: models and ways take turns, and what is compared in
     pairs is asked at nearly the same time.
     """
     rng = Random(f"schedule {plan.seed}")  # noqa: S311  # an order, not a secret
-    pairs = [(prompt, repeat) for prompt in range(len(plan.prompts)) for repeat in range(plan.repeats)]
+    pairs = [(unit, repeat) for unit in plan.units for repeat in range(plan.repeats)]
     return list(_shuffled(plan, rng, pairs))
 
 
-def _shuffled(plan: Plan, rng: Random, pairs: list[tuple[int, int]]) -> Iterator[list[Slot]]:
+def _shuffled(plan: Plan, rng: Random, pairs: list[tuple[range, int]]) -> Iterator[list[Slot]]:
     rng.shuffle(pairs)
-    for prompt, repeat in pairs:
+    for unit, repeat in pairs:
         arms = [(model, way) for model in range(len(plan.models)) for way in range(len(plan.ways))]
         rng.shuffle(arms)
-        yield [Slot(model, prompt, repeat, _wait(plan, rng), way) for model, way in arms]
+        if plan.caches:
+            arms = _cold_first(plan, arms)
+        yield [Slot(model, prompt, repeat, _wait(plan, rng), way) for model, way in arms for prompt in unit]
+
+
+def _cold_first(plan: Plan, arms: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The arms with each warm one just behind its cold one."""
+    cold = [(model, way) for model, way in arms if plan.filler(way) is None]
+    return [(model, each) for model, way in cold for each in (way, way + 1)]
+
+
+def chains(plan: Plan, slots: Iterable[Slot]) -> list[list[Slot]]:
+    """What one user asks one after another: a slot alone, the turns of a conversation, a cold request and its warm
+    one.
+    """
+    found: list[list[Slot]] = []
+    for slot in slots:
+        if found and _follows(plan, found[-1][-1], slot):
+            found[-1].append(slot)
+        else:
+            found.append([slot])
+    return found
+
+
+def _follows(plan: Plan, one: Slot, other: Slot) -> bool:
+    if (cold := plan.filler(other.way)) is not None:
+        return one.id == (other.model, other.prompt, other.repeat, cold)
+    before, number = plan.number(one.prompt), plan.number(other.prompt)
+    return (
+        before is not None
+        and number is not None
+        and before < number
+        and one.id == (other.model, other.prompt - number + before, other.repeat, other.way)
+    )
 
 
 def _wait(plan: Plan, rng: Random) -> float:
@@ -124,7 +162,7 @@ def _rounds(plan: Plan) -> Iterator[list[Slot]]:
     """One repeat after another, each in an order of its own."""
     for repeat in count():
         rng = Random(f"schedule {plan.seed} {repeat}")  # noqa: S311
-        yield from _shuffled(plan, rng, [(prompt, repeat) for prompt in range(len(plan.prompts))])
+        yield from _shuffled(plan, rng, [(unit, repeat) for unit in plan.units])
 
 
 def starts(plan: Plan, workers: int) -> list[tuple[float, ...]]:
