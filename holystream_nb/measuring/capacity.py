@@ -148,7 +148,7 @@ async def capacity(
             result = await bench(
                 [model],
                 asked,
-                repeats=-(-count // len(asked.prompts)),
+                repeats=asked.repeats(count, int(load) if by == "users" else 1),
                 limits=wanted,
                 max_cost=left,
                 path=None if begun else file,

@@ -71,7 +71,7 @@ async def sweep(
     ways = product(wires_of(wire), transports_of(transport))
     for (model, label), (format, carrier) in product(zip(named, labels, strict=True), ways):
         for concurrency in loads:
-            least = -(-concurrency * (2 if repeats else _PER_CLIENT) // max(1, len(asked.prompts)))
+            least = asked.repeats(concurrency * (2 if repeats else _PER_CLIENT), concurrency)
             kind = "".join(f"-{part}" for part in (format, "" if carrier == "sse" else carrier) if part)
             file = folder / f"{file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()

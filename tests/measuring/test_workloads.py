@@ -1,10 +1,9 @@
-"""Workloads: lengths of prompts and answers, cold and warm caches, traces, conversations."""
+"""Workloads: lengths of prompts and answers, cold and warm caches, traces."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,8 +16,7 @@ from holystream_nb.errors import SetupError
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.running.estimate import check_forms, estimate
 from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.prompts import read_prompts
-from holystream_nb.measuring.values.schedule import chains, schedule
+from holystream_nb.measuring.values.schedule import schedule
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -245,96 +243,3 @@ async def test_a_trace_is_replayed(run: Run, tmp_path: Path) -> None:
     assert ((second.scheduled or 0) - (first.scheduled or 0)) / 1e9 == pytest.approx(0.4, abs=1e-6)
     assert [each.prompt_tokens for each in (first, second)] == pytest.approx([6758, 7322], rel=0.01)
     assert [each.output_tokens for each in (first, second)] == [500, 490]
-
-
-def test_a_conversation_is_asked_in_turns_by_one_user() -> None:
-    """Its turns stand together in the schedule, of each model in order; others are alone."""
-    talk = hs.Conversation(["One?", "Two?", "Three?"], system="Be brief.")
-    made = Plan(models=("x:a", "x:b"), prompts=("Alone.", *talk.turns, "Last."), repeats=2, concurrency=2)
-    assert made.requests == 20
-    assert made.units == [range(1), range(1, 4), range(4, 5)]
-    for block in schedule(made):
-        prompts = [slot.prompt for slot in block]
-        assert prompts in ([0, 0], [4, 4], [1, 2, 3, 1, 2, 3])
-    taken = [chain for block in schedule(made) for chain in chains(made, block)]
-    assert sorted(map(len, taken)) == [1] * 8 + [3] * 4
-    first = made.messages(1, 0)
-    assert [message["role"] for message in first] == ["system", "user"]
-    assert first[0]["content"].endswith("] Be brief.")
-    assert made.messages(2, 0) == [{"role": "user", "content": "Two?"}]
-
-
-def test_a_conversation_is_made_of_texts_or_of_messages() -> None:
-    """Of messages the answers are left out; what is no conversation is refused."""
-    messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Hello."},
-        {"role": "user", "content": "Bye"},
-    ]
-    turns = hs.Conversation(messages).turns
-    assert [(turn.text, turn.number, turn.system) for turn in turns] == [("Hi", 0, "Be brief."), ("Bye", 1, "")]
-    sharegpt = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}, {"from": "human", "value": "Bye"}]
-    assert [turn.text for turn in hs.Conversation(sharegpt).turns] == ["Hi", "Bye"]
-    for wrong, said in (
-        ([], "an empty list"),
-        ([1], "A turn is of type int"),
-        (messages[2:3], "at least one message of the user"),
-    ):
-        with pytest.raises(SetupError, match=said):
-            hs.Conversation(wrong)
-
-
-@pytest.mark.slow
-async def test_each_turn_brings_what_was_said_before(run: Run) -> None:
-    """Its prompt has the tokens of all before it; it is sent after the answer and the pause; it has its own figures."""
-    talk = hs.Conversation(["One?", "Two?", "Three?"])
-    result = await run(models=["simulator:gpt-4.1#tokens=50"], prompts=[talk], repeats=2, concurrency=2, pause=0.2)
-    rows = result.trials
-    assert rows.groupby("turn")["ttft_ms"].count().to_dict() == {1: 2, 2: 2, 3: 2}
-    for repeat in (0, 1):
-        turns = sorted((trial for trial in result.records if trial.repeat == repeat), key=lambda trial: trial.prompt)
-        tokens = [trial.prompt_tokens or 0 for trial in turns]
-        assert tokens[1] - tokens[0] >= 50
-        assert tokens[2] - tokens[1] >= 50
-        assert all((after.sent or 0) > before.over for before, after in pairwise(turns))
-        assert len({trial.stream for trial in turns}) == 1
-
-
-@pytest.mark.slow
-async def test_a_conversation_that_was_cut_goes_on_from_what_is_asked_again(run: Run) -> None:
-    """Turns of an earlier sitting are asked once more, and kept apart, since their answers were not."""
-    models = ["simulator:gpt-4.1#tokens=50"]
-    asked: dict[str, Any] = {"models": models, "prompts": [hs.Conversation(["One?", "Two?", "Three?"])]}
-    whole = await run(**asked)
-    tokens = {trial.prompt: trial.prompt_tokens for trial in whole.records}
-    lines = whole.path.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if b'"kind":"trial"' not in line or b'"prompt":0' in line]
-    whole.path.write_bytes(b"".join(kept))
-    result = await run(**asked, resume=whole.path)
-    assert {trial.prompt: trial.prompt_tokens for trial in result.records} == tokens
-    assert [trial.prompt for trial in result.warmup_records if trial.repeat < -1] == [0]
-
-
-@pytest.mark.slow
-async def test_a_conversation_goes_on_when_a_turn_fails(run: Run) -> None:
-    """Every turn is asked, and has its record."""
-    talk = hs.Conversation(["One?", "Two?", "Three?"], system="Be brief.")
-    result = await run(models="simulator:gpt-4.1#fail=429", prompts=[talk], warmup=0)
-    assert [(trial.prompt, trial.error) for trial in result.records] == [(turn, "RateLimited") for turn in range(3)]
-
-
-async def test_a_conversation_needs_a_closed_loop() -> None:
-    """It waits for its answers."""
-    with pytest.raises(SetupError, match="give concurrency, the number of users"):
-        await hs.bench("simulator:gpt-4.1", [hs.Conversation(["One?", "Two?"])], rate=1)
-
-
-def test_a_panels_questions_are_a_conversation() -> None:
-    """Anything that gives its messages."""
-
-    class Panel:
-        def to_messages(self) -> list[dict[str, str]]:
-            return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
-
-    assert [turn.text for turn in read_prompts("hs.bench", Panel()).prompts] == ["Hi"]  # type: ignore[union-attr]

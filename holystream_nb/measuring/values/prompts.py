@@ -21,7 +21,7 @@ import msgspec
 from ... import kinds
 from ...errors import SetupError
 from .plan import Prompt
-from .turns import Conversation, message_of
+from .turns import Conversation, Turn, message_of
 from .words import counted
 
 COLUMNS: Final = ("prompt", "messages", "conversations", "conversation", "question", "text")
@@ -45,6 +45,11 @@ class Prompts:
     names: tuple[str, ...] = ()
     source: str = ""
     times: tuple[float, ...] = ()
+
+    def repeats(self, requests: int, users: int = 1) -> int:
+        """How often each is asked for so many requests, and for a conversation, or a prompt, for each of the users."""
+        units = sum(not (isinstance(prompt, Turn) and prompt.number) for prompt in self.prompts)
+        return max(-(-requests // len(self.prompts)), -(-users // units))
 
 
 def table_of(door: str, path: Path) -> list[Mapping[str, Any]]:
