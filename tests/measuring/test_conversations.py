@@ -71,6 +71,7 @@ async def test_each_turn_brings_what_was_said_before(run: Run) -> None:
     talk = hs.Conversation(["One?", "Two?", "Three?"])
     result = await run(models=["simulator:gpt-4.1#tokens=50"], prompts=[talk], repeats=2, concurrency=2, pause=0.2)
     rows = result.trials
+    assert "1 conversation of 3 turns × 2 · 2 at once" in result.to_markdown()
     assert rows.groupby("turn")["ttft_ms"].count().to_dict() == {1: 2, 2: 2, 3: 2}
     for repeat in (0, 1):
         turns = sorted((trial for trial in result.records if trial.repeat == repeat), key=lambda trial: trial.prompt)

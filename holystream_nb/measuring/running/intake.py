@@ -66,7 +66,7 @@ class Intake:
                 return []
             await self._next()
         found = [self._leases.popleft()]
-        while found[-1].more:
+        while found[-1].more and self._leases:
             found.append(self._leases.popleft())
         return found
 

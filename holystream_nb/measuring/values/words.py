@@ -39,11 +39,19 @@ def endings(trials: Sequence[Trial]) -> str:
 
 def asked(plan: Plan) -> list[str]:
     """How much was asked and at what load, in words."""
-    prompts = counted(len(plan.prompts), "prompt")
+    prompts = _prompts(plan)
     found = [f"{prompts} × {plan.repeats}" if plan.repeats else prompts]
     found.append(load(plan))
     found += [f"a pause of {plan.pause:g} s between a user's requests"] if plan.pause else []
     return [*found, f"for {plan.duration:g} s"] if plan.duration is not None else found
+
+
+def _prompts(plan: Plan) -> str:
+    """`3 prompts`, `1 conversation of 3 turns`."""
+    turns = [number for prompt in range(len(plan.prompts)) if (number := plan.number(prompt)) is not None]
+    talks = f"{counted(turns.count(0), 'conversation')} of {counted(len(turns), 'turn')}" if turns else ""
+    alone = len(plan.prompts) - len(turns)
+    return " and ".join([*([counted(alone, "prompt")] if alone else []), *([talks] if talks else [])])
 
 
 def load(plan: Plan) -> str:
