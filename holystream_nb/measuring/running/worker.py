@@ -31,7 +31,7 @@ from ..values.schedule import Lease, Slot
 from ..values.service import service_figures
 from .conversations import Conversations
 from .intake import Intake
-from .similarity import similarity
+from .similarity import Pairs
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
 _NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
@@ -102,8 +102,7 @@ class Worker:
             if provider not in clients:
                 clients[provider] = self._client(provider)
         self._intake = intake
-        self._single: dict[tuple[int, int], str] = {}
-        self._earlier: dict[int, str] = {}
+        self._pairs = Pairs()
         self._start = job.origin_ns
         self._conversations = Conversations(job.plan)
         self._filled: set[tuple[int, int, int, int]] = set()
@@ -262,18 +261,9 @@ class Worker:
     def _compared(self, slot: Slot, text: str, *, failed: bool) -> dict[str, Any]:
         """The answer, if it is kept; and where it is the second whole one of its pair, how alike the two are."""
         kept = {} if self._job.answers == "compared" else {"text": text}
-        pair = slot.prompt, slot.repeat
         if failed or self._job.answers == "only kept":
             return kept
-        if pair not in self._single:
-            self._single[pair] = text
-            return kept
-        other = self._single.pop(pair)
-        strangers = [(prompt, answer) for prompt, answer in self._earlier.items() if prompt != slot.prompt]
-        # The latest answers to two prompts: one of them is always to another prompt than the next pair's.
-        self._earlier = dict([(slot.prompt, other), *strangers[:1]])
-        unrelated = similarity(strangers[0][1], text) if strangers else None
-        return {**kept, "similarity": similarity(other, text), "unrelated": unrelated}
+        return {**kept, **self._pairs.compared(slot.prompt, slot.repeat, text)}
 
     async def _answer(
         self, slot: Slot, repeat: int | str, scheduled: int | None
