@@ -112,6 +112,9 @@ async def test_a_prompt_has_as_many_tokens_as_the_service_counts(run: Run) -> No
     assert not any("of what was asked for" in note for note in result.notes)
     expected = estimate(result.plan, 1)
     assert expected.fits == 0
+    made = [*result.records, *result.warmup_records]
+    assert 2 * 2 <= len([trial for trial in result.warmup_records if trial.repeat < -1]) <= 10
+    assert result.contents.spent == sum(trial.due_usd or 0 for trial in made)
     assert str(estimate(msgspec.structs.replace(result.plan, fits={}), 1)).startswith(
         "12 requests and 2 warm-ups, and up to 10 to find out lengths, at most"
     )
@@ -243,3 +246,17 @@ async def test_a_trace_is_replayed(run: Run, tmp_path: Path) -> None:
     assert ((second.scheduled or 0) - (first.scheduled or 0)) / 1e9 == pytest.approx(0.4, abs=1e-6)
     assert [each.prompt_tokens for each in (first, second)] == pytest.approx([6758, 7322], rel=0.01)
     assert [each.output_tokens for each in (first, second)] == [500, 490]
+
+
+def test_what_a_run_finds_out_of_lengths_makes_no_other_plan() -> None:
+    """A run is continued with its own fits; caches that are compared make another plan."""
+    asked: dict[str, Any] = {"models": ("x:a",), "prompts": hs.synthetic(100, 20).prompts}
+    assert Plan(**asked, fits={"x:a": (12.0, 1.01)}).hash == Plan(**asked).hash
+    assert Plan(**asked, caches=("cold", "warm")).hash != Plan(**asked).hash
+
+
+@pytest.mark.slow
+async def test_finding_out_lengths_keeps_the_limits_of_the_run(run: Run) -> None:
+    """Where max_cost does not hold it, it is not asked for, and the run says what the service counted."""
+    with pytest.raises(SetupError, match="and up to 5 to find out lengths"):
+        await run(prompts=hs.synthetic(1000, 5), max_cost=0.003)
