@@ -5,8 +5,10 @@ again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from itertools import pairwise
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from holystream_nb.errors import SetupError
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.running.budget import Budget
 from holystream_nb.measuring.running.dispatch import Dispatcher, deal
+from holystream_nb.measuring.running.intake import Intake, Word
 from holystream_nb.measuring.running.pace import Pace
 from holystream_nb.measuring.values.plan import Plan
 from holystream_nb.measuring.values.prompts import Prompts, read_prompts
@@ -208,6 +211,27 @@ def test_every_user_of_a_search_has_a_conversation() -> None:
     assert talk.repeats(9) == 3
     assert talk.repeats(9, 16) == 16
     assert Prompts(("One?", "Two?")).repeats(9, 2) == 5
+
+
+def test_a_batch_of_work_cuts_no_conversation() -> None:
+    """After its end nothing begins but the next turn of one that has begun; the run's end holds for all."""
+    intake = Intake()
+    intake.hear(Word(start=0, until=100))
+    intake.ends = 50
+    slot = Slot(0, 0, 0, 0.0)
+    assert [intake.is_off(slot, 60), intake.is_off(slot, 60, follows=True)] == [True, False]
+    assert intake.is_off(slot, 110, follows=True)
+    assert intake.rest == [slot, slot]
+
+
+@pytest.mark.slow
+async def test_a_conversation_outlives_the_batches_of_an_executor(run: Run) -> None:
+    """No turn is asked twice because a batch ended."""
+    model = "simulator:gpt-4.1#tokens=20,rate=10,first=0.1"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        result = await run(models=model, prompts=[TALK], executor=pool, warmup=0)
+    assert [trial.error for trial in result.records] == [""] * 3
+    assert not result.warmup_records
 
 
 # Cold and warm

@@ -171,12 +171,13 @@ class Worker:
         await self._until(wait_s)
         ready = time.perf_counter_ns()
         while leases := await self._intake.take():
-            for lease in leases:
+            for index, lease in enumerate(leases):
                 if lease.slot.wait_s:
                     ready += round(lease.slot.wait_s * 1e9)
                     await asyncio.sleep(max(0.0, (ready - time.perf_counter_ns()) / 1e9))
                 # What it waits for a limiter, here or for its lease, is its time in queue.
-                await self._trial(lease, stream=number, submitted=ready if lease.not_before else None)
+                submitted = ready if lease.not_before else None
+                await self._trial(lease, stream=number, submitted=submitted, follows=index > 0)
                 ready = time.perf_counter_ns()
 
     async def _arrivals(self) -> None:
@@ -190,12 +191,21 @@ class Worker:
                 running.create_task(self._trial(lease, stream=0, scheduled=due, submitted=submitted))
 
     async def _trial(
-        self, lease: Lease, *, stream: int, scheduled: int | None = None, submitted: int | None = None
+        self,
+        lease: Lease,
+        *,
+        stream: int,
+        scheduled: int | None = None,
+        submitted: int | None = None,
+        follows: bool = False,
     ) -> None:
-        """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin."""
+        """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin.
+
+        follows: it goes on from the one before, by the same user.
+        """
         await self._allowed(lease)
         slot = lease.slot
-        if self._intake.is_off(slot, self._now):
+        if self._intake.is_off(slot, self._now, follows=follows):
             return
         for earlier in self._conversations.forgotten(slot):
             await self._again(earlier, stream)
