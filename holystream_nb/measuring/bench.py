@@ -7,13 +7,14 @@ from concurrent.futures import Executor
 from decimal import Decimal
 from inspect import signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from .. import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..providers.secret import sealing
 from .carry import carry_out, check_executor, file_of, seed_of
+from .figures.comparison import WORDS
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
@@ -21,12 +22,13 @@ from .running.estimate import check_forms
 from .running.worker import Answers
 from .values.arrivals import arrivals_of, rates_of
 from .values.folder import path_of
-from .values.given import limits_of, transports_of, wires_of
+from .values.given import limits_of, repeats_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import MAX_FAILURES, Plan
 from .values.prompts import read_prompts
 
 _SHORTEST_TRACE_S: Final = 1.0
+Until = Literal["decided"]
 
 
 @sealing("models")
@@ -34,8 +36,10 @@ async def bench(
     models: Model | Sequence[Model],
     prompts: Any,
     *,
-    repeats: int | None = 1,
+    repeats: int | None = None,
     duration: float | None = None,
+    until: Until | None = None,
+    metric: str = "ttft_ms",
     concurrency: int | None = None,
     pause: float = 0.0,
     rate: float | tuple[float, float] | None = None,
@@ -86,8 +90,13 @@ async def bench(
         .txt has a prompt a line); see `values.prompts`. Or a workload by its lengths: `hs.synthetic`, `hs.trace`.
         Conversations, each turn of which waits for the answer before: `hs.Conversation`, or a ChatPanel, whose
         questions are asked again.
-    repeats: None goes on until the duration is over.
+    repeats: by default 1; with a duration, or until, without end.
     duration: seconds after which nothing new begins; what runs is finished.
+    until: "decided" asks two models, or one in two ways, pair after pair until the difference in `metric` is clear, or
+        `max_cost`, `duration` or `repeats` ends it: one of these it needs. Looking after every pair is reckoned with:
+        where there is no difference, at most 5 of 100 such runs find one. The timing error, which is measured
+        afterwards, may still be larger than what was found; the result says so.
+    metric: what until decides by: one of `figures.comparison.WORDS`.
     transport: "sse", "ws" or "auto", or several: every model is then asked over each of them in turns, and the result
         has a row for each model and transport, such as `deepseek-v3.2 · ws`.
     wire: "chat", "messages" or "responses", or several, in the same way: `deepseek-v3.2 · messages`; of several wires
@@ -108,15 +117,16 @@ async def bench(
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD. What is foreseen to cost more is refused before anything is sent; what turns out to, is not sent. The
         session's budget (`%config StreamMagics.session_budget`) holds in the same way.
-    max_failures: failures in a row after which a model (in a way) is asked no more, while the others go on; None is
-        never.
+    max_failures: failures in a row after which a model (in a way) is asked no more, while the others go on; what then
+        runs is finished, so that with more streams than this as many fail. None is never.
     cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own. With
         ("cold", "warm") every model is asked each prompt twice in a row, first with a beginning that no cache has, then
         with the same: rows `model · cold` and `model · warm` (closed loop). Where the cold one failed, or was made in
         an earlier sitting, it is made again first, kept among the warm-ups; if that fails too, so did the warm one.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
-    base_url … tokens_per_minute: as for `Client`, and for all workers together. Keys, and the values of headers and of
+    base_url … tokens_per_minute: as for `Client`, and for all workers together. The first minute's worth of
+        requests_per_minute may go at once; no 60 s ever hold more. Keys, and the values of headers and of
         the query, go to the local workers through their standard input and are in no file.
     fields, parameters: as for `Client.stream` (temperature, max_tokens, …).
     executor: a `concurrent.futures.Executor` of processes, here or on a cluster, instead of the local pool. Its workers
@@ -167,7 +177,7 @@ async def bench(
         prompts=read_in.prompts,
         names=read_in.names,
         source=read_in.source,
-        repeats=0 if repeats is None else kinds.count("repeats", repeats, least=1),
+        repeats=repeats_of(repeats, is_endless=duration is not None or until is not None),
         duration=kinds.optional_seconds("duration", duration),
         pause=kinds.number("pause", pause, unit="seconds"),
         max_failures=kinds.optional_count("max_failures", max_failures, least=1),
@@ -191,9 +201,14 @@ async def bench(
         transport=transports_of(transport),
         wire=wires_of(wire),
         reuse=kinds.switch("reuse", reuse),
+        until_decided=_decided_by(until, metric),
     )
     located = await addresses.locate("hs.bench", models, options)
     plan = located.planned(wanted)
+    if plan.until_decided and len(plan.arms) != 2:
+        raise SetupError(
+            f"until='decided' compares two, and here are {len(plan.arms)}: name two models, or one in two ways."
+        )
     check_forms(plan)
     file = file_of(plan, path, resume, before)
     return await carry_out(
@@ -209,10 +224,17 @@ async def bench(
     )
 
 
+def _decided_by(until: Until | None, metric: str) -> str:
+    kinds.choice("metric", metric, WORDS)
+    return "" if until is None else metric if kinds.choice("until", until, get_args(Until)) else ""
+
+
 KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}
 
 
 def check_fields(door: str, keywords: Mapping[str, Any], names: Iterable[str]) -> None:
     """Raises SetupError for keywords that `bench` would refuse; `names` are those of the door they were given to."""
+    if "until" in keywords or "metric" in keywords:
+        raise SetupError(f"{door} ends by its own rules: it is hs.bench that goes on until two models are decided.")
     fields = {name: value for name, value in keywords.items() if name not in KEYWORDS}
     fields_of(door, fields, keywords.get("parameters"), names=names, options_at="hs.configure(…)")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from .. import kinds
 from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
+from ..money.exact import exactly
 from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
 from .board import Board
@@ -23,7 +24,7 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
-from .running.progress import shown
+from .running.progress import Place, shown
 from .values.folder import file_name, folder_of, read_about, write_about
 from .values.given import limits_of
 from .values.journal import read
@@ -70,12 +71,13 @@ async def capacity(
     model: Model,
     prompts: str | Sequence[Prompt],
     *,
-    limits: Mapping[str, float],
     by: By = "users",
-    share: float = 0.95,
-    requests: int = 120,
     start: float | None = None,
     most: float | None = None,
+    requests: int = 120,
+    duration: float | None = None,
+    limits: Mapping[str, float],
+    share: float = 0.95,
     max_cost: Decimal | float | str | None = None,
     path: str | Path | None = None,
     **options: Any,
@@ -87,9 +89,10 @@ async def capacity(
         "rate" for requests a second that come whatever happens (open loop; Poisson, or `arrivals` as for `bench`).
     share: what part of the requests is to be good. A load is within the limits if the exact 95 % interval of its share
         lies above this, beyond them if it lies below, and unclear otherwise.
-    requests: of each load, at least; where that is more, five for every user, or as many as come at a rate in 20 times
-        the longest limit: a queue needs that time to show. More of them decide more loads: 72 are the fewest that can
-        show 95 %.
+    requests: of each load, at least, when all users are there (the steady part, which alone is judged); where that is
+        more, five for every user, or as many as come at a rate in 20 times the longest limit: a queue needs that time
+        to show. More of them decide more loads: 72 are the fewest that can show 95 %.
+    duration: seconds of each load instead, and as many requests as they hold.
     start, most: the first load (4 users, or 1 request/s), and the largest one (512, or 200).
     max_cost: USD of the whole search.
     path: a folder for the runs' files; a search that is there already goes on.
@@ -121,6 +124,7 @@ async def capacity(
     if first > last:
         raise SetupError(f"start={first:g} is more than most={last:g}.")
     longest = max(limit / (1 if name.endswith("_s") else 1e3) for name, limit in wanted.items())
+    duration = kinds.optional_seconds("duration", duration)
     budget = kinds.optional_money("max_cost", max_cost)
     given = client_options(**{name: value for name, value in options.items() if name in OPTIONS - {"retries"}})
     label = (await addresses.locate("hs.capacity", [model], given)).models[0]
@@ -128,7 +132,7 @@ async def capacity(
     about = {"kind": "capacity", "model": label, "by": by, "share": share, "limits": wanted, "reason": "stopped"}
     _check_same(folder, about)
     found: dict[float, tuple[Probe, Result]] = {}
-    board = Board()
+    board, place = Board(), Place()
 
     def answer(reason: str) -> Capacity:
         write_about(folder, {**about, "reason": reason})
@@ -139,22 +143,26 @@ async def capacity(
     ):
         file = folder / f"{file_name(f'{load:g}')}.jsonl"
         begun = file.exists()
-        count = max(requests, _PER_USER * int(load) if by == "users" else math.ceil(_LIMITS_LONG * longest * load))
-        left = None if budget is None else budget - _spent(found)
+        many = math.ceil(_LIMITS_LONG * longest * load)
+        count = max(requests + 2 * int(load), _PER_USER * int(load)) if by == "users" else max(requests, many)
+        with exactly():
+            left = None if budget is None else budget - _spent(found)
         if left is not None and left <= 0:
             return answer("max_cost")
         write_about(folder, about)
         try:
-            result = await bench(
-                [model],
-                asked,
-                repeats=asked.repeats(count, int(load) if by == "users" else 1),
-                limits=wanted,
-                max_cost=left,
-                path=None if begun else file,
-                resume=file if begun else None,
-                **{"calibrate": False, **options, "concurrency" if by == "users" else "rate": load},
-            )
+            with place:
+                result = (_timed(file) if begun else None) or await bench(
+                    [model],
+                    asked,
+                    repeats=None if duration is not None else asked.repeats(count, int(load) if by == "users" else 1),
+                    duration=duration,
+                    limits=wanted,
+                    max_cost=left,
+                    path=None if begun else file,
+                    resume=file if begun else None,
+                    **{"calibrate": False, **options, "concurrency" if by == "users" else "rate": load},
+                )
         except TooDear:
             if not found:
                 raise
@@ -206,10 +214,18 @@ def _load(name: str, given: object, by: By) -> float | None:
     return kinds.count(name, given, least=1) if by == "users" else kinds.number(name, given, above=0)
 
 
+def _timed(file: Path) -> Result | None:
+    """A probe that is there already, whose time was up: going on would make it longer."""
+    result = Result(read(file), file)
+    return result if not result.plan.repeats and _is_whole(result) else None
+
+
 def _is_whole(result: Result) -> bool:
-    """Whether a probe says what it can: it came to its end, or so many requests in a row failed that it ended."""
-    return not result.missing or (bool(result.contents.ends) and result.contents.ends[-1].reason == "failures")
+    """Whether a probe says what it can: it made its requests, its time was up, or too many failed in a row."""
+    reason = result.contents.ends[-1].reason if result.contents.ends else ""
+    return reason in ("failures", "duration") or (bool(result.plan.repeats) and not result.missing)
 
 
 def _spent(found: Mapping[float, tuple[Probe, Result]]) -> Decimal:
-    return sum((result.contents.spent for _, result in found.values()), Decimal(0))
+    with exactly():
+        return sum((result.contents.spent for _, result in found.values()), Decimal(0))

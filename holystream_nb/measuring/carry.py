@@ -13,6 +13,7 @@ from .. import kinds
 from ..errors import SetupError
 from ..session import session as kernel
 from .calibrate import like, own_error
+from .figures.comparison import UntilDecided
 from .result import Result
 from .running import addresses
 from .running.progress import shown, view
@@ -46,6 +47,8 @@ async def carry_out(
         sitting = Sitting(
             plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget, retry_failed
         )
+        if plan.until_decided:
+            sitting.enough = UntilDecided(plan).add
         try:
             reason = await sitting.go()
             if reason and calibrate:

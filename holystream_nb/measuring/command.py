@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         result = asyncio.run(bench(options.model, path_of(options.prompts), limits=wanted or None, **given))
     found = checks(result, columns, share)
     code = exit_code(result, found)
-    print(printable(result.to_markdown()))
+    print(printable(result.text.plain()))
     for each in found:
         print(printable(each.sentence))
     print(_ENDINGS[code] if found else _NO_LIMITS[code])

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from decimal import Decimal
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import SetupError
 from ..live.saved import printable
-from ..money.amount import currency
-from ..money.card import SIMULATED
 from .figures.figures import Figures
-from .figures.summary import WORDS
 from .values.folder import path_of
-from .values.words import counted, digits, load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,53 +43,16 @@ def report(result: Figures, path: str | Path) -> Path:
 def page(result: Figures) -> str:
     """The page's HTML. Every name, note and error is only text."""
     title = f"{', '.join(result.label(arm) for arm in result.arms)}: a measurement"
-    plan, first = result.plan, result.sessions[0]
-    made = " · ".join(
-        [
-            first.started,
-            f"{counted(len(plan.prompts), 'prompt')} × {plan.repeats}",
-            load(plan),
-            f"seed {plan.seed}",
-            f"plan {plan.hash}",
-            first.cpu,
-        ]
-    )
-    notes = "".join(f"<li>{_text(note)}</li>" for note in result.notes)
+    first = result.sessions[0]
+    made = " · ".join([first.started, f"plan {result.plan.hash}", first.cpu])
     charts = "".join(_figure(draw) for draw in _charts(result)) if result.records else ""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f'<meta name="viewport" content="width=device-width"><title>{_text(title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{_text(title)}</h1>"
-        f'<p class="quiet">{_text(made)}</p>{_table(result)}<ul>{notes}</ul>{charts}</body></html>\n'
+        f'<p class="quiet">{_text(made)}</p>{result.text.html()}{charts}</body></html>\n'
     )
-
-
-def _table(result: Figures) -> str:
-    cells = result.cells
-    head = "".join(f'<th scope="col">{_text(result.label(arm))}</th>' for arm in cells)
-    body = []
-    other = "usd_" if currency() == "CNY" else "cny_"
-    for column, words in WORDS.items():
-        if column.startswith(other):
-            continue
-        found = [_labelled(column, row) for row in cells.values()]
-        if any(found):
-            body.append(f'<tr><th scope="row">{_text(words)}</th>{"".join(f"<td>{each}</td>" for each in found)}</tr>')
-    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-
-
-def _labelled(column: str, row: Mapping[str, Any]) -> str:
-    """An amount that nobody is paid says so itself."""
-    cell = _cell(row.get(column))
-    is_unpaid = ("usd_" in column or "cny_" in column) and str(row["price_source"]).startswith(SIMULATED)
-    return f"{cell} ({SIMULATED})" if cell and is_unpaid else cell
-
-
-def _cell(value: Any) -> str:
-    if value is None or value == "" or value != value or getattr(value, "value", "") is None:
-        return ""
-    return _text(digits(float(value)) if isinstance(value, float | Decimal) else str(value))
 
 
 def _text(text: str) -> str:

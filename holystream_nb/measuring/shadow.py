@@ -24,8 +24,9 @@ from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .values.folder import path_of
+from .values.given import limits_of, repeats_of
 from .values.journal import read
-from .values.plan import Plan
+from .values.plan import MAX_FAILURES, Plan
 from .values.prompts import read_prompts
 from .values.record import Trial
 from .values.words import counted, digits
@@ -45,22 +46,31 @@ async def shadow(
     *,
     old: Model,
     new: Model,
-    repeats: int = 1,
-    concurrency: int = 1,
+    repeats: int | None = None,
+    duration: float | None = None,
+    concurrency: int | None = None,
+    pause: float = 0.0,
+    rate: float | None = None,
     warmup: int = 1,
     seed: int | None = None,
+    limits: Mapping[str, float] | None = None,
     max_cost: Decimal | float | str | None = None,
+    max_failures: int | None = MAX_FAILURES,
+    cache: bool = False,
     retries: int = 0,
     timeout: float | None = None,
-    answers: bool = False,
-    path: str | Path | None = None,
-    resume: str | Path | None = None,
-    calibrate: bool = True,
-    wire: Wire | None = None,
     ca: str | Path | None = None,
     connect_timeout: float | None = None,
     inactivity: float | None = None,
     progress_timeout: float | None = None,
+    wire: Wire | None = None,
+    reuse: bool = True,
+    workers: int | None = None,
+    path: str | Path | None = None,
+    resume: str | Path | None = None,
+    retry_failed: bool = False,
+    calibrate: bool = True,
+    answers: bool = False,
     parameters: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Shadow:
@@ -69,6 +79,7 @@ async def shadow(
     old, new: each a model as for `hs.bench`, which does the measuring: in child processes, while this one only draws.
         `{"base_url": …, "model": …, "api_key": …}` is one with an address, a key, headers of its own.
     wire, ca, connect_timeout, inactivity, progress_timeout: of both, as for `Client`; a side's mapping may say its own.
+    rate: requests a second of both together, in one Poisson stream: the two of a pair stay with one worker.
     answers: keeps both answers, in `pairs` and in the run's file on this machine. By default an answer leaves the
         process that measured it only as a number, its similarity, and is written nowhere.
     The rest is as for `hs.bench`. Half a pair that `resume` completes has no similarity: the other half is forgotten.
@@ -92,11 +103,18 @@ async def shadow(
         prompts=read_in.prompts,
         names=read_in.names,
         source=read_in.source,
-        repeats=kinds.count("repeats", repeats, least=1),
-        concurrency=kinds.count("concurrency", concurrency, least=1),
+        repeats=repeats_of(repeats, is_endless=duration is not None),
+        duration=kinds.optional_seconds("duration", duration),
+        concurrency=1 if concurrency is None and rate is None else kinds.optional_count("concurrency", concurrency),
+        pause=kinds.number("pause", pause, unit="seconds"),
+        rate=None if rate is None else kinds.number("rate", rate, above=0, unit="requests a second"),
         warmup=kinds.count("warmup", warmup),
         seed=seed_of(kinds.optional_count("seed", seed), before),
         max_cost=kinds.optional_money("max_cost", max_cost),
+        limits=limits_of(limits),
+        max_failures=kinds.optional_count("max_failures", max_failures, least=1),
+        cache=kinds.switch("cache", cache),
+        reuse=kinds.switch("reuse", reuse),
         retries=kinds.count("retries", retries),
         timeout=kinds.optional_seconds("timeout", timeout),
         parameters=asked,
@@ -107,7 +125,14 @@ async def shadow(
     plan = located.planned(wanted)
     file = file_of(plan, path, resume, before)
     result = await carry_out(
-        plan, located, file, before, calibrate=calibrate, answers="kept" if answers else "compared"
+        plan,
+        located,
+        file,
+        before,
+        workers=kinds.optional_count("workers", workers, least=1),
+        calibrate=calibrate,
+        answers="kept" if answers else "compared",
+        retry_failed=kinds.switch("retry_failed", retry_failed),
     )
     return Shadow(result)
 

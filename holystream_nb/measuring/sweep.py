@@ -13,19 +13,24 @@ from typing import Any, Final
 from .. import kinds
 from ..client.options import OPTIONS, client_options
 from ..errors import SetupError
+from ..money.exact import exactly
 from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
+from .figures.statistics import needed
 from .figures.sweep import Sweep
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
+from .running.progress import Place
 from .values.folder import file_name, folder_of
 from .values.given import transports_of, wires_of
 from .values.journal import read
 from .values.prompts import read_prompts
 
 _PER_CLIENT: Final = 3
+_FOR_P95: Final = needed(0.95)
+"""In the steady part: until all clients have had an answer, each may have begun two requests."""
 _NOTHING: Final = Decimal("1e-12")
 """Of a limit that is spent, which a plan cannot take as 0."""
 
@@ -39,15 +44,19 @@ async def sweep(
     *,
     concurrencies: Sequence[int] = (1, 4, 16, 64),
     repeats: int | None = None,
-    max_cost: Any = None,
-    path: str | Path | None = None,
+    duration: float | None = None,
+    max_cost: Decimal | float | str | None = None,
     transport: str | Sequence[str] = "sse",
     wire: str | Sequence[str] | None = None,
+    path: str | Path | None = None,
     **options: Any,
 ) -> Sweep:
     """One closed-loop bench for each model, transport, wire and concurrency, all apart: their throughputs must not mix.
 
-    repeats: by default so many that each client makes three requests; never fewer than two.
+    repeats: by default so many that the p95 of each load has its interval (72 requests when all clients are there), and
+        each client makes three: 458 requests of each model for the four loads, of which 74 one after the other. Fewer
+        are quicker and cheaper (never fewer than two of each client), and leave p95 with a star.
+    duration: seconds of each load instead, and as many requests as they hold.
     max_cost: USD of the whole sweep, of which each bench may spend what those before it left. A load that would cost
         more than is left is not measured, and a warning says so.
     path: a folder for the runs' files; runs that are there already are continued.
@@ -66,37 +75,56 @@ async def sweep(
     labels = [(await addresses.locate("hs.sweep", [model], given)).models[0] for model in named]
     folder = folder_of(path, "sweep")
     results: list[Result] = []
+    place = Place()
     total = kinds.optional_money("max_cost", max_cost)
-    spent = sum((read(file).spent for file in folder.glob("*.jsonl")), Decimal(0)) if folder.exists() else Decimal(0)
+    with exactly():
+        spent = sum((read(file).spent for file in (folder.glob("*.jsonl") if folder.exists() else ())), Decimal(0))
     ways = product(wires_of(wire), transports_of(transport))
     for (model, label), (format, carrier) in product(zip(named, labels, strict=True), ways):
         for concurrency in loads:
-            least = asked.repeats(concurrency * (2 if repeats else _PER_CLIENT), concurrency)
+            least = 2 * concurrency if repeats else max(_PER_CLIENT * concurrency, 2 * concurrency + _FOR_P95)
             kind = "".join(f"-{part}" for part in (format, "" if carrier == "sse" else carrier) if part)
             file = folder / f"{file_name(label)}{kind}-{concurrency}.jsonl"
             begun = file.exists()
+            if begun and _is_timed(before := Result(read(file), file)):
+                results.append(before)
+                continue
             own = read(file).spent if begun else Decimal(0)
             try:
-                result = await bench(
-                    [model],
-                    asked,
-                    repeats=max(least, repeats or 1),
-                    concurrency=concurrency,
-                    max_cost=None if total is None else max(total - spent + own, _NOTHING),
-                    path=None if begun else file,
-                    resume=file if begun else None,
-                    transport=carrier,
-                    wire=format or None,
-                    **options,
-                )
+                with place:
+                    result = await bench(
+                        [model],
+                        asked,
+                        repeats=_repeats(repeats, asked.repeats(least, concurrency), duration),
+                        duration=duration,
+                        concurrency=concurrency,
+                        max_cost=None if total is None else max(total - spent + own, _NOTHING),
+                        path=None if begun else file,
+                        resume=file if begun else None,
+                        transport=carrier,
+                        wire=format or None,
+                        **options,
+                    )
             except TooDear as exc:
                 if not results:
                     raise
                 warnings.warn(f"{label} at {concurrency} at once was not measured: {exc}", stacklevel=2)
                 continue
             results.append(result)
-            spent += result.contents.spent - own
+            with exactly():
+                spent += result.contents.spent - own
     return Sweep(tuple(results), folder)
+
+
+def _repeats(repeats: int | None, least: int, duration: float | None) -> int | None:
+    """Of each prompt; None is as many as the duration holds."""
+    return None if repeats is None and duration is not None else max(repeats or 1, least)
+
+
+def _is_timed(result: Result) -> bool:
+    """Whether its time was up: going on would make it longer."""
+    ends = result.contents.ends
+    return not result.plan.repeats and bool(ends) and ends[-1].reason == "duration"
 
 
 def _loads(concurrencies: object) -> list[int]:

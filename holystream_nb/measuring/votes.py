@@ -17,7 +17,7 @@ import msgspec
 from ..errors import SetupError
 from .figures.answers import drawn, question
 from .figures.figures import Figures
-from .figures.statistics import Interval, share
+from .figures.statistics import Interval, preference
 from .values.words import counted
 
 CHOICES: Final = ("left", "right", "tie", "both bad")
@@ -48,14 +48,15 @@ class Preference:
     ties: int
     both_bad: int
     share: Interval
+    is_more_than_noise: bool
 
     def __str__(self) -> str:
         rest = f"{counted(self.ties, 'tie')}, {self.both_bad:,} both bad"
         chosen = self.for_a + self.for_b
         if self.share.value is None or self.share.low is None or self.share.high is None:
             return f"Nobody chose between {self.a} and {self.b}: {rest}."
-        clear = self.share.low > 50 or self.share.high < 50
-        verdict = "more than chance" if clear else "no more than chance, because the interval includes 50 %"
+        noise = "no more than chance, because the interval includes 50 %"
+        verdict = "more than chance" if self.is_more_than_noise else noise
         low, high = f"{self.share.low:.0f}", f"{self.share.high:.0f}"
         return (
             f"{self.b} was preferred to {self.a} in {self.for_b} of {counted(chosen, 'vote')} that chose "
@@ -136,8 +137,9 @@ class Ballot:
         better = [vote.better for vote in self._votes.values()]
         for_a, for_b = better.count(self._a), better.count(self._b)
         a, b = self._run.label(self._a), self._run.label(self._b)
-        found = share(for_b, for_a + for_b)
-        return Preference(a, b, for_a, for_b, better.count("tie"), better.count("both bad"), found)
+        ties, bad = better.count("tie"), better.count("both bad")
+        found = preference(for_b, for_a, ties + bad)
+        return Preference(a, b, for_a, for_b, ties, bad, found.share, found.is_more_than_noise)
 
     @cached_property
     def widget(self) -> Any:

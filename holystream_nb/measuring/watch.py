@@ -16,6 +16,7 @@ from typing import Any, Final
 from .. import kinds
 from ..errors import HolystreamError, SetupError
 from ..live.saved import printable
+from ..money.exact import exactly
 from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
 from .board import Board
@@ -24,7 +25,7 @@ from .figures.comparison import WORDS
 from .figures.watch import WatchFigures
 from .result import Result
 from .running.addresses import Model
-from .running.progress import shown
+from .running.progress import Place, shown
 from .values.folder import folder_of, read_about, write_about
 from .values.journal import read
 from .values.plan import Prompt
@@ -88,20 +89,22 @@ async def watch(
         write_about(folder, {"kind": "watch", "metric": metric, "planned": count, "failed": failed})
         return Watch(metric=metric, planned=count, results=dict(results), failed=dict(failed), path=folder)
 
-    board, due = Board(), time.monotonic()
+    board, place, due = Board(), Place(), time.monotonic()
     try:
         for sitting in range(1, count + 1):
             if sitting in results or sitting in failed:
                 continue
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic() - pause) + pause
-            left = None if budget is None else budget - _spent(results)
+            with exactly():
+                left = None if budget is None else budget - _spent(results)
             if left is not None and left <= 0:
                 break
             file = folder / f"{sitting:04}.jsonl"
             given = {"calibrate": False, **options, "max_cost": left, "path": file}
             try:
-                results[sitting] = await bench(models, asked, **given)
+                with place:
+                    results[sitting] = await bench(models, asked, **given)
             except (HolystreamError, OSError) as exc:
                 if isinstance(exc, SetupError) and not results:
                     raise
@@ -151,4 +154,5 @@ def _seconds(every: object) -> float:
 
 
 def _spent(results: Mapping[int, Result]) -> Decimal:
-    return sum((result.contents.spent for result in results.values()), Decimal(0))
+    with exactly():
+        return sum((result.contents.spent for result in results.values()), Decimal(0))

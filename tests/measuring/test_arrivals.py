@@ -125,7 +125,6 @@ def test_plans_of_the_first_version_keep_their_hashes() -> None:
         ({"arrivals": "constant"}, "give rate"),
         ({"rate": (1, 2, 3)}, "a pair like"),
         ({"rate": (1, -2)}, "rate=-2: give a number of requests a second, above 0"),
-        ({"rate": (1, 5), "repeats": None}, "repeats"),
         ({"rate": 1, "concurrency": 2}, "either concurrency"),
     ],
 )

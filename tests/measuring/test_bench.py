@@ -274,7 +274,7 @@ async def test_the_session_s_budget_holds_for_a_bench(
     result = await run(repeats=3, max_tokens=100)
     assert session.budget.spent == sum(result.trials.cost_usd) + sum(result.warmups.cost_usd) > 0
     session.budget.limit = session.budget.spent + Decimal("0.0001")
-    with pytest.raises(SetupError, match=r"more than session_budget: 10 requests .* and \$0\.0001 is left"):
+    with pytest.raises(SetupError, match=r"more than session_budget: 10 requests .* and \$0\.00010 is left"):
         await run(repeats=10, max_tokens=100, path=tmp_path / "other")
     session.budget.limit = session.budget.spent
     with pytest.raises(SetupError, match=r"session_budget=.* is spent"):

@@ -15,8 +15,13 @@ import pytest
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring.capacity import Capacity, capacity
-from holystream_nb.measuring.figures.capacity import By, Probe, bounds, needed, next_load
+from holystream_nb.measuring.figures.capacity import By, Probe, bounds, needed, next_load, probe
 from holystream_nb.measuring.load import load
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.values.record import Trial
+
+Make = Callable[..., Trial]
+Results = Callable[..., Result]
 
 SERVED_S = 0.06
 SLOTS = 2
@@ -151,6 +156,28 @@ async def test_the_users_of_a_queueing_service_are_counted(tmp_path: Path, capsy
     assert isinstance(again, Capacity)
     assert repr(again) == repr(found)
     assert repr(await capacity("m", "Hello", **options)) == repr(found)  # the service is gone
+
+
+def test_a_probe_counts_what_came_when_all_users_were_there(trial: Make, result: Results) -> None:
+    """Of two users whose first two waited: those began before, and are no part of it. All are paid for."""
+    rows = [
+        trial("x:a", repeat=i, stream=i % 2, sent=1000 * (i // 2), ttft=900 if i < 2 else 100, gaps=(20,))
+        for i in range(80)
+    ]
+    found = probe(result(*rows, concurrency=2, limits={"ttft_ms": 500}), 2)
+    assert (found.n, found.good) == (78, 78)
+    assert found.cost_usd == Decimal("0.080")
+
+
+@pytest.mark.slow
+async def test_a_probe_may_be_of_a_time(simulator: Simulator, tmp_path: Path) -> None:
+    """As many requests as it holds, and a search that is there already asks nothing."""
+    options = {"limits": {"ttft_ms": 5000}, "path": tmp_path, "base_url": simulator.url, "start": 2, "most": 4}
+    found = await capacity("simulator:gpt-4.1#tokens=2,first=0.005", "Hello", duration=0.7, **options)
+    assert [each.load for each in found.probes] == [2, 4]
+    assert found.reason == "not reached"
+    again = await capacity("simulator:gpt-4.1#tokens=2,first=0.005", "Hello", duration=0.7, **options)
+    assert [each.n for each in again.probes] == [each.n for each in found.probes]
 
 
 @pytest.mark.slow

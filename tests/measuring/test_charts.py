@@ -707,7 +707,7 @@ def test_the_sheet_says_how_the_run_was(three: Make) -> None:
     axes = charts.sheet(three())
     heading = axes.figure.get_suptitle()
     assert "3 models, 80 requests each" in heading
-    assert "simulator ×20 · 1 at once · timing error of TTFT 1.50 ms (p95)" in heading
+    assert "simulator ×20 · 1 at once · timing error of TTFT 1.50* ms (p95, * no interval)" in heading
     assert all("simulator ×20" in words(ax) for ax in axes)
 
 
@@ -728,3 +728,17 @@ def test_no_style_is_changed(three: Make) -> None:
     before = dict(matplotlib.rcParams)
     charts.sheet(three(10))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_distribution_is_of_the_requests_that_percentiles_are_of(trial: Callable[..., Trial], result: Make) -> None:
+    """Two users whose first two requests waited: the curve begins where the table's does, and says of what it is."""
+    rows = [
+        trial("x:a", repeat=i, stream=i % 2, sent=1000 * (i // 2), ttft=900 if i < 2 else 100 + i, gaps=(20,))
+        for i in range(80)
+    ]
+    made = result(*rows, concurrency=2)
+    (curve, *_) = charts.distribution(made).get_lines()
+    assert max(curve.get_xdata()) < 900
+    assert canvas.steady_part(made) == "Of the steady part: 78 of 80 requests."
+    over = charts.over_run(made)
+    assert [len(each.get_offsets()) for each in over.collections[:2]] == [78, 2]

@@ -13,6 +13,7 @@ from holystream_nb.measuring.figures.sequential import decided
 from holystream_nb.measuring.figures.statistics import median, pooled
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.values.schedule import schedule
 
 Make = Callable[..., Trial]
 Results = Callable[..., Result]
@@ -25,7 +26,10 @@ def paired(trial: Make, result: Results) -> Callable[..., Result]:
     """A result of two models: a row a prompt, a difference in ms a repeat; `fails` says which request of b has none."""
 
     def make(
-        differences: Any, prompts: tuple[str, ...] = (), fails: Callable[[str, int], bool] | None = None
+        differences: Any,
+        prompts: tuple[str, ...] = (),
+        fails: Callable[[str, int], bool] | None = None,
+        until_decided: str = "",
     ) -> Result:
         rows = np.atleast_2d(np.asarray(differences, dtype=float))
         trials = [
@@ -41,7 +45,7 @@ def paired(trial: Make, result: Results) -> Callable[..., Result]:
             for model in (A, B)
         ]
         texts = prompts or tuple(f"Prompt {number}" for number in range(len(rows)))
-        return result(*trials, prompts=texts, repeats=rows.shape[1])
+        return result(*trials, prompts=texts, repeats=rows.shape[1], until_decided=until_decided)
 
     return make
 
@@ -128,11 +132,12 @@ def test_a_ratio_needs_figures_above_0(trial: Make, result: Results) -> None:
 def test_a_run_that_stopped_when_decided_has_the_wider_interval(paired: Callable[..., Result]) -> None:
     """That of `decided`, and the sentence says that it is valid at any stop."""
     values = np.random.default_rng(1).normal(-50, 30, (40, 1))
-    made = paired(values)
-    found = compare(made, A, B, sequential=True)
-    expected = decided(values.ravel().tolist())
+    ordinary = compare(paired(values), A, B).difference
+    made = paired(values, until_decided="e2e_s")
+    found = compare(made, A, B)
+    order = [block[0].prompt for block in schedule(made.plan)]
+    expected = next(each for n in range(1, 41) if (each := decided(values.ravel()[order[:n]].tolist())).is_decided)
     assert (found.difference.low, found.difference.high) == pytest.approx((expected.low, expected.high), abs=1e-5)
     assert "95 % interval at any stop " in str(found)
-    ordinary = compare(made, A, B).difference
     assert found.difference.high - found.difference.low > ordinary.high - ordinary.low
-    assert "8 pairs are needed" in str(compare(paired(values[:7]), A, B, sequential=True))
+    assert "8 pairs are needed" in str(compare(paired(values[:7], until_decided="ttft_ms"), A, B))

@@ -27,8 +27,8 @@ from holystream_nb.measuring.running.dispatch import Dispatcher, deal
 from holystream_nb.measuring.running.pace import MINUTE_NS, Pace
 from holystream_nb.measuring.values import journal
 from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.record import Trial
-from holystream_nb.measuring.values.schedule import blocks
+from holystream_nb.measuring.values.record import Begun, Trial
+from holystream_nb.measuring.values.schedule import Slot, blocks
 
 Run = Callable[..., Awaitable[Result]]
 Make = Callable[..., Trial]
@@ -390,6 +390,30 @@ async def test_an_exception_in_a_worker_is_said_in_words(
     assert "Traceback" not in loss
 
 
+@pytest.mark.slow
+async def test_what_a_killed_kernel_had_begun_is_listed_as_paid_for(run: Run) -> None:
+    """Of two that its worker had begun one had ended: the other is lost, counts at its cost at worst, and is made."""
+    first = await run("simulator:gpt-4.1#tokens=3", repeats=4, warmup=0, max_tokens=10)
+    header, *lines = first.path.read_bytes().splitlines(keepends=True)
+    trials = [line for line in lines if b'"kind":"trial"' in line]
+    first.path.write_bytes(header + b"".join(trials[:2]))
+    rows = {trial.repeat: trial for trial in first.records}
+    made = msgspec.json.decode(trials[2])["repeat"]
+    (gone,) = set(rows) - {msgspec.json.decode(line)["repeat"] for line in trials[:3]}
+    begun = [Begun(Slot(0, 0, repeat, 0.0), 7) for repeat in (made, gone)]
+    run_id = first.contents.header.run
+    part = b"".join(journal.encoded(each, run_id) + b"\n" for each in begun) + trials[2]
+    journal.part(first.path, 3, run_id).write_bytes(part)
+    again = await run("simulator:gpt-4.1#tokens=3", repeats=4, warmup=0, max_tokens=10, max_cost="1", resume=first.path)
+    (lost,) = again.contents.lost
+    assert (lost.repeat, lost.worker, lost.begun, lost.why) == (gone, 3, 7, "the run was killed")
+    assert lost.usd is not None
+    assert again.contents.spent == sum(trial.usd or 0 for trial in again.records) + lost.usd > first.contents.spent
+    assert (len(again.records), journal.parts(first.path)) == (4, [])
+    assert any("1 request not seen to end" in note for note in again.notes)
+
+
+@pytest.mark.slow
 async def test_an_old_file_is_read_and_continued(run: Run, tmp_path: Path) -> None:
     """Lines without a run's id are of a file without one."""
     path = tmp_path / "run.jsonl"

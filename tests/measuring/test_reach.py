@@ -233,10 +233,10 @@ async def test_a_foreign_worker_has_the_variables_name_and_the_limits(
 async def test_a_sweep_and_a_shadow_take_addresses_too(one: Foreign, two: Foreign, tmp_path: Path) -> None:
     """Their labels are by host; the key in a mapping goes to its own."""
     swept = await hs.sweep(
-        [(one.url, "a")], "Hi", concurrencies=[1, 2], api_key=KEY, path=tmp_path / "s", calibrate=False
+        [(one.url, "a")], "Hi", concurrencies=[1, 2], repeats=3, api_key=KEY, path=tmp_path / "s", calibrate=False
     )
     assert swept.arms == (f"{host(one)}:a",)
-    assert [len(result.records) for result in swept.of("a")] == [3, 6]
+    assert [len(result.records) for result in swept.of("a")] == [3, 4]
     assert {asked.headers["authorization"] for asked in one.asked} == {f"Bearer {KEY}"}
     seen = await hs.shadow(
         "Hi", old=(one.url, "a"), new={"base_url": two.url, "model": "a"}, path=tmp_path / "r.jsonl", calibrate=False

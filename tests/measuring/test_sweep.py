@@ -23,18 +23,19 @@ Make = Callable[..., Trial]
 
 @pytest.mark.slow
 async def test_a_sweep_is_a_bench_for_each_load(simulator: Simulator, tmp_path: Path) -> None:
-    """Every client makes three requests at each step; the folder is a Sweep again, and is continued, not repeated."""
-    model = "simulator:gpt-4.1#tokens=2,first=0.3"
+    """So many requests that p95 has its interval; the folder is a Sweep again, and is continued, not repeated."""
+    model = "simulator:gpt-4.1#tokens=2,first=0.05"
     options = {"concurrencies": [4, 1], "base_url": simulator.url, "path": tmp_path, "seed": 1, "calibrate": False}
     found = await sweep(model, ["Hello", "Goodbye"], **options)
     table = found.table()
     assert [name for name in table.columns if not name.endswith(("_low", "_high"))] == list(COLUMNS)
     assert {kind.kind for kind in table.drop(columns=["model", "transport", "wire"]).dtypes} == {"i", "f"}
-    assert table[["concurrency", "n", "errors"]].to_numpy().tolist() == [[1, 4, 0], [4, 12, 0]]
+    assert table[["concurrency", "n", "errors"]].to_numpy().tolist() == [[1, 74, 0], [4, 80, 0]]
+    assert table.ttft_p95_ms_low.notna().all()
     assert table.requests_per_s[1] > 1.5 * table.requests_per_s[0]
     again = load(tmp_path)
     assert isinstance(again, Sweep)
-    assert again.table().n.tolist() == [4, 12]
+    assert again.table().n.tolist() == [74, 80]
     newest = simulator.requests()[0]["id"]
     await sweep(model, ["Hello", "Goodbye"], **options)
     assert simulator.requests()[0]["id"] == newest
@@ -44,12 +45,23 @@ async def test_a_sweep_is_a_bench_for_each_load(simulator: Simulator, tmp_path: 
 async def test_a_sweep_has_one_budget_for_all_its_benches(simulator: Simulator, tmp_path: Path) -> None:
     """Three loads of which two fit: the third is not measured, which is said, also when the sweep is continued."""
     options = {"concurrencies": [1, 2, 4], "base_url": simulator.url, "path": tmp_path, "seed": 1, "calibrate": False}
-    model, limits = "simulator:gpt-4.1#tokens=400", {"max_tokens": 400, "max_cost": "0.045"}
+    model, limits = "simulator:gpt-4.1#tokens=400", {"max_tokens": 400, "max_cost": "0.045", "repeats": 3}
     for _ in range(2):
         with pytest.warns(UserWarning, match="at 4 at once was not measured: This would cost more than max"):
             found = await sweep(model, "Hello", **options, **limits)
         assert found.table().concurrency.tolist() == [1, 2]
         assert sum(result.contents.spent for result in found.results) < Decimal("0.045")
+
+
+@pytest.mark.slow
+async def test_a_sweep_may_be_of_a_time_for_each_load(simulator: Simulator, tmp_path: Path) -> None:
+    """Half a second each, and as many requests as that holds; a second one goes on with nothing."""
+    options = {"concurrencies": [1, 2], "base_url": simulator.url, "path": tmp_path, "seed": 1, "calibrate": False}
+    found = await sweep("simulator:gpt-4.1#tokens=2,first=0.02", "Hello", duration=0.5, **options)
+    assert [result.contents.ends[-1].reason for result in found.results] == ["duration", "duration"]
+    assert all(1 <= n <= 60 for n in found.table().n)
+    again = await sweep("simulator:gpt-4.1#tokens=2,first=0.02", "Hello", duration=0.5, **options)
+    assert again.table().n.tolist() == found.table().n.tolist()
 
 
 def test_a_sweep_shows_a_star_where_a_level_has_too_few(trial: Make, result: Callable[..., Result]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ...live.saved import printable
 from ..figures.comparison import WORDS
+from ..figures.error import quantiles
 from ..values.plan import connections
 from ..values.words import counted, digits, load
 from .marks import faint, ink, is_dark
@@ -196,10 +197,28 @@ def context(result: Figures, ax: Axes | None = None) -> str:
     if ax is not None and _columns(ax) > 1:
         return result.simulator
     plan = result.plan
-    error = result.calibration
-    true = f"timing error of TTFT {digits(error.ttft_ms[1])} ms (p95)" if error else "timing error not measured"
+    true = timing_error([result]) or "timing error not measured"
     missing = f"{counted(result.missing, 'request')} missing" if result.missing else ""
     return " · ".join(filter(None, (result.simulator, load(plan), *connections(plan), true, missing)))
+
+
+def timing_error(results: Sequence[Figures]) -> str:
+    """`timing error of TTFT 1.50 ms (p95)`, the largest of these runs; starred without an interval; "" if unknown."""
+    found = [quantiles(result.calibration, "ttft")[1] for result in results if result.calibration]
+    if not found:
+        return ""
+    worst = max(found, key=lambda each: each.value or 0.0)
+    star, said = ("", "") if worst.has_interval else ("*", ", * no interval")
+    up = "up to " if len(results) > 1 else ""
+    return f"timing error of TTFT {up}{digits(worst.value or 0.0)}{star} ms (p95{said})"
+
+
+def steady_part(result: Figures) -> str:
+    """Which requests a distribution is of, where that is not all."""
+    part = result.steady
+    if not part.is_used or part.requests == part.of:
+        return ""
+    return f"Of the steady part: {part.requests:,} of {counted(part.of, 'request')}."
 
 
 def png(of: Figure) -> bytes:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from ..values.words import digits
-from .canvas import context, frame, name, note, prepared
+from .canvas import context, frame, name, note, prepared, steady_part
 from .labels import Label, place
 from .legend import Entry
 from .marks import Mark, faint, marks
@@ -28,6 +28,8 @@ _ALONG: Final = (0.98, 0.85, 0.7, 0.5, 0.3, 0.15)
 def over_run(result: Figures, *, ax: Axes | None = None) -> Axes:
     """TTFT (ms) of each request at its start (s since the run's first), with rolling medians; failures × at the top.
 
+    Requests outside of the steady part, where percentiles are of that, have empty marks.
+
     Of a run that was resumed, the axis counts the time of its sittings; the pauses between them are said, not drawn.
     """
     ax = prepared(ax)
@@ -44,7 +46,7 @@ def draw(ax: Axes, result: Figures) -> list[Label]:
     windows, curves = list[int](), dict[str, list[tuple[float, float]]]()
     for arm in arms:
         rows = trials.loc[result.rows(arm).index]
-        curves[arm], window = _arm(ax, _known(rows), marked[arm])
+        curves[arm], window = _arm(ax, _known(rows), marked[arm], is_marked=result.steady.is_used)
         windows += window
         failed = rows[rows["error"] != ""]
         _failures(ax, failed["at_s"].to_numpy(dtype=float), marked[arm].text)
@@ -53,7 +55,8 @@ def draw(ax: Axes, result: Figures) -> list[Label]:
     if ax.get_yscale() == "linear":
         ax.set_ylim(bottom=0)
     rolling = f"Lines: rolling medians of {_range(windows)} requests." if windows else ""
-    note(ax, [f"{rolling} {_failed(result)} {undrawn(result.arms)}"])
+    outside = "Empty marks: outside of the steady part, which percentiles are of." if steady_part(result) else ""
+    note(ax, [f"{rolling} {outside} {_failed(result)} {undrawn(result.arms)}"])
     top = (0.0, ax.get_ylim()[1])
     labels = [_label(result, arm, marked[arm], called[arm], curves[arm] or [top]) for arm in arms]
     return labels + [_pause(ax, at, seconds) for at, seconds in pauses]
@@ -93,10 +96,17 @@ def _known(rows: DataFrame) -> DataFrame:
     return rows[(rows["error"] == "") & rows["ttft_ms"].notna()]
 
 
-def _arm(ax: Axes, rows: DataFrame, mark: Mark) -> tuple[list[tuple[float, float]], list[int]]:
+def _arm(ax: Axes, rows: DataFrame, mark: Mark, *, is_marked: bool) -> tuple[list[tuple[float, float]], list[int]]:
     """Draws one arm's requests; places for its name along its line, from the end on, and the line's window."""
     at, curve = rows["at_s"].to_numpy(dtype=float), rows["ttft_ms"]
-    ax.scatter(at, curve, s=13, marker=mark.marker, color=mark.colour, alpha=0.45, linewidths=0, zorder=2)
+    inside = rows["steady"].to_numpy(dtype=bool) | (not is_marked)
+    ax.scatter(
+        at[inside], curve[inside], s=13, marker=mark.marker, color=mark.colour, alpha=0.45, linewidths=0, zorder=2
+    )
+    if not inside.all():
+        ax.scatter(
+            at[~inside], curve[~inside], s=13, marker=mark.marker, facecolors="none", edgecolors=mark.colour, zorder=2
+        )
     windows = [_window(len(rows))] if len(rows) >= _FEWEST else []
     for window in windows:
         curve = curve.rolling(window, center=True, min_periods=window // 2 + 1).median()

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import SetupError
 from ..figures.comparison import WORDS
 from ..figures.statistics import CONFIDENCE, Quantile, needed, quantile
-from .canvas import context, figure_name, frame, name, note, prepared
+from .canvas import context, figure_name, frame, name, note, prepared, steady_part
 from .labels import Label, place
 from .legend import Entry
 from .marks import Mark, hollow, marks
@@ -36,6 +36,8 @@ _HEIGHTS: Final = (0.5, 0.62, 0.38, 0.74, 0.26, 0.84, 0.16, 0.08)
 
 def distribution(result: Figures, metric: str = "ttft_ms", *, ax: Axes | None = None) -> Axes:
     """ECDF per model and transport: share of requests (%) with at most this TTFT (ms), or this `comparison.WORDS`.
+
+    Of the requests that the table's percentiles are of: those of the steady part, where it holds enough.
 
     The band holds the whole true curve with 95 % confidence (Dvoretzky–Kiefer–Wolfowitz, with Massart's constant), and
     is left out past four curves; the bars at p50 and p95 are order-statistic intervals, and where n does not permit
@@ -65,7 +67,7 @@ def draw(ax: Axes, result: Figures, metric: str = "ttft_ms", *, brief: bool = Fa
     marked, called, arms = marks(result.arms, ax), names(result, ax, _WIDE), drawn(result.arms)
     labels, notes, shown, starred = list[Label](), list[str](), list[float](), False
     for index, arm in enumerate(arms):
-        known, failed = _sample(result.rows(arm), metric)
+        known, failed = _sample(result.steady_rows(arm), metric)
         if not len(known):
             notes.append(f"{name(result, arm)}: no request has this figure ({failed} failed).")
             continue
@@ -90,6 +92,7 @@ def draw(ax: Axes, result: Figures, metric: str = "ttft_ms", *, brief: bool = Fa
     if starred:
         least = " and ".join(f"{needed(p)} for p{p * 100:g}" for p in PERCENTILES)
         notes.append(f"Dashed and *: no interval at this size ({least} needed).")
+    notes += [part] if (part := steady_part(result)) else []
     if metric == "e2e_s" and result.plan.rate is not None:
         notes.append('From sent: waiting before it is in "e2e_scheduled_s".')
     key = (

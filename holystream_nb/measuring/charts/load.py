@@ -11,7 +11,7 @@ import numpy as np
 from ..figures.statistics import Quantile
 from ..values.plan import connections
 from ..values.words import counted, digits
-from .canvas import Panels, add, clean, figure, frame, note
+from .canvas import Panels, add, clean, figure, frame, note, timing_error
 from .labels import DIRECT, Label, place_all
 from .legend import Entry
 from .marks import Mark, hollow, marks
@@ -169,8 +169,7 @@ def _line(ax: Axes, points: Sequence[tuple[float, Quantile]], mark: Mark, *, fil
 
 def _context(sweep: Sweep) -> str:
     first = sweep.results[0]
-    errors = [result.calibration.ttft_ms[1] for result in sweep.results if result.calibration]
-    true = f"timing error of TTFT up to {digits(max(errors))} ms (p95)" if errors else "timing error not measured"
+    true = timing_error(sweep.results) or "timing error not measured"
     missing = sum(result.missing for result in sweep.results)
     left = f"{counted(missing, 'request')} missing" if missing else ""
     over = connections(first.plan) if len(sweep.arms) == len(sweep.models) else []

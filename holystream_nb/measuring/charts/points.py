@@ -67,14 +67,14 @@ def points_of(result: Figures, metric: str) -> list[Point]:
     worst = math.inf if metric.endswith("_ms") else 0.0
     column, found = f"{currency().lower()}_per_1k_requests", []
     for arm, row in result.cells.items():
-        rows = result.rows(arm)
-        succeeded = rows[rows["error"] == ""]
+        rows, counted = result.rows(arm), result.steady_rows(arm)
+        succeeded = counted[counted["error"] == ""]
         known = [float(value) for value in succeeded[metric].dropna()]
-        failed = len(rows) - len(succeeded)
+        lost, failed = len(counted) - len(succeeded), int((rows["error"] != "").sum())
         source = str(row["price_source"])
         cost = None if source.startswith(LOCAL) or row[column] is None else float(row[column])
         place = KNOWN if cost is not None else LOCAL if source.startswith(LOCAL) else UNPRICED
-        figure = median([*known, *[worst] * failed]) if known or failed else median([])
+        figure = median([*known, *[worst] * lost])
         simulated = source.startswith(SIMULATED)
         found.append(Point(arm, cost, figure, len(rows), failed, place, source, str(row["price_as_of"]), simulated))
     return found

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...live.saved import printable
+from ...money.exact import exactly
 from ..values.words import counted, digits
 from .figures import Figures
+from .limits import good
 from .statistics import CONFIDENCE, Interval, Quantile, quantile, share
 
 if TYPE_CHECKING:
@@ -75,19 +77,21 @@ def _share(good: int, n: int) -> Interval:
 
 
 def probe(result: Figures, load: float) -> Probe:
-    """What a run of this load says."""
-    rows = result.trials
-    succeeded = rows[rows["error"] == ""]
-    costs = [trial.due_usd for trial in result.records]
-    known = [cost for cost in costs if cost is not None]
+    """What a run of this load says: of the requests of its steady part, where that holds enough; the cost is of all."""
+    counted = result.steady.counted(result.records)
+    limits = result.plan.limits
+    succeeded = [trial for trial in counted if not trial.error]
+    known = [cost for trial in result.records if (cost := trial.due_usd) is not None]
+    with exactly():
+        paid = sum(known, Decimal(0))
     return Probe(
         load=load,
-        n=len(rows),
-        good=int(sum(rows["meets_limits"].astype(bool))),
-        failed=len(rows) - len(succeeded),
+        n=len(counted),
+        good=sum(good(trial, limits) for trial in counted),
+        failed=len(counted) - len(succeeded),
         requests_per_s=result.throughput()["requests_per_s"],
-        ttft_p95_ms=quantile(succeeded["ttft_ms"], 0.95),
-        cost_usd=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+        ttft_p95_ms=quantile([ttft for trial in succeeded if (ttft := trial.timing.ttft_ms) is not None], 0.95),
+        cost_usd=paid if len(known) == len(result.records) else None,
     )
 
 

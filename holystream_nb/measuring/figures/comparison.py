@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...errors import SetupError
-from ..values.record import Trial
+from ..values.pairs import Pairs
+from ..values.plan import Plan
+from ..values.record import Lost, Trial
 from ..values.run import Run
 from ..values.words import counted, digits
-from .sequential import decided
+from .sequential import Deciding, decided
 from .statistics import Quantile, median, pooled
 
 _PROMPTS: Final = 20
@@ -137,19 +139,20 @@ class Comparison:
     __repr__ = __str__
 
 
-def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential: bool = False) -> Comparison:
+def compare(result: Run, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
     """Arm b against arm a; `metric` is one of `WORDS`.
 
-    sequential: of a run that could end because of what it found ("until decided"), whose ordinary interval would say
-        too much.
+    Of a run that could end because of what it found (`until="decided"`) an ordinary interval would say too much: it has
+    the one that holds at every stop, of the pairs up to the one that decided, in the order of the schedule.
     """
     if metric not in WORDS:
         raise SetupError(f"There is no figure {metric!r} to compare: choose one of {', '.join(WORDS)}.")
     if a == b:
         raise SetupError(f"{a!r} cannot be compared with itself.")
     ours, theirs = _figures(result.of(a), metric), _figures(result.of(b), metric)
-    both = sorted(ours.keys() & theirs.keys())
-    whole = [(key[0], x, y) for key in both if (x := ours[key]) is not None and (y := theirs[key]) is not None]
+    sequential = bool(result.plan.until_decided)
+    both = _in_order(result) if sequential else sorted(ours.keys() & theirs.keys())
+    whole = [(key[0], x, y) for key in both if (x := ours.get(key)) is not None and (y := theirs.get(key)) is not None]
     prompts = [prompt_of(result, number) for number, _, _ in whole]
     differences = [y - x for _, x, y in whole]
     positive = all(x > 0 and y > 0 for _, x, y in whole)
@@ -167,11 +170,60 @@ def compare(result: Run, a: str, b: str, metric: str = "ttft_ms", *, sequential:
         prompts=len(set(prompts)),
         is_general=is_general,
         lost=len(both) - len(whole),
-        lost_a=sum(ours[key] is None for key in both),
-        lost_b=sum(theirs[key] is None for key in both),
+        lost_a=sum(ours.get(key) is None for key in both),
+        lost_b=sum(theirs.get(key) is None for key in both),
         is_sequential=sequential,
         error=_timing_error(result, metric),
     )
+
+
+class UntilDecided:
+    """Looks at a run's pairs while it goes on: `add` says when its two arms are decided.
+
+    The run's own timing error is measured afterwards, and judges a difference only then.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._pairs = Pairs(plan)
+        self._deciding = Deciding()
+        self.keys: list[tuple[int, int]] = []
+        """Prompt and repeat of each pair up to the deciding one, failed ones too."""
+
+    def add(self, record: Trial | Lost) -> bool:
+        """To be told of every record; whether it is decided now, or was before."""
+        for first, second in self._pairs.add(record):
+            if self._deciding.is_decided:
+                break
+            made = first or second
+            if made is None:
+                continue
+            self.keys.append((made.prompt, made.repeat))
+            x, y = (_figure(each, self._plan.until_decided) for each in (first, second))
+            if x is not None and y is not None:
+                self._deciding.add(y - x, repr(self._plan.prompts[made.prompt]))
+        return self._deciding.is_decided
+
+    @property
+    def sentence(self) -> str:
+        """`TTFT was decided after 23 pairs.`"""
+        name, *_ = WORDS[self._plan.until_decided]
+        is_not = "" if self._deciding.is_decided else "not "
+        return f"{name} was {is_not}decided after {counted(len(self._deciding.differences), 'pair')}"
+
+
+def decision_of(result: Run) -> UntilDecided:
+    """What a run of `until="decided"` found, by its records."""
+    found = UntilDecided(result.plan)
+    for trial in result.records:
+        found.add(trial)
+    for lost in result.contents.lost:
+        found.add(lost)
+    return found
+
+
+def _in_order(result: Run) -> list[tuple[int, int]]:
+    return decision_of(result).keys
 
 
 def of_pairs(
@@ -202,7 +254,11 @@ def prompt_of(result: Run, number: int) -> str:
 
 
 def _figures(records: Sequence[Trial], metric: str) -> dict[tuple[int, int], float | None]:
-    return {(trial.prompt, trial.repeat): None if trial.error else getattr(trial.timing, metric) for trial in records}
+    return {(trial.prompt, trial.repeat): _figure(trial, metric) for trial in records}
+
+
+def _figure(trial: Trial | None, metric: str) -> float | None:
+    return None if trial is None or trial.error else getattr(trial.timing, metric)
 
 
 def _exponential(logarithms: Quantile) -> Quantile:

@@ -38,6 +38,11 @@ class Figures(Run):
         """The rows of an arm in `trials`."""
         return self._only(self.trials, arm)
 
+    def steady_rows(self, arm: str) -> DataFrame:
+        """Those of them that percentiles are of: the steady part's, or all where that holds too few."""
+        rows = self.rows(arm)
+        return rows[rows["steady"]] if self.steady.is_used else rows
+
     def gap_rows(self, arm: str) -> DataFrame:
         """The rows of an arm in `gaps`."""
         return self._only(self.gaps, arm)

@@ -15,6 +15,7 @@ from ..values.run import Run
 from ..values.synthetic import Synthetic
 from ..values.words import counted, digits, endings
 from . import network
+from .comparison import decision_of
 from .error import quantiles
 from .statistics import Quantile
 from .steady import steady
@@ -29,6 +30,14 @@ NEAR: Final = 0.01
 """Synthetic prompts and their answers that are so near to what was asked for are as long as that."""
 
 _LATE: Final = 0.5
+_UNDECIDED: Final = {
+    "max_cost": "the budget was spent",
+    "duration": "the time was up",
+    "complete": "all repeats were made",
+    "failures": "one of them was asked no more",
+    "stopped": "it was stopped",
+    "cancelled": "it was stopped",
+}
 _ENDINGS: Final = {
     "stopped": "It was stopped before its end.",
     "cancelled": "It was stopped before its end.",
@@ -52,6 +61,8 @@ def notes(result: Run) -> list[str]:
         found.append(f"{counted(contents.foreign, 'line')} of another run beside the file, left out.")
     if contents.ends and result.missing and (word := _ENDINGS.get(contents.ends[-1].reason)):
         found.append(word)
+    if result.plan.until_decided:
+        found.append(_until_decided(result))
     if result.simulator:
         found.append(
             f"{result.simulator}: no model answered; its latencies are HolySheep's documents', and nothing is paid."
@@ -135,6 +146,16 @@ def _reached(result: Run, model: str) -> dict[str, list[float]]:
     if all(prompt.output_tokens for prompt, _ in synthetic):
         found["Output tokens"] = [(trial.output_tokens or 0) / (prompt.output_tokens or 1) for prompt, trial in exact]
     return found
+
+
+def _until_decided(result: Run) -> str:
+    """What a run that was to go on until decided came to, and what that does to intervals."""
+    reason = contents.ends[-1].reason if (contents := result.contents).ends else ""
+    why = f" ({why})" if (why := _UNDECIDED.get(reason)) and reason != "decided" else ""
+    return (
+        f"It was to end once the difference is clear: {decision_of(result).sentence}{why}. Intervals of pairs hold at "
+        "whatever pair it stops; those of single rows are of a number of requests that was not fixed before."
+    )
 
 
 def timing_error(calibration: Calibration) -> str:

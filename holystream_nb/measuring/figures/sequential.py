@@ -15,6 +15,7 @@ and A. Ramdas, Bernoulli 28, 2022, 1704), without any shape of the distribution,
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,6 +82,39 @@ def decided(
         return Decision(value, None, None, count, kinds, least, error)
     ordered = sorted(differences)
     return Decision(value, ordered[count - rank], ordered[rank - 1], count, kinds, least, error)
+
+
+class Deciding:
+    """`decided`, asked after every pair, for runs of thousands: what is known is kept in order.
+
+    It takes nothing in any more once it is decided.
+    """
+
+    def __init__(self, *, error: float = 0.0, confidence: float = CONFIDENCE) -> None:
+        self._error = error
+        self._confidence = confidence
+        self._ordered: list[float] = []
+        self.differences: list[float] = []
+        self.prompts: list[Hashable] = []
+        self.is_decided = False
+
+    def add(self, difference: float, prompt: Hashable) -> bool:
+        """Whether it is decided, with the pairs so far and this one."""
+        if self.is_decided:
+            return True
+        self.differences.append(difference)
+        self.prompts.append(prompt)
+        insort(self._ordered, difference)
+        count = len(self._ordered)
+        rank = least_successes(count, 0.5, self._confidence)
+        if rank is not None and (self._ordered[count - rank] > 0 or self._ordered[rank - 1] < 0):
+            self.is_decided = self.decision.is_decided
+        return self.is_decided
+
+    @property
+    def decision(self) -> Decision:
+        """As `decided` has it."""
+        return decided(self.differences, self.prompts, error=self._error, confidence=self._confidence)
 
 
 def share_decided(good: int, n: int, target: float, confidence: float = CONFIDENCE) -> bool | None:

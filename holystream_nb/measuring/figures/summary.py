@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from ...money.exact import exactly
 from ..values.record import Trial
 from ..values.run import Run
 from ..values.words import endings
@@ -216,6 +217,11 @@ def _extremes(name: str, values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _money(trials: Sequence[Trial]) -> dict[str, Any]:
+    with exactly():
+        return _sums(trials)
+
+
+def _sums(trials: Sequence[Trial]) -> dict[str, Any]:
     priced = [trial for trial in trials if trial.usd is not None and (trial.reads or not trial.error)]
     sums = {
         name: sum((paid for trial in priced if (paid := getattr(trial, name)) is not None), Decimal(0))

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from html import escape
 from typing import Any, Final
 
 from ...live.harmless import plain_line
@@ -111,6 +112,19 @@ class Text:
             )
         after = [part for line in self.lines for part in ("", _cell(line))]
         return "\n".join([*table, *after, "", *(f"* {_cell(note)}" for note in self.notes)]).rstrip() + "\n"
+
+    def html(self) -> str:
+        """The table and the lines as HTML, in which every name is only text; the notes as a list."""
+        head = "".join(f'<th scope="col">{escape(_clean(each))}</th>' for each in self.head)
+        body = []
+        for words, *found in self.rows:
+            cells = "".join(f"<td>{escape(_clean(cell))}</td>" for cell in found)
+            span = "" if found else f' colspan="{len(self.head) + 1}"'
+            body.append(f'<tr><th scope="row"{span}>{escape(_clean(words))}</th>{cells}</tr>')
+        lines = "".join(f"<p>{escape(_clean(line))}</p>" for line in self.lines)
+        notes = "".join(f"<li>{escape(_clean(note))}</li>" for note in self.notes)
+        table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        return f"{table}{lines}<ul>{notes}</ul>"
 
     def plain(self) -> str:
         """Columns that are aligned, for a terminal."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from ...money.budget import Budget as SessionBudget
+from ...money.exact import exactly
 
 
 class Budget:
@@ -35,15 +36,18 @@ class Budget:
     @property
     def left(self) -> Decimal | None:
         """What is neither spent nor held; None without a limit."""
-        limits = [] if self._limit is None else [self._limit - self.spent]
+        with exactly():
+            limits = [] if self._limit is None else [self._limit - self.spent]
         if self._session is not None and self._session.left is not None:
             limits.append(self._session.left)
-        return min(limits) - self.held if limits else None
+        with exactly():
+            return min(limits) - self.held if limits else None
 
     @property
     def held(self) -> Decimal:
         """What running requests cost at worst."""
-        return sum((count * self._expected[model] for model, count in self._held.items()), Decimal(0))
+        with exactly():
+            return sum((count * self._expected[model] for model, count in self._held.items()), Decimal(0))
 
     def expected(self, model: int) -> Decimal:
         return self._expected[model]
@@ -77,6 +81,8 @@ class Budget:
         if cost:  # a refusal is free, and tells nothing of what an answer costs
             self._expected[model] = max(at_worst, cost)
             self._is_known[model] = True
-        self.spent += paid + again * at_worst
+        with exactly():
+            due = paid + again * at_worst
+            self.spent += due
         if self._session is not None:
-            self._session.add(paid + again * at_worst)
+            self._session.add(due)

@@ -95,7 +95,9 @@ class Dispatcher:
         self._health = {arm: _Health() for arm in self._arms()}
         self._again: set[SlotId] = set()
         self._chains = count()
-        self._is_exhausted = self._is_spent = self._is_closed = False
+        self._is_exhausted = self._is_spent = False
+        self.closed = ""
+        """Why nothing is leased any more, whatever is left: the reason that `close` was given."""
         self.stopped: dict[Arm, str] = {}
         """Arms that are asked no more, each with the sentence that says why."""
 
@@ -111,7 +113,7 @@ class Dispatcher:
         due_s: of an open loop only those that are due until then, in s after the start.
         """
         found: list[Lease] = []
-        while heads(found) < most and not (self._is_closed or self._is_spent):
+        while heads(found) < most and not (self.closed or self._is_spent):
             group = self._next(due_s)
             if group is None:
                 break
@@ -315,9 +317,9 @@ class Dispatcher:
         self._again |= {slot.id for slot in again}
         return records
 
-    def close(self) -> None:
-        """Nothing more is leased: the time is up."""
-        self._is_closed = True
+    def close(self, why: str = "duration") -> None:
+        """Nothing more is leased: the time is up, or it is enough; the first reason counts."""
+        self.closed = self.closed or why
 
     # How it stands
 
@@ -338,7 +340,7 @@ class Dispatcher:
     @property
     def has_ended(self) -> bool:
         """Whether nothing will be leased any more: a worker that is lost brings nothing back either."""
-        return self._is_closed or (not any(self._out.values()) and (self._is_spent or not self._is_more))
+        return bool(self.closed) or (not any(self._out.values()) and (self._is_spent or not self._is_more))
 
     @property
     def _is_more(self) -> bool:
@@ -353,16 +355,18 @@ class Dispatcher:
     @property
     def is_cut_off(self) -> bool:
         """Whether something is left to do that nothing forbids: its workers are gone."""
-        return self._is_more and not (self._is_closed or self._is_spent)
+        return self._is_more and not (self.closed or self._is_spent)
 
     @property
     def reason(self) -> str:
-        """Why it ended, once it has: complete, failures (every arm was dead), max_cost, or duration."""
+        """Why it ended, once it has: complete, failures (every arm was dead), max_cost, duration, or decided."""
+        if self.closed and self.closed != "duration":
+            return self.closed
         if len(self.stopped) == len(self._health):
             return "failures"
         if self._is_spent:
             return "max_cost"
-        return "duration" if self._is_closed and self._is_more else "complete"
+        return "duration" if self.closed and self._is_more else "complete"
 
 
 def heads(leases: Sequence[Lease]) -> int:

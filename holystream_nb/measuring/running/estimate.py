@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import cast
 
@@ -13,9 +13,11 @@ from ...defaults import HOUSE
 from ...errors import SetupError
 from ...events import Usage
 from ...facts import Wire
+from ...money.amount import Amount, currency, total
 from ...money.budget import Budget
 from ...money.card import LOCAL, SIMULATED, PriceCard, price_card
-from ...money.cost import cost
+from ...money.cost import Cost, cost
+from ...money.exact import exactly, written
 from ...money.tokens import estimate_prompt
 from ...providers.select import at
 from ...providers.table import providers
@@ -38,7 +40,9 @@ class Estimate:
     per_request: USD of the dearest request of each model of the plan; None where no price is known.
     usd: of all of them; None if any model's price is unknown. Local models cost nothing here.
     output_tokens: what an answer was taken to have; `is_limit` says that `max_tokens` makes it the most it can have.
+    as_many_as: where their number is open, what it depends on.
     simulated: no model answers, and nobody is paid. simulated_usd: the part of `usd` that nobody is paid.
+    cny, simulated_cny: the same at the sellers' rates; None where one is unknown.
     """
 
     requests: int
@@ -50,10 +54,13 @@ class Estimate:
     simulated: bool
     simulated_usd: Decimal = Decimal(0)
     fits: int = 0
+    cny: Decimal | None = None
+    simulated_cny: Decimal | None = Decimal(0)
+    as_many_as: str = "the duration holds"
 
     def __str__(self) -> str:
         if not self.requests:
-            return "as many requests as the duration holds"
+            return f"as many requests as {self.as_many_as}"
         count = counted(self.requests, "request")
         if self.warmups:
             count += f" and {counted(self.warmups, 'warm-up')}"
@@ -64,9 +71,8 @@ class Estimate:
             return f"{count}; the cost is unknown, because a price is"
         if not self.usd:
             return f"{count}, at no price"
-        real = [] if self.simulated else [f"${self.usd - self.simulated_usd:.4f}"]
-        unpaid = [f"${self.simulated_usd:.4f} ({SIMULATED})"] if self.simulated_usd else []
-        return f"{count}, {bound} {' and '.join([*real, *unpaid])}"
+        unpaid = Amount(self.simulated_usd, self.simulated_cny) if self.simulated_usd else None
+        return f"{count}, {bound} {total(Amount(self.usd, self.cny), unpaid, exact=True)}"
 
 
 def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
@@ -79,26 +85,34 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
         # A turn brings what was said before.
         prompts.append(_sent(plan, index) + (prompts[-1] + output if plan.number(index) else 0))
     choices, tier = choices_in(plan.parameters), tier_in(plan.parameters)
-    rows = [[_price(card, prompt, output * choices, tier) for prompt in prompts] for card in cards]
-    unpaid = [row if card.note == SIMULATED else [Decimal(0)] * len(row) for card, row in zip(cards, rows, strict=True)]
+    priced = [[_price(card, prompt, output * choices, tier) for prompt in prompts] for card in cards]
+    rows = [[each.usd for each in row] for row in priced]
+    cny = [[each.cny for each in row] for row in priced]
+    unpaid, unpaid_cny = (
+        [row if card.note == SIMULATED else [Decimal(0)] * len(row) for card, row in zip(cards, each, strict=True)]
+        for each in (rows, cny)
+    )
     fits = [
         (card.note == SIMULATED, _price(card, length, FIT_ANSWER, tier))
         for card, model in zip(cards, plan.models, strict=True)
         if model not in plan.fits
         for length in fit_lengths(plan.prompts)
     ]
+    simulated = [price for is_simulated, price in fits if is_simulated]
     requests = plan.requests if missing is None else missing
     warmups = len(plan.arms) * plan.warmup * workers if requests else 0
     return Estimate(
         requests=requests,
         warmups=warmups,
         per_request=tuple(None if None in row else max(price for price in row if price is not None) for row in rows),
-        usd=_total(rows, requests, warmups, [price for _, price in fits]),
+        usd=_total(rows, requests, warmups, [each.usd for _, each in fits]),
         output_tokens=output,
         is_limit=bool(tokens),
         simulated=all(card.note == SIMULATED for card in cards),
-        simulated_usd=_total(unpaid, requests, warmups, [price for is_simulated, price in fits if is_simulated])
-        or Decimal(0),
+        simulated_usd=_total(unpaid, requests, warmups, [each.usd for each in simulated]) or Decimal(0),
+        cny=_total(cny, requests, warmups, [each.cny for _, each in fits]),
+        simulated_cny=_total(unpaid_cny, requests, warmups, [each.cny for each in simulated]),
+        as_many_as="it takes to decide, within its limits" if plan.until_decided else "the duration holds",
         fits=len(fits),
     )
 
@@ -138,8 +152,10 @@ def _check(name: str, plan: Plan, expected: Estimate, left: Decimal) -> None:
             f"leave {name} out."
         )
     if expected.usd > left:
+        usd = f" (${written(expected.usd)})" if currency() != "USD" else ""
+        rest = written(max(left, Decimal(0)))
         raise TooDear(
-            f"This would cost more than {name}: {expected}, and ${left:.4f} is left. Ask less often, set max_tokens, "
+            f"This would cost more than {name}: {expected}{usd}, and ${rest} is left. Ask less often, set max_tokens, "
             f"or raise {name}; nothing was sent."
         )
 
@@ -174,10 +190,9 @@ def provider_of(plan: Plan, model: str) -> Provider:
     return at(known[name] if name in known else known[HOUSE], plan.own.get(name) or plan.base_url)
 
 
-def _price(card: PriceCard, prompt: int, output: int, tier: str) -> Decimal | None:
-    if card.note == LOCAL:
-        return Decimal(0)
-    return cost(Usage(prompt_tokens=prompt, completion_tokens=output), card, tier).usd
+def _price(card: PriceCard, prompt: int, output: int, tier: str) -> Cost:
+    found = cost(Usage(prompt_tokens=prompt, completion_tokens=output), card, tier)
+    return replace(found, usd=Decimal(0), cny=Decimal(0)) if card.note == LOCAL else found
 
 
 def _total(
@@ -186,6 +201,7 @@ def _total(
     prices = [price for row in rows for price in row]
     if None in prices:
         return None
-    mean = sum((price for price in prices if price is not None), Decimal(0)) / len(prices)
-    first = sum((row[0] for row in rows if row[0] is not None), Decimal(0)) / len(rows)
-    return mean * requests + first * warmups + sum((price for price in fits if price is not None), Decimal(0))
+    with exactly():
+        mean = sum((price for price in prices if price is not None), Decimal(0)) / len(prices)
+        first = sum((row[0] for row in rows if row[0] is not None), Decimal(0)) / len(rows)
+        return mean * requests + first * warmups + sum((price for price in fits if price is not None), Decimal(0))

@@ -240,6 +240,9 @@ class Pool:
         if until is not None and now >= until:
             self._dispatcher.close()
         alive = [child for child in self._children if child.done is None and not child.is_gone]
+        if self._dispatcher.closed not in ("", "duration") and not self._is_last:
+            for child in alive:
+                child.tell(Word(start=start, until=now))
         if self._plan.rate is not None:
             due_s = (now - start) / 1e9 + _DUE_S
             due_s = due_s if self._plan.duration is None else min(due_s, self._plan.duration)

@@ -13,12 +13,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from contextvars import ContextVar, Token
 from html import escape
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ...live.saved import printable
 from ...live.show import current_shell, is_watched
+from ...money.amount import total
 from .estimate import Estimate
 from .tally import Tally
 
@@ -40,7 +42,7 @@ class View(Protocol):
         """Shows what it does besides running."""
 
     def end(self, reason: str) -> None:
-        """Leaves the last state: complete, duration, stopped, max_cost, failures, cancelled, failed.
+        """Leaves the last state: complete, decided, duration, stopped, max_cost, failures, cancelled, failed.
 
         Nothing, if it was never begun.
         """
@@ -62,12 +64,42 @@ class Silent:
         pass
 
 
+class Place:
+    """One output of a notebook's cell, and what it shows.
+
+    `with place:` makes it that of all runs that begin within: those of a search, each of which replaces the one before.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._tokens: list[Token[Place | None]] = []
+
+    def __enter__(self) -> Place:
+        self._tokens.append(_shared.set(self))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _shared.reset(self._tokens.pop())
+
+    def show(self, content: Any, *, raw: bool = False) -> None:
+        from IPython.display import display, update_display
+
+        if self._handle is None:
+            self._handle = display(content, raw=raw, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            update_display(content, raw=raw, display_id=self._handle.display_id)  # type: ignore[no-untyped-call]
+
+
+_shared: Final[ContextVar[Place | None]] = ContextVar("the output of several runs", default=None)
+
+
 def view(file: Path) -> View:
     """The view for this process."""
     shell = current_shell()
     if shell is None or getattr(shell, "kernel", None) is None:
         return _Terminal(file)
-    return _Widget(file) if is_watched(shell) else _Plain(file)
+    place = _shared.get() or Place()
+    return _Widget(file, place) if is_watched(shell) else _Plain(file, place)
 
 
 def shown(file: Path) -> str:
@@ -94,7 +126,7 @@ def rows(tally: Tally) -> list[list[str]]:
 def line(tally: Tally) -> str:
     """State, failures and what they mostly were, cost so far, and time.
 
-    `running · 34 of 120 · 2 failed (RateLimited, 2 times: …) · $0.0123 (simulated) · 12 s, about 31 s left`
+    `running · 34 of 120 · 2 failed (RateLimited, 2 times: …) · $0.012 (simulated) · 12 s, about 31 s left`
     """
     parts = [tally.state, f"{tally.done:,} of {tally.planned:,}" if tally.planned else f"{tally.done:,}"]
     if tally.failed:
@@ -102,12 +134,10 @@ def line(tally: Tally) -> str:
     if tally.lost:
         parts.append(f"{tally.lost:,} lost in flight")
     parts += [_short(stop) for stop in tally.stops]
-    if tally.usd is None:
+    if tally.paid is None:
         parts.append("cost unknown")
-    elif tally.usd:
-        simulated = tally.simulated_usd or 0
-        real = [f"${tally.usd - simulated:.4f}"] if tally.usd != simulated else []
-        parts.append(" and ".join([*real, *([f"${simulated:.4f} (simulated)"] if simulated else [])]))
+    elif tally.paid.usd:
+        parts.append(total(tally.paid, tally.simulated, exact=True))
     left = tally.left_s
     running = tally.state in ("running", "warming up")
     rest = f", about {left:.0f} s left" if left is not None and running else ""
@@ -122,8 +152,9 @@ def _short(text: str) -> str:
 
 _ENDINGS: Final = {
     "complete": "done",
+    "decided": "done: the difference is clear",
     "duration": "done: the time was up",
-    "failures": "stopped: nothing but failures came; what is there is kept",
+    "failures": "stopped after failures in a row; what is there is kept",
     "stopped": "stopped; what is there is kept",
     "max_cost": "limit on the cost reached; the rest was not sent",
     "cancelled": "stopped; what is there is kept",
@@ -186,29 +217,29 @@ class _Terminal(_Shown):
         print(f"{start}{printable(f'{line(tally)} · {file}')}", flush=True)
 
 
-class _Plain(_Shown):
+class _InNotebook(_Shown):
+    """In an output of the cell."""
+
+    def __init__(self, file: Path, place: Place) -> None:
+        super().__init__(file)
+        self._place = place
+
+
+class _Plain(_InNotebook):
     """What will be done, and in its place the last state."""
 
     def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
-        from IPython.display import display
-
         super().begin(tally, expected, stop)
-        first = {"text/plain": printable(self.title)}
-        self._handle: Any = display(first, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._place.show({"text/plain": printable(self.title)}, raw=True)
 
     def _leave(self, tally: Tally, file: str) -> None:
-        from IPython.display import update_display
-
-        data = bundle(tally, file)
-        update_display(data, raw=True, display_id=self._handle.display_id)  # type: ignore[no-untyped-call]
+        self._place.show(bundle(tally, file), raw=True)
 
 
-class _Widget(_Shown):
+class _Widget(_InNotebook):
     """Live, with Stop."""
 
     def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
-        from IPython.display import display
-
         from .widget import ProgressView
 
         super().begin(tally, expected, stop)
@@ -217,16 +248,13 @@ class _Widget(_Shown):
         self._loop = asyncio.get_running_loop()
         self._view = ProgressView(state=self._state(tally))
         self._view.on_msg(self._hear)
-        self._handle: Any = display(self._view, display_id=True)  # type: ignore[no-untyped-call]
+        self._place.show(self._view)
 
     def _draw(self, tally: Tally) -> None:
         self._view.state = self._state(tally)
 
     def _leave(self, tally: Tally, file: str) -> None:
-        from IPython.display import update_display
-
-        data = bundle(tally, file)
-        update_display(data, raw=True, display_id=self._handle.display_id)  # type: ignore[no-untyped-call]
+        self._place.show(bundle(tally, file), raw=True)
         self.tally = None  # a late message changes nothing any more
         self._view.close()
 

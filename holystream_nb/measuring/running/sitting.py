@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ import msgspec
 from ...client.options import ClientOptions
 from ...errors import HolystreamError, SetupError
 from ...money.budget import Budget as SessionBudget
+from ...money.exact import exactly
 from ..values.journal import Log, mend, read
 from ..values.plan import Plan
 from ..values.record import SCHEMA, Contents, End, Header, Lost, Session, Trial
@@ -46,7 +47,7 @@ class Sitting:
     before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
     local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`. secret: as in `processes.run`.
     budget: the session's, which all that is made here counts in. retry_failed: whether requests that failed are made
-    again.
+    again. enough: is told of every record, also of those the file holds, and says when that is enough.
     """
 
     plan: Plan
@@ -60,10 +61,11 @@ class Sitting:
     secret: Mapping[str, ClientOptions] = field(default_factory=dict)
     budget: SessionBudget | None = None
     retry_failed: bool = False
+    enough: Callable[[Trial | Lost], bool] = lambda record: False
 
     async def go(self) -> str:
-        """Makes what is missing; says why it ended: complete, stopped, max_cost, duration, failures, failed (every
-        worker died), or "" where nothing was missing.
+        """Makes what is missing; says why it ended: complete, decided, stopped, max_cost, duration, failures,
+        failed (every worker died), or "" where nothing was missing.
 
         Raises what ends a run before its time; what had finished is in the file.
         """
@@ -71,10 +73,32 @@ class Sitting:
             return await self._carry_out(None)
         log = Log(self.file, self.before.header.run, locked=True)
         try:
+            self._take_over(log)
             self.before = read(self.file)
             return await self._carry_out(log)
         finally:
             log.close()
+
+    def _take_over(self, log: Log) -> None:
+        """What a kernel that was killed left: what had ended counts, and what had begun may have been paid for."""
+        begun = mend(self.file)
+        worst = estimate(self.plan, 1).per_request if begun else ()
+        session = read(self.file).sessions[-1].number
+        for worker, each in begun:
+            slot = each.slot
+            log.write(
+                Lost(
+                    model=self.plan.models[slot.model],
+                    prompt=slot.prompt,
+                    repeat=slot.repeat,
+                    way=list(self.plan.ways)[slot.way],
+                    session=session,
+                    worker=worker,
+                    begun=each.at,
+                    usd=worst[slot.model],
+                    why="the run was killed",
+                )
+            )
 
     async def _carry_out(self, log: Log | None) -> str:
         before = self.before
@@ -83,6 +107,8 @@ class Sitting:
         done = self._done()
         arms = self._arms(done)
         if not arms:
+            return ""
+        if before is not None and any(self.enough(trial) for trial in self._kept(before)):
             return ""
         missing = max(0, plan.requests - len(done))
         count = self._count(missing)
@@ -103,7 +129,8 @@ class Sitting:
         def now() -> int:
             return time.perf_counter_ns() - sitting.origin_ns
 
-        left = None if plan.max_cost is None else plan.max_cost - spent
+        with exactly():
+            left = None if plan.max_cost is None else plan.max_cost - spent
         budget = Budget(left, expected.per_request, is_limit=expected.is_limit, session=self.budget)
         paces = {name: _pace(place) for name, place in self.places[0].items()}
         fitting = Fitting(
@@ -120,7 +147,6 @@ class Sitting:
         run = before.header.run if before is not None else secrets.token_hex(6)
         log = log or self._new(sitting, run)
         if before is not None:
-            mend(self.file)
             log.write(sitting)
         for warmup in fitting.records:
             log.write(warmup)
@@ -150,9 +176,12 @@ class Sitting:
         ways = {way: number for number, way in enumerate(self.plan.ways)}
         return {
             (models[trial.model], trial.prompt, trial.repeat, ways[trial.way])
-            for trial in (self.before.trials if self.before is not None else ())
-            if not (trial.error and self.retry_failed)
+            for trial in (self._kept(self.before) if self.before is not None else ())
         }
+
+    def _kept(self, before: Contents) -> Iterable[Trial]:
+        """What an earlier sitting made that is not made again."""
+        return (trial for trial in before.trials if not (trial.error and self.retry_failed))
 
     def _tokens(self) -> Callable[[Slot], int]:
         """What a slot's request is estimated to use, where somebody limits that."""
@@ -185,6 +214,8 @@ class Sitting:
         def keep(line: bytes, record: Trial | Lost) -> None:
             log.write_raw(line) if isinstance(record, Trial) else log.write(record)
             tally.add(record)
+            if self.enough(record):
+                dispatcher.close("decided")
 
         losses: list[str] = []
         if self.executor is None:
@@ -222,6 +253,8 @@ class Sitting:
             while not work.done():
                 await asyncio.wait([work], timeout=WATCH_S)
                 tally.stops = list(dispatcher.stopped.values())
+                if self.plan.until_decided and dispatcher.stopped:
+                    dispatcher.close("failures")
                 self.screen.update()
         except asyncio.CancelledError:
             work.cancel()

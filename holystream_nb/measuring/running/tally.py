@@ -6,10 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from statistics import median
 
+from ...money.amount import Amount
 from ...money.card import SIMULATED
+from ...money.exact import exactly
 from ..values.plan import Plan
 from ..values.record import Lost, Trial, Warmup
 
@@ -48,8 +49,10 @@ class Tally:
         self._arm = plan.arm
         self.planned = plan.requests
         self.source = plan.source
-        self.usd: Decimal | None = Decimal(0)
-        self.simulated_usd: Decimal | None = None
+        self.paid: Amount | None = Amount()
+        """All so far; None once a price is unknown."""
+        self.simulated: Amount | None = None
+        """The part of it that nobody is paid."""
         self.warmups = self.lost = 0
         self.stops: list[str] = []
         """A sentence for each arm that is asked no more."""
@@ -65,14 +68,14 @@ class Tally:
 
     def pay(self, record: Trial | Lost) -> None:
         """Counts what it cost, and nothing else of it."""
-        usd = record.usd if isinstance(record, Lost) else record.due_usd
+        due = _due(record)
         note = SIMULATED if isinstance(record, Lost) and self._is_simulated else getattr(record, "price_note", "")
-        if usd is None and note == "unknown" and not getattr(record, "error", ""):
-            self.usd = None
-        elif usd is not None and self.usd is not None:
-            self.usd += usd
+        if due is None and note == "unknown" and not getattr(record, "error", ""):
+            self.paid = None
+        elif due is not None and self.paid is not None:
+            self.paid += due
             if note == SIMULATED:
-                self.simulated_usd = (self.simulated_usd or Decimal(0)) + usd
+                self.simulated = (self.simulated or Amount()) + due
 
     def add(self, record: Trial | Lost) -> None:
         self.pay(record)
@@ -134,3 +137,16 @@ class Tally:
         if self.planned and made >= 2:
             limits.append((self.planned - self.done) * since / (made - 1))
         return min(limits, default=None)
+
+
+def _due(record: Trial | Lost) -> Amount | None:
+    """What it counts as; in CNY at the rate of our own sum, where that is known."""
+    usd = record.usd if isinstance(record, Lost) else record.due_usd
+    if usd is None:
+        return None
+    if not usd:
+        return Amount()
+    if isinstance(record, Lost) or record.cny is None or not record.usd:
+        return Amount(usd, None)
+    with exactly():
+        return Amount(usd, record.cny if usd == record.usd else usd * record.cny / record.usd)

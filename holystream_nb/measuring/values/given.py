@@ -41,3 +41,10 @@ def limits_of(limits: object) -> dict[str, float]:
             instead = f"did you mean {near[0]}? " if near else ""
             raise SetupError(f"There is no limit {str(name)[:40]}: {instead}Limits are {', '.join(LIMITS)}.")
     return {str(name): kinds.number(f"The limit {name}", limit, above=0) for name, limit in limits.items()}
+
+
+def repeats_of(repeats: int | None, *, is_endless: bool) -> int:
+    """As a Plan has it: by default 1, or without end where something else ends it."""
+    if repeats is None:
+        return 0 if is_endless else 1
+    return kinds.count("repeats", repeats, least=1)

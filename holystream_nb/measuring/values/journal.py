@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Final
 import msgspec
 
 from ...errors import SetupError
+from .plan import Plan
 from .record import (
     SCHEMA,
+    Begun,
     Calibration,
     Contents,
     End,
@@ -135,13 +138,15 @@ def read(path: Path) -> Contents:
     )
 
 
-def mend(path: Path) -> None:
+def mend(path: Path) -> list[tuple[int, Begun]]:
     """Makes a file ready for more: a torn last line goes, and what part-files of this run hold comes in.
 
-    The part-files of another run, whose file was deleted, stay as they are.
+    The requests that they say were begun, each with its worker, and whose end nobody wrote. The part-files of another
+    run, whose file was deleted, stay as they are.
     """
     data = path.read_bytes()
-    run = _header(path, data.split(b"\n", 1)[0]).run
+    header = _header(path, data.split(b"\n", 1)[0])
+    run, open_ = header.run, list[tuple[int, Begun]]()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(path, len(whole))
@@ -154,10 +159,30 @@ def mend(path: Path) -> None:
             for row in mine:
                 if row not in known and isinstance(decode(row), Trial):
                     log.write_raw(row)
+            open_ += _unended(header.plan, _worker(path, piece), mine)
             if len(mine) == len(rows):
                 piece.unlink()
     finally:
         log.close()
+    return open_
+
+
+def _unended(plan: Plan, worker: int, rows: Sequence[bytes]) -> list[tuple[int, Begun]]:
+    """What a worker began and did not end, by its part-file."""
+    lines = [decode(row) for row in rows]
+    ended = {(each.model, each.way, each.prompt, each.repeat) for each in lines if isinstance(each, Trial)}
+    begun = {each.slot.id: each for each in lines if isinstance(each, Begun)}
+    ways = list(plan.ways)
+    return [
+        (worker, each)
+        for each in begun.values()
+        if (plan.models[each.slot.model], ways[each.slot.way], each.slot.prompt, each.slot.repeat) not in ended
+    ]
+
+
+def _worker(path: Path, piece: Path) -> int:
+    """The number in the name of a part-file."""
+    return int(piece.name.removeprefix(f"{path.name}.part").partition("-")[0])
 
 
 class _Tagged(msgspec.Struct):

@@ -34,6 +34,7 @@ _LATER: Final[dict[str, Any]] = {
     "rate_to": None,
     "times": (),
     "caches": (),
+    "until_decided": "",
 }
 CACHES: Final = ("cold", "warm")
 """A prompt that no cache has, and the same just after it, whose beginning one may have."""
@@ -60,10 +61,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     models: each `provider:model`.
     prompts: texts, lists of messages, synthetic ones, or the turns of conversations.
-    repeats: requests for each model, way and prompt; 0 is as many as the duration holds.
+    repeats: requests for each model, way and prompt; 0 is without end.
     duration: s after which nothing new begins; what runs is finished.
     pause: s between a user's answer and the next request (closed loop), on average: evenly from 0 to twice as much.
     max_failures: failures in a row after which a model (in a way) is asked no more; None is never.
+    until_decided: the figure in which two arms are compared while it runs, and whose paired difference, once it is
+        clear, ends it; "" is none.
     concurrency: streams at once (closed loop); rate: requests a second of each arm (open loop). One of the two.
     arrivals: "poisson", "constant", or burstiness; None, in files of the first version, is one Poisson stream of that
         rate that is dealt over all arms. rate_to: the rate at the end of a ramp. times: when each prompt is asked, in s
@@ -116,6 +119,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     times: tuple[float, ...] = ()
     caches: tuple[str, ...] = ()
     fits: dict[str, tuple[float, float]] = {}
+    until_decided: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.transport, str) and len(self.transport) == 1:
@@ -151,7 +155,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requests(self) -> int:
-        """How many requests count; warm-ups come on top. 0 where only the duration ends it."""
+        """How many requests count; warm-ups come on top. 0 where it has no end of its own."""
         return len(self.arms) * self.each
 
     @property
@@ -314,8 +318,10 @@ def _flaw(plan: Plan) -> str | None:
         return 'A prompt is a text or a list of messages like {"role": "user", "content": "Hello"}.'
     if plan.names and len(plan.names) != len(plan.prompts):
         return "Prompts are named all or none."
-    if plan.repeats < (0 if plan.duration is not None else 1):
+    if plan.repeats < (0 if plan.duration is not None or plan.until_decided else 1):
         return f"repeats={plan.repeats}: give 1 or more, or a duration and repeats=None."
+    if plan.until_decided and not plan.repeats and plan.duration is None and plan.max_cost is None:
+        return "until='decided' never ends where there is no difference: give max_cost, duration or repeats too."
     if plan.duration is not None and not plan.duration > 0:
         return f"duration={plan.duration:g}: give seconds above 0."
     if plan.pause < 0 or (plan.pause and plan.rate is not None):

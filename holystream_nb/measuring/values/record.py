@@ -19,6 +19,7 @@ from typing import Final, get_args
 import msgspec
 
 from ...money.cost import due_usd
+from ...money.exact import exactly
 from ...parts import Opening
 from ...timing import Timing
 from .plan import Plan
@@ -279,7 +280,7 @@ class Done(msgspec.Struct, frozen=True, tag_field="kind", tag="done"):
 
 
 class End(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
-    """The session has ended: complete, stopped (by the user), cancelled, max_cost, duration, failures, or failed.
+    """The session has ended: complete, decided, stopped (by the user), cancelled, max_cost, duration, failures, failed.
 
     `losses` has a sentence for each worker that died before its end, `stops` one for each arm that was asked no more.
     """
@@ -312,9 +313,9 @@ class Contents(msgspec.Struct, frozen=True):
     def spent(self) -> Decimal:
         """All that counts as paid so far, in USD: answers, warm-ups, failures made again, and what was lost."""
         made = (*self.trials, *self.warmups, *self.retried)
-        return sum((each.due_usd or Decimal(0) for each in made), Decimal(0)) + sum(
-            (each.usd or Decimal(0) for each in self.lost), Decimal(0)
-        )
+        with exactly():
+            paid = sum((each.due_usd or Decimal(0) for each in made), Decimal(0))
+            return paid + sum((each.usd or Decimal(0) for each in self.lost), Decimal(0))
 
 
 Line = Header | Session | Trial | Warmup | Lost | Calibration | Trip | End | Ready | Begun | Done | Broken

@@ -39,7 +39,9 @@ class Run:
 
     @property
     def missing(self) -> int:
-        """Requests of the plan that are not there: `hs.bench(…, resume=result.path)` makes them."""
+        """Requests of the plan that are not there: `hs.bench(…, resume=result.path)` makes them; none once decided."""
+        if self.contents.ends and self.contents.ends[-1].reason == "decided":
+            return 0
         return max(0, self.plan.requests - len(self.records))
 
     @property
