@@ -38,7 +38,7 @@ class Opening:
         return Opening(*(None if a is b is None else (a or 0) + (b or 0) for a, b in pairs))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Parts:
     """The parts of one answer in ms, in their order; `paint_error_ms` says how far `paint_ms` may be off."""
 
@@ -64,6 +64,11 @@ class Parts:
     def total_ms(self) -> float:
         """Their sum without `paint`, which runs while the answer comes: connect and E2E."""
         return sum(value for name, value in self.known.items() if name != "paint")
+
+    def __repr__(self) -> str:
+        """Each that there was, with the digits that count."""
+        error = [] if self.paint_error_ms is None else [f"paint_error_ms={self.paint_error_ms:.3g}"]
+        return f"Parts({', '.join([*(f'{name}_ms={value:.6g}' for name, value in self.known.items()), *error])})"
 
     def __str__(self) -> str:
         """`DNS 3 · TCP 12 · TLS 20 · wait 240 · stream 1,900 · paint 21 ± 4 ms`; a part below half a ms is left out."""

@@ -146,7 +146,7 @@ def _until_complete(loop: asyncio.AbstractEventLoop, awaitable: Awaitable[T], ou
                 loop.run_until_complete(inner)
         raise
     except asyncio.CancelledError as exc:
-        if outer is not None and outer.cancelling():
+        if inner.cancelling() if outer is None else outer.cancelling():
             raise KeyboardInterrupt from exc
         raise
 

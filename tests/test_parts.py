@@ -28,6 +28,14 @@ from holystream_nb.timing import Timing
 from holystream_nb.wire.certificates import VARIABLES
 
 MS = 1_000_000
+
+
+def test_parts_show_the_digits_that_count() -> None:
+    """What there was, without the tail of a float."""
+    parts = Parts(tcp_ms=0.58334, other_ms=0.21088400000000007, wait_ms=32.716987)
+    assert repr(parts) == "Parts(tcp_ms=0.58334, other_ms=0.210884, wait_ms=32.717)"
+
+
 SSE = b'data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 POST = answer("200 OK", SSE, "text/event-stream")
 DNS_S = 0.08

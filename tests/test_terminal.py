@@ -44,6 +44,29 @@ def test_an_exported_script_runs_under_ipython(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_ctrl_c_ends_a_bench_and_its_processes(tmp_path: Path) -> None:
+    """IPython's terminal cancels nothing itself: what was awaited would go on, unseen and paid for."""
+    file = tmp_path / "run.jsonl"
+    shell = pexpect.spawn(
+        sys.executable,
+        ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"],
+        env={**environment(tmp_path), "HOLYSTREAM_SIMULATOR_SPEED": "5"},
+        encoding="utf-8",
+        timeout=60,
+    )
+    try:
+        shell.expect(r"In \[1\]: ")
+        shell.sendline(f"import holystream_nb as hs; await hs.bench('gpt-4.1', 'Hi', repeats=500, path={str(file)!r})")
+        shell.expect(r"running · [1-9]")
+        shell.sendintr()
+        shell.expect_exact("Stopped; what had finished is kept: hs.load(")
+        shell.expect(r"In \[2\]: ")
+        shell.sendline(f"hs.load({str(file)!r}).contents.ends[-1].reason")
+        shell.expect_exact("'cancelled'")
+    finally:
+        shell.close(force=True)
+
+
 def test_a_plain_python_script_streams_too(tmp_path: Path) -> None:
     """Without IPython, hs.run(hs.stream(…)) prints, and leaves nothing behind."""
     code = "import holystream_nb as hs; print(hs.run(hs.stream('Hello', model='gpt-4.1')).finish_reason)"

@@ -16,6 +16,7 @@ from .calibrate import like, own_error
 from .figures.comparison import UntilDecided
 from .result import Result
 from .running import addresses
+from .running.interrupt import cancelled_by_ctrl_c
 from .running.progress import shown, view
 from .running.sitting import Sitting
 from .running.worker import Answers
@@ -42,7 +43,7 @@ async def carry_out(
     """Makes what is missing of a plan, in view of the user, and returns what its file then holds."""
     screen = view(file)
     reason = "failed"
-    with ExitStack() as stack:
+    with cancelled_by_ctrl_c(), ExitStack() as stack:
         found, secret = await addresses.find(located, stack, foreign=executor is not None)
         sitting = Sitting(
             plan, file, screen, [found], before, executor, workers, answers, secret, kernel.budget, retry_failed

@@ -49,7 +49,10 @@ _HANDED_ON: Final = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", action="append", required=True, metavar="PROVIDER:MODEL", help="may be repeated")
     parser.add_argument(
-        "--prompts", required=True, metavar="FILE", help="a prompt a line; .jsonl: a text or a list of messages a line"
+        "--prompts",
+        required=True,
+        metavar="FILE",
+        help="a prompt a line; or .csv, .json, .jsonl, as hs.bench takes them",
     )
     parser.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER", help="may be repeated")
     parser.add_argument("--share", type=float, default=0.95, help="of good requests (default 0.95)")
@@ -84,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
     found = checks(result, columns, share)
     code = exit_code(result, found)
     print(printable(result.text.plain()))
+    print()
     for each in found:
         print(printable(each.sentence))
     print(_ENDINGS[code] if found else _NO_LIMITS[code])

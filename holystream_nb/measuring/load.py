@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .capacity import Capacity, load_capacity
-from .figures.sweep import Sweep
 from .result import Result
-from .sweep import load_sweep
+from .sweep import Sweep, load_sweep
 from .values.folder import path_of, read_about
 from .values.journal import read
 from .watch import Watch, load_watch

@@ -21,10 +21,14 @@ from .running.progress import shown
 from .values.folder import path_of, read_about, runs_folder
 from .values.journal import Log, parts, read
 from .values.record import Contents, Header, Session, Trial
+from .values.words import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_SHOWN: Final = 30
+"""Runs that a list shows: a screen."""
+_WIDE: Final = 60
 COLUMNS: Final = ("file", "started", "models", "n", "failed", "cost_usd", "note")
 
 
@@ -70,7 +74,8 @@ class Runs(Sequence[Any]):
 
     def table(self) -> DataFrame:
         """A row a run (`COLUMNS`): its file for `hs.load`, when it began, its models, how many requests are there, how
-        many of them failed, what they cost (a Decimal, USD, what is unknown left out), and what to know.
+        many of them failed, what they cost (a Decimal, USD, with warm-ups and what was lost in flight; what is unknown
+        left out), and what to know.
         """
         from pandas import DataFrame
 
@@ -83,21 +88,30 @@ class Runs(Sequence[Any]):
     def __repr__(self) -> str:
         if not self.saved:
             return f"No run is saved in {shown(self.folder)}."
-        rows = [[f"[{index}]", *map(_cell, self._row(each))] for index, each in enumerate(self.saved)]
-        rows.insert(0, ["", *(column.replace("_usd", " (USD)") for column in COLUMNS)])
+        rows = [[f"[{index}]", *_shown(each)] for index, each in enumerate(self.saved[:_SHOWN])]
+        rows.insert(0, ["", "started (UTC)", "models", "n", "failed", "cost (USD)", "note"])
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        )
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        rest = len(self) - _SHOWN
+        more = f", and {counted(rest, 'older one')}" if rest > 0 else ""
+        lines.append(f"In {printable(shown(self.folder))}{more}. runs[0] loads the first; table() has all, with files.")
+        return "\n".join(lines)
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, Decimal) else printable(str(value))
+def _shown(each: Saved) -> list[str]:
+    """A run's row for a reader: its file only where nothing else is known of it."""
+    models = ", ".join(each.models)
+    cells = [f"{each.n:,}", f"{each.failed:,}", f"{each.cost_usd:.4f}", each.note or ""]
+    return [*map(printable, (each.started[:16].replace("T", " "), _short(models or each.path.name), *cells))]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDE else f"{text[: _WIDE - 1]}…"
 
 
 def runs(folder: str | Path | None = None) -> Runs:
     """The saved runs of a folder, the newest first; by default those in the user's data folder."""
-    where = runs_folder() if folder is None else path_of(folder)
+    where = runs_folder() if folder is None else path_of(folder).absolute()
     if folder is not None and not where.is_dir():
         raise SetupError(f"{where} is no folder.")
     paths = [path for path in where.glob("*") if path.suffix == ".jsonl" or path.is_dir()] if where.is_dir() else []
@@ -112,6 +126,7 @@ def _saved(path: Path) -> Saved | None:
     if not found:
         return None
     kind = str(read_about(path).get("kind", "sweep"))
+    notes = dict.fromkeys(each.note for each in found if each.note)
     return Saved(
         path=path,
         started=min(each.started for each in found),
@@ -119,7 +134,7 @@ def _saved(path: Path) -> Saved | None:
         n=sum(each.n for each in found),
         failed=sum(each.failed for each in found),
         cost_usd=sum((each.cost_usd for each in found), Decimal(0)),
-        note=", ".join(filter(None, (f"{kind} of {len(found)} runs", *dict.fromkeys(each.note for each in found)))),
+        note=", ".join([f"{kind} of {counted(len(found), 'run')}", *notes]),
     )
 
 
@@ -137,7 +152,7 @@ def _of_file(path: Path) -> Saved:
             line = _line.decode(row)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
-        if line.kind in ("trial", "warmup"):
+        if line.kind in ("trial", "warmup", "lost"):
             usd += due_usd(line.usd, line.stated_usd) or Decimal(0)
         n += line.kind == "trial"
         failed += line.kind == "trial" and bool(line.error)

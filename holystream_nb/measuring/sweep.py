@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -16,13 +17,13 @@ from ..errors import SetupError
 from ..money.exact import exactly
 from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
+from .figures import sweep as figures
 from .figures.statistics import needed
-from .figures.sweep import Sweep
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
-from .running.progress import Place
+from .running.progress import Place, shown
 from .values.folder import file_name, folder_of
 from .values.given import transports_of, wires_of
 from .values.journal import read
@@ -35,6 +36,16 @@ _NOTHING: Final = Decimal("1e-12")
 """Of a limit that is spent, which a plan cannot take as 0."""
 
 _SET_HERE: Final = frozenset({"concurrency", "rate", "arrivals", "resume"})
+
+
+class Sweep(figures.Sweep):
+    """What a sweep measured: shows itself as one text, a row a load; `table()` has the same as numbers."""
+
+    def plot(self) -> Any:
+        """Throughput with its knee, and TTFT, against concurrency."""
+        from .charts import concurrency  # matplotlib takes a second to import
+
+        return concurrency(self)
 
 
 @sealing("models")
@@ -105,6 +116,11 @@ async def sweep(
                         wire=format or None,
                         **options,
                     )
+            except asyncio.CancelledError as exc:
+                kept = f"Stopped; what had finished is kept: hs.load({shown(folder)!r})"
+                said = f"{kept}, and the same call with path={shown(folder)!r} goes on."
+                exc._render_traceback_ = said.splitlines  # type: ignore[attr-defined]  # IPython's protocol
+                raise
             except TooDear as exc:
                 if not results:
                     raise
@@ -128,7 +144,7 @@ def _is_timed(result: Result) -> bool:
 
 
 def _loads(concurrencies: object) -> list[int]:
-    if not isinstance(concurrencies, Iterable) or isinstance(concurrencies, str | Mapping):
+    if not isinstance(concurrencies, Iterable) or isinstance(concurrencies, str | bytes | Mapping):
         raise SetupError(f"concurrencies is {kinds.kind(concurrencies)}: give a list of whole numbers, as [1, 4, 16].")
     loads = sorted({kinds.count("concurrencies", each, least=1) for each in concurrencies})
     if not loads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -15,6 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import SetupError
+from ..live.saved import printable
+from ..live.show import current_shell
 from .figures.answers import drawn, question
 from .figures.figures import Figures
 from .figures.statistics import Interval, preference
@@ -85,16 +88,38 @@ class Ballot:
             raise SetupError("There are no two answers to one prompt in this run: ask with answers=True to keep them.")
         self._votes = {vote.prompt: vote for vote in votes(self.path) if self._is_ours(vote)}
         self._left = [prompt for prompt in self._texts if prompt not in self._votes]
+        self._shown_at: list[str] = []
         self._random.shuffle(self._left)
         self._turn()
 
+    @property
+    def asked(self) -> str:
+        """What is to be judged next, and how, for a terminal; at the end what the votes say."""
+        if not self._left:
+            return printable(repr(self))
+        sides = f"LEFT\n{self.left}\n\nRIGHT\n{self.right}"
+        how = 'vote("left"), vote("right"), vote("tie") or vote("both bad")'
+        return printable(f"{self.question}\n\n{sides}\n\n{self._done} Judge it by {how}.")
+
     def __repr__(self) -> str:
-        return f"<Ballot: {len(self._votes)} of {counted(len(self._texts), 'prompt')} judged>"
+        return self._done if self._left else f"{self.preference} {self._done}"
+
+    @property
+    def _done(self) -> str:
+        done = f"{len(self._votes):,} of {counted(len(self._texts), 'prompt')} judged"
+        return f"{done}; names come last." if self._left else f"{done}."
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.widget)  # type: ignore[no-untyped-call]
+        if getattr(current_shell(), "kernel", None) is None:
+            print(self.asked)
+            return
+        if not self._left:
+            display(self._saved(), raw=True)  # type: ignore[no-untyped-call]
+            return
+        handle: Any = display(self.widget, display_id=True)  # type: ignore[no-untyped-call]
+        self._shown_at.append(str(handle.display_id))
 
     @property
     def question(self) -> str | None:
@@ -151,15 +176,14 @@ class Ballot:
 
     def state(self) -> dict[str, Any]:
         """What the widget shows: harmless HTML, how far it is, and at the end who was preferred."""
-        done = f"{len(self._votes):,} of {counted(len(self._texts), 'prompt')} judged"
         if not self._left:
-            return {"question": "", "left": "", "right": "", "line": done, "end": str(self.preference)}
+            return {"question": "", "left": "", "right": "", "line": self._done, "end": str(self.preference)}
         left, right = self._shown
         return {
             "question": self.question,
             "left": drawn(left),
             "right": drawn(right),
-            "line": done,
+            "line": self._done,
             "number": len(self._votes),
             "end": "",
         }
@@ -169,6 +193,22 @@ class Ballot:
         if self._left and content.get("choice") in CHOICES and content.get("number") == len(self._votes):
             self.vote(str(content["choice"]))
             view.state = self.state()
+            if not self._left:
+                self._leave()
+
+    def _leave(self) -> None:
+        """Puts what the votes say in the place of the widget, which no file could hold."""
+        from IPython.display import update_display
+
+        for place in self._shown_at:
+            update_display(self._saved(), raw=True, display_id=place)  # type: ignore[no-untyped-call]
+        self._shown_at.clear()
+        self.widget.close()
+
+    def _saved(self) -> dict[str, str]:
+        """What stays in the notebook, as text and as HTML in which every name is only text."""
+        said = printable(repr(self))
+        return {"text/plain": said, "text/html": f"<p>{escape(said)}</p>"}
 
     def _turn(self) -> None:
         """Which of the next two answers stands left is chosen anew for each pair."""

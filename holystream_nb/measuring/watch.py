@@ -25,6 +25,7 @@ from .figures.comparison import WORDS
 from .figures.watch import WatchFigures
 from .result import Result
 from .running.addresses import Model
+from .running.interrupt import cancelled_by_ctrl_c
 from .running.progress import Place, shown
 from .values.folder import folder_of, read_about, write_about
 from .values.journal import read
@@ -94,7 +95,8 @@ async def watch(
         for sitting in range(1, count + 1):
             if sitting in results or sitting in failed:
                 continue
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            with cancelled_by_ctrl_c():
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic() - pause) + pause
             with exactly():
                 left = None if budget is None else budget - _spent(results)

@@ -45,6 +45,7 @@ def test_the_exit_code_says_whether_the_limits_held(simulator: Simulator, tmp_pa
     assert "80 of 80 requests kept the limits (95.5 to 100.0 %)" in held.stdout
     assert held.stdout.rstrip().endswith("The limits held.")
     assert "\x1b" not in held.stdout + held.stderr
+    assert "\\" not in held.stdout
     assert "done · 80 of 80" in held.stderr
     assert "done · 80 of 80" not in held.stdout
     written = json.loads(out.read_text("utf-8"))

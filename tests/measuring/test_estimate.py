@@ -24,7 +24,7 @@ def test_the_estimate_is_the_sum_by_hand() -> None:
     each = (94 * Decimal(2) + 100 * Decimal(8)) / 1_000_000
     assert (found.requests, found.warmups, found.per_request) == (10, 2, (each,))
     assert found.usd == each * 12
-    assert str(found) == "10 requests and 2 warm-ups, at most $0.012"
+    assert str(found) == "10 requests and 2 warm-ups, at most about $0.012"
 
 
 def test_without_a_limit_on_answers_the_assumption_is_said() -> None:
@@ -69,10 +69,10 @@ def test_what_nobody_is_paid_is_said_apart_where_services_are_mixed() -> None:
     """Of the sum of a simulator and a service, the simulator's part: it stood there as money."""
     mixed = estimate(plan(models=("simulator:gpt-4.1", "holysheep:gpt-4.1"), parameters={"max_tokens": 100}), 1)
     assert mixed.usd == 2 * mixed.simulated_usd > 0
-    assert str(mixed).endswith("at most $0.011 and $0.011 (simulated)")
+    assert str(mixed).endswith("at most about $0.011 and $0.011 (simulated)")
     alone = estimate(plan(models=("simulator:gpt-4.1",), parameters={"max_tokens": 100}), 1)
     assert alone.usd == alone.simulated_usd
-    assert str(alone).endswith("at most $0.011 (simulated)")
+    assert str(alone).endswith("at most about $0.011 (simulated)")
 
 
 def test_what_was_spent_before_counts() -> None:

@@ -54,7 +54,15 @@ async def test_round_trips_are_measured_beside_a_run_and_kept(run: Run, tmp_path
     assert made.cells["simulator:gpt-4.1#tokens=5"]["round_trip_p50_ms"].value == pytest.approx(
         contents.trips[0].tcp / 1e6, rel=20
     )
-    assert "net of one round trip" in made.to_markdown()
+
+
+def test_a_distance_that_changes_nothing_has_no_row(trial: Made, result: Callable[..., Result]) -> None:
+    """A table shows TTFT net of a round trip where that is another number; `summary()` has it always."""
+    made = result(*(trial(repeat=i, ttft=300 + i) for i in range(6)))
+    far, near = tripped(made, trip(90.0)), tripped(made, trip(0.09))
+    assert "| TTFT p50, net of one round trip (ms) | 21" in far.to_markdown()
+    assert "round trip" not in near.to_markdown()
+    assert near.summary()["round_trip_p50_ms"].tolist() == [0.09]
 
 
 async def test_a_trial_says_what_its_new_connection_took(run: Run) -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.charts import canvas, drift, marks, names, points
+from holystream_nb.measuring.charts.pairs import offsets
 from holystream_nb.measuring.charts.words import says
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.values.record import Trial
@@ -261,6 +262,20 @@ def test_one_request_of_thirty_seconds_does_not_press_the_others() -> None:
     assert charts.over_run(result).get_yscale() == "log"
 
 
+def test_a_far_dot_does_not_heap_the_others() -> None:
+    """Where one pair lies beyond the axis, the others lie about their row as they would without it."""
+    values = np.linspace(-300.0, 300.0, 80)
+    with_one = offsets(np.append(values, 30_000.0))
+    assert np.array_equal(with_one[:-1], offsets(values))
+    assert len(offsets(np.array([0.0, 0.0, 5.0]))) == 3
+
+
+def test_a_sheet_of_one_request_says_so() -> None:
+    """`1 request`, not `1 requests`."""
+    heading = charts.sheet(made.result(made.run(2, n=1))).figure.get_suptitle()
+    assert "2 models, 1 request each" in heading
+
+
 @pytest.mark.slow
 def test_a_run_resumed_after_two_days_counts_run_time() -> None:
     """The pause is a line with its length, not two days of empty axis."""
@@ -387,7 +402,9 @@ def test_capacity_stands_over_the_load() -> None:
         assert words in said
     assert made.NAMES[1] in said
     assert (top.get_ylabel(), bottom.get_ylabel()) == ("good requests (%)", "TTFT p95 (ms)")
-    assert "no load found" in repr(made.capacity(found=(None, None, None)))
+    without = repr(made.capacity(found=(None, None, None)))
+    assert "no highest load within the limits was found" in without
+    assert "Grey" not in without
 
 
 def test_a_cost_of_zero_is_a_cost(trial: Callable[..., Trial], result: Callable[..., Result]) -> None:

@@ -204,3 +204,17 @@ def test_a_plan_that_cannot_be_is_refused_in_words(changes: dict[str, Any], word
     """The sentence names what is wrong."""
     with pytest.raises(SetupError, match=word):
         plan(**changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"repeats": 10**30}, "requests, and a plan holds 1,000,000: ask less often, or give a duration"),
+        ({"concurrency": 10**9}, "give 10,000 streams or fewer"),
+        ({"warmup": 10**9}, "give 1,000 or fewer"),
+    ],
+)
+def test_what_no_machine_holds_is_refused(given: dict[str, int], words: str) -> None:
+    """A slip of the keyboard filled the memory until the kernel died."""
+    with pytest.raises(SetupError, match=words):
+        Plan(**{"models": ("x:a",), "prompts": ("Hello",), "concurrency": 1, **given})

@@ -291,3 +291,26 @@ async def test_no_frame_of_a_traceback_has_a_secret(door: str, tmp_path: Path) -
         caught.value.__traceback__ = caught.value.__traceback__.tb_next
     shown = rendered(caught.value)
     assert not [secret for secret in SECRETS if secret in shown]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("ca", "holds no certificate"), ("cert", "is no certificate with its key")]
+)
+async def test_files_of_certificates_are_looked_at_before_anything_begins(
+    name: str, words: str, one: Foreign, tmp_path: Path
+) -> None:
+    """It ended as "A worker process did not start: worker 0 ended by SetupError …", and left a run's file."""
+    path, wrong = tmp_path / "run.jsonl", tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    with pytest.raises(SetupError, match=words):
+        await hs.bench((one.url, "first"), "Hi", path=path, **QUICK, **{name: wrong})
+    assert not path.exists()
+    assert not one.asked
+
+
+async def test_an_empty_mapping_is_no_model(one: Foreign) -> None:
+    """It asked the session's default model."""
+    for models in ({}, [{}]):
+        with pytest.raises(SetupError, match="is an empty mapping: give a text like"):
+            await hs.bench(models, "Hi", base_url=one.url)
+    assert not one.asked

@@ -14,10 +14,11 @@ import pytest
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring.figures.statistics import share
 from holystream_nb.measuring.figures.unpaired import difference, subtracted_share
+from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.runs import compare_runs, merge, runs
 from holystream_nb.measuring.values.journal import Log
-from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.values.record import Lost, Trial, encoder
 
 from .conftest import session
 
@@ -104,9 +105,11 @@ def test_a_later_run_is_better_or_worse_only_by_its_interval(saved: Save) -> Non
     assert table.loc["TTFT p50 (ms)", ["before", "after", "difference", "verdict"]].tolist() == [
         319.5, 219.5, -100, "better",
     ]  # fmt: skip
-    assert table.loc["TTFT p95 (ms)", "verdict"] == "n too small"
+    assert table.loc["TTFT p95 (ms)", "verdict"] == "no interval at this size"
     assert table.loc["error rate (%)", "verdict"] == "no difference shown"
     assert "TTFT p50 -100 ms" in str(found)
+    assert "* ms: no interval at this size" in str(found)
+    assert "Differences are after (2026-" in str(found)
     assert "1 prompt that both runs asked" in str(found)
     assert before.against(after).table().set_index("figure").loc["TTFT p50 (ms)", "verdict"] == "worse"
     same = saved("c.jsonl", *range(305, 345), begun=3)
@@ -147,9 +150,20 @@ def test_runs_are_listed_newest_first_and_loaded_by_number(saved: Save, tmp_path
     assert table.cost_usd.tolist() == [Decimal("0.001"), Decimal("0.002"), Decimal(0)]
     assert found[0].records[0].timing.ttft_ms == 200
     assert "[1]" in repr(found)
+    assert "foreign.jsonl" in repr(found)
+    assert len(max(repr(found).splitlines(), key=len)) < 120 + len(str(tmp_path))
     assert "cannot be read" in repr(found)
     (tmp_path / "empty").mkdir()
     assert repr(runs(tmp_path / "empty")) == f"No run is saved in {tmp_path / 'empty'}."
+
+
+def test_what_was_lost_in_flight_counts_in_the_list(saved: Save, tmp_path: Path) -> None:
+    """As in the run's own line and its budget: a list that says less would contradict them."""
+    made = saved("a.jsonl", 300)
+    with made.path.open("ab") as file:
+        file.write(encoder.encode(Lost(model="simulator:a", prompt=0, repeat=1, usd=Decimal("0.5"))) + b"\n")
+    (only,) = runs(tmp_path).saved
+    assert only.cost_usd == load(made.path).contents.spent == Decimal("0.501")
 
 
 def test_the_users_own_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,16 @@ def test_the_median_needs_six() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1240.4, "1,240"), (28.44, "28.4"), (0.003517, "0.00352"), (0, "0"), (math.inf, "∞"), (-5, "-5.00")],
+    [
+        (1240.4, "1,240"),
+        (28.44, "28.4"),
+        (0.003517, "0.00352"),
+        (0, "0"),
+        (math.inf, "∞"),
+        (-5, "-5.00"),
+        (99.97, "100"),
+        (-9.996, "-10.0"),
+    ],
 )
 def test_three_digits_are_shown(value: float, text: str) -> None:
     """Three significant digits, and never fewer than the integer has."""

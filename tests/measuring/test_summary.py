@@ -16,7 +16,7 @@ import holystream_nb as hs
 from holystream_nb.measuring.figures.notes import notes
 from holystream_nb.measuring.figures.summary import WORDS
 from holystream_nb.measuring.result import Result
-from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.values.record import Calibration, Trial
 from holystream_nb.measuring.values.service import service_figures
 
 MS = 1_000_000
@@ -279,7 +279,7 @@ def test_a_changed_summary_is_the_callers_own(trial: Make, result: Results) -> N
 def test_a_result_shows_itself_as_one_text(trial: Make, result: Results) -> None:
     """In a notebook, in a terminal and in a file: the same rows, the verdict, the stars explained once, no long number.
 
-    It fits a screen of 50 lines, and what no row has is left out.
+    It fits a screen of 40 lines, and what no row has is left out.
     """
     trials = [
         trial(m, repeat=i, ttft=t + i, usd=Decimal(2) / 7) for i in range(10) for m, t in (("x:a", 500), ("x:b", 99))
@@ -294,10 +294,31 @@ def test_a_result_shows_itself_as_one_text(trial: Make, result: Results) -> None
         assert "285714285" not in shown
         assert "…" not in shown
         assert "cached" not in shown
-        assert len(shown.splitlines()) <= 50
+        assert len(shown.splitlines()) <= 40
     rows = [line.split("  ")[0] for line in plain.splitlines() if "  " in line]
     assert all(f"| {words} |" in rich for words in rows if words)
     assert [note for note in notes(found) if f"- {note}" not in plain] == []
+
+
+def test_a_timing_error_is_held_against_a_figure_that_is_shown(trial: Make, result: Results) -> None:
+    """The least p50 of the table, not one of another sample that is on no screen."""
+    error = Calibration(
+        concurrency=1,
+        workers=1,
+        requests=20,
+        tokens_per_s=50,
+        ttft_ms=(9.0, 9.0, 9.0),
+        e2e_ms=(9.0, 9.0, 9.0),
+        gap_ms=(9.0, 9.0, 9.0),
+    )
+    fast = [trial("x:a", repeat=i, ttft=30 + i, gaps=(1, 5, 5, 5)) for i in range(9)]
+    slow = [trial("x:b", repeat=i, ttft=90 + i, gaps=(70, 80, 90)) for i in range(9)]
+    found = result(*fast, *slow, calibration=error)
+    warned = [note for note in found.notes if "is not small against its p50" in note]
+    assert ["(34.0 ms)" in warned[0], "(5.00 ms)" in warned[1]] == [True, True]
+    rows = repr(found).splitlines()
+    assert any(row.startswith("TTFT p50") and "34.0 (" in row for row in rows)
+    assert any(row.startswith("gap p50") and "5.00 (" in row for row in rows)
 
 
 def test_the_text_cannot_steer_a_terminal(trial: Make, result: Results) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -11,11 +12,11 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
-from holystream_nb.measuring.figures.sweep import COLUMNS, Sweep, knee
+from holystream_nb.measuring.figures.sweep import COLUMNS, knee
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.presets import PRESETS, preset
 from holystream_nb.measuring.result import Result
-from holystream_nb.measuring.sweep import sweep
+from holystream_nb.measuring.sweep import Sweep, sweep
 from holystream_nb.measuring.values.record import Trial
 
 Make = Callable[..., Trial]
@@ -64,6 +65,19 @@ async def test_a_sweep_may_be_of_a_time_for_each_load(simulator: Simulator, tmp_
     assert again.table().n.tolist() == found.table().n.tolist()
 
 
+async def test_a_sweep_that_is_stopped_says_how_it_goes_on(simulator: Simulator, tmp_path: Path) -> None:
+    """The folder of all its runs, not the file of the one that was running."""
+    going = asyncio.create_task(
+        sweep("simulator:gpt-4.1#rate=20", "Hello", concurrencies=[1, 2], base_url=simulator.url, path=tmp_path / "sw")
+    )
+    await asyncio.wait([going], timeout=1)
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError) as stopped:
+        await going
+    (said,) = getattr(stopped.value, "_render_traceback_")()  # noqa: B009
+    assert said.endswith(f"the same call with path={str(tmp_path / 'sw')!r} goes on.")
+
+
 def test_a_sweep_shows_a_star_where_a_level_has_too_few(trial: Make, result: Callable[..., Result]) -> None:
     """Its text has a row a run; as numbers, a percentile of too few requests has no interval, and none is made up."""
     few = [trial("x:a", repeat=i, sent=1000 * i, ttft=100 + i) for i in range(8)]
@@ -77,6 +91,7 @@ def test_a_sweep_shows_a_star_where_a_level_has_too_few(trial: Make, result: Cal
     for shown in (repr(made), made._repr_markdown_()):
         assert "no interval at this size" in shown
         assert "TTFT p95 (ms)" in shown
+    assert [ax.get_ylabel() for ax in made.plot()] == ["system tok/s", "TTFT (ms)"]
     assert [line.split()[:3] for line in repr(made).splitlines()[1:3]] == [["x:a", "1", "8"], ["x:a", "2", "80"]]
 
 
@@ -133,3 +148,10 @@ def test_a_preset_nobody_has_is_refused() -> None:
     """By name, with those there are."""
     with pytest.raises(SetupError, match="001, 002, 003"):
         preset("004")
+
+
+@pytest.mark.parametrize("given", [b"x", "16", 4, {"a": 1}])
+async def test_concurrencies_are_a_list_of_numbers(given: object) -> None:
+    """Of bytes each was taken for a number: b"x" were 120 at once."""
+    with pytest.raises(SetupError, match="give a list of whole numbers"):
+        await sweep("simulator:gpt-4.1", "Hi", concurrencies=given)  # type: ignore[arg-type]

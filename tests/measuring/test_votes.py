@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,7 +135,7 @@ def test_votes_are_on_disk_as_they_are_given(kept: Result) -> None:
     assert len(votes(path)) == 4
     path.write_bytes(path.read_bytes() + b'{"prompt": 1, "rep')
     again = kept.vote("b", "a", seed=2)
-    assert repr(again) == "<Ballot: 4 of 10 prompts judged>"
+    assert repr(again) == "4 of 10 prompts judged; names come last."
     while again.question is not None:
         again.vote("tie")
     assert (again.preference.ties, again.preference.both_bad) == (7, 1)
@@ -148,8 +149,47 @@ def test_a_click_counts_once(kept: Result) -> None:
     view = ballot.widget
     for content in ({"choice": "tie", "number": 0}, {"choice": "tie", "number": 0}, {"choice": "x", "number": 1}):
         ballot._heed(view, content)
-    assert view.state["line"] == "1 of 10 prompts judged"
+    assert view.state["line"].startswith("1 of 10 prompts judged")
     assert len(votes(ballot.path)) == 1
+
+
+def test_what_the_votes_say_stays_in_the_notebook(kept: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file cannot hold the widget: at the end the sentence takes its place, and before it says how far it is."""
+    left: list[dict[str, str]] = []
+    monkeypatch.setattr("holystream_nb.measuring.votes.current_shell", lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: SimpleNamespace(display_id="here"))
+    monkeypatch.setattr("IPython.display.update_display", lambda data, **_: left.append(data))
+    ballot = kept.vote()
+    ballot._ipython_display_()
+    assert "0 of 10 prompts judged" in repr(ballot.widget)
+    for number in range(10):
+        ballot._heed(ballot.widget, {"choice": "tie", "number": number})
+    (saved,) = left
+    assert saved["text/plain"] == repr(ballot) == f"{ballot.preference} 10 of 10 prompts judged."
+    assert "10 ties" in saved["text/html"]
+
+
+def test_a_vote_is_cast_in_a_terminal(kept: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    """Question, both answers without names, and how to judge them; after each vote the next pair, then the verdict."""
+    ballot = kept.vote(seed=1)
+    while ballot.question is not None:
+        ballot._ipython_display_()
+        said = capsys.readouterr().out
+        assert ballot.question in said
+        assert f"LEFT\n{ballot.left}" in said
+        assert 'vote("both bad")' in said
+        ballot.vote("tie")
+    ballot._ipython_display_()
+    assert "10 ties" in capsys.readouterr().out
+
+
+def test_answers_are_readable_in_a_terminal(kept: Result) -> None:
+    """The questions, and how each answer begins; no more than a screen, and nothing that steers it."""
+    said = repr(kept.answers())
+    assert "Question 1?" in said
+    assert "  a: a 1 1" in said
+    assert said.count("\n") <= 40
+    assert said.endswith("to_frame() has all of them, whole.")
 
 
 def test_votes_that_cannot_be_are_refused(kept: Result) -> None:

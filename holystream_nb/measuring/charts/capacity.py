@@ -65,7 +65,7 @@ def capacity(
     _loads(top, [level.load for level in ordered])
     top.tick_params(labelbottom=False)
     upper.append(_answer([top, bottom], ordered, found, unit))
-    note(bottom, [_notes(ordered)])
+    note(bottom, [_notes(ordered, is_found=found[0] is not None)])
     place_all([(top, upper), (bottom, lower)])
     return Panels((top, bottom))
 
@@ -121,7 +121,7 @@ def _answer(
     ax = axes[0]
     if value is None:
         left = levels[0].load if levels else 1.0
-        return Label("no load found that is the highest to hold", faint(ax), [(left, 30.0)], bold=True)
+        return Label("no highest load within the limits was found", faint(ax), [(left, 30.0)], bold=True)
     for each in axes:
         each.axvline(value, color=faint(each), linewidth=1.6, zorder=2)
         if low is not None and high is not None:
@@ -150,9 +150,10 @@ def _loads(ax: Axes, loads: Sequence[float]) -> None:
     ax.margins(x=0.08)
 
 
-def _notes(levels: Sequence[Level]) -> str:
+def _notes(levels: Sequence[Level], *, is_found: bool) -> str:
     counts = sorted({level.n for level in levels})
-    many = f"n = {counts[0]}{f' to {counts[-1]}' if len(counts) > 1 else ''} a point. " if counts else ""
+    many = f"n = {counts[0]:,}{f' to {counts[-1]:,}' if len(counts) > 1 else ''} a point. " if counts else ""
+    answer = " Grey: the load found." if is_found else ""
     starred = any(level.ttft_p95_ms.low is None or level.good.low is None for level in levels)
     missing = " Dashed: no interval at this size." if starred else ""
-    return f"{many}Bars: 95 % intervals (share: Clopper–Pearson; p95: order statistics). Grey: the load found.{missing}"
+    return f"{many}Bars: 95 % intervals (share: Clopper–Pearson; p95: order statistics).{answer}{missing}"

@@ -87,6 +87,8 @@ def _draw(
             ax.plot([at[point.arm]], [y], ".", color=faint(ax), markersize=6, zorder=3)
             continue
         _point(ax, at[point.arm], y, point, mark, is_filled=point.arm not in fallen)
+        if _is_apart(point, more_is_better) and not more_is_better:
+            labels.append(Label("∞", mark.text, [(at[point.arm], y)], away=1.35))
         labels.append(_label(point, mark, called[point.arm], result, unit, (at[point.arm], y)))
     if len(best) and len(reached) > 1:
         labels.append(_front(ax, best, at, more_is_better=more_is_better))
@@ -195,7 +197,7 @@ def _notes(
     alike = [point for point in alike if point.place == KNOWN and not _is_apart(point, more_is_better)]
     if alike:
         listed = ", ".join(_name(result, point) for point in alike)
-        said.append(f"Not distinguishable from the front, for intervals overlap: {listed}.")
+        said.append(f"Not distinguishable from the front, because intervals overlap: {listed}.")
     if any(not point.has_interval for point in shown):
         said.append("Dashed and *: no interval at this size, no verdict.")
     if any(point.failed for point in points):

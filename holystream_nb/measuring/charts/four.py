@@ -89,7 +89,7 @@ def _give(made: Figure, grid: GridSpec, inches: float) -> None:
 def _heading(result: Figures) -> str:
     counts = [len(result.of(arm)) for arm in result.arms]
     low, high = min(counts), max(counts)
-    each = f"{low} requests each" if low == high else f"{low} to {high} requests each"
+    each = f"{counted(low, 'request')} each" if low == high else f"{low:,} to {high:,} requests each"
     transports, wires = len(result.plan.transports), len(result.plan.wires)
     over = f" over {counted(transports, 'transport')}" if transports > 1 else ""
     over += f" in {counted(wires, 'wire format')}" if wires > 1 else ""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ..figures.sweep import Sweep
 
 _HEIGHT: Final = 6.4
+_BARS: Final = "Bars: 95 % order-statistic intervals."
 _KNEE: Final = (
-    "Bars: 95 % order-statistic intervals. Knee: the throughput farthest above the line from the first point to the "
-    "last, by linear axes (Kneedle)."
+    " Knee: the throughput farthest above the line from the first point to the last, by linear axes (Kneedle)."
 )
 _WIDTH: Final = 7.6
 _WIDE: Final = 0.34
@@ -83,7 +83,8 @@ def concurrency(sweep: Sweep) -> Panels:
     for ax in (top, bottom):
         if ax.get_yscale() == "linear":
             ax.set_ylim(bottom=0)
-    note(bottom, [_KNEE, " ".join(filter(None, notes))])
+    knee = _KNEE if any(sweep.knee(arm) for arm in arms) else ""
+    note(bottom, [f"{_BARS}{knee}", " ".join(filter(None, notes))])
     names = [label for label in upper if label.entry is not None]
     if crowded:
         upper = [label for label in upper if label.entry is None]

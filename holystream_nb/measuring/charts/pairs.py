@@ -148,12 +148,17 @@ def _row(ax: Axes, row: int, each: Comparison, mark: Mark) -> Label | None:
 
 
 def offsets(values: NDArray[Any]) -> NDArray[Any]:
-    """Dots that would lie on each other are heaped about their row, evenly and without chance."""
+    """Dots that would lie on each other are heaped about their row, evenly and without chance.
+
+    Those beyond the axis do not count: one of 30 s would put all others into one heap.
+    """
     if not len(values) or values.max() == values.min():
         return np.linspace(-_SPREAD, _SPREAD, len(values)) if len(values) > 1 else np.zeros(len(values))
-    bins = np.floor((values - values.min()) / (values.max() - values.min()) * (_BINS - 1)).astype(int)
-    most = np.bincount(bins).max()
-    seen: dict[int, int] = {}
+    near = values[np.abs(values) <= _FAR * np.quantile(np.abs(values), 0.9)]
+    width = (near.max() - near.min()) / (_BINS - 1) or 1.0
+    bins = np.floor((values - near.min()) / width)
+    most = np.unique(bins, return_counts=True)[1].max()
+    seen: dict[float, int] = {}
     offsets: NDArray[Any] = np.zeros(len(values))
     for index, place_ in enumerate(bins):
         nth = seen[place_] = seen.get(place_, -1) + 1

@@ -40,9 +40,19 @@ def watched(watch: WatchFigures, *, ax: Axes | None = None) -> Axes:
     ax.margins(x=0.08, y=0.15)
     ax.set_ylim(bottom=0)
     failed = f"{counted(len(watch.failed), 'sitting')} failed." if watch.failed else ""
-    note(ax, [f"Bars: 95 % order-statistic intervals, where n permits. Dotted: a change point. {failed}"])
+    note(ax, [" ".join(filter(None, (*_key(watch), failed)))])
     place(ax, labels)
     return ax
+
+
+def _key(watch: WatchFigures) -> list[str]:
+    """How to read the marks that are there."""
+    known = [each.has_interval for arm in watch.arms for each in watch.medians(arm).values()]
+    return [
+        *(["Bars: 95 % order-statistic intervals."] if any(known) else []),
+        *(["Hollow: no interval at this size."] if not all(known) else []),
+        *(["Dotted: a change point."] if any(watch.changes.values()) else []),
+    ]
 
 
 def _arm(ax: Axes, watch: WatchFigures, arm: str, mark: Mark) -> list[Label]:

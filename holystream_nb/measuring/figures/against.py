@@ -34,6 +34,7 @@ COLUMNS: Final = (
     "verdict",
 )
 
+NO_INTERVAL: Final = "no interval at this size"
 _PERCENTILES: Final = ((0.5, "p50"), (0.95, "p95"))
 _LOAD: Final = ("concurrency", "rate", "transport", "wire", "cache", "reuse", "parameters", "timeout", "simulator")
 """Fields of a plan that make another question of it, though the prompts are the same."""
@@ -55,10 +56,10 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """better, worse, "no difference shown", or "n too small": by the interval, beyond the timing error."""
+        """better, worse, "no difference shown" or `NO_INTERVAL`: by the interval, beyond the timing error."""
         low, high, value = self.difference.low, self.difference.high, self.difference.value
         if low is None or high is None or value is None:
-            return "n too small"
+            return NO_INTERVAL
         if low <= 0 <= high or abs(value) <= self.error:
             return "no difference shown"
         return "better" if (value > 0) == self.more_is_better else "worse"
@@ -68,7 +69,8 @@ class Change:
         found = self.difference
         sign = "+" if (found.value or 0) > 0 else ""
         edges = "" if found.low is None or found.high is None else f" ({digits(found.low)} to {digits(found.high)})"
-        words = "none" if found.value is None else f"{sign}{digits(found.value)} {self.unit}{edges}"
+        star = "" if edges else "*"
+        words = "none" if found.value is None else f"{sign}{digits(found.value)}{star} {self.unit}{edges}"
         return f"{self.arm}: {self.figure} {words}: {self.verdict}"
 
 
@@ -170,12 +172,17 @@ def _notes(before: Figures, after: Figures, arms: Sequence[str]) -> list[str]:
         notes.append(f"In one of the two only, and left out: {', '.join(alone)}.")
     if any(old.os != new.os or old.cpu != new.cpu for old, new in [(before.sessions[0], after.sessions[0])]):
         notes.append("They were measured from different machines.")
+    notes.append(f"Differences are after ({_begun(after)}) − before ({_begun(before)}).")
     prompts = counted(len(after.plan.prompts), "prompt")
     notes.append(
         f"It holds for the {prompts} that both runs asked, and for their two times: how much the service differs from "
         "one hour to the next, two runs cannot show."
     )
     return notes
+
+
+def _begun(result: Figures) -> str:
+    return f"{result.sessions[0].started[:16].replace('T', ' ')} UTC"
 
 
 def _said(result: Figures, name: str) -> Any:

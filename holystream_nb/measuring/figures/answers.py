@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import SetupError
+from ...live.saved import printable
 from ..values.plan import Plan
 from ..values.record import Trial
 from ..values.run import Run
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _SHORT: Final = 80
+_LINE: Final = 160
+"""Letters of an answer in a terminal: two of its lines."""
+_FIRST: Final = 10
+"""Prompts there: a screen."""
 _FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
 
 
@@ -62,11 +67,10 @@ def by_prompt(run: Run) -> DataFrame:
 def _row(run: Run, prompt: int, arm: str, trials: Sequence[Trial]) -> dict[str, Any]:
     plan, good = run.plan, [trial for trial in trials if not trial.error]
     number = plan.number(prompt)
-    text = " ".join(question(plan, prompt).split())
     return {
         "prompt": prompt,
         "name": plan.names[prompt] if plan.names else "",
-        "question": text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…",
+        "question": _shortened(question(plan, prompt)),
         "turn": None if number is None else number + 1,
         "model": run.label(arm),
         "n": len(good),
@@ -75,6 +79,11 @@ def _row(run: Run, prompt: int, arm: str, trials: Sequence[Trial]) -> dict[str, 
         "output_tokens": _median([trial.output_tokens for trial in good]),
         "cost_usd": _median([trial.due_usd for trial in good]),
     }
+
+
+def _shortened(text: str, most: int = _SHORT) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _median(values: Sequence[Any]) -> Any:
@@ -99,7 +108,17 @@ class Answers:
                 self._texts.setdefault((trial.prompt, trial.repeat), {})[arm] = said
 
     def __repr__(self) -> str:
-        return f"<Answers to {len({prompt for prompt, _ in self._texts})} prompts of {', '.join(self._run.arms)}>"
+        lines = []
+        for prompt, repeat in sorted(self._texts)[:_FIRST]:
+            lines.append(f"{_shortened(question(self._run.plan, prompt))}{self._again(repeat)}")
+            said = self._texts[prompt, repeat]
+            lines += [f"  {self._run.label(arm)}: {_shortened(said.get(arm, '–'), _LINE)}" for arm in self._run.arms]
+        rest = len(self._texts) - _FIRST
+        more = f"{rest:,} more. " if rest > 0 else ""
+        return printable("\n".join([*lines, f"{more}to_frame() has all of them, whole."]))
+
+    def _again(self, repeat: int) -> str:
+        return f" · repeat {repeat + 1}" if self._run.plan.repeats > 1 else ""
 
     def to_frame(self) -> DataFrame:
         """One row a prompt and repeat: prompt, repeat, question, and a column for each arm with its answer as it came;
@@ -132,9 +151,8 @@ class Answers:
                 f'<td style="vertical-align:top;text-align:left;white-space:normal">{drawn(texts.get(arm, "–"))}</td>'
                 for arm in arms
             )
-            again = f" · repeat {repeat + 1}" if self._run.plan.repeats > 1 else ""
             parts.append(
-                f"<p><b>{escape(question(self._run.plan, prompt))}</b>{again}</p>"
+                f"<p><b>{escape(question(self._run.plan, prompt))}</b>{self._again(repeat)}</p>"
                 f'<table style="width:100%;table-layout:fixed"><tr>{heads}</tr><tr>{cells}</tr></table>'
             )
         return "".join(parts)

@@ -19,6 +19,7 @@ from .comparison import decision_of
 from .error import quantiles
 from .statistics import Quantile
 from .steady import steady
+from .trials import gaps_ms
 
 SMALL: Final = 0.05
 """A timing error (p95) up to this part of the figure it spoils is small."""
@@ -71,13 +72,17 @@ def notes(result: Run) -> list[str]:
         found.append(f"Asked: {result.plan.source}.")
     found += _lengths(result)
     if result.missing:
-        found.append(
-            f"{result.missing} of {counted(result.plan.requests, 'request')} missing: run it again with resume=."
-        )
+        missing = f"{result.missing} of {counted(result.plan.requests, 'request')} missing"
+        found.append(f"{missing}: run it again with resume=result.path.")
     failed = Counter(trial.error for trial in result.records if trial.error)
     if failed:
         listed = ", ".join(f"{count} {word}" for word, count in failed.most_common())
         found.append(f"{counted(failed.total(), 'request')} failed ({listed}); percentiles are of the others.")
+    if any(trial.error and trial.end is None for trial in result.records):
+        found.append(
+            "WARNING: This file is of a version that did not note when failures ended, and takes them for shorter than "
+            "they were: duration and in flight are too low, rates per second too high."
+        )
     odd = [trial for trial in result.records if trial.ended and not trial.error and not _is_at_its_limit(trial)]
     if odd:
         found.append(
@@ -181,16 +186,17 @@ def _timing(result: Run) -> list[str]:
     if calibration is None:
         return ["The timing error was not measured: see hs.calibrate."] if result.records else []
     found = [timing_error(calibration)]
-    succeeded = [trial.timing for trial in result.records if not trial.error]
-    ttfts = [timing.ttft_ms for timing in succeeded if timing.ttft_ms is not None]
-    gaps = [median(row) / 1e6 for trial in result.records if not trial.error and (row := trial.reads[1:])]
-    for name, error, figure in (
-        ("TTFT", calibration.ttft_ms[1], min(_medians(result, "ttft_ms"), default=None) if ttfts else None),
-        ("gap", calibration.gap_ms[1] if calibration.gap_ms else 0.0, median(gaps) if gaps else None),
+    shown = [[trial for trial in steady(result).counted(result.of(arm)) if not trial.error] for arm in result.arms]
+    ttfts = [[ttft for trial in row if (ttft := trial.timing.ttft_ms) is not None] for row in shown]
+    gaps = [[gap for trial in row for gap in gaps_ms(trial)] for row in shown]
+    for name, error, figures in (
+        ("TTFT", calibration.ttft_ms[1], ttfts),
+        ("gap", calibration.gap_ms[1] if calibration.gap_ms else 0.0, gaps),
     ):
+        figure = min((median(row) for row in figures if row), default=None)
         if figure and error > SMALL * figure:
             found.append(
-                f"WARNING: the timing error of {name} ({digits(error)} ms at p95) is not small against what is shown "
+                f"WARNING: the timing error of {name} ({digits(error)} ms at p95) is not small against its p50 "
                 f"({digits(figure)} ms): this machine is too busy for this load."
             )
     return found
@@ -227,13 +233,6 @@ def _groups(result: Run) -> list[str]:
                 "for TPOT and decode tok/s, the tokens of its first read are estimated by its share of the characters."
             )
     return found
-
-
-def _medians(result: Run, name: str) -> list[float]:
-    rows = [
-        [value for trial in result.of(arm) if (value := getattr(trial.timing, name)) is not None] for arm in result.arms
-    ]
-    return [median(row) for row in rows if row]
 
 
 def _is_at_its_limit(trial: Trial) -> bool:

@@ -12,7 +12,7 @@ from ..values.run import Run
 from ..values.words import counted, digits
 
 LEAST: Final = 20
-"""Requests of each arm that the steady part must hold to stand for the run."""
+"""Answers of each arm that the steady part must hold to stand for the run; an arm without any hinders no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Steady:
     windows: of each sitting, from the moment all users had had their first answer to the moment the first user had
         nothing left, in ns after the sitting's origin. Empty in an open loop and with a single user, where all is
         steady.
-    is_used: whether every arm has at least `LEAST` requests in it; otherwise percentiles are of all requests.
+    is_used: whether every arm that answered at all did so at least `LEAST` times in it; otherwise percentiles are of
+        all requests.
     requests, of: how many began in it, of how many.
     """
 
@@ -59,8 +60,8 @@ class Steady:
                 "the others are in the table of trials, and in pairs."
             )
         return (
-            f"Percentiles are of all requests, the burst of the start too: the steady part holds fewer than {LEAST} of "
-            "some row."
+            f"Percentiles are of all requests, the burst of the start too: the steady part holds fewer than {LEAST} "
+            "answers of some row."
         )
 
     def __str__(self) -> str:
@@ -79,14 +80,19 @@ def steady(run: Run) -> Steady:
             firsts, lasts = _users(trials)
             windows[trials[0].session] = max(firsts), min(lasts)
     found = Steady(windows, is_used=True, requests=0, of=len(run.records))
-    held = {arm: sum(map(found.holds, run.of(arm))) for arm in run.arms}
-    is_used = min(held.values(), default=0) >= LEAST
-    return Steady(windows, is_used=is_used, requests=sum(held.values()), of=len(run.records))
+    held = [trial for trial in run.records if found.holds(trial)]
+    answered = {
+        arm: sum(not trial.error and found.holds(trial) for trial in run.of(arm))
+        for arm in run.arms
+        if any(not trial.error for trial in run.of(arm))
+    }
+    is_used = min(answered.values(), default=0) >= LEAST
+    return Steady(windows, is_used=is_used, requests=len(held), of=len(run.records))
 
 
 def sittings(run: Run) -> list[list[Trial]]:
-    """The requests of each sitting that made any."""
-    ordered = sorted(run.records, key=lambda trial: trial.session)
+    """The requests of each sitting that made any, with the failures that a later one made again: they took time too."""
+    ordered = sorted((*run.records, *run.contents.retried), key=lambda trial: trial.session)
     return [list(trials) for _, trials in groupby(ordered, key=lambda trial: trial.session)]
 
 

@@ -196,7 +196,7 @@ def _row(result: Run, arm: str, part: Steady, span: float, adjusted: bool) -> di
         "service_decode_tokens_per_s": service("decode_tokens_per_s"),
         **percentiles("lag_ms", "lag_ms", (50, 95)),
         **percentiles("queue_ms", "queue_ms", (50, 95)),
-        "in_flight": busy_s(trials) / span if span else None,
+        "in_flight": busy_s([*trials, *result.of(arm, result.contents.retried)]) / span if span else None,
         "input_tokens": _mean([trial.prompt_tokens for trial in done]),
         "output_tokens": _mean([trial.output_tokens for trial in done]),
         "cached_tokens": _mean([trial.cached_tokens for trial in done]),

@@ -34,8 +34,7 @@ _ROWS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "Latency": {
         "TTFT p50 (ms)": ["ttft_p50_ms"],
         "TTFT p95 · p99 (ms)": ["ttft_p95_ms", "ttft_p99_ms"],
-        "TTFT mean (ms)": ["ttft_mean_ms"],
-        "TTFT min · max · sd (ms)": ["ttft_min_ms", "ttft_max_ms", "ttft_sd_ms"],
+        "TTFT mean · min · max · sd (ms)": ["ttft_mean_ms", "ttft_min_ms", "ttft_max_ms", "ttft_sd_ms"],
         "TTFT from the scheduled start p50 · p95 (ms)": ["ttft_scheduled_p50_ms", "ttft_scheduled_p95_ms"],
         "TTFT p50, net of one round trip (ms)": ["ttft_net_p50_ms"],
         "TCP round trip p50 (ms)": ["round_trip_p50_ms"],
@@ -43,8 +42,7 @@ _ROWS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "TTFA p50 (ms)": ["ttfa_p50_ms"],
         "E2E p50 (s)": ["e2e_p50_s"],
         "E2E p95 · p99 (s)": ["e2e_p95_s", "e2e_p99_s"],
-        "E2E mean (s)": ["e2e_mean_s"],
-        "E2E min · max · sd (s)": ["e2e_min_s", "e2e_max_s", "e2e_sd_s"],
+        "E2E mean · min · max · sd (s)": ["e2e_mean_s", "e2e_min_s", "e2e_max_s", "e2e_sd_s"],
         "E2E from the scheduled start p50 · p95 (s)": ["e2e_scheduled_p50_s", "e2e_scheduled_p95_s"],
         "gap p50 (ms)": ["gap_p50_ms"],
         "gap p95 · p99 (ms)": ["gap_p95_ms", "gap_p99_ms"],
@@ -65,18 +63,21 @@ _ROWS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "lag p50 · p95 (ms)": ["lag_p50_ms", "lag_p95_ms"],
         "queue p50 · p95 (ms)": ["queue_p50_ms", "queue_p95_ms"],
         "connect p50 (ms)": ["connect_p50_ms"],
-        "input tokens per request": ["input_tokens"],
-        "output tokens per request": ["output_tokens"],
+        "input · output tokens per request": ["input_tokens", "output_tokens"],
         "cached tokens per request": ["cached_tokens"],
     },
     "Cost": {
-        **{WORDS[name]: [name] for name in WORDS if name.startswith(("usd_", "cny_", "stated_usd"))},
+        **{WORDS[name]: [name] for name in WORDS if name.endswith(("_1k_requests", "_1m_tokens"))},
+        WORDS["stated_usd_per_request"]: ["stated_usd_per_request"],
     },
 }
-"""Groups of rows, each with its words and the figures that stand in it."""
+"""Groups of rows, each with its words and the figures that stand in it: of two models no more than a screen."""
 
 _PLAIN_FROM: Final = 1.05
 """Events in a read and tokens in an event that are worth a row: from here on they are not one each."""
+
+_NEAR: Final = 0.01
+"""A round trip of less than this part of TTFT p50 changes no digit that counts."""
 
 _ESTIMATED: Final = {
     **dict.fromkeys(
@@ -167,15 +168,22 @@ def _row(result: Run, cells: Cells, words: str, names: Sequence[str]) -> tuple[s
     other = "usd_" if currency() == "CNY" else "cny_"
     if names[0].startswith(other) or _is_idle(names[0], cells):
         return None
+    if names[0] == "cached_tokens" and not result.plan.cache and not any(row[names[0]] for row in cells.values()):
+        return None
     found = [_joined([_shown(result, arm, row, name) for name in names]) for arm, row in cells.items()]
     return (words, *found) if any(cell != "–" for cell in found) else None
 
 
 def _is_idle(name: str, cells: Cells) -> bool:
-    """Whether a row would only repeat what is plain: TTFA that is TTFT, one event a read, a queue of nothing."""
+    """Whether a row would only repeat what is plain: TTFA that is TTFT, one event a read, no queue, no distance."""
     values = [(_value(row[name]), row) for row in cells.values()]
     if name == "ttfa_p50_ms":
         return all(value == _value(row["ttft_p50_ms"]) for value, row in values)
+    if name in ("ttft_net_p50_ms", "round_trip_p50_ms"):
+        return all(
+            (_value(row["round_trip_p50_ms"]) or 0) < _NEAR * (_value(row["ttft_p50_ms"]) or 0)
+            for row in cells.values()
+        )
     if name in ("events_per_read", "tokens_per_event"):
         return all((value or 0) < _PLAIN_FROM for value, _ in values)
     if name in ("queue_p50_ms", "connect_p50_ms"):
@@ -222,7 +230,10 @@ def _verdict(result: Run) -> list[str]:
 
 def _prices(result: Run, cells: Cells) -> list[str]:
     """Whose prices these are, and of when: once where they are the same for all."""
-    said = {arm: " as of ".join(filter(None, (row["price_source"], row["price_as_of"]))) for arm, row in cells.items()}
+    said = {
+        arm: row["price_source"] + (f" ({row['price_as_of']})" if row["price_as_of"] else "")
+        for arm, row in cells.items()
+    }
     if len(set(said.values())) == 1:
         return [f"Prices: {text}" for text in {*said.values()} if text]
     return [f"Prices: {'; '.join(f'{result.label(arm)}: {text}' for arm, text in said.items() if text)}"]

@@ -13,7 +13,7 @@ from .steady import sittings
 
 def throughput(result: Run) -> Mapping[str, float | None]:
     """Of all models together; None where there is nothing to count. The span is from the first request sent to the last
-    one's end, of failures too; sessions are added up.
+    one's end, of failures too, also those that a later session made again; sessions are added up.
 
     system_tokens_per_s: output tokens in the window / window, where the window is from the moment all clients had
         started to the first one's finish (open loop: from the first request sent to the last one sent).
@@ -25,12 +25,13 @@ def throughput(result: Run) -> Mapping[str, float | None]:
     """
     seconds = span_s(result)
     records, limits = result.records, result.plan.limits
+    made = (*records, *result.contents.retried)
     sums = {
-        "output_tokens_per_s": sum(trial.output_tokens or 0 for trial in records),
-        "input_tokens_per_s": sum(trial.prompt_tokens or 0 for trial in records if trial.sent is not None),
+        "output_tokens_per_s": sum(trial.output_tokens or 0 for trial in made),
+        "input_tokens_per_s": sum(trial.prompt_tokens or 0 for trial in made if trial.sent is not None),
         "requests_per_s": sum(not trial.error for trial in records),
         "goodput_per_s": sum(good(trial, limits) for trial in records) if limits else None,
-        "in_flight": busy_s(records),
+        "in_flight": busy_s(made),
     }
     return {
         "system_tokens_per_s": system_tokens_per_s(result),

@@ -21,6 +21,7 @@ from ...providers.secret import opened, sealed
 from ...providers.select import address_of
 from ...session import SIMULATOR_KEY, check_key_is_for_one, simulator_speed
 from ...session import session as kernel
+from ...wire import certificates
 from ..values.plan import Plan
 from .worker import Address
 
@@ -134,6 +135,8 @@ def _parts(model: object) -> tuple[Any, Mapping[str, Any], str]:
     """
     model = opened(model)
     if isinstance(model, Mapping):
+        if not model:
+            return "", {}, "an empty mapping"
         own = {str(name): sealed(value) for name, value in model.items() if name != "model"}
         return model.get("model"), own, ""
     if isinstance(model, tuple | list) and len(model) == 2 and all(isinstance(part, str) for part in model):
@@ -202,6 +205,9 @@ async def find(
                 f"{given[0]} is never handed to the workers of an executor: set the key's variable in their "
                 "environment and name it with key_variable, and put headers into the providers.toml there."
             )
+        if not foreign and (options.ca is not None or options.cert is not None):
+            files = certificates.chosen(options.ca, options.cert)
+            await asyncio.to_thread(certificates.context, files)
         found[label] = _address(place)
         secret[label] = ClientOptions(**{name: getattr(options, name) for name in _SECRET})
     return found, secret

@@ -149,12 +149,17 @@ class Dispatcher:
 
     def _next(self, due_s: float) -> Sequence[Slot] | None:
         """The next slots of an arm that may be asked; those of others wait in their order."""
-        for index, group in enumerate(self._waiting):
+        index = 0
+        while index < len(self._waiting):
+            group = self._waiting[index]
             if group[0].wait_s > due_s and self._plan.rate is not None:
                 return None
-            if not any(self._must_wait(slot) for slot in group):
-                del self._waiting[index]
-                return self._living(group) or self._next(due_s)
+            if any(self._must_wait(slot) for slot in group):
+                index += 1
+                continue
+            del self._waiting[index]
+            if living := self._living(group):
+                return living
         while len(self._waiting) < _SCAN:
             group = next(self._ahead, ())
             if not group:

@@ -66,7 +66,7 @@ class Estimate:
             count += f" and {counted(self.warmups, 'warm-up')}"
         if self.fits:
             count += f", and up to {self.fits} to find out lengths"
-        bound = "at most" if self.is_limit else f"about (if an answer has {self.output_tokens} tokens)"
+        bound = "at most about" if self.is_limit else f"about (if an answer has {self.output_tokens} tokens)"
         if self.usd is None:
             return f"{count}; the cost is unknown, because a price is"
         if not self.usd:

@@ -24,6 +24,7 @@ function render({ model, el }) {
     const buttons = document.createElement("div");
     for (const [choice, words] of CHOICES) {
       const button = line("button", words);
+      button.style.cssText = "margin:0.5em 0.5em 0 0;padding:0.3em 0.8em";
       button.onclick = () => model.send({ choice, number: state.number });
       buttons.append(button);
     }

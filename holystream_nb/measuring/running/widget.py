@@ -28,4 +28,4 @@ class VoteView(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
 
     def __repr__(self) -> str:
-        return "VoteView()"
+        return f"A vote: {self.state.get('line', '')} Run this cell again to go on."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -103,6 +104,8 @@ class Worker:
                 clients[provider] = self._client(provider)
         self._intake = intake
         self._pairs = Pairs()
+        self._row: Counter[tuple[int, int]] = Counter()
+        """Failures in a row of each arm here."""
         self._start = job.origin_ns
         self._conversations = Conversations(job.plan)
         self._filled: set[tuple[int, int, int, int]] = set()
@@ -204,9 +207,13 @@ class Worker:
         follows: it goes on from the one before, by the same user.
         """
         await self._allowed(lease)
-        slot = lease.slot
+        slot, most = lease.slot, self._plan.max_failures
         if self._intake.is_off(slot, self._now, follows=follows):
             return
+        if most is not None and self._row[slot.model, slot.way] >= most:
+            await asyncio.sleep(_LOOK_S)  # the parent hears of it now, and may say that nothing more begins
+            if self._intake.is_off(slot, self._now, follows=follows):
+                return
         for earlier in self._conversations.forgotten(slot):
             await self._again(earlier, stream)
             submitted = None
@@ -263,6 +270,7 @@ class Worker:
             fields["submitted"] = submitted - self._job.origin_ns
         if record is Trial and self._job.answers != "dropped":
             fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
+        self._row[slot.model, slot.way] = self._row[slot.model, slot.way] + 1 if fields["error"] else 0
         if isinstance(error, RateLimited) and error.retry_after:
             self._intake.pause(self._chosen[slot.model][0], self._now + round(error.retry_after * 1e9))
         self._emit(record(**fields))

@@ -49,6 +49,13 @@ MAX_FAILURES: Final = 20
 """Failures in a row after which an arm is taken for dead: by chance a service that fails half of the time does so once
 in a million."""
 
+MOST_REQUESTS: Final = 1_000_000
+"""In a plan: their order is drawn before the first is sent, and all records are read at once."""
+
+MOST_STREAMS: Final = 10_000
+"""At once: 100 processes of about 100 streams."""
+
+MOST_WARMUPS: Final = 1_000
 
 _NO_SOCKET: Final = ("messages", "ws")
 """A pair that no service has: a row of it would be the one over `sse` once more."""
@@ -353,12 +360,26 @@ def _flaw(plan: Plan) -> str | None:
     if plan.max_cost is not None and not plan.max_cost > 0:
         return f"max_cost={plan.max_cost}: give US dollars above 0."
     if plan.wire == "":
-        return _flaw_in("transport", plan.transports, TRANSPORTS)
+        return _flaw_in("transport", plan.transports, TRANSPORTS) or _flaw_of_size(plan)
     return (
         _flaw_in("transport", plan.transports, TRANSPORTS)
         or _flaw_in("wire", plan.wires, WIRES)
         or _flaw_of_pairs(plan)
+        or _flaw_of_size(plan)
     )
+
+
+def _flaw_of_size(plan: Plan) -> str | None:
+    if plan.requests > MOST_REQUESTS:
+        return (
+            f"This would be {plan.requests:,} requests, and a plan holds {MOST_REQUESTS:,}: ask less often, or give a "
+            "duration and repeats=None."
+        )
+    if (plan.concurrency or 0) > MOST_STREAMS:
+        return f"concurrency={plan.concurrency:,}: give {MOST_STREAMS:,} streams or fewer."
+    if plan.warmup > MOST_WARMUPS:
+        return f"warmup={plan.warmup:,}: give {MOST_WARMUPS:,} or fewer."
+    return None
 
 
 def _flaw_of_pairs(plan: Plan) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import SetupError
@@ -32,10 +33,11 @@ class Run:
         """What is compared: the models, or `provider:model · ws` for each way where there are several."""
         return tuple(self.plan.arms)
 
-    def of(self, arm: str) -> list[Trial]:
-        """The records of an arm."""
+    def of(self, arm: str, records: Iterable[Trial] | None = None) -> list[Trial]:
+        """The records of an arm among these (all that count)."""
         model, way = self.plan.arms[arm]
-        return [trial for trial in self.records if trial.model == model and trial.way == way]
+        among = self.records if records is None else records
+        return [trial for trial in among if trial.model == model and trial.way == way]
 
     @property
     def missing(self) -> int:

@@ -20,8 +20,9 @@ def digits(value: float) -> str:
         return "∞" if value > 0 else "−∞" if value < 0 else "none"
     if abs(value) >= 100 or value == 0:
         return f"{value:,.0f}"
-    places = 2 - math.floor(math.log10(abs(value)))
-    return f"{value:.{places}f}"
+    rounded = float(f"{value:.2e}")  # 99.97 is 100
+    places = max(0, 2 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:.{places}f}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,0 +1,42 @@
+"""Ctrl-C where nobody else makes a cancellation of it: in IPython's terminal.
+
+`asyncio.run` and a kernel cancel what is awaited. IPython's terminal does not: the loop alone is left, and what was
+awaited would go on in its processes, unseen and paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def cancelled_by_ctrl_c() -> Iterator[None]:
+    """Within it, Ctrl-C cancels the task that is running now; where a handler is set already, that one has its way."""
+    task = asyncio.current_task()
+    is_ours = (
+        task is not None
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and _in_terminal()
+    )
+    loop = asyncio.get_running_loop()
+    if is_ours and task is not None:
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(signal.SIGINT, task.cancel)
+    try:
+        yield
+    finally:
+        if is_ours:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(signal.SIGINT)
+
+
+def _in_terminal() -> bool:
+    from ...live.show import current_shell
+
+    shell = current_shell()
+    return shell is not None and getattr(shell, "kernel", None) is None
