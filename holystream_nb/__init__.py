@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ChatPanel": "chat.panel",
     "Client": "client.client",
+    "Conversation": "measuring.values.turns",
     "Event": "events",
     "Finish": "events",
     "Guard": "migration.guard",
@@ -46,13 +47,16 @@ _HOMES = {
     "shadow": "measuring.shadow",
     "stream": "session",
     "sweep": "measuring.sweep",
+    "synthetic": "measuring.workloads",
     "tool": "tools.function",
+    "trace": "measuring.workloads",
     "watch": "measuring.watch",
 }
 
 __all__ = [
     "ChatPanel",
     "Client",
+    "Conversation",
     "Event",
     "Finish",
     "Guard",
@@ -85,7 +89,9 @@ __all__ = [
     "shadow",
     "stream",
     "sweep",
+    "synthetic",
     "tool",
+    "trace",
     "watch",
 ]
 
@@ -105,7 +111,9 @@ if TYPE_CHECKING:
     from .measuring.runs import compare_runs, merge, runs
     from .measuring.shadow import shadow
     from .measuring.sweep import sweep
+    from .measuring.values.turns import Conversation
     from .measuring.watch import watch
+    from .measuring.workloads import synthetic, trace
     from .migration.guard import Guard
     from .migration.rollout import Rollout
     from .money.claims import claims_table

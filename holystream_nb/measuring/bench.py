@@ -20,12 +20,14 @@ from .running import addresses
 from .running.addresses import Model
 from .running.estimate import check_forms
 from .running.worker import Answers
+from .values.arrivals import arrivals_of, rates_of
 from .values.folder import path_of
 from .values.given import limits_of, repeats_of, transports_of, wires_of
 from .values.journal import read
 from .values.plan import MAX_FAILURES, Plan
 from .values.prompts import read_prompts
 
+_SHORTEST_TRACE_S: Final = 1.0
 Until = Literal["decided"]
 
 
@@ -40,13 +42,14 @@ async def bench(
     metric: str = "ttft_ms",
     concurrency: int | None = None,
     pause: float = 0.0,
-    rate: float | None = None,
+    rate: float | tuple[float, float] | None = None,
+    arrivals: str | float | None = None,
     warmup: int = 1,
     seed: int | None = None,
     limits: Mapping[str, float] | None = None,
     max_cost: Decimal | float | str | None = None,
     max_failures: int | None = MAX_FAILURES,
-    cache: bool = False,
+    cache: bool | tuple[str, str] = False,
     retries: int = 0,
     timeout: float | None = None,
     base_url: str | None = None,
@@ -84,7 +87,9 @@ async def bench(
     prompts: every model is asked each of them `repeats` times, in random order, in turns. A text; a list of texts or of
         lists of messages; a Series or an array; a DataFrame, pyarrow Table or `datasets.Dataset` with a column prompt,
         messages, conversations, question or text; or a file: a Path, or a name that ends in .csv, .jsonl or .json (a
-        .txt has a prompt a line). See `values.prompts`.
+        .txt has a prompt a line); see `values.prompts`. Or a workload by its lengths: `hs.synthetic`, `hs.trace`.
+        Conversations, each turn of which waits for the answer before: `hs.Conversation`, or a ChatPanel, whose
+        questions are asked again.
     repeats: by default 1; with a duration, or until, without end.
     duration: seconds after which nothing new begins; what runs is finished.
     until: "decided" asks two models, or one in two ways, pair after pair until the difference in `metric` is clear, or
@@ -99,7 +104,12 @@ async def bench(
         default each provider's own.
     reuse: whether connections are kept, as a client keeps them; False opens one for every request, whose cost is
         `connect_ms`.
-    concurrency: streams at once (closed loop, the default with 1), or rate: requests a second (open loop, Poisson).
+    concurrency: streams at once (closed loop, the default with 1): so many users, who ask again when they are answered.
+    rate: requests a second of each model and way (open loop), whatever becomes of them: three models at rate=2 are six
+        requests a second. A pair, (1, 10), is a ramp from the first to the second over the run.
+    arrivals: how they come at that rate: "poisson" (the default) as from many users who do not know of each other,
+        independently for each model and way; "constant"; or a number, their burstiness: the shape of gamma-distributed
+        distances, as vLLM's --burstiness. 1 is Poisson, 0.2 comes in bursts, 10 is nearly even.
     pause: seconds between a user's answer and the next request, on average: evenly from 0 to twice as much. 0 by
         default: a user of a closed loop asks again at once.
     warmup: discarded requests for each worker, model, transport and wire before anything counts.
@@ -109,7 +119,10 @@ async def bench(
         session's budget (`%config StreamMagics.session_budget`) holds in the same way.
     max_failures: failures in a row after which a model (in a way) is asked no more, while the others go on; what then
         runs is finished, so that with more streams than this as many fail. None is never.
-    cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own.
+    cache: whether a service's prompt cache may answer repeats; otherwise each has a short prefix of its own. With
+        ("cold", "warm") every model is asked each prompt twice in a row, first with a beginning that no cache has, then
+        with the same: rows `model · cold` and `model · warm` (closed loop). Where the cold one failed, or was made in
+        an earlier sitting, it is made again first, kept among the warm-ups; if that fails too, so did the warm one.
     retries: 0 by default: a 429 is a failure. Its pause is obeyed.
     timeout: limit on each answer, in seconds.
     base_url … tokens_per_minute: as for `Client`, and for all workers together. The first minute's worth of
@@ -153,6 +166,12 @@ async def bench(
     check_executor(executor)
     before = None if resume is None else read(path_of(resume))
     read_in = read_prompts("hs.bench", prompts)
+    per_second, at_end = rates_of(rate)
+    if read_in.times:
+        if concurrency is not None or rate is not None or arrivals is not None:
+            raise SetupError("A trace has times of its own: give hs.bench no concurrency, rate or arrivals with it.")
+        per_second, arrivals = len(read_in.times) / max(read_in.times[-1], _SHORTEST_TRACE_S), "poisson"
+    compared = tuple(map(str, cache)) if isinstance(cache, list | tuple) else None
     wanted = Plan(
         models=("to be located",),
         prompts=read_in.prompts,
@@ -162,13 +181,19 @@ async def bench(
         duration=kinds.optional_seconds("duration", duration),
         pause=kinds.number("pause", pause, unit="seconds"),
         max_failures=kinds.optional_count("max_failures", max_failures, least=1),
-        concurrency=1 if concurrency is None and rate is None else kinds.optional_count("concurrency", concurrency),
-        rate=None if rate is None else kinds.number("rate", rate, above=0, unit="requests a second"),
+        times=read_in.times,
+        concurrency=1
+        if concurrency is None and per_second is None
+        else kinds.optional_count("concurrency", concurrency),
+        rate=per_second,
+        rate_to=at_end,
+        arrivals=arrivals_of(arrivals, per_second, None if before is None else before.header.plan),
         warmup=kinds.count("warmup", warmup),
         seed=seed_of(kinds.optional_count("seed", seed), before),
         limits=limits_of(limits),
         max_cost=kinds.optional_money("max_cost", max_cost),
-        cache=kinds.switch("cache", cache),
+        cache=kinds.switch("cache", cache) if compared is None else False,
+        caches=compared or (),
         retries=kinds.count("retries", retries),
         timeout=kinds.optional_seconds("timeout", timeout),
         parameters=asked,

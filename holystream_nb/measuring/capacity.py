@@ -86,7 +86,7 @@ async def capacity(
 
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`. A failed request is not good.
     by: "users" asks for users at once, each of whom sends its next request when its answer has ended (closed loop);
-        "rate" for requests a second that come whatever happens (open loop, Poisson).
+        "rate" for requests a second that come whatever happens (open loop; Poisson, or `arrivals` as for `bench`).
     share: what part of the requests is to be good. A load is within the limits if the exact 95 % interval of its share
         lies above this, beyond them if it lies below, and unclear otherwise.
     requests: of each load, at least, when all users are there (the steady part, which alone is judged); where that is
@@ -155,7 +155,7 @@ async def capacity(
                 result = (_timed(file) if begun else None) or await bench(
                     [model],
                     asked,
-                    repeats=None if duration is not None else -(-count // len(asked.prompts)),
+                    repeats=None if duration is not None else asked.repeats(count, int(load) if by == "users" else 1),
                     duration=duration,
                     limits=wanted,
                     max_cost=left,

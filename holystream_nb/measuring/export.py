@@ -136,6 +136,8 @@ def document(result: Figures) -> dict[str, Any]:
             "repeats": result.plan.repeats,
             "concurrency": result.plan.concurrency,
             "rate": result.plan.rate,
+            "rate_to": result.plan.rate_to,
+            "arrivals": result.plan.arrivals,
             "seed": result.plan.seed,
             "limits": result.plan.limits,
             "parameters": result.plan.parameters,

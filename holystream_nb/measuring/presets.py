@@ -1,4 +1,6 @@
-"""Three benches whose tables have the columns of HolySheep's own: documents 001, 002 and 003."""
+"""Benches that others describe: HolySheep's documents 001, 002 and 003, with their columns, and the four workloads that
+Artificial Analysis measures hosted models with.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from ..money.card import price_card
 from .figures.statistics import Interval, Quantile, mean
 from .result import Result
 from .running.estimate import provider_of
+from .workloads import synthetic
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,7 +60,7 @@ class Preset:
 
     @property
     def documented(self) -> DataFrame:
-        """The figures of the document itself, which nobody could check."""
+        """The figures of the document itself, which nobody could check; none of a workload."""
         return self._frame(self.figures)
 
     def _frame(self, rows: Mapping[str, Sequence[Any]]) -> DataFrame:
@@ -67,7 +70,16 @@ class Preset:
 
 
 def preset(name: str) -> Preset:
-    """The preset of a document: 001, 002 or 003."""
+    """The preset of a document, 001, 002 or 003, or a workload of Artificial Analysis: aa-100, aa-1k (the one that its
+    site shows by default), aa-10k or aa-100k, each by its input tokens.
+
+    Their lengths are those of artificialanalysis.ai/methodology/performance-benchmarking, a page without a date, as it
+    was read in November 2026: 100 tokens in and 300 out, 1,000 and 1,000, 10,000 and 1,500, 100,000 and 2,000; every
+    request a prompt of its own, one at a time ("single prompt"; for "parallel prompts" give concurrency=10). It takes
+    medians of three days of 8 requests (of 14 days for 100k); a preset makes 24 in a row (2 of 100k), of a model that
+    you name: `await hs.bench("provider:model", **hs.preset("aa-1k").arguments)`. Its output tokens are those of one
+    tokenizer for all models; here they are each service's own.
+    """
     return PRESETS[kinds.choice("The preset's name", name, PRESETS)]
 
 
@@ -89,6 +101,10 @@ def _row_002(result: Result, arm: str) -> list[Any]:
 
 def _row_003(result: Result, arm: str) -> list[Any]:
     return [result.cells[arm][name] for name in ("ttft_mean_ms", "ttft_p95_ms", "e2e_mean_s", "error_rate")]
+
+
+def _row_aa(result: Result, arm: str) -> list[Any]:
+    return [result.cells[arm][name] for name in ("ttft_p50_ms", "decode_tokens_per_s", "e2e_p50_s")]
 
 
 def _transport(result: Result, arm: str) -> str:
@@ -114,6 +130,17 @@ def _context() -> str:
     """About 500 tokens; what a token is, is each model's own affair."""
     words = (_CONTEXT * (_WORDS_OF_CONTEXT // len(_CONTEXT.split()) + 1)).split()[:_WORDS_OF_CONTEXT]
     return " ".join(words)
+
+
+def _workload(name: str, inputs: int, outputs: int, repeats: int) -> Preset:
+    return Preset(
+        name,
+        f"First token, output speed and whole answer; {inputs:,} tokens in, {outputs:,} out",
+        {"prompts": synthetic(inputs, outputs), "repeats": repeats},
+        ("TTFT p50 (ms)", "decode tok/s", "E2E p50 (s)"),
+        {},
+        _row_aa,
+    )
 
 
 PRESETS: Final[Mapping[str, Preset]] = {
@@ -172,5 +199,9 @@ PRESETS: Final[Mapping[str, Preset]] = {
             _row_003,
             _transport,
         ),
+        _workload("aa-100", 100, 300, 24),
+        _workload("aa-1k", 1_000, 1_000, 24),
+        _workload("aa-10k", 10_000, 1_500, 24),
+        _workload("aa-100k", 100_000, 2_000, 2),
     )
 }

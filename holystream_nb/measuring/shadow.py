@@ -79,6 +79,7 @@ async def shadow(
     old, new: each a model as for `hs.bench`, which does the measuring: in child processes, while this one only draws.
         `{"base_url": …, "model": …, "api_key": …}` is one with an address, a key, headers of its own.
     wire, ca, connect_timeout, inactivity, progress_timeout: of both, as for `Client`; a side's mapping may say its own.
+    rate: requests a second of both together, in one Poisson stream: the two of a pair stay with one worker.
     answers: keeps both answers, in `pairs` and in the run's file on this machine. By default an answer leaves the
         process that measured it only as a number, its similarity, and is written nowhere.
     The rest is as for `hs.bench`. Half a pair that `resume` completes has no similarity: the other half is forgotten.
@@ -95,6 +96,8 @@ async def shadow(
     addresses.check_side("new", new)
     before = None if resume is None else read(path_of(resume))
     read_in = read_prompts("hs.shadow", prompts)
+    if read_in.times:
+        raise SetupError("A trace is replayed by hs.bench, of both models: hs.shadow has no arrivals.")
     wanted = Plan(
         models=("to be located",),
         prompts=read_in.prompts,

@@ -35,7 +35,7 @@ _FOR_P95: Final = needed(0.95)
 _NOTHING: Final = Decimal("1e-12")
 """Of a limit that is spent, which a plan cannot take as 0."""
 
-_SET_HERE: Final = frozenset({"concurrency", "rate", "resume"})
+_SET_HERE: Final = frozenset({"concurrency", "rate", "arrivals", "resume"})
 
 
 class Sweep(figures.Sweep):
@@ -106,7 +106,7 @@ async def sweep(
                     result = await bench(
                         [model],
                         asked,
-                        repeats=_repeats(repeats, least, len(asked.prompts), duration),
+                        repeats=_repeats(repeats, asked.repeats(least, concurrency), duration),
                         duration=duration,
                         concurrency=concurrency,
                         max_cost=None if total is None else max(total - spent + own, _NOTHING),
@@ -132,9 +132,9 @@ async def sweep(
     return Sweep(tuple(results), folder)
 
 
-def _repeats(repeats: int | None, least: int, prompts: int, duration: float | None) -> int | None:
+def _repeats(repeats: int | None, least: int, duration: float | None) -> int | None:
     """Of each prompt; None is as many as the duration holds."""
-    return None if repeats is None and duration is not None else max(repeats or 1, -(-least // max(1, prompts)))
+    return None if repeats is None and duration is not None else max(repeats or 1, least)
 
 
 def _is_timed(result: Result) -> bool:

@@ -40,7 +40,7 @@ def test_a_door_over_bench_takes_its_keywords(door: str) -> None:
 def test_shadow_takes_what_bench_does() -> None:
     """But what is each side's own (its address and keys), and what a pair of answers does not allow."""
     own = {"base_url", "api_key", "key_variable", "key_header", "headers", "query", "cert", "transport"}
-    own |= {"requests_per_minute", "tokens_per_minute", "executor", "until", "metric"}
+    own |= {"requests_per_minute", "tokens_per_minute", "executor", "until", "metric", "arrivals"}
     assert keywords("bench").keys() - keywords("shadow").keys() == own
     assert keywords("shadow").keys() - keywords("bench").keys() == {"old", "new"}
 

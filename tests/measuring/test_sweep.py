@@ -118,7 +118,7 @@ def test_the_knee_is_where_more_load_brings_little_more(points: list[tuple[float
 
 def test_a_preset_has_the_columns_of_its_document(trial: Make, result: Callable[..., Result]) -> None:
     """001, 002 and 003: the document's own figures and a run's stand in the same columns."""
-    for name, each in PRESETS.items():
+    for name, each in ((name, each) for name, each in PRESETS.items() if each.figures):
         models = [f"holysheep:{model}" for model in each.arguments["models"]]
         trials = [trial(model, repeat=i, ttft=100 + i, gaps=(20.0,) * 9) for model in models for i in range(31)]
         table = preset(name).table(result(*trials))

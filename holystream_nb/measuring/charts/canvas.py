@@ -18,7 +18,7 @@ from ...live.saved import printable
 from ..figures.comparison import WORDS
 from ..figures.error import quantiles
 from ..values.plan import connections
-from ..values.words import counted, digits
+from ..values.words import counted, digits, load
 from .marks import faint, ink, is_dark
 from .words import PROSE, says
 
@@ -197,10 +197,9 @@ def context(result: Figures, ax: Axes | None = None) -> str:
     if ax is not None and _columns(ax) > 1:
         return result.simulator
     plan = result.plan
-    load = f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once"
     true = timing_error([result]) or "timing error not measured"
     missing = f"{counted(result.missing, 'request')} missing" if result.missing else ""
-    return " · ".join(filter(None, (result.simulator, load, *connections(plan), true, missing)))
+    return " · ".join(filter(None, (result.simulator, load(plan), *connections(plan), true, missing)))
 
 
 def timing_error(results: Sequence[Figures]) -> str:

@@ -12,6 +12,8 @@ from ...live.saved import printable
 from ..values.plan import Plan
 from ..values.record import Trial
 from ..values.run import Run
+from ..values.synthetic import Synthetic
+from ..values.turns import Turn
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,6 +29,10 @@ _FIGURES: Final = ("ttft_ms", "e2e_s", "decode_tokens_per_s")
 def question(plan: Plan, prompt: int) -> str:
     """What a prompt asks, as text: of messages the last of the user's."""
     asked = plan.prompts[prompt]
+    if isinstance(asked, Turn):
+        return asked.text
+    if isinstance(asked, Synthetic):
+        return f"(a synthetic prompt of {asked.input_tokens:,} tokens)"
     if isinstance(asked, str):
         return asked
     content = next((each.get("content") for each in reversed(asked) if each.get("role") == "user"), "")
@@ -39,10 +45,10 @@ def question(plan: Plan, prompt: int) -> str:
 def by_prompt(run: Run) -> DataFrame:
     """One row a prompt and arm, in the plan's order.
 
-    prompt: its number · name: what it was called, where prompts have names · question: its beginning · model: the arm ·
-    n: requests that succeeded · failed · ttft_ms, e2e_s, decode_tokens_per_s, output_tokens, cost_usd (Decimal):
-    medians of those that succeeded, None where there are none. With few repeats these are single observations: compare
-    models over all prompts, by `compare`.
+    prompt: its number · name: what it was called, where prompts have names · question: its beginning · turn: of a
+    conversation, from 1 · model: the arm · n: requests that succeeded · failed · ttft_ms, e2e_s, decode_tokens_per_s,
+    output_tokens, cost_usd (Decimal): medians of those that succeeded, None where there are none. With few repeats
+    these are single observations: compare models over all prompts, by `compare`.
     """
     from pandas import DataFrame
 
@@ -54,15 +60,18 @@ def by_prompt(run: Run) -> DataFrame:
     keys = sorted(found, key=lambda key: (key[0], order[key[1]]))
     frame = DataFrame([_row(run, prompt, arm, found[prompt, arm]) for prompt, arm in keys])
     unused = [] if run.plan.names else ["name"]
+    unused += [] if any(isinstance(prompt, Turn) for prompt in run.plan.prompts) else ["turn"]
     return frame.drop(columns=unused, errors="ignore")
 
 
 def _row(run: Run, prompt: int, arm: str, trials: Sequence[Trial]) -> dict[str, Any]:
     plan, good = run.plan, [trial for trial in trials if not trial.error]
+    number = plan.number(prompt)
     return {
         "prompt": prompt,
         "name": plan.names[prompt] if plan.names else "",
         "question": _shortened(question(plan, prompt)),
+        "turn": None if number is None else number + 1,
         "model": run.label(arm),
         "n": len(good),
         "failed": len(trials) - len(good),

@@ -51,6 +51,8 @@ class Figures(Run):
         model, way = self.plan.arms[arm]
         wire, transport = self.plan.ways[way]
         rows = (frame["model"] == model) & (frame["transport"] == transport)
+        if self.plan.caches:
+            rows &= frame["cache"] == self.plan.cached(list(self.plan.ways).index(way))
         return frame[rows & (frame["wire"] == wire)] if len(self.plan.wires) > 1 else frame[rows]
 
     @cached_property

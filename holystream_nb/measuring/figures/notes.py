@@ -12,6 +12,7 @@ from ...wire.endings import kind_of, words_of
 from ..values.plan import TRANSPORTS
 from ..values.record import USAGE, Calibration, Trial
 from ..values.run import Run
+from ..values.synthetic import Synthetic
 from ..values.words import counted, digits, endings
 from . import network
 from .comparison import decision_of
@@ -25,6 +26,9 @@ SMALL: Final = 0.05
 
 MOST: Final = 50.0
 """Answers in bursts (%) past which a row's figures are marked, and warned of."""
+
+NEAR: Final = 0.01
+"""Synthetic prompts and their answers that are so near to what was asked for are as long as that."""
 
 _LATE: Final = 0.5
 _UNDECIDED: Final = {
@@ -66,6 +70,7 @@ def notes(result: Run) -> list[str]:
         )
     if result.plan.source:
         found.append(f"Asked: {result.plan.source}.")
+    found += _lengths(result)
     if result.missing:
         missing = f"{result.missing} of {counted(result.plan.requests, 'request')} missing"
         found.append(f"{missing}: run it again with resume=result.path.")
@@ -100,7 +105,7 @@ def notes(result: Run) -> list[str]:
         found.append("Some prices are unknown: their cost is left out, not taken as 0.")
     if result.plan.rate is not None and (late := _late(result)) is not None:
         found.append(late)
-    if result.plan.rate is not None and len(result.arms) > 1:
+    if result.plan.rate is not None and result.plan.arrivals is None and len(result.arms) > 1:
         found.append(
             f"The rate of {result.plan.rate:g} requests/s is of all rows together; each got "
             f"{digits(result.plan.rate / len(result.arms))}."
@@ -116,6 +121,36 @@ def notes(result: Run) -> list[str]:
     if (part := steady(result).sentence) and result.records:
         found.append(part)
     return [*found, *_bursts(result), *_groups(result), *_timing(result)]
+
+
+def _lengths(result: Run) -> list[str]:
+    """How near synthetic prompts and their answers came to the tokens that were asked for."""
+    said: dict[str, list[str]] = {}
+    for model in result.models:
+        for word, ratios in _reached(result, model).items():
+            if ratios and max(abs(ratio - 1) for ratio in ratios) > NEAR:
+                low, high = (f"{100 * ratio:.3g}" for ratio in (min(ratios), max(ratios)))
+                said.setdefault(word, []).append(f"{low} to {high} % at {model}")
+            elif not ratios:
+                said.setdefault(word, []).append(f"unknown at {model}, which reports no usage")
+    return [f"{word} of what was asked for: {'; '.join(parts)}." for word, parts in said.items()]
+
+
+def _reached(result: Run, model: str) -> dict[str, list[float]]:
+    """Tokens counted by the service over those that were asked for, of a model's synthetic prompts that succeeded."""
+    prompts = result.plan.prompts
+    synthetic = [
+        (prompt, trial)
+        for trial in result.records
+        if trial.model == model and not trial.error and isinstance(prompt := prompts[trial.prompt], Synthetic)
+    ]
+    exact = [(prompt, trial) for prompt, trial in synthetic if trial.is_counted]
+    if not synthetic:
+        return {}
+    found = {"Input tokens": [(trial.prompt_tokens or 0) / prompt.input_tokens for prompt, trial in exact]}
+    if all(prompt.output_tokens for prompt, _ in synthetic):
+        found["Output tokens"] = [(trial.output_tokens or 0) / (prompt.output_tokens or 1) for prompt, trial in exact]
+    return found
 
 
 def _until_decided(result: Run) -> str:
@@ -221,6 +256,6 @@ def _elsewhere(result: Run) -> str:
 def _late(result: Run) -> str | None:
     """A word about an open loop whose requests did not go out when they should have."""
     lags = [lag for trial in result.records if (lag := trial.timing.lag_ms) is not None]
-    if not lags or median(lags) < 1e3 / (result.plan.rate or 1) * _LATE:
+    if not lags or median(lags) < 1e3 / (result.plan.total_rate or 1) * _LATE:
         return None
     return f"WARNING: requests went out {digits(median(lags))} ms late (median): the load was less than asked for."

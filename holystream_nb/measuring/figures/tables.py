@@ -242,8 +242,7 @@ def _prices(result: Run, cells: Cells) -> list[str]:
 def _of_the_run(result: Run) -> str:
     """How it was asked, and what all arms together got."""
     plan, whole = result.plan, throughput(result)
-    each = f"{digits(plan.rate / len(result.arms))} of each" if plan.rate and len(result.arms) > 1 else ""
-    parts = [*asked(plan), *filter(None, [each]), *connections(plan), f"seed {plan.seed}"]
+    parts = [*asked(plan), *connections(plan), f"seed {plan.seed}"]
     words_of = {
         "duration_s": "{} s",
         "requests_per_s": "{} requests/s",

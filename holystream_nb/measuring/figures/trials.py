@@ -22,8 +22,10 @@ COLUMNS: Final = (
     "model",
     "transport",
     "wire",
+    "cache",
     "prompt",
     "repeat",
+    "turn",
     "error",
     "at_s",
     "end_s",
@@ -83,7 +85,9 @@ COLUMNS: Final = (
 """One row a request:
 
 model `provider:model` · transport: what was asked for: sse, ws or auto · wire: the format: chat, messages, responses
+cache: cold or warm, where they are compared, else ""
 prompt, repeat: what was asked; rows of two models, transports or wires with the same are a pair
+turn: of a conversation, from 1; None where there is none
 error: "" or its class · at_s: the call's start, after the run's first · end_s: when it was over, failures too
 steady: whether it began in the steady part (`Steady`) · scheduled_s: the intended start (open loop)
 lag_ms, queue_ms, connect_ms, ttft_ms, ttft_scheduled_ms, ttfa_ms, e2e_s, e2e_scheduled_s, tpot_ms, decode_tokens_per_s,
@@ -114,16 +118,21 @@ def table(
     anchors = {session.number: (session.wall_ns - sessions[0].wall_ns) / 1e9 for session in sessions}
     starts = [anchors.get(trial.session, 0.0) + trial.submitted / 1e9 for trial in trials]
     first = min(starts, default=0.0)
-    ways, network = plan.ways, median_trips(trips)
+    network = median_trips(trips)
     trip = {model: network.get(plan.split(model)[0]) for model in plan.models}
+    ways = _ways(plan)
     rows = [
-        _row(trial, at - first, ways, plan.limits, steady, trip[trial.model])
-        for trial, at in zip(trials, starts, strict=True)
+        _row(trial, at - first, plan, ways, steady, trip[trial.model]) for trial, at in zip(trials, starts, strict=True)
     ]
     rows.sort(key=lambda row: row["at_s"])
     frame = DataFrame(rows, columns=list(COLUMNS))
     figures = [name for name in COLUMNS if name.endswith(("_ms", "_s"))]
     return frame.astype(dict.fromkeys([*figures, "events_per_read", "tokens_per_event", "burst"], float))
+
+
+def _ways(plan: Plan) -> Mapping[str, tuple[str, str]]:
+    """(transport, cache) of each way."""
+    return {way: (transport, plan.cached(number)) for number, (way, (_, transport)) in enumerate(plan.ways.items())}
 
 
 def gaps_ms(trial: Trial) -> NDArray[Any]:
@@ -136,21 +145,24 @@ def gaps_ms(trial: Trial) -> NDArray[Any]:
 def _row(
     trial: Trial,
     at_s: float,
+    plan: Plan,
     ways: Mapping[str, tuple[str, str]],
-    limits: Mapping[str, float],
     steady: Steady,
     trip_ms: float | None,
 ) -> dict[str, Any]:
     timing, parts = trial.timing, trial.timing.parts
-    transport = ways[trial.way][1]
+    transport, cache = ways[trial.way]
+    number = plan.number(trial.prompt)
     gaps = gaps_ms(trial)
     e2e_s = timing.e2e_s
     return {
         "model": trial.model,
         "transport": transport,
         "wire": trial.wire,
+        "cache": cache,
         "prompt": trial.prompt,
         "repeat": trial.repeat,
+        "turn": None if number is None else number + 1,
         "error": trial.error,
         "at_s": at_s,
         "end_s": at_s + (trial.over - trial.submitted) / 1e9,
@@ -193,7 +205,7 @@ def _row(
         "cost_cny": trial.cny,
         "stated_cost_usd": trial.stated_usd,
         "price_note": trial.price_note,
-        "meets_limits": good(trial, limits) if limits else None,
+        "meets_limits": good(trial, plan.limits) if plan.limits else None,
         "finish_reason": trial.finish_reason,
         "ended": trial.ended,
         "status": trial.status,
@@ -206,19 +218,19 @@ def _row(
 
 
 def gaps(trials: Sequence[Trial], plan: Plan) -> DataFrame:
-    """One row a gap of the requests that succeeded: model, transport, wire, prompt, repeat, index, at_s, gap_ms,
-    events.
+    """One row a gap of the requests that succeeded: model, transport, cache, wire, prompt, repeat, index, at_s,
+    gap_ms, events.
 
     at_s is the gap's end, since sent; events is how many output events the read brought that ended it.
     """
     import numpy as np
     from pandas import DataFrame
 
-    ways = plan.ways
+    ways = _ways(plan)
     kept = [trial for trial in trials if not trial.error and trial.reads]
     counts = [len(trial.reads) - 1 for trial in kept]
-    asked = [(trial.model, ways[trial.way][1], trial.wire, trial.prompt, trial.repeat) for trial in kept]
-    frame = DataFrame(asked, columns=["model", "transport", "wire", "prompt", "repeat"])
+    asked = [(trial.model, *ways[trial.way], trial.wire, trial.prompt, trial.repeat) for trial in kept]
+    frame = DataFrame(asked, columns=["model", "transport", "cache", "wire", "prompt", "repeat"])
     stamps = [np.asarray(trial.timing.reads[1:], dtype=float) - (trial.sent or 0) for trial in kept]
     found = frame.take(np.repeat(np.arange(len(kept)), counts)).reset_index(drop=True)
     return found.assign(

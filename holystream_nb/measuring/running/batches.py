@@ -261,8 +261,8 @@ async def _batch(job: Job, wall_ns: int, word: Word, batch_s: float) -> bytes:
         start = word.start or 0
         if job.starts:
             start = time.perf_counter_ns() - origin
-            ends = start + round(batch_s * 1e9)
-            intake.hear(Word(start=start, until=ends if word.until is None else min(ends, word.until)))
+            intake.hear(Word(start=start, until=word.until))
+            intake.ends = start + round(batch_s * 1e9)
         await worker.run(start)
     lines = [encoded(record, job.run) for record in records]
     return msgspec.msgpack.encode(Batch(lines, list(intake.left()), ready.error, ready.message))

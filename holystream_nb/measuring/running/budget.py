@@ -52,11 +52,14 @@ class Budget:
     def expected(self, model: int) -> Decimal:
         return self._expected[model]
 
-    def reserve(self, model: int, *, forced: bool = False) -> bool:
-        """Whether a request of this model may begin, for which its cost is then held; `forced`: it has begun."""
+    def reserve(self, model: int, *, forced: bool = False, follows: bool = False) -> bool:
+        """Whether a request of this model may begin, for which its cost is then held; `forced`: it has begun.
+
+        follows: it is asked after the one before, by the same user, and so goes alone.
+        """
         left = self.left
         if left is not None and not forced:
-            if not self._is_known[model] and self._held[model]:
+            if not self._is_known[model] and self._held[model] and not follows:
                 return False
             if self._expected[model] > left:
                 return False

@@ -10,11 +10,12 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 from ..values.plan import Plan
 from ..values.record import Lost, Trial, Warmup
-from ..values.schedule import Lease, Slot
+from ..values.schedule import Lease, Slot, chains
 from ..values.words import counted
 from .budget import Budget
 from .pace import Pace
@@ -31,9 +32,14 @@ Arm = tuple[int, int]
 
 @dataclass(slots=True)
 class _Out:
-    """A slot that a worker has. `begun` is when it was, in ns after the session's origin."""
+    """A slot that a worker has. `begun` is when it was, in ns after the session's origin.
+
+    chain: those of one number are done one after another by one user; `leads`: it is the first of them.
+    """
 
     slot: Slot
+    chain: int
+    leads: bool = True
     begun: int | None = None
 
 
@@ -72,7 +78,7 @@ class Dispatcher:
         together: bool = False,
     ) -> None:
         self._plan = plan
-        groups = blocks if together else ((slot,) for block in blocks for slot in block)
+        groups = blocks if together else (chain for block in blocks for chain in chains(plan, block))
         self._ahead: Iterator[Sequence[Slot]] = iter(groups)
         self._waiting: deque[Sequence[Slot]] = deque()
         self._out: dict[int, dict[SlotId, _Out]] = {}
@@ -88,6 +94,7 @@ class Dispatcher:
         self._ways = {way: number for number, way in enumerate(plan.ways)}
         self._health = {arm: _Health() for arm in self._arms()}
         self._again: set[SlotId] = set()
+        self._chains = count()
         self._is_exhausted = self._is_spent = False
         self.closed = ""
         """Why nothing is leased any more, whatever is left: the reason that `close` was given."""
@@ -100,12 +107,13 @@ class Dispatcher:
     # What workers get
 
     def lease(self, worker: int, most: int, due_s: float = math.inf) -> list[Lease]:
-        """Up to `most` slots (rounded up to whole blocks where they stay together), fewer where a limit says so.
+        """Slots for up to `most` streams (rounded up to whole blocks where they stay together), fewer where a limit
+        says so. A conversation's turns, and a cold request and its warm one, are for one stream, and come together.
 
         due_s: of an open loop only those that are due until then, in s after the start.
         """
         found: list[Lease] = []
-        while len(found) < most and not (self.closed or self._is_spent):
+        while heads(found) < most and not (self.closed or self._is_spent):
             group = self._next(due_s)
             if group is None:
                 break
@@ -132,9 +140,12 @@ class Dispatcher:
 
     def _note(self, worker: int, leases: Sequence[Lease]) -> None:
         out = self._out.setdefault(worker, {})
+        leads, chain = True, 0
         for lease in leases:
-            out[lease.slot.id] = _Out(lease.slot)
+            chain = next(self._chains) if leads else chain
+            out[lease.slot.id] = _Out(lease.slot, chain, leads)
             self._health[_arm(lease.slot)].out += 1
+            leads = not lease.more
 
     def _next(self, due_s: float) -> Sequence[Slot] | None:
         """The next slots of an arm that may be asked; those of others wait in their order."""
@@ -178,20 +189,22 @@ class Dispatcher:
     def _granted(self, worker: int, group: Sequence[Slot]) -> list[Lease] | None:
         """The leases of slots that the budget and every limiter allow, which count from now on; None is not now."""
         now, leases = self._now(), list[Lease]()
+        last = {chain[-1].id for chain in chains(self._plan, group)}
         for slot in group:
-            if not self._budget.reserve(slot.model):
-                if not leases and not any(self._out.values()):
+            follows = bool(leases) and leases[-1].more
+            if not self._budget.reserve(slot.model, follows=follows):
+                if not any(self._out.values()):
                     self._is_spent = True
                 self._undo(worker, leases)
                 return None
             pace = self._paces[self._providers[slot.model]]
             at = pace.grant((worker, slot.id), self._tokens(slot), now)
-            is_far = at is not None and self._plan.rate is None and at > now + _HORIZON_NS
+            is_far = at is not None and self._plan.rate is None and not follows and at > now + _HORIZON_NS
             if at is None or is_far:
                 self._forget(worker, slot)
                 self._undo(worker, leases)
                 return None
-            leases.append(Lease(slot, at if pace.is_limited or at > now else 0))
+            leases.append(Lease(slot, at if pace.is_limited or at > now else 0, slot.id not in last))
         return leases
 
     def _undo(self, worker: int, leases: Sequence[Lease]) -> None:
@@ -209,7 +222,7 @@ class Dispatcher:
         out = self._out.setdefault(worker, {})
         if slot.id not in out:  # it was begun before the word came that it should not be
             self._budget.reserve(slot.model, forced=True)
-            out[slot.id] = _Out(slot)
+            out[slot.id] = _Out(slot, next(self._chains))
             self._health[_arm(slot)].out += 1
         out[slot.id].begun = at
         self._paces[self._providers[slot.model]].begin((worker, slot.id), self._tokens(slot), at)
@@ -256,7 +269,11 @@ class Dispatcher:
 
     def give_back(self, worker: int, slots: Iterable[Slot]) -> None:
         """Slots that a worker was leased and did not begin: others get them."""
-        self._waiting.extendleft((slot,) for slot in reversed(self._take_back(worker, slots)))
+        self._wait(self._take_back(worker, slots))
+
+    def _wait(self, slots: Sequence[Slot]) -> None:
+        """These are the next to be leased."""
+        self._waiting.extendleft(reversed(chains(self._plan, slots)))
 
     def _take_back(self, worker: int, slots: Iterable[Slot]) -> list[Slot]:
         taken = [slot for slot in slots if self._out.get(worker, {}).pop(slot.id, None) is not None]
@@ -274,8 +291,9 @@ class Dispatcher:
         begun = [each for each in out if all_begun or each.begun is not None]
         counting = [each.slot for each in begun if each.slot.repeat >= 0]
         again = [slot for slot in counting if slot.id not in self._again]
-        self._waiting.extendleft((slot,) for slot in again)
-        self._waiting.extendleft((each.slot,) for each in reversed(out) if each not in begun and each.slot.repeat >= 0)
+        unbegun = [each.slot for each in out if each not in begun and each.slot.repeat >= 0]
+        ids = {slot.id for slot in (*again, *unbegun)}
+        self._wait([each.slot for each in out if each.slot.id in ids])
         records = []
         for each in out:
             self._health[_arm(each.slot)].out -= 1
@@ -317,12 +335,12 @@ class Dispatcher:
         return {name: pace.paused_until for name, pace in self._paces.items() if pace.paused_until > now}
 
     def waiting(self, worker: int) -> int:
-        """How many slots it has that it has not begun, as far as is known."""
-        return sum(each.begun is None for each in self._out.get(worker, {}).values())
+        """For how many streams it has something that it has not begun, as far as is known."""
+        return sum(each.leads and each.begun is None for each in self._out.get(worker, {}).values())
 
     def running(self, worker: int) -> int:
-        """How many it has begun and not ended, as far as is known."""
-        return len(self._out.get(worker, {})) - self.waiting(worker)
+        """How many streams have begun something and not ended it, as far as is known."""
+        return len({each.chain for each in self._out.get(worker, {}).values()}) - self.waiting(worker)
 
     @property
     def has_ended(self) -> bool:
@@ -356,6 +374,11 @@ class Dispatcher:
         return "duration" if self.closed and self._is_more else "complete"
 
 
+def heads(leases: Sequence[Lease]) -> int:
+    """For how many streams these are."""
+    return sum(not lease.more for lease in leases)
+
+
 def _arm(slot: Slot) -> Arm:
     return slot.model, slot.way
 
@@ -371,7 +394,7 @@ def deal(dispatcher: Dispatcher, wanted: Mapping[int, int], due_s: float = math.
                 hungry.clear()
                 break
             found[worker] += leases
-            hungry[worker] -= len(leases)
+            hungry[worker] -= heads(leases)
             if hungry[worker] <= 0:
                 del hungry[worker]
     return {worker: leases for worker, leases in found.items() if leases}

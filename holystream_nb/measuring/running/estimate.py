@@ -24,6 +24,7 @@ from ...providers.table import providers
 from ...providers.values import Provider
 from ...wire.formats import format_of
 from ..values.plan import Plan
+from ..values.synthetic import FIT_ANSWER, Synthetic, fit_lengths
 from ..values.words import counted
 
 
@@ -52,6 +53,7 @@ class Estimate:
     is_limit: bool
     simulated: bool
     simulated_usd: Decimal = Decimal(0)
+    fits: int = 0
     cny: Decimal | None = None
     simulated_cny: Decimal | None = Decimal(0)
     as_many_as: str = "the duration holds"
@@ -62,6 +64,8 @@ class Estimate:
         count = counted(self.requests, "request")
         if self.warmups:
             count += f" and {counted(self.warmups, 'warm-up')}"
+        if self.fits:
+            count += f", and up to {self.fits} to find out lengths"
         bound = "at most about" if self.is_limit else f"about (if an answer has {self.output_tokens} tokens)"
         if self.usd is None:
             return f"{count}; the cost is unknown, because a price is"
@@ -73,12 +77,13 @@ class Estimate:
 
 def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
     """For a plan run by so many workers, of which `missing` requests are still to be made (all)."""
-    tokens = min(limits_in(plan.parameters).values(), default=0)
+    tokens = min(limits_in(plan.parameters).values(), default=plan.output_tokens)
     cards = [_card(plan, model) for model in plan.models]
-    prompts = [
-        estimate_prompt({**plan.parameters, "messages": plan.messages(index, 0)}) for index in range(len(plan.prompts))
-    ]
     output = tokens or ANSWER_TOKENS
+    prompts: list[int] = []
+    for index in range(len(plan.prompts)):
+        # A turn brings what was said before.
+        prompts.append(_sent(plan, index) + (prompts[-1] + output if plan.number(index) else 0))
     choices, tier = choices_in(plan.parameters), tier_in(plan.parameters)
     priced = [[_price(card, prompt, output * choices, tier) for prompt in prompts] for card in cards]
     rows = [[each.usd for each in row] for row in priced]
@@ -87,27 +92,44 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
         [row if card.note == SIMULATED else [Decimal(0)] * len(row) for card, row in zip(cards, each, strict=True)]
         for each in (rows, cny)
     )
+    fits = [
+        (card.note == SIMULATED, _price(card, length, FIT_ANSWER, tier))
+        for card, model in zip(cards, plan.models, strict=True)
+        if model not in plan.fits
+        for length in fit_lengths(plan.prompts)
+    ]
+    simulated = [price for is_simulated, price in fits if is_simulated]
     requests = plan.requests if missing is None else missing
     warmups = len(plan.arms) * plan.warmup * workers if requests else 0
     return Estimate(
         requests=requests,
         warmups=warmups,
         per_request=tuple(None if None in row else max(price for price in row if price is not None) for row in rows),
-        usd=_total(rows, requests, warmups),
+        usd=_total(rows, requests, warmups, [each.usd for _, each in fits]),
         output_tokens=output,
         is_limit=bool(tokens),
         simulated=all(card.note == SIMULATED for card in cards),
-        simulated_usd=_total(unpaid, requests, warmups) or Decimal(0),
-        cny=_total(cny, requests, warmups),
-        simulated_cny=_total(unpaid_cny, requests, warmups),
+        simulated_usd=_total(unpaid, requests, warmups, [each.usd for each in simulated]) or Decimal(0),
+        cny=_total(cny, requests, warmups, [each.cny for _, each in fits]),
+        simulated_cny=_total(unpaid_cny, requests, warmups, [each.cny for each in simulated]),
         as_many_as="it takes to decide, within its limits" if plan.until_decided else "the duration holds",
+        fits=len(fits),
     )
 
 
 def tokens_of(plan: Plan, prompt: int) -> int:
     """About how many tokens a request for this prompt uses, prompt and answer, as limits reckon."""
-    output = min(limits_in(plan.parameters).values(), default=0) or ANSWER_TOKENS
-    return estimate_prompt({**plan.parameters, "messages": plan.messages(prompt, 0)}) + output
+    output = min(limits_in(plan.parameters).values(), default=plan.output_tokens) or ANSWER_TOKENS
+    turns = range(prompt - (plan.number(prompt) or 0), prompt + 1)
+    return sum(_sent(plan, turn) + output for turn in turns)
+
+
+def _sent(plan: Plan, prompt: int) -> int:
+    """Tokens of what is new with a prompt."""
+    asked = plan.prompts[prompt]
+    if isinstance(asked, Synthetic):
+        return asked.input_tokens
+    return estimate_prompt({**plan.parameters, "messages": plan.messages(prompt, 0)})
 
 
 def check_budget(plan: Plan, expected: Estimate, spent: Decimal = Decimal(0), session: Budget | None = None) -> None:
@@ -145,10 +167,16 @@ def check_forms(plan: Plan) -> None:
         provider, (label, name) = provider_of(plan, model), plan.split(model)
         for wire in plan.wires:
             write = format_of(cast(Wire, wire or own.get(label) or provider.wire)).body
-            for prompt in range(len(plan.prompts)):
-                write(
-                    {"model": name, "messages": plan.messages(prompt, 0), **plan.parameters, "stream": True}, provider
-                )
+            for prompt in _forms(plan):
+                fields = plan.parameters_of(prompt, model)
+                write({"model": name, "messages": plan.messages(prompt, 0), **fields, "stream": True}, provider)
+
+
+def _forms(plan: Plan) -> list[int]:
+    """Prompts of all the forms that a plan has: of synthetic ones the first stands for all."""
+    synthetic = [index for index, prompt in enumerate(plan.prompts) if isinstance(prompt, Synthetic)]
+    further = set(synthetic[1:])
+    return [index for index in range(len(plan.prompts)) if index not in further]
 
 
 def _card(plan: Plan, model: str) -> PriceCard:
@@ -167,11 +195,13 @@ def _price(card: PriceCard, prompt: int, output: int, tier: str) -> Cost:
     return replace(found, usd=Decimal(0), cny=Decimal(0)) if card.note == LOCAL else found
 
 
-def _total(rows: Sequence[Sequence[Decimal | None]], requests: int, warmups: int) -> Decimal | None:
+def _total(
+    rows: Sequence[Sequence[Decimal | None]], requests: int, warmups: int, fits: Sequence[Decimal | None]
+) -> Decimal | None:
     prices = [price for row in rows for price in row]
     if None in prices:
         return None
     with exactly():
         mean = sum((price for price in prices if price is not None), Decimal(0)) / len(prices)
         first = sum((row[0] for row in rows if row[0] is not None), Decimal(0)) / len(rows)
-        return mean * requests + first * warmups
+        return mean * requests + first * warmups + sum((price for price in fits if price is not None), Decimal(0))

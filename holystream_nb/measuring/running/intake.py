@@ -28,7 +28,11 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Intake:
-    """Leases in their order. `rest` has those that were taken and not begun. In one event loop."""
+    """Leases in their order. `rest` has those that were taken and not begun. In one event loop.
+
+    ends: when a batch of work is long enough (ns after the session's origin): only what follows on something that a
+    user has begun is begun after it.
+    """
 
     def __init__(self) -> None:
         self._leases: deque[Lease] = deque()
@@ -37,6 +41,7 @@ class Intake:
         self._is_last = False
         self._start: int | None = None
         self.until: int | None = None
+        self.ends: int | None = None
         self.pauses: dict[str, int] = {}
         self.rest: list[Slot] = []
 
@@ -59,17 +64,21 @@ class Intake:
             await self._next()
         return self._start
 
-    async def take(self) -> Lease | None:
-        """The next slot, when there is one; None once nothing will come any more."""
+    async def take(self) -> list[Lease]:
+        """What one user does next, one after another, when there is something; nothing once no more will come."""
         while not self._leases:
             if self._is_last:
-                return None
+                return []
             await self._next()
-        return self._leases.popleft()
+        found = [self._leases.popleft()]
+        while found[-1].more and self._leases:
+            found.append(self._leases.popleft())
+        return found
 
-    def is_off(self, slot: Slot, now: int) -> bool:
-        """Whether it must not begin any more; it is then in `rest`."""
-        if (slot.model, slot.way) in self._stopped or (self.until is not None and now >= self.until):
+    def is_off(self, slot: Slot, now: int, *, follows: bool = False) -> bool:
+        """Whether it must not begin any more; it is then in `rest`. follows: a user goes on with it."""
+        limits = [limit for limit in (self.until, None if follows else self.ends) if limit is not None]
+        if (slot.model, slot.way) in self._stopped or (limits and now >= min(limits)):
             self.rest.append(slot)
             return True
         return False

@@ -270,7 +270,7 @@ class Pool:
         if not child.ended:
             rate = child.streams / max(child.warm_s, _QUICK_S) if child.warm_s is not None else 10.0 * child.streams
         left = self._dispatcher.left
-        ahead = rate if left is None else min(rate, left / (2 * alive))
+        ahead = (rate if left is None else min(rate, left / (2 * alive))) / self._plan.in_a_row
         idle = child.streams - self._dispatcher.running(child.worker)
         return idle + max(1, math.ceil(ahead)) - self._dispatcher.waiting(child.worker)
 

@@ -28,3 +28,24 @@ def similarity(a: str, b: str) -> float | None:
 
 def _length(counts: Counter[str]) -> float:
     return math.sqrt(sum(count * count for count in counts.values()))
+
+
+class Pairs:
+    """The answers of a worker, of which two to one prompt and repeat are a pair."""
+
+    def __init__(self) -> None:
+        self._single: dict[tuple[int, int], str] = {}
+        self._earlier: dict[int, str] = {}
+
+    def compared(self, prompt: int, repeat: int, text: str) -> dict[str, float | None]:
+        """Of the second whole answer of a pair, how alike the two are, and two to different prompts."""
+        pair = prompt, repeat
+        if pair not in self._single:
+            self._single[pair] = text
+            return {}
+        other = self._single.pop(pair)
+        strangers = [(asked, answer) for asked, answer in self._earlier.items() if asked != prompt]
+        # The latest answers to two prompts: one of them is always to another prompt than the next pair's.
+        self._earlier = dict([(prompt, other), *strangers[:1]])
+        unrelated = similarity(strangers[0][1], text) if strangers else None
+        return {"similarity": similarity(other, text), "unrelated": unrelated}

@@ -11,9 +11,11 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
+from itertools import product
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from ...client.options import ClientOptions
 from ...errors import HolystreamError, SetupError
@@ -22,11 +24,13 @@ from ...money.exact import exactly
 from ..values.journal import Log, mend, read
 from ..values.plan import Plan
 from ..values.record import SCHEMA, Contents, End, Header, Lost, Session, Trial
-from ..values.schedule import Slot, blocks, starts, warmups
+from ..values.schedule import Slot, blocks, chains, schedule, starts, warmups
+from ..values.words import counted
 from . import batches, processes, rtt
 from .budget import Budget
 from .dispatch import Dispatcher
 from .estimate import Estimate, check_budget, estimate, tokens_of
+from .fitting import Fitting
 from .machine import session
 from .pace import Pace
 from .progress import Silent, View
@@ -97,9 +101,11 @@ class Sitting:
             )
 
     async def _carry_out(self, log: Log | None) -> str:
-        plan, before = self.plan, self.before
+        before = self.before
+        known = {} if before is None else before.header.plan.fits
+        self.plan = plan = msgspec.structs.replace(self.plan, fits=known)
         done = self._done()
-        arms = {(slot.model, slot.way) for block in self._few(done) for slot in block}
+        arms = self._arms(done)
         if not arms:
             return ""
         if before is not None and any(self.enough(trial) for trial in self._kept(before)):
@@ -117,19 +123,40 @@ class Sitting:
         expected = estimate(plan, count, missing or None)
         spent = before.spent if before is not None else Decimal(0)
         check_budget(plan, expected, spent, self.budget)
+        _check_rows(plan, self.places[0], self._tokens(), is_paired=self.answers in ("compared", "kept"))
         sitting = self._session(count)
+
+        def now() -> int:
+            return time.perf_counter_ns() - sitting.origin_ns
+
+        with exactly():
+            left = None if plan.max_cost is None else plan.max_cost - spent
+        budget = Budget(left, expected.per_request, is_limit=expected.is_limit, session=self.budget)
+        paces = {name: _pace(place) for name, place in self.places[0].items()}
+        fitting = Fitting(
+            plan,
+            self.places[0],
+            self.secret,
+            budget,
+            paces,
+            sitting.number,
+            sitting.origin_ns,
+            now,
+        )
+        self.plan = plan = await fitting.fitted()
         run = before.header.run if before is not None else secrets.token_hex(6)
         log = log or self._new(sitting, run)
         if before is not None:
             log.write(sitting)
-        with exactly():
-            left = None if plan.max_cost is None else plan.max_cost - spent
+        for warmup in fitting.records:
+            log.write(warmup)
+            tally.add(warmup)
         dispatcher = Dispatcher(
             plan,
             blocks(plan, done),
-            Budget(left, expected.per_request, is_limit=expected.is_limit, session=self.budget),
-            {name: _pace(place) for name, place in self.places[0].items()},
-            now=lambda: time.perf_counter_ns() - sitting.origin_ns,
+            budget,
+            paces,
+            now=now,
             session=sitting.number,
             tokens=self._tokens(),
             planned=missing or None,
@@ -163,10 +190,11 @@ class Sitting:
         known = [tokens_of(self.plan, prompt) for prompt in range(len(self.plan.prompts))]
         return lambda slot: known[slot.prompt]
 
-    def _few(self, done: set[tuple[int, int, int, int]]) -> Iterable[list[Slot]]:
-        """Blocks enough to see which arms lack something."""
-        found = blocks(self.plan, done)
-        return found if self.plan.repeats else islice(found, 1)
+    def _arms(self, done: set[tuple[int, int, int, int]]) -> set[tuple[int, int]]:
+        """Those that lack something: all where only the duration ends it."""
+        if not self.plan.repeats:
+            return set(product(range(len(self.plan.models)), range(len(self.plan.ways))))
+        return {(slot.model, slot.way) for block in schedule(self.plan) for slot in block if slot.id not in done}
 
     def _count(self, missing: int) -> int:
         """How many workers there are: no more than there is to do at once."""
@@ -271,6 +299,22 @@ class Sitting:
             raise SetupError(f"{self.file} is there already, from another run: give another path.")
         log.write(Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting, run=run))
         return log
+
+
+def _check_rows(plan: Plan, places: Mapping[str, Address], tokens: Callable[[Slot], int], *, is_paired: bool) -> None:
+    """Raises SetupError where a limit on a minute is less than what one user asks in a row, which is begun as one."""
+    for row in schedule(msgspec.structs.replace(plan, repeats=1)):
+        for slots in [row] if is_paired else chains(plan, row):
+            for name, place in places.items():
+                mine = [slot for slot in slots if plan.split(plan.models[slot.model])[0] == name]
+                few = place.requests_per_minute is not None and len(mine) > max(1, place.requests_per_minute)
+                short = place.tokens_per_minute is not None and sum(map(tokens, mine)) > place.tokens_per_minute
+                if len(mine) > 1 and (few or short):
+                    raise SetupError(
+                        f"{counted(len(mine), 'request')} to {name} belong together, and "
+                        f"{'requests_per_minute' if few else 'tokens_per_minute'} allows fewer: raise it, or ask "
+                        "shorter conversations."
+                    )
 
 
 def _pace(place: Address) -> Pace:

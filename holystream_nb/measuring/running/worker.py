@@ -30,8 +30,9 @@ from ..values.plan import Plan
 from ..values.record import USAGE, Begun, Ready, Trial, Warmup
 from ..values.schedule import Lease, Slot
 from ..values.service import service_figures
+from .conversations import Conversations
 from .intake import Intake
-from .similarity import similarity
+from .similarity import Pairs
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
 _NOT_OUTPUT: Final = (Usage, Finish, OtherChoice, ToolCallEnd)
@@ -102,11 +103,12 @@ class Worker:
             if provider not in clients:
                 clients[provider] = self._client(provider)
         self._intake = intake
-        self._single: dict[tuple[int, int], str] = {}
-        self._earlier: dict[int, str] = {}
+        self._pairs = Pairs()
         self._row: Counter[tuple[int, int]] = Counter()
         """Failures in a row of each arm here."""
         self._start = job.origin_ns
+        self._conversations = Conversations(job.plan)
+        self._filled: set[tuple[int, int, int, int]] = set()
 
     def _client(self, provider: str) -> Client:
         address = self._job.addresses.get(provider, Address())
@@ -130,9 +132,10 @@ class Worker:
         turns: dict[tuple[int, int], asyncio.Lock] = {}
         running: list[asyncio.Task[HolystreamError | None]] = []
         for _ in range(self._job.warmups):
-            lease = await self._intake.take()
-            if lease is None:
+            leases = await self._intake.take()
+            if not leases:
                 break
+            (lease,) = leases
             turn = turns.setdefault((lease.slot.model, lease.slot.way), asyncio.Lock())
             running.append(asyncio.create_task(self._warm(lease, turn)))
             if any(task.done() and isinstance(task.result(), _HOPELESS) for task in running):
@@ -147,7 +150,8 @@ class Worker:
         text = f"warm-up {self._job.session} {self._job.worker} {-1 - slot.repeat} {slot.model}"
         async with turn:
             await self._allowed(lease)
-            return await self._ask(Warmup, slot, text, stream=0)
+            error, _ = await self._ask(Warmup, slot, text, stream=0)
+            return error
 
     async def run(self, start: int) -> None:
         """Does what comes in from the moment `start` on (ns after the session's origin), until nothing more comes."""
@@ -169,36 +173,76 @@ class Worker:
         """One user of a closed loop: asks, waits for the whole answer, pauses if the plan says so, asks again."""
         await self._until(wait_s)
         ready = time.perf_counter_ns()
-        while (lease := await self._intake.take()) is not None:
-            if lease.slot.wait_s:
-                ready += round(lease.slot.wait_s * 1e9)
-                await asyncio.sleep(max(0.0, (ready - time.perf_counter_ns()) / 1e9))
-            # What it waits for a limiter, here or for its lease, is its time in queue.
-            await self._trial(lease, stream=number, submitted=ready if lease.not_before else None)
-            ready = time.perf_counter_ns()
+        while leases := await self._intake.take():
+            for index, lease in enumerate(leases):
+                if lease.slot.wait_s:
+                    ready += round(lease.slot.wait_s * 1e9)
+                    await asyncio.sleep(max(0.0, (ready - time.perf_counter_ns()) / 1e9))
+                # What it waits for a limiter, here or for its lease, is its time in queue.
+                submitted = ready if lease.not_before else None
+                await self._trial(lease, stream=number, submitted=submitted, follows=index > 0)
+                ready = time.perf_counter_ns()
 
     async def _arrivals(self) -> None:
         """An open loop: every request at its own time, whatever became of the others."""
         async with asyncio.TaskGroup() as running:
-            while (lease := await self._intake.take()) is not None:
+            while leases := await self._intake.take():
+                (lease,) = leases
                 await self._until(lease.slot.wait_s)
                 due = self._start + round(lease.slot.wait_s * 1e9)
                 submitted = due if lease.not_before else None
                 running.create_task(self._trial(lease, stream=0, scheduled=due, submitted=submitted))
 
     async def _trial(
-        self, lease: Lease, *, stream: int, scheduled: int | None = None, submitted: int | None = None
+        self,
+        lease: Lease,
+        *,
+        stream: int,
+        scheduled: int | None = None,
+        submitted: int | None = None,
+        follows: bool = False,
     ) -> None:
-        """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin."""
+        """One request that counts, when the limiter and the provider's last 429 allow it, unless it must not begin.
+
+        follows: it goes on from the one before, by the same user.
+        """
         await self._allowed(lease)
         slot, most = lease.slot, self._plan.max_failures
-        if self._intake.is_off(slot, self._now):
+        if self._intake.is_off(slot, self._now, follows=follows):
             return
         if most is not None and self._row[slot.model, slot.way] >= most:
             await asyncio.sleep(_LOOK_S)  # the parent hears of it now, and may say that nothing more begins
-            if self._intake.is_off(slot, self._now):
+            if self._intake.is_off(slot, self._now, follows=follows):
                 return
-        await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
+        for earlier in self._conversations.forgotten(slot):
+            await self._again(earlier, stream)
+            submitted = None
+        if (cold := self._plan.filler(slot.way)) is not None:
+            first = msgspec.structs.replace(slot, way=cold)
+            if first.id not in self._filled:
+                submitted = None
+                if (failure := await self._again(first, stream))["error"]:
+                    self._unfilled(slot, failure)
+                    return
+            self._filled.discard(first.id)
+        _, fields = await self._ask(Trial, slot, slot.repeat, stream=stream, scheduled=scheduled, submitted=submitted)
+        if self._plan.caches and not fields["error"]:
+            self._filled.add(slot.id)
+
+    async def _again(self, slot: Slot, stream: int) -> dict[str, Any]:
+        """A request that counts elsewhere, or failed, and that another one needs: made as a warm-up, kept apart."""
+        await self._allowed(Lease(slot))
+        apart = msgspec.structs.replace(slot, repeat=-1 - self._plan.warmup - slot.repeat)
+        _, fields = await self._ask(Warmup, apart, slot.repeat, stream=stream)
+        return fields
+
+    def _unfilled(self, slot: Slot, failure: dict[str, Any]) -> None:
+        """A warm request whose cache nothing filled is not sent: it failed as what was to fill it did, at no cost."""
+        self._emit(Begun(slot, self._now))
+        said = f"Not sent: what was to fill its cache failed ({failure['message']})"
+        free = {"usd": Decimal(0), "cny": Decimal(0), "stated_usd": None, "prompt_tokens": None, "output_tokens": None}
+        own = {"way": list(self._plan.ways)[slot.way], "repeat": slot.repeat, "message": said}
+        self._emit(Trial(**{**failure, **own, **free, "retries": 0, "resent": 0}))
 
     async def _allowed(self, lease: Lease) -> None:
         provider = self._chosen[lease.slot.model][0]
@@ -216,8 +260,8 @@ class Worker:
         stream: int,
         scheduled: int | None = None,
         submitted: int | None = None,
-    ) -> HolystreamError | None:
-        """One request with its record; its error, if any."""
+    ) -> tuple[HolystreamError | None, dict[str, Any]]:
+        """One request with its record: its error, if any, and the record's fields."""
         self._emit(Begun(slot, self._now))
         reply, error, events = await self._answer(slot, repeat, scheduled)
         over = time.perf_counter_ns()
@@ -230,30 +274,21 @@ class Worker:
         if isinstance(error, RateLimited) and error.retry_after:
             self._intake.pause(self._chosen[slot.model][0], self._now + round(error.retry_after * 1e9))
         self._emit(record(**fields))
-        return error
+        return error, fields
 
     def _compared(self, slot: Slot, text: str, *, failed: bool) -> dict[str, Any]:
         """The answer, if it is kept; and where it is the second whole one of its pair, how alike the two are."""
         kept = {} if self._job.answers == "compared" else {"text": text}
-        pair = slot.prompt, slot.repeat
         if failed or self._job.answers == "only kept":
             return kept
-        if pair not in self._single:
-            self._single[pair] = text
-            return kept
-        other = self._single.pop(pair)
-        strangers = [(prompt, answer) for prompt, answer in self._earlier.items() if prompt != slot.prompt]
-        # The latest answers to two prompts: one of them is always to another prompt than the next pair's.
-        self._earlier = dict([(slot.prompt, other), *strangers[:1]])
-        unrelated = similarity(strangers[0][1], text) if strangers else None
-        return {**kept, "similarity": similarity(other, text), "unrelated": unrelated}
+        return {**kept, **self._pairs.compared(slot.prompt, slot.repeat, text)}
 
     async def _answer(
         self, slot: Slot, repeat: int | str, scheduled: int | None
     ) -> tuple[Reply, HolystreamError | None, list[int]]:
         """The reply, its error, and how many output events each distinct read brought."""
         provider, model = self._chosen[slot.model]
-        messages = self._plan.messages(slot.prompt, repeat, slot.way)
+        messages = self._conversations.messages(slot, repeat)
         wire, transport = list(self._plan.ways.values())[slot.way]
         events: list[int] = []
         last = -1
@@ -267,7 +302,7 @@ class Worker:
                 wire=cast(Wire, wire) if wire else None,
                 timeout=self._plan.timeout,
                 scheduled=scheduled,
-                parameters=self._plan.parameters,
+                parameters=self._plan.parameters_of(slot.prompt, self._plan.models[slot.model]),
             ) as stream,
         ):
             try:
@@ -281,6 +316,7 @@ class Worker:
                         events.append(1)
             except HolystreamError as exc:
                 error = exc
+        self._conversations.remember(slot, repeat, messages, stream.reply, failed=error is not None)
         return stream.reply, error, events
 
     @asynccontextmanager

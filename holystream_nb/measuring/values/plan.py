@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final, get_args
 
 import msgspec
@@ -12,8 +13,10 @@ import msgspec
 from ...errors import SetupError
 from ...facts import WIRES
 from ...reply import TransportChoice
+from .synthetic import IGNORES_EOS, UNFITTED, Synthetic
+from .turns import Turn
 
-Prompt = str | list[dict[str, Any]]
+Prompt = str | list[dict[str, Any]] | Synthetic | Turn
 
 LIMITS: Final = ("ttft_ms", "tpot_ms", "e2e_s")
 TRANSPORTS: Final = get_args(TransportChoice)
@@ -21,9 +24,23 @@ STREAMS_PER_PROCESS: Final = 100
 """A process reads about 10,000 chunks a second from many sockets; past some 100 streams its stamps would be late."""
 
 _LONG_ANSWER_S: Final = 10.0
-_LATER: Final[dict[str, Any]] = {"wire": "", "reuse": True, "own": {}, "options": {}, "pause": 0.0, "until_decided": ""}
-_SAID: Final = ("names", "source")
-"""What changes nothing that is sent: a run goes on from a file of another name."""
+_LATER: Final[dict[str, Any]] = {
+    "wire": "",
+    "reuse": True,
+    "own": {},
+    "options": {},
+    "pause": 0.0,
+    "arrivals": None,
+    "rate_to": None,
+    "times": (),
+    "caches": (),
+    "until_decided": "",
+}
+CACHES: Final = ("cold", "warm")
+"""A prompt that no cache has, and the same just after it, whose beginning one may have."""
+
+_SAID: Final = ("names", "source", "fits")
+"""What nobody asks for: a run goes on from a file of another name. Fits are found out by the run itself."""
 
 _ENDS: Final = ("max_cost", "max_failures", "duration")
 """When a sitting ends before its time: a run is continued with others."""
@@ -50,19 +67,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of whom, how often and how; two runs of one plan can be continued from one another.
 
     models: each `provider:model`.
-    prompts: texts, or lists of messages.
+    prompts: texts, lists of messages, synthetic ones, or the turns of conversations.
     repeats: requests for each model, way and prompt; 0 is without end.
     duration: s after which nothing new begins; what runs is finished.
     pause: s between a user's answer and the next request (closed loop), on average: evenly from 0 to twice as much.
     max_failures: failures in a row after which a model (in a way) is asked no more; None is never.
     until_decided: the figure in which two arms are compared while it runs, and whose paired difference, once it is
         clear, ends it; "" is none.
-    concurrency: streams at once (closed loop); rate: requests a second (open loop, Poisson). One of the two.
+    concurrency: streams at once (closed loop); rate: requests a second of each arm (open loop). One of the two.
+    arrivals: "poisson", "constant", or burstiness; None, in files of the first version, is one Poisson stream of that
+        rate that is dealt over all arms. rate_to: the rate at the end of a ramp. times: when each prompt is asked, in s
+        after the start (a trace): `rate` is then their mean rate.
     warmup: discarded requests for each worker, model and way before anything counts.
     limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`.
     max_cost: USD; None is no limit.
     cache: whether repeats send the very same prompt, so that a service's prompt cache may answer; otherwise each
         repeat has a short prefix of its own.
+    caches: `CACHES`, in which every model is asked in turns, or empty, which is as `cache` says.
+    fits: of each model that synthetic prompts are fitted to, (tokens of an empty prompt, tokens of a word).
     retries, timeout (s), parameters, base_url: as for `Client` and its `stream`.
     transport: one of `TRANSPORTS`, or several. wire: one of `facts.WIRES`, or several; "" is each provider's own. Of
         several, each pair of a wire and a transport is a way, and every model is asked in every way; Messages have no
@@ -99,6 +121,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: int | None = MAX_FAILURES
     names: tuple[str, ...] = ()
     source: str = ""
+    arrivals: str | float | None = None
+    rate_to: float | None = None
+    times: tuple[float, ...] = ()
+    caches: tuple[str, ...] = ()
+    fits: dict[str, tuple[float, float]] = {}
     until_decided: str = ""
 
     def __post_init__(self) -> None:
@@ -136,7 +163,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def requests(self) -> int:
         """How many requests count; warm-ups come on top. 0 where it has no end of its own."""
-        return len(self.arms) * len(self.prompts) * self.repeats
+        return len(self.arms) * self.each
+
+    @property
+    def each(self) -> int:
+        """How many of them each arm has."""
+        return len(self.prompts) * self.repeats
+
+    @property
+    def total_rate(self) -> float:
+        """Requests a second of all arms together (open loop), of a ramp at its highest; 0 in a closed loop."""
+        rate = max(self.rate or 0.0, self.rate_to or 0.0)
+        return rate if self.arrivals is None else rate * len(self.arms)
 
     @property
     def transports(self) -> tuple[str, ...]:
@@ -148,7 +186,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ways(self) -> dict[str, tuple[str, str]]:
-        """(wire, transport) by its name: `ws`, `messages`, or `responses ws`, as there are several of either."""
+        """(wire, transport) by its name: `ws`, `messages`, or `responses ws`, as there are several of either; and
+        `cold` and `warm`, or `ws cold`, where caches are compared.
+        """
+        if not self.caches:
+            return self._pairs
+        pairs = self._pairs.items()
+        return {cache if len(pairs) == 1 else f"{name} {cache}": pair for name, pair in pairs for cache in self.caches}
+
+    @property
+    def _pairs(self) -> dict[str, tuple[str, str]]:
         pairs = [(wire, transport) for wire in self.wires for transport in self.transports]
         pairs = [pair for pair in pairs if pair != _NO_SOCKET]
         if len(self.wires) == 1:
@@ -156,6 +203,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if len(self.transports) == 1:
             return {wire: (wire, transport) for wire, transport in pairs}
         return {f"{wire} {transport}": (wire, transport) for wire, transport in pairs}
+
+    def cached(self, way: int) -> str:
+        """Which of `caches` a way is, by its number; "" where there are none."""
+        return self.caches[way % len(self.caches)] if self.caches else ""
+
+    def filler(self, way: int) -> int | None:
+        """The cold way whose text fills the cache for a warm one, by their numbers; None where nothing must."""
+        return way - 1 if self.cached(way) == CACHES[1] else None
 
     @property
     def arms(self) -> dict[str, tuple[str, str]]:
@@ -169,7 +224,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def workers(self) -> int:
         """Child processes that keep the number of streams of each at about 100."""
-        streams = self.concurrency or int((self.rate or 0) * _LONG_ANSWER_S)
+        streams = self.concurrency or int(self.total_rate * _LONG_ANSWER_S)
         return -(-max(1, min(streams, self.requests or streams)) // STREAMS_PER_PROCESS)
 
     def difference(self, other: Plan) -> list[str]:
@@ -177,18 +232,64 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         names = [field for field in self.__struct_fields__ if field not in (*_ENDS, *_SAID)]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
-    def messages(self, prompt: int, repeat: int | str, way: int = 0) -> list[dict[str, Any]]:
+    def messages(self, prompt: int, repeat: int | str, way: int = 0, model: str = "") -> list[dict[str, Any]]:
         """What is sent: the prompt, with the prefix of its repeat unless caches may answer.
 
         All models get the same text for the same prompt and repeat: they are compared in pairs. A model asked in a
-        second way gets another prefix of the same length: it has the first one's text in its cache.
+        second way gets another prefix of the same length: it has the first one's text in its cache. Only a warm way
+        gets its cold one's. Synthetic prompts are as long as `model` counts. Of a turn it is what comes new with it.
         """
+        asked, number = self.prompts[prompt], way // max(1, len(self.caches))
+        label = f"{repeat} {list(self._pairs)[number]}" if number else f"{repeat}"
+        is_kept = self.cache and isinstance(repeat, int)
+        if isinstance(asked, Synthetic):
+            shared, own = f"{self.seed} {prompt} {label}", f"{self.seed} {prompt} {label} {self.cached(way)}"
+            if is_kept:
+                shared, own = f"{self.seed}", f"{self.seed} {prompt} {repeat if asked.prefix_tokens else ''}"
+            text = asked.text(shared, own if asked.prefix_tokens or not self.caches else shared, self.fit(model))
+            return [{"role": "user", "content": text}]
+        if isinstance(asked, Turn):
+            system = [{"role": "system", "content": asked.system}] if asked.system else []
+            messages, is_kept = [*system, {"role": "user", "content": asked.text}], is_kept or asked.number > 0
+        else:
+            messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+        return messages if is_kept else _prefixed(messages, prefix(self.seed, prompt, label))
+
+    def number(self, prompt: int) -> int | None:
+        """Which turn of its conversation a prompt is, from 0; None where it is none."""
         asked = self.prompts[prompt]
-        messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
-        if self.cache and isinstance(repeat, int):
-            return messages
-        label = f"{repeat} {list(self.ways)[way]}" if way else repeat
-        return _prefixed(messages, prefix(self.seed, prompt, label))
+        return asked.number if isinstance(asked, Turn) else None
+
+    @property
+    def units(self) -> list[range]:
+        """The prompts that are asked together, one after another: each alone, or the turns of a conversation."""
+        starts = [index for index in range(len(self.prompts)) if not self.number(index)]
+        return [range(start, end) for start, end in pairwise([*starts, len(self.prompts)])]
+
+    @property
+    def in_a_row(self) -> float:
+        """How many requests a user makes one after another, on average: turns, or a cold one and its warm one."""
+        return len(self.prompts) / len(self.units) * max(1, len(self.caches))
+
+    def fit(self, model: str) -> tuple[float, float]:
+        """(tokens of an empty prompt, tokens of a word) of one of `models`."""
+        return self.fits.get(model, UNFITTED)
+
+    def parameters_of(self, prompt: int, model: str) -> dict[str, Any]:
+        """The fields of a request: the plan's own, and those that make the answer to a synthetic prompt its length."""
+        asked = self.prompts[prompt]
+        if not isinstance(asked, Synthetic) or asked.output_tokens is None:
+            return self.parameters
+        length: dict[str, Any] = {"max_tokens": asked.output_tokens}
+        if self.split(model)[0] in IGNORES_EOS:
+            length["ignore_eos"] = True
+        return {**length, **self.parameters}
+
+    @property
+    def output_tokens(self) -> int:
+        """The most that an answer to synthetic prompts may have; 0 where there is no such limit."""
+        limits = [prompt.output_tokens if isinstance(prompt, Synthetic) else None for prompt in self.prompts]
+        return 0 if None in limits else max(limit for limit in limits if limit is not None)
 
 
 def connections(plan: Plan) -> list[str]:
@@ -220,7 +321,7 @@ def _flaw(plan: Plan) -> str | None:
         return "A model is named twice: ask for more repeats instead."
     if not plan.prompts:
         return "A bench needs at least one prompt."
-    if any(not isinstance(prompt, str) and not _are_messages(prompt) for prompt in plan.prompts):
+    if any(not isinstance(prompt, str | Synthetic | Turn) and not _are_messages(prompt) for prompt in plan.prompts):
         return 'A prompt is a text or a list of messages like {"role": "user", "content": "Hello"}.'
     if plan.names and len(plan.names) != len(plan.prompts):
         return "Prompts are named all or none."
@@ -240,6 +341,18 @@ def _flaw(plan: Plan) -> str | None:
         return f"concurrency={plan.concurrency}: give 1 or more."
     if plan.rate is not None and not plan.rate > 0:
         return f"rate={plan.rate:g}: give requests a second, above 0."
+    if plan.rate is not None and any(isinstance(prompt, Turn) for prompt in plan.prompts):
+        return "A conversation waits for its answers: give concurrency, the number of users, instead of rate."
+    if plan.caches not in ((), CACHES):
+        return 'cache is True, False, or ("cold", "warm"), which are compared.'
+    if plan.caches and (plan.rate is not None or plan.cache):
+        return "Cold and warm take turns, one after the other: give concurrency instead of rate, and no other cache."
+    if plan.caches and any(isinstance(prompt, Turn) for prompt in plan.prompts):
+        return "A conversation fills its own cache from turn to turn: leave cold and warm out."
+    if plan.times and (len(plan.times) != len(plan.prompts) or plan.repeats != 1):
+        return "A trace has a time for each of its prompts, and each is asked once: leave repeats out."
+    if plan.rate_to is not None and not plan.repeats and plan.duration is None:
+        return "A ramp has an end: give repeats, or a duration."
     if plan.warmup < 0 or plan.retries < 0:
         return "warmup and retries cannot be below 0."
     if unknown := set(plan.limits) - set(LIMITS):

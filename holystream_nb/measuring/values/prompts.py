@@ -21,6 +21,7 @@ import msgspec
 from ... import kinds
 from ...errors import SetupError
 from .plan import Prompt
+from .turns import Conversation, Turn, message_of
 from .words import counted
 
 COLUMNS: Final = ("prompt", "messages", "conversations", "conversation", "question", "text")
@@ -31,31 +32,34 @@ FILES: Final = (".csv", ".jsonl", ".ndjson", ".json", ".txt")
 _NAMED_FILES: Final = (".csv", ".jsonl", ".json")
 """A text that ends so is a file's name: a question rarely does."""
 
-_SHAREGPT: Final = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "assistant": "assistant",
-    "model": "assistant",
-    "system": "system",
-}
-"""Who speaks in ShareGPT's files, and in those that were made after them."""
-
 _EXAMPLE: Final = 'like ["Hello", [{"role": "user", "content": "Hello"}]]'
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
     """Prompts as a plan takes them. names: what each is called where it was given a name, else empty. source: what was
-    read, in words; "" where the prompts were given as they are.
+    read, in words; "" where the prompts were given as they are. times: of a trace, when each is asked, in s.
     """
 
     prompts: tuple[Prompt, ...]
     names: tuple[str, ...] = ()
     source: str = ""
+    times: tuple[float, ...] = ()
+
+    def repeats(self, requests: int, users: int = 1) -> int:
+        """How often each is asked for so many requests, and for a conversation, or a prompt, for each of the users."""
+        units = sum(not (isinstance(prompt, Turn) and prompt.number) for prompt in self.prompts)
+        return max(-(-requests // len(self.prompts)), -(-users // units))
+
+
+def table_of(door: str, path: Path) -> list[Mapping[str, Any]]:
+    """The rows of a CSV or JSON Lines file."""
+    if path.suffix.lower() == ".csv":
+        return _csv(path)
+    rows = _values(path, _text(path), is_lines=path.suffix.lower() != ".json")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise SetupError(f"{path.name} has no rows that {door} could read.")
+    return rows
 
 
 def read_prompts(door: str, given: object) -> Prompts:
@@ -66,6 +70,10 @@ def read_prompts(door: str, given: object) -> Prompts:
     """
     if isinstance(given, Prompts):
         return given
+    if isinstance(given, Conversation):
+        return Prompts(given.turns)
+    if callable(spoken := getattr(given, "to_messages", None)):  # a ChatPanel
+        return Prompts(Conversation(spoken()).turns)
     if isinstance(given, Path) or (isinstance(given, str) and _is_file_name(given)):
         return _of_file(door, Path(given).expanduser())
     if isinstance(given, str):
@@ -95,14 +103,16 @@ def _of_list(door: str, given: object) -> Prompts:
         if any("role" in each for each in given):
             raise SetupError(f"The prompts of {door} are messages: put them into a list of prompts, {_EXAMPLE}.")
         return _of_rows(door, given, "a list of rows")
-    return Prompts(tuple(_as_given(each) for each in given))
+    return Prompts(tuple(prompt for each in given for prompt in _as_given(each)))
 
 
-def _as_given(each: object) -> Prompt:
+def _as_given(each: object) -> Sequence[Prompt]:
+    if isinstance(each, Conversation):
+        return each.turns
     if isinstance(each, str):
         kinds.messages(each)
-        return str(each)  # numpy's texts are no others
-    return kinds.messages(kinds.plain(each))
+        return (str(each),)  # numpy's texts are no others
+    return (kinds.messages(kinds.plain(each)),)
 
 
 # Tables and columns
@@ -188,21 +198,13 @@ def _recorded(door: str, value: object, source: str) -> Prompt | None:
     if isinstance(value, str):
         return value if value.strip() else None
     if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
-        messages = [_message(each) for each in value]
+        messages = [message_of(each) for each in value]
         while messages and messages[-1].get("role") != "user":
             messages.pop()
         return kinds.messages(messages) if messages else None
     raise SetupError(
         f"The prompts of {door} are {source} with {kinds.kind(value)} in it: a prompt is a text or a list of messages."
     )
-
-
-def _message(each: Mapping[str, Any]) -> dict[str, Any]:
-    """A message, also of ShareGPT's form. Columns of messages have None where another row has a field."""
-    if "role" not in each and isinstance(each.get("from"), str):
-        speaker = each["from"].lower()
-        return {"role": _SHAREGPT.get(speaker, speaker), "content": each.get("value") or ""}
-    return {str(name): value for name, value in each.items() if value is not None}
 
 
 # Files
@@ -216,7 +218,7 @@ def _of_file(door: str, path: Path) -> Prompts:
             f"{', '.join(FILES)}, or what pandas reads from it."
         )
     if kind == ".csv":
-        return _of_csv(door, path)
+        return _of_rows(door, _csv(path), path.name)
     text = _text(path)
     if kind == ".txt":
         return _read(door, text.splitlines(), [], path.name, "")
@@ -234,7 +236,7 @@ def _text(path: Path) -> str:
         raise SetupError(f"{path} is not in UTF-8: save it in that encoding.") from exc
 
 
-def _of_csv(door: str, path: Path) -> Prompts:
+def _csv(path: Path) -> list[Mapping[str, Any]]:
     from io import StringIO
 
     from pandas import read_csv
@@ -245,7 +247,7 @@ def _of_csv(door: str, path: Path) -> Prompts:
         frame = read_csv(StringIO(text), dtype=str, keep_default_na=False)
     except (EmptyDataError, ParserError) as exc:
         raise SetupError(f"{path} cannot be read as CSV: {str(exc).splitlines()[0]}.") from exc
-    return _of_rows(door, [dict(zip(frame.columns, row, strict=True)) for row in frame.to_numpy().tolist()], path.name)
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.to_numpy().tolist()]
 
 
 def _of_values(door: str, values: object, name: str) -> Prompts:

@@ -40,8 +40,29 @@ def endings(trials: Sequence[Trial]) -> str:
 
 def asked(plan: Plan) -> list[str]:
     """How much was asked and at what load, in words."""
-    prompts = counted(len(plan.prompts), "prompt")
+    prompts = _prompts(plan)
     found = [f"{prompts} × {plan.repeats}" if plan.repeats else prompts]
-    found.append(f"{plan.rate:g} requests/s" if plan.rate is not None else f"{plan.concurrency} at once")
+    found.append(load(plan))
     found += [f"a pause of {plan.pause:g} s between a user's requests"] if plan.pause else []
     return [*found, f"for {plan.duration:g} s"] if plan.duration is not None else found
+
+
+def _prompts(plan: Plan) -> str:
+    """`3 prompts`, `1 conversation of 3 turns`."""
+    turns = [number for prompt in range(len(plan.prompts)) if (number := plan.number(prompt)) is not None]
+    talks = f"{counted(turns.count(0), 'conversation')} of {counted(len(turns), 'turn')}" if turns else ""
+    alone = len(plan.prompts) - len(turns)
+    return " and ".join([*([counted(alone, "prompt")] if alone else []), *([talks] if talks else [])])
+
+
+def load(plan: Plan) -> str:
+    """How much is asked at once: `16 at once`, `2 requests/s each, constant arrivals`."""
+    if plan.rate is None:
+        return f"{plan.concurrency} at once"
+    several = len(plan.arms) > 1
+    if plan.times:
+        return f"a trace of {digits(plan.rate)} requests/s{' each' if several else ''}"
+    rate = f"{plan.rate:g}" if plan.rate_to is None else f"{plan.rate:g} to {plan.rate_to:g}"
+    each = "" if not several else " together" if plan.arrivals is None else " each"
+    kind = plan.arrivals if isinstance(plan.arrivals, str) else f"burstiness {plan.arrivals:g}" if plan.arrivals else ""
+    return f"{rate} requests/s{each}{f', {kind} arrivals' if kind not in ('', 'poisson') else ''}"

@@ -1,0 +1,114 @@
+"""hs.synthetic and hs.trace: workloads by their numbers of tokens, and at the times of those that others had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from .. import kinds
+from ..errors import SetupError
+from .values.folder import path_of
+from .values.lengths import in_words, lengths_of
+from .values.prompts import Prompts, table_of
+from .values.synthetic import Synthetic
+from .values.words import counted
+
+_TIMES: Final = ("TIMESTAMP", "Timestamp", "timestamp")
+_INPUTS: Final = ("ContextTokens", "Request tokens", "input_length", "input_tokens")
+_OUTPUTS: Final = ("GeneratedTokens", "Response tokens", "output_length", "output_tokens")
+
+
+def synthetic(
+    input_tokens: Any,
+    output_tokens: Any = None,
+    *,
+    n: int | None = None,
+    shared_prefix: int = 0,
+    seed: int = 0,
+) -> Prompts:
+    """Prompts of so many tokens, to be given to `hs.bench` as its prompts: `prompts=hs.synthetic(1000, 300)`.
+
+    input_tokens, output_tokens: one number; a list, taken in turn; or a distribution: ("uniform", low, high),
+        ("normal", mean, sd), ("lognormal", mean, sd), drawn `n` times.
+    n: how many prompts; by default one, or as many as are listed. Each repeat of each has a text of its own.
+    shared_prefix: of the input tokens, how many all prompts have in common at their beginning, where caches may answer
+        (`cache=True`, or the arms of `cache=("cold", "warm")`); otherwise the prefix too is new each time.
+    seed: of lengths that are drawn. Texts follow from the bench's seed.
+
+    Input tokens are those that the service counts, its template included: before the run a few short requests to each
+    model find out what it makes of a text, as tokenizers differ; what was reached is in the result's notes and in
+    `prompt_tokens`. A model that does not report usage gets a word for a token, and the notes say so.
+    An answer is ended at `output_tokens` by max_tokens; where the provider is known to take it (vLLM, llama.cpp) it
+    also gets ignore_eos, and has exactly that length. At an address of your own, say `ignore_eos=True` yourself.
+    """
+    rng = Random(f"lengths {kinds.count('seed', seed)}")  # noqa: S311  # lengths, no secret
+    n = kinds.optional_count("n", n, least=1)
+    inputs = lengths_of("input_tokens", input_tokens, n, rng)
+    outputs = [None] if output_tokens is None else lengths_of("output_tokens", output_tokens, n, rng)
+    prefix = kinds.count("shared_prefix", shared_prefix)
+    if prefix >= min(inputs):
+        raise SetupError(f"shared_prefix={prefix}: give fewer tokens than the shortest prompt has, {min(inputs):,}.")
+    count = n or max(len(inputs), len(outputs))
+    prompts = tuple(
+        Synthetic(inputs[index % len(inputs)], outputs[index % len(outputs)], prefix) for index in range(count)
+    )
+    return Prompts(prompts, source=in_words(prompts))
+
+
+def trace(path: str | Path, *, speed: float = 1.0, n: int | None = None) -> Prompts:
+    """The requests of a trace, at its own times and of its lengths, as prompts for `hs.bench`: every model gets it all.
+
+    path: a CSV or JSON Lines file of one of the public traces' forms:
+        Azure's LLM inference traces 2023 and 2024: TIMESTAMP (date and time), ContextTokens, GeneratedTokens;
+        BurstGPT: Timestamp (s), Request tokens, Response tokens;
+        Mooncake's: timestamp (ms), input_length, output_length.
+    speed: how much faster than it was; 2 halves the distances.
+    n: only the first so many requests.
+
+    Requests without input or output are left out, as those that failed in BurstGPT. Texts are made as by
+    `hs.synthetic`; what prompts had in common (Mooncake's hash_ids) is not replayed.
+    """
+    file = path_of(path, "a trace")
+    speed = kinds.number("speed", speed, above=0)
+    n = kinds.optional_count("n", n, least=1)
+    rows = table_of("hs.trace", file)
+    names = {name for row in rows[:1] for name in row}
+    at, tokens_in, tokens_out = (_column(file, names, known) for known in (_TIMES, _INPUTS, _OUTPUTS))
+    found = sorted(_request(file, row, at, tokens_in, tokens_out) for row in rows)
+    asked = [each for each in found if each[1] and each[2]][:n]
+    if not asked:
+        raise SetupError(f"{file.name} has no request with input and output tokens in it.")
+    times = tuple((moment - asked[0][0]) / speed for moment, _, _ in asked)
+    prompts = tuple(Synthetic(tokens, answer) for _, tokens, answer in asked)
+    pace = "" if speed == 1 else f" at {speed:g} times its speed"
+    left = len(found) - len([each for each in found if each[1] and each[2]])
+    out = f"; {counted(left, 'request')} without tokens left out" if left else ""
+    return Prompts(prompts, (), f"{in_words(prompts)} at the times of {file.name}{pace}{out}", times)
+
+
+def _column(file: Path, names: set[str], known: Sequence[str]) -> str:
+    for name in known:
+        if name in names:
+            return name
+    raise SetupError(f"{file.name} is no trace of a known form: it has no column {' or '.join(known)}.")
+
+
+def _request(file: Path, row: Mapping[str, Any], at: str, tokens_in: str, tokens_out: str) -> tuple[float, int, int]:
+    """(time in s, input tokens, output tokens) of a row."""
+    try:
+        return _seconds(row[at], at), round(float(row[tokens_in])), round(float(row[tokens_out]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise SetupError(f"{file.name} has a row without a time and two numbers of tokens in it.") from exc
+
+
+def _seconds(value: Any, name: str) -> float:
+    """A moment in seconds: Azure's are dates, BurstGPT's seconds, Mooncake's, in lower case, milliseconds."""
+    if name == "TIMESTAMP":
+        # Azure has seven decimals of a second, and Python reads six.
+        head, _, rest = str(value).partition(".")
+        digits = rest.partition("+")[0]
+        return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{digits or 0}")
+    return float(value) / (1e3 if name == "timestamp" else 1)
