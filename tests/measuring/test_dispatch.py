@@ -109,7 +109,7 @@ def test_no_more_begins_than_the_budget_holds() -> None:
     """Three of ten fit, however many workers ask; with what one did not cost another begins."""
     made = dispatcher(limit="0.03")
     assert len(made.lease(0, 2)) + len(made.lease(1, 9)) == 3
-    slot = made.lost(0, "gone", all_begun=False)
+    slot = made.lost(0, "gone", unheard=0)
     assert slot == []
     assert len(made.lease(2, 9)) == 2
 
@@ -222,7 +222,7 @@ async def test_when_every_worker_is_killed_the_rest_is_missing_and_said_to_be(ru
     result = await task
     assert result.missing > 20
     assert result.contents.ends[-1].reason == "failed"
-    assert "Every worker ended before its time." in result.notes
+    assert "Workers ended before their time, and none was left that could do the rest." in result.notes
     whole = await run(QUICK, repeats=40, concurrency=2, workers=2, resume=path)
     assert (whole.missing, len(whole.trials)) == (0, 40)
 
