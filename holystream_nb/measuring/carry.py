@@ -9,7 +9,6 @@ from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
-from .. import kinds
 from ..errors import HolystreamError, SetupError
 from ..session import session as kernel
 from .calibrate import like, own_error

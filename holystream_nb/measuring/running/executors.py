@@ -112,6 +112,8 @@ async def survey(executor: Executor, places: Iterable[Mapping[str, Address]], pa
         raise SetupError(
             "This view repeats what an engine loses, and nobody would count those requests: set its retries to 0."
         )
+    if view is not None and type(view).__name__ == "DirectView" and len(view) > 1:
+        raise SetupError("A direct view gives every engine the same work: give client.load_balanced_view().executor.")
     client = getattr(executor, "_client", None) if type(executor).__name__ == "ClientExecutor" else None
     ask = partial(_ask_dask, client) if client is not None else partial(_ask, executor)
     versions = await ask(pkgutil.resolve_name, "holystream_nb:__version__")

@@ -91,6 +91,8 @@ def _answers(url: str) -> bool:
 def serve(job: bytes, wall_ns: int, post: bytes) -> bytes:
     """Does a worker's part of a run as its parent says, and tells it everything at once; AGAIN for a second start."""
     asked, how = msgspec.json.decode(job, type=Job), msgspec.json.decode(post, type=Post)
+    if how.words and not Path(how.words).exists():
+        return b""  # the run was over before it was begun
     emit = _to_topic(how.topic, asked.run) if how.topic else _to_file(how.part, asked.run)
     return AGAIN if emit is None else alone(_serve(asked, wall_ns, how, emit))
 

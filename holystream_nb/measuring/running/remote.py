@@ -76,7 +76,7 @@ class Remote(Member):
     @property
     def is_running(self) -> bool:
         now = time.monotonic()
-        if self._future is None or self.done is not None or self.broken is not None or self.is_late:
+        if self.is_gone or self._future is None or self.done is not None or self.broken is not None or self.is_late:
             return False
         if now - self._beat > _BEAT_S:
             self._beat = now
@@ -145,7 +145,7 @@ class OverFiles(Remote):
     def __init__(self, job: Job, wall_ns: int, submit: Submit, path: Path) -> None:
         super().__init__(job, wall_ns, submit)
         self._part = part(path, job.worker, job.run)
-        self._words = path.with_name(f"{path.name}.words{job.worker}-{job.run}")
+        self._words = path.with_name(f"{path.name}.words{job.worker}-{job.run}-{job.session}")
         self._log: Log | None = None
         self._follower = Follower(self._part)
 
@@ -209,7 +209,7 @@ class OverDask(Remote):
             else:
                 self._failures += 1
             self._call = None
-        if self._words and self._failures < _TRIES:
+        if self._words and self._is_there and self._failures < _TRIES:
             self._in_call = len(self._words)
             run = self._client.run
             self._call = self._in_its_loop(
@@ -258,5 +258,7 @@ class OverDask(Remote):
         return 0 if self.done is not None else max(0, (self.streams or running) - running)
 
     def forget(self) -> None:
+        """Dask makes anew what somebody still holds when its worker goes."""
+        self._future = None
         with suppress(Exception):  # its scheduler may be gone
             self._client.unsubscribe_topic(self._topic)
