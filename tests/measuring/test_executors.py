@@ -234,9 +234,10 @@ async def test_the_kernels_simulator_is_not_handed_out(
 
 
 def test_words_whose_answer_was_lost_are_heard_once() -> None:
-    """A call into a Dask worker that is made again brings no lease twice."""
+    """A call into a Dask worker that is made again brings no lease twice; one that comes before it listens is kept."""
     heard: list[Word] = []
     words = [msgspec.json.encode(Word(until=number)) for number in range(4)]
+    guest._begun.add("a topic")
     guest.hear("a topic", 0, words[:1])
     assert [word.until for word in guest._early.pop("a topic")] == [0]
     guest._listeners["a topic"] = heard.append

@@ -192,10 +192,12 @@ class _Ear:
         finally:
             with _lock:
                 del _listeners[topic]
+                _over.add(topic)
 
 
 _lock: Final = threading.Lock()
 _begun: Final[set[str]] = set()
+_over: Final[set[str]] = set()
 _listeners: Final[dict[str, Callable[[Word], Any]]] = {}
 _early: Final[dict[str, list[Word]]] = {}
 _count: Final[dict[str, int]] = {}
@@ -210,7 +212,7 @@ def hear(topic: str, number: int, words: Sequence[bytes]) -> None:
         known = [msgspec.json.decode(word, type=Word) for word in words[max(0, _count.get(topic, 0) - number) :]]
         _count[topic] = max(_count.get(topic, 0), number + len(words))
         listener = _listeners.get(topic)
-        if listener is None and topic not in _begun:
+        if listener is None and topic not in _over:
             _early.setdefault(topic, []).extend(known)
     if listener is not None:
         with suppress(RuntimeError):  # its loop has just ended
