@@ -13,10 +13,10 @@ from .. import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..providers.secret import sealing
-from .carry import carry_out, check_executor, file_of, seed_of
+from .carry import carry_out, file_of, seed_of
 from .figures.comparison import WORDS
 from .result import Result
-from .running import addresses
+from .running import addresses, executors
 from .running.addresses import Model
 from .running.estimate import check_forms
 from .running.worker import Answers
@@ -129,9 +129,13 @@ async def bench(
         requests_per_minute may go at once; no 60 s ever hold more. Keys, and the values of headers and of
         the query, go to the local workers through their standard input and are in no file.
     fields, parameters: as for `Client.stream` (temperature, max_tokens, …).
-    executor: a `concurrent.futures.Executor` of processes, here or on a cluster, instead of the local pool. Its workers
-        are handed no key: they read the variable of theirs.
-    workers: processes; one for every 100 streams by default.
+    executor: a `concurrent.futures.Executor` of processes, here or on a cluster, instead of the local pool: Dask's
+        `client.get_executor()`, ProcessPoolExecutor, loky, ipyparallel's `view.executor`. Its workers are handed no
+        key: they read the variable of theirs. Threads, hidden ones too, are refused: they would share the interpreter
+        with the drawing. Workers are told and heard while they work, on Dask by its own calls and events, elsewhere by
+        files beside the run's; where they do not see those, they get batches of a second. Others take over from a
+        killed worker; where it breaks the pool (ProcessPoolExecutor, loky), the rest is missing, and resume= makes it.
+    workers: processes; all that the executor has, or locally one for every 100 streams.
     path: the file of the run (JSON Lines); by default one of its own in the user's data folder.
     resume: the file of a run of this very plan, of which only what is missing is made. A request
         that failed is not missing; with retry_failed it is made again, and then the newer one counts.
@@ -139,8 +143,8 @@ async def bench(
         they are written nowhere.
     calibrate: whether to measure the timing error afterwards (a few seconds, on the simulator).
 
-    Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second and leaves what
-    is there in the file.
+    Stop in its view ends the run and returns what is there; a cancellation (■) ends it within a second (an executor's
+    within two) and leaves what is there in the file. What was in flight is listed as lost, and counted as paid.
 
     Raises SetupError for what cannot be, and MissingKey, before anything is sent; what fails later is in the records.
     """
@@ -163,7 +167,7 @@ async def bench(
     workers = kinds.optional_count("workers", workers, least=1)
     kinds.switch("calibrate", calibrate)
     kept: Answers = "only kept" if kinds.switch("answers", answers) else "dropped"
-    check_executor(executor)
+    executors.check(executor)
     before = None if resume is None else read(path_of(resume))
     read_in = read_prompts("hs.bench", prompts)
     per_second, at_end = rates_of(rate)

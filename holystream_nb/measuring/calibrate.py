@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any, Final
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
+
+import msgspec
 
 from .. import kinds
 from ..providers.address import is_loopback
 from ..providers.secret import sealing
 from .figures.error import Errors, calibration, errors, event_rate, streams
 from .result import Result
+from .running.executors import once
+from .running.guest import alone
 from .values.given import transports_of, wires_of
 from .values.plan import Plan
 from .values.record import Calibration, Trial
@@ -104,14 +109,28 @@ async def own_error(result: Result) -> Calibration | None:
     return calibration(error, plan.concurrency or streams(result), session.workers, event_rate(result), own=True)
 
 
-async def like(result: Result) -> Calibration:
-    """A calibration at the concurrency and event rate of a run, in its formats."""
-    return await calibrate(
-        concurrency=max(1, round(result.plan.concurrency or streams(result))),
-        tokens_per_s=min(event_rate(result), _MOST_TOKENS_PER_S),
-        transport=result.plan.transports,
-        wire=[each for each in result.plan.wires if each] or sorted({trial.wire for trial in result.records}),
-    )
+async def like(result: Result, executor: Executor | None = None, hosts: int = 1) -> Calibration:
+    """A calibration at the concurrency and event rate of a run, in its formats.
+
+    executor: whose worker measures, by a simulator on its own machine, which has its part of the streams if there are
+    several `hosts`. Raises HolystreamError where it cannot.
+    """
+    wires = [each for each in result.plan.wires if each] or sorted({trial.wire for trial in result.records})
+    wanted: dict[str, Any] = {
+        "concurrency": max(1, round((result.plan.concurrency or streams(result)) / hosts)),
+        "tokens_per_s": min(event_rate(result), _MOST_TOKENS_PER_S),
+        "transport": list(result.plan.transports),
+        "wire": wires,
+    }
+    if executor is None:
+        return await calibrate(**wanted)
+    data = await once(executor, calibrated_there, msgspec.json.encode(wanted))
+    return msgspec.json.decode(data, type=Calibration)
+
+
+def calibrated_there(wanted: bytes) -> bytes:
+    """Runs in a worker of an executor: `calibrate` with these arguments."""
+    return msgspec.json.encode(alone(calibrate(**msgspec.json.decode(wanted))))
 
 
 def _error(trials: Iterable[Trial], urls: Sequence[str]) -> Errors:

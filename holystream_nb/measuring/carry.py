@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Executor
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
-from .. import kinds
-from ..errors import SetupError
+from ..errors import HolystreamError, SetupError
 from ..session import session as kernel
 from .calibrate import like, own_error
 from .figures.comparison import UntilDecided
@@ -54,7 +53,7 @@ async def carry_out(
             reason = await sitting.go()
             if reason and calibrate:
                 screen.say("measuring the timing error")
-                await _calibrate(file, foreign=executor is not None)
+                await _calibrate(file, executor, 1 if sitting.crew is None else sitting.crew.hosts)
         except asyncio.CancelledError as exc:
             reason = "cancelled"
             said = f"Stopped; what had finished is kept: hs.load({shown(file)!r})"
@@ -65,26 +64,21 @@ async def carry_out(
     return Result(read(file), file)
 
 
-async def _calibrate(file: Path, *, foreign: bool) -> None:
-    """Measures the timing error of the run in a file, and writes it there. A run without a success has none."""
+async def _calibrate(file: Path, executor: Executor | None, hosts: int) -> None:
+    """Measures the timing error of the run in a file where that was made, and writes it there. A run without a success
+    has none, and neither has one whose executor is broken."""
 
     result = Result(read(file), file)
     if all(trial.error for trial in result.records):
         return
     found = await own_error(result)
-    if found is None and not foreign:
-        found = await like(result)
+    if found is None:
+        with nullcontext() if executor is None else suppress(HolystreamError):
+            found = await like(result, executor, hosts)
     if found is not None:
         log = Log(file, result.contents.header.run)
         log.write(found)
         log.close()
-
-
-def check_executor(executor: object) -> None:
-    if isinstance(executor, ThreadPoolExecutor):
-        raise SetupError("Threads share this process with the drawing: give an executor of processes, or none.")
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise SetupError(f"executor is {kinds.kind(executor)}: give a concurrent.futures.Executor of processes.")
 
 
 def seed_of(seed: int | None, before: Contents | None) -> int:

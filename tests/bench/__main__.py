@@ -26,6 +26,7 @@ BENCHMARKS = (
     "page_memory",
     "panel_turns",
     "panels",
+    "dask_run",
     "beside_peers",
 )
 LIBRARIES = ("httpx2", "httpcore2", "msgspec", "openai", "anthropic", "ipython", "ipykernel")

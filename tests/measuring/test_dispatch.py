@@ -109,7 +109,7 @@ def test_no_more_begins_than_the_budget_holds() -> None:
     """Three of ten fit, however many workers ask; with what one did not cost another begins."""
     made = dispatcher(limit="0.03")
     assert len(made.lease(0, 2)) + len(made.lease(1, 9)) == 3
-    slot = made.lost(0, "gone", all_begun=False)
+    slot = made.lost(0, "gone", unheard=0)
     assert slot == []
     assert len(made.lease(2, 9)) == 2
 
@@ -180,6 +180,28 @@ def test_a_service_that_asks_for_silence_gets_it_from_all_workers(trial: Make) -
     assert [lease.not_before for lease in made.lease(1, 1)] == [round(0.4 * SECOND)]
 
 
+def test_what_two_workers_were_lost_with_is_not_called_complete() -> None:
+    """It is made again once only, and then the run has failed."""
+    made = dispatcher(repeats=1)
+    for worker in range(2):
+        (lease,) = made.lease(worker, 1)
+        made.begun(worker, lease.slot, 1)
+        made.lost(worker, "gone")
+    assert made.lease(2, 9) == []
+    assert (made.has_ended, made.is_cut_off) == (True, True)
+
+
+def test_of_a_worker_that_is_heard_late_more_may_have_been_begun(trial: Make) -> None:
+    """As many of its next requests are listed too, and counted; the others are as good as new."""
+    made = dispatcher(limit="1")
+    leases = made.lease(0, 5)
+    made.begun(0, leases[0].slot, 1)
+    lost = made.lost(0, "gone", unheard=2)
+    assert [each.begun for each in lost] == [1, None, None]
+    assert made._budget.spent == Decimal("0.03")
+    assert len(made.lease(1, 99)) == 10
+
+
 def test_an_exception_of_a_worker_is_named_without_a_path() -> None:
     """Its class, what it says, and the last lines of ours that it came through."""
     try:
@@ -222,7 +244,7 @@ async def test_when_every_worker_is_killed_the_rest_is_missing_and_said_to_be(ru
     result = await task
     assert result.missing > 20
     assert result.contents.ends[-1].reason == "failed"
-    assert "Every worker ended before its time." in result.notes
+    assert "Workers ended before their time, and none was left that could do the rest." in result.notes
     whole = await run(QUICK, repeats=40, concurrency=2, workers=2, resume=path)
     assert (whole.missing, len(whole.trials)) == (0, 40)
 

@@ -43,7 +43,7 @@ _ENDINGS: Final = {
     "stopped": "It was stopped before its end.",
     "cancelled": "It was stopped before its end.",
     "duration": "Its time was up: the rest was not sent.",
-    "failed": "Every worker ended before its time.",
+    "failed": "Workers ended before their time, and none was left that could do the rest.",
     "max_cost": "max_cost was reached, or the session's budget: the rest was not sent.",
 }
 
@@ -116,7 +116,7 @@ def notes(result: Run) -> list[str]:
         found.append(
             "Of one row's good requests only the share is stated: how many a second also depends on the others."
         )
-    if any(session.executor != "processes" for session in result.sessions) and result.plan.rate is None:
+    if any(session.executor.endswith("in batches") for session in result.sessions) and result.plan.rate is None:
         found.append("System tok/s includes the pauses between the batches of the executor.")
     if (part := steady(result).sentence) and result.records:
         found.append(part)

@@ -74,16 +74,26 @@ def broken(worker: int, exc: Exception) -> Broken:
 async def _child(job: Job, emit: Callable[[Line], None], secret: Mapping[str, ClientOptions]) -> None:
     intake = Intake()
     threading.Thread(target=_listen, args=(asyncio.get_running_loop(), intake), daemon=True).start()
+    await work(job, emit, intake, secret)
+    emit(Done(job.worker, list(intake.left())))
+
+
+async def work(
+    job: Job, emit: Callable[[Line], None], intake: Intake, secret: Mapping[str, ClientOptions] | None = None
+) -> None:
+    """Warms up, says so, and does what comes in until nothing more does."""
     clients: dict[str, Client] = {}
     worker = Worker(job, emit, clients, intake, secret)
-    emit(await worker.warm_up())
-    # What lives now lives on: no collection looks at it again while there is something to measure.
-    gc.collect()
-    gc.freeze()
-    await worker.run(await intake.begin())
-    for client in clients.values():
-        await client.aclose()
-    emit(Done(job.worker, list(intake.left())))
+    try:
+        emit(await worker.warm_up())
+        # What lives now lives on: no collection looks at it again while there is something to measure.
+        gc.collect()
+        gc.freeze()
+        await worker.run(await intake.begin())
+    finally:
+        gc.unfreeze()
+        for client in clients.values():
+            await client.aclose()
 
 
 def _listen(loop: asyncio.AbstractEventLoop, intake: Intake) -> None:

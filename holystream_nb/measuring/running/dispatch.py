@@ -95,6 +95,7 @@ class Dispatcher:
         self._health = {arm: _Health() for arm in self._arms()}
         self._again: set[SlotId] = set()
         self._chains = count()
+        self._given_up = 0
         self._is_exhausted = self._is_spent = False
         self.closed = ""
         """Why nothing is leased any more, whatever is left: the reason that `close` was given."""
@@ -282,13 +283,14 @@ class Dispatcher:
             self._forget(worker, slot)
         return taken
 
-    def lost(self, worker: int, why: str, *, all_begun: bool = False) -> list[Lost]:
+    def lost(self, worker: int, why: str, *, unheard: int = 0) -> list[Lost]:
         """A worker is gone, and this is what it had begun: each counts as paid for, and is made again once by another.
 
-        all_begun: nothing is known of what it had begun, and so all may have been sent.
+        unheard: so many of the next ones may have been begun too, before anybody heard of it.
         """
         out = list(self._out.pop(worker, {}).values())
-        begun = [each for each in out if all_begun or each.begun is not None]
+        begun = [each for each in out if each.begun is not None]
+        begun += [each for each in out if each.begun is None][:unheard]
         counting = [each.slot for each in begun if each.slot.repeat >= 0]
         again = [slot for slot in counting if slot.id not in self._again]
         unbegun = [each.slot for each in out if each not in begun and each.slot.repeat >= 0]
@@ -320,6 +322,7 @@ class Dispatcher:
                 )
             )
         self._again |= {slot.id for slot in again}
+        self._given_up += len(counting) - len(again)
         return records
 
     def close(self, why: str = "duration") -> None:
@@ -359,8 +362,8 @@ class Dispatcher:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether something is left to do that nothing forbids: its workers are gone."""
-        return self._is_more and not (self.closed or self._is_spent)
+        """Whether something is left to do that nothing forbids: its workers are gone, or were lost with it twice."""
+        return (self._is_more or self._given_up > 0) and not (self.closed or self._is_spent)
 
     @property
     def reason(self) -> str:

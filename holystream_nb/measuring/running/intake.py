@@ -16,7 +16,7 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
     start, until: when the run begins, and when nothing new does any more. leases: slots to do, in this order. stopped:
     arms (indices of a model and a way) that are asked no more. pauses: until when a provider wants silence. is_last:
-    nothing more comes.
+    nothing more comes. is_stop: what runs ends at once (children of the local pool are ended by their pipe).
     """
 
     start: int | None = None
@@ -25,6 +25,7 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
     stopped: tuple[tuple[int, int], ...] = ()
     pauses: dict[str, int] = {}  # msgspec copies it
     is_last: bool = False
+    is_stop: bool = False
 
 
 class Intake:

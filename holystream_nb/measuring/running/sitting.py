@@ -26,13 +26,16 @@ from ..values.plan import Plan
 from ..values.record import SCHEMA, Contents, End, Header, Lost, Session, Trial
 from ..values.schedule import Slot, blocks, chains, schedule, starts, warmups
 from ..values.words import counted
-from . import batches, processes, rtt
+from . import rtt
 from .budget import Budget
 from .dispatch import Dispatcher
 from .estimate import Estimate, check_budget, estimate, tokens_of
+from .executors import Crew, survey
 from .fitting import Fitting
 from .machine import session
 from .pace import Pace
+from .pool import Member, Pool
+from .processes import Child
 from .progress import Silent, View
 from .tally import Tally
 from .worker import Address, Answers, Job
@@ -45,9 +48,10 @@ class Sitting:
     """A plan, the file it goes into, and who does it.
 
     before: what the file holds already. places: addresses by provider, for each worker in turn. executor: None is the
-    local pool. workers: None is one for every 100 streams. answers: as in `worker.Job`. secret: as in `processes.run`.
-    budget: the session's, which all that is made here counts in. retry_failed: whether requests that failed are made
-    again. enough: is told of every record, also of those the file holds, and says when that is enough.
+    local pool. workers: None is all of the executor's, or locally one for every 100 streams. answers: as in
+    `worker.Job`. secret: as in `processes.Child`. budget: the session's, which all that is made here counts in.
+    retry_failed: whether requests that failed are made again. enough: is told of every record, also of those the file
+    holds, and says when that is enough. crew: what the executor has, once that is known.
     """
 
     plan: Plan
@@ -62,6 +66,7 @@ class Sitting:
     budget: SessionBudget | None = None
     retry_failed: bool = False
     enough: Callable[[Trial | Lost], bool] = lambda record: False
+    crew: Crew | None = field(default=None, init=False)
 
     async def go(self) -> str:
         """Makes what is missing; says why it ended: complete, decided, stopped, max_cost, duration, failures,
@@ -111,6 +116,8 @@ class Sitting:
         if before is not None and any(self.enough(trial) for trial in self._kept(before)):
             return ""
         missing = max(0, plan.requests - len(done))
+        if self.executor is not None:
+            self.crew = await survey(self.executor, self.places, self.file, is_open=plan.rate is not None)
         count = self._count(missing)
         tally = Tally(plan)
         if before is not None:
@@ -197,8 +204,10 @@ class Sitting:
         return {(slot.model, slot.way) for block in schedule(self.plan) for slot in block if slot.id not in done}
 
     def _count(self, missing: int) -> int:
-        """How many workers there are: no more than there is to do at once."""
-        most = self.workers or self.plan.workers
+        """How many workers there are: no more than there is to do at once, or than the executor has."""
+        known = None if self.crew is None else self.crew.workers
+        most = self.workers or known or self.plan.workers
+        most = most if known is None else min(most, known)
         return max(1, min(most, missing or most, self.plan.concurrency or most))
 
     async def _work(
@@ -218,13 +227,13 @@ class Sitting:
                 dispatcher.close("decided")
 
         losses: list[str] = []
-        if self.executor is None:
-            pool = processes.Pool(jobs, warm, dispatcher, keep, losses)
-            work = asyncio.ensure_future(pool.run(self.file, self.secret))
-        else:
-            work = asyncio.ensure_future(
-                batches.run(jobs, warm, sitting.wall_ns, self.executor, dispatcher, keep, losses)
-            )
+        members: Sequence[Member] = (
+            [Child(job, self.file, self.secret) for job in jobs]
+            if self.crew is None
+            else self.crew.members(jobs, self.file, sitting.wall_ns)
+        )
+        pool = Pool(members, self.plan, sitting.origin_ns, warm, dispatcher, keep, losses)
+        work = asyncio.ensure_future(pool.run())
         # The workers of an executor may be on another network than this process.
         trips = asyncio.ensure_future(rtt.beside(self.places[0], sitting, log.write)) if self.executor is None else None
         self.screen.begin(tally, expected, work.cancel)
@@ -284,7 +293,7 @@ class Sitting:
         return session(
             number=len(self.before.sessions) if self.before else 0,
             addresses=addresses,
-            executor="processes" if self.executor is None else type(self.executor).__name__,
+            executor="processes" if self.crew is None else self.crew.name,
             workers=workers,
             origin_ns=time.perf_counter_ns(),
             wall_ns=time.time_ns(),

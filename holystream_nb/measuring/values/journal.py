@@ -142,8 +142,11 @@ def mend(path: Path) -> list[tuple[int, Begun]]:
     """Makes a file ready for more: a torn last line goes, and what part-files of this run hold comes in.
 
     The requests that they say were begun, each with its worker, and whose end nobody wrote. The part-files of another
-    run, whose file was deleted, stay as they are.
+    run, whose file was deleted, stay as they are. Files of words go: a worker of an executor that outlives its parent
+    ends with them.
     """
+    for words in path.parent.glob(f"{escape(path.name)}.words*"):
+        words.unlink(missing_ok=True)
     data = path.read_bytes()
     header = _header(path, data.split(b"\n", 1)[0])
     run, open_ = header.run, list[tuple[int, Begun]]()
