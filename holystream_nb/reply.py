@@ -63,7 +63,8 @@ class Reply:
     `wire` is the format it came in; `served_model`, `service_tier`, `detail`, `refusal`, `citations`, `logprobs`,
     `images`, `timings`, `unreadable` and `raw` are what the service said beside its answer (`facts.Facts`). `echo` is
     what the service wants back of this turn with the next one, for an assistant's message; None where that is nothing.
-    `chunks` are the pieces as they came, each with its read (ns), where they were asked for.
+    `chunks` are the pieces as they came, each with its read (ns), where they were asked for. `asked` are the messages
+    that were sent; they are in no saved output.
     """
 
     text: str
@@ -93,6 +94,7 @@ class Reply:
     raw: str = field(default="", repr=False)
     echo: Mapping[str, Any] | None = field(default=None, repr=False)
     chunks: tuple[tuple[int, str], ...] = field(default=(), repr=False)
+    asked: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
 
     @property
     def end(self) -> Kind | None:

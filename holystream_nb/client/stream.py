@@ -698,6 +698,7 @@ class Stream:
             echo=self._echo(answer) if end.is_whole else None,
             chunks=tuple(answer.chunks) if answer else (),
         )
+        reply = replace(reply, asked=tuple(request.body.get("messages", ())))
         told: dict[str, Any] = {name: hide(said, service.secret) for name in _WORDS if (said := getattr(reply, name))}
         if any(said != getattr(reply, name) for name, said in told.items()):  # some services repeat keys
             reply = replace(reply, **told)

@@ -49,6 +49,7 @@ def reply_of(
     timings = [reply.timing for reply in replies]
     return replace(
         last,
+        asked=replies[0].asked,
         usage=usage,
         cost=_cost([reply.cost for reply in replies]),
         citations=tuple(source for reply in replies for source in reply.citations),

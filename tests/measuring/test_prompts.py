@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,18 @@ async def test_load_refuses_what_is_no_path() -> None:
     """In words."""
     with pytest.raises(SetupError, match="The path of a run, a sweep, a search or a watch is of type int"):
         hs.load(5)  # type: ignore[arg-type]
+
+
+async def test_the_history_is_a_workload(simulator: hs.Simulator) -> None:
+    """What replies answered is asked again, each question once, also of models side by side and of a list of them."""
+    replies = []
+    async with hs.Client("simulator", base_url=simulator.url) as client:
+        for text in ("One?", "Two?", "One?"):
+            async with client.stream(text, model="gpt-4.1#tokens=2") as stream:
+                async for _ in stream:
+                    pass
+            replies.append(stream.reply)
+    asked = tuple([{"role": "user", "content": text}] for text in ("One?", "Two?"))
+    assert read_prompts("hs.bench", deque(replies)).prompts == asked
+    assert read_prompts("hs.bench", replies[:1]).prompts == asked[:1]
+    assert "One?" not in repr(replies[0])

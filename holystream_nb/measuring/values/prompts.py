@@ -2,7 +2,7 @@
 
 A table is a pandas or polars DataFrame, a pyarrow Table, a `datasets.Dataset`, or a list of rows; a column alone is a
 Series, an array or an Index. None of these libraries is imported here: each is known by what it can do. Files are CSV,
-JSON Lines, JSON and plain text.
+JSON Lines, JSON and plain text. `hs.history`, or replies in a list, are what they answered.
 
 The forms of conversations: OpenAI's `messages` ({"role": …, "content": …}, as in its fine-tuning and batch files), and
 ShareGPT's `conversations` ({"from": "human", "value": …}). Of a recorded conversation all is sent up to what the user
@@ -11,6 +11,7 @@ said last, since that is the question; the answer that was recorded after it is 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import msgspec
 
 from ... import kinds
 from ...errors import SetupError
+from ...reply import Reply
 from .plan import Prompt
 from .turns import Conversation, Turn, message_of
 from .words import counted
@@ -74,6 +76,8 @@ def read_prompts(door: str, given: object) -> Prompts:
         return Prompts(given.turns)
     if callable(spoken := getattr(given, "to_messages", None)):  # a ChatPanel
         return Prompts(Conversation(spoken()).turns)
+    if isinstance(given, deque) and given and all(isinstance(each, Reply) for each in given):  # hs.history
+        given = _asked(given)
     if isinstance(given, Path) or (isinstance(given, str) and _is_file_name(given)):
         return _of_file(door, Path(given).expanduser())
     if isinstance(given, str):
@@ -109,10 +113,21 @@ def _of_list(door: str, given: object) -> Prompts:
 def _as_given(each: object) -> Sequence[Prompt]:
     if isinstance(each, Conversation):
         return each.turns
+    if isinstance(each, Reply) and each.asked:
+        return (kinds.messages(list(each.asked)),)
     if isinstance(each, str):
         kinds.messages(each)
         return (str(each),)  # numpy's texts are no others
     return (kinds.messages(kinds.plain(each)),)
+
+
+def _asked(replies: Iterable[Reply]) -> list[list[Mapping[str, Any]]]:
+    """What was asked, each question once: models side by side were asked the same."""
+    unique: list[list[Mapping[str, Any]]] = []
+    for reply in replies:
+        if reply.asked and (asked := list(reply.asked)) not in unique:
+            unique.append(asked)
+    return unique
 
 
 # Tables and columns
