@@ -22,7 +22,6 @@ function render({ model, el }) {
       sides.append(side);
     }
     const buttons = document.createElement("div");
-    buttons.style.cssText = "display:flex;flex-wrap:wrap;gap:0.5em;margin-top:0.5em";
     for (const [choice, words] of CHOICES) {
       const button = line("button", words);
       button.style.cssText = "margin:0.5em 0.5em 0 0;padding:0.3em 0.8em";
