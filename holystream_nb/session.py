@@ -496,8 +496,9 @@ class Session:
     def note(self, provider: str) -> str:
         if provider != "simulator":
             return ""
-        speed = simulator_speed()
-        return "simulator" if speed == 1 else f"simulator ×{speed:g}" if speed else "simulator, unpaced"
+        from .simulator.process import note
+
+        return note(simulator_speed())
 
     def first_note(self, text: str | None, options: ClientOptions | None, place: Place) -> str:
         """The note of a lane, which says once of each default service who chose it.

@@ -30,3 +30,8 @@ class Board:
             self._handle = display(found, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(found)
+
+    def end(self, found: Shown) -> None:
+        """found: the answer, in place of what was known before it; a terminal gets it from whoever asked."""
+        if self._handle is not None:
+            self._handle.update(found)

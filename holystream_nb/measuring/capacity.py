@@ -176,7 +176,9 @@ async def capacity(
         each = probe(result, load)
         found[load] = each, result
         board.show(f"{load:g} {UNITS[by][load != 1]}: {said(each)}, {each.verdict(share)}", answer("stopped"))
-    return answer(load)
+    whole = answer(load)
+    board.end(whole)
+    return whole
 
 
 def load_capacity(folder: Path, about: Mapping[str, Any]) -> Capacity:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import weakref
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Final, Literal, Self
 
 from .options import delay_of, key_of, port_of, rate_of, seed_of, speed_of
 
@@ -20,6 +20,9 @@ _PACKAGE = __package__ or ""
 # the child finds what this process finds (also a source tree put on the path by hand), but nothing in the folder it
 # happens to run in: a notebook beside a file named json.py must not break it
 _CHILD = f"import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from {_PACKAGE}.__main__ import main; main()"
+
+
+_started: Final[weakref.WeakValueDictionary[str, Simulator]] = weakref.WeakValueDictionary()
 
 
 class SimulatorError(RuntimeError):
@@ -51,6 +54,7 @@ class Simulator:
         network_mbit_s: float | None = None,
     ) -> None:
         factor = speed_of(speed)
+        self._speed = factor
         self._options = [f"--port={port_of(port)}", f"--seed={seed_of(seed)}"]
         self._options += ["--speed=max" if factor is None else f"--speed={factor}"]
         self._options += [] if key is None else [f"--key={key_of(key)}"]
@@ -86,6 +90,7 @@ class Simulator:
             self._end = weakref.finalize(self, _end, process)
             self._url = _ready_url(process, complaints)
         self._process = process
+        _started[self._url] = self
         return self
 
     def stop(self) -> None:
@@ -131,6 +136,19 @@ class Simulator:
                 return dict(json.load(answer))
         except HTTPError as exc:
             raise LookupError(f"The simulator has nothing at {path}.") from exc
+
+
+def note_of(url: str) -> str:
+    """What a figure says that was measured on the simulator at this base URL: "simulator ×20". Its speed is known if
+    this process has started it.
+    """
+    found = _started.get(url)
+    return note(1 if found is None else found._speed)
+
+
+def note(speed: float | None) -> str:
+    """What a figure says that was measured on a simulator: "simulator" as documented, "simulator ×20" for faster."""
+    return "simulator" if speed == 1 else f"simulator ×{speed:g}" if speed else "simulator, unpaced"
 
 
 def _spawn(options: list[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:

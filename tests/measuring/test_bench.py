@@ -318,6 +318,14 @@ async def test_without_a_key_models_run_on_the_kernels_simulator(
     assert result.calibration.own
 
 
+async def test_a_simulator_of_ones_own_is_labelled_with_its_speed(tmp_path: Path) -> None:
+    """What was measured twenty times as fast says so on every chart, wherever the simulator was started."""
+    with Simulator(speed=20) as simulator:
+        asked = {"base_url": simulator.url, "max_tokens": 5, "calibrate": False, "path": tmp_path / "run.jsonl"}
+        result = await bench("simulator:gpt-4.1", "Hello", **asked)
+    assert result.simulator == "simulator ×20"
+
+
 @pytest.mark.slow
 async def test_more_than_100_streams_are_spread_over_processes(run: Run) -> None:
     """120 at once: two workers, of 60 streams each."""

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
+from holystream_nb.measuring import board
 from holystream_nb.measuring.capacity import Capacity, capacity
 from holystream_nb.measuring.figures.capacity import By, Probe, bounds, needed, next_load, probe
 from holystream_nb.measuring.load import load
@@ -222,6 +224,20 @@ async def test_a_cancelled_search_says_what_it_knows(simulator: Simulator, tmp_p
     found = load(tmp_path)
     assert isinstance(found, Capacity)
     assert (found.within, found.reason) == (4, "stopped")
+
+
+@pytest.mark.slow
+async def test_a_notebook_shows_the_answer_at_the_end(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not what was known before the last step, which says that the search was stopped."""
+    drawn: list[Capacity] = []
+    handle = SimpleNamespace(update=drawn.append)
+    monkeypatch.setattr(board, "current_shell", lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setattr("IPython.display.display", lambda found, **_: drawn.append(found) or handle)
+    asked = {"base_url": simulator.url, "max_tokens": 2, "path": tmp_path / "search"}
+    found = await capacity("simulator:gpt-4.1", "Hello", limits={"e2e_s": 60}, most=4, **asked)
+    assert drawn[-1].reason == found.reason == "not reached"
 
 
 @pytest.mark.slow

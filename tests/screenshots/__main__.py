@@ -1,7 +1,7 @@
 """Pictures of the real thing: `python -m tests.screenshots [FOLDER] [--all] [--only NAME …]`.
 
-A real JupyterLab, a real kernel and the simulator at the documents' pace. The README's pictures, `streaming.png` and
-`panel.png`, go to FOLDER (notebooks/images); the others go to a temporary folder, or with --all there too.
+A real JupyterLab, a real kernel and the simulator at the documents' pace. `streaming.png` and `panel.png` of the README
+and `vote.png` of a notebook go to FOLDER (notebooks/images); the others go to a temporary folder, or with --all there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..browser.server import Server, serving
 from ..conftest import CHROMIUM, NO_CHROMIUM
 from .scenes import SCENES, Scene
 
-_README: Final = ("streaming", "panel")
+_SHOWN: Final = ("streaming", "panel", "vote")
 _FOLDER: Final = Path(__file__).parents[2] / "notebooks" / "images"
 _HEIGHT: Final = 1000
 _MARGIN: Final = 10
@@ -72,7 +72,7 @@ async def _main(folder: Path, others: Path, names: Sequence[str]) -> None:
             await open_lab(page, server)
             await page.evaluate("() => { jupyterapp.shell.collapseLeft(); jupyterapp.shell.mode = 'single-document'; }")
             for name in names:
-                file = (folder if name in _README else others) / f"{name}.png"
+                file = (folder if name in _SHOWN else others) / f"{name}.png"
                 file.write_bytes(await _draw(page, server, SCENES[name]))
                 print(f"{file} ({file.stat().st_size / 1000:.0f} kB)")
 
@@ -80,7 +80,7 @@ async def _main(folder: Path, others: Path, names: Sequence[str]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=_FOLDER, help="default: notebooks/images")
-    parser.add_argument("--all", action="store_true", help="put all pictures there, not the README's alone")
+    parser.add_argument("--all", action="store_true", help="put all pictures there, not those that are shown alone")
     parser.add_argument("--only", nargs="+", choices=SCENES, default=list(SCENES), metavar="NAME", help="these alone")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)

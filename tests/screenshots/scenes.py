@@ -128,6 +128,20 @@ def _panel(arguments: str, act: Callable[[Cell], Awaitable[None]], *, dark: bool
     return Scene(_IMPORT, f"hs.ChatPanel({arguments})", act, dark, width)
 
 
+# A vote
+
+_BENCH: Final = """import holystream_nb as hs
+
+models = ["claude-sonnet-4.5", "gemini-2.5-flash"]
+questions = ["Apologise in two sentences for a late parcel.", "Say in two sentences how to send a gift."]
+result = await hs.bench(models, questions, answers=True, calibrate=False)"""
+
+
+async def _voting(cell: Cell) -> None:
+    """The first pair of answers, before anything is chosen."""
+    await expect(cell.root.get_by_role("button", name="Tie")).to_be_visible(timeout=_PATIENCE_MS)
+
+
 _ONE: Final = f"'{_MODEL}'"
 _THREE: Final = f"models=['{_MODEL}', 'deepseek-v3.2', 'claude-sonnet-4.5']"
 _CUT: Final = "'deepseek-v3.2#cut=40'"
@@ -176,4 +190,6 @@ SCENES: Final[dict[str, Scene]] = {
     "panel-empty": _panel(_ONE, _empty),
     "panel-empty-dark": _panel(_ONE, _empty, dark=True),
     "panel-empty-narrow": _panel(_ONE, _empty, width=NARROW),
+    "vote": Scene(_BENCH, "result.vote(seed=3)", _voting),
+    "vote-dark": Scene(_BENCH, "result.vote(seed=3)", _voting, dark=True),
 }

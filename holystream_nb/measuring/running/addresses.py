@@ -21,6 +21,7 @@ from ...providers.secret import opened, sealed
 from ...providers.select import address_of
 from ...session import SIMULATOR_KEY, check_key_is_for_one, simulator_speed
 from ...session import session as kernel
+from ...simulator.process import note_of
 from ...wire import certificates
 from ..values.plan import Plan
 from .worker import Address
@@ -66,7 +67,8 @@ class Located:
         place = self.places.get("simulator")
         if place is None:
             return ""
-        return "simulator" if place.options.base_url is not None else kernel.note("simulator")
+        url = place.options.base_url
+        return kernel.note("simulator") if url is None else note_of(url)
 
 
 async def locate(door: str, models: object, options: ClientOptions) -> Located:
