@@ -402,8 +402,8 @@ test("When the first text of a lane has been painted, the kernel is told, once, 
   const frames: (() => void)[] = [];
   Object.assign(globalThis, { requestAnimationFrame: (frame: () => void) => frames.push(frame) });
   const widget = new Widget(labels);
-  widget.render();
-  widget.render(); // a second view of the same answer says nothing
+  const first = widget.render();
+  const second = widget.render(); // a second view of the same answer says nothing
   const told = () => widget.sent.filter(({ kind }) => kind === "painted");
   widget.receive({ kind: "delta", seq: 1, lane: 1, text: "", reasoning: "hm", sent: performance.now() - 7 });
   await sleep(20);
@@ -418,23 +418,26 @@ test("When the first text of a lane has been painted, the kernel is told, once, 
   assert.ok(painted?.kind === "painted" && painted.lane === 1);
   assert.ok(painted.at <= painted.sent && painted.sent <= performance.now());
   assert.ok(painted.down >= 7 && painted.down < 1000, String(painted.down));
+  first.remove();
+  second.remove();
 });
 
 test("Nothing is said of a paint where nobody sees the page, the kernel's clock is unknown, or all has ended.", async () => {
   let frames = 0;
   Object.assign(globalThis, { requestAnimationFrame: () => frames++ });
   const unknown = new Widget();
-  unknown.render();
+  const views = [unknown.render()];
   unknown.receive({ kind: "delta", seq: 1, lane: 0, text: "a", reasoning: "" });
   const ended = new Widget();
   ended.keyframe = { seq: 1, lanes: [laneState("a", "done")] };
   ended.fire("change:keyframe");
-  ended.render();
+  views.push(ended.render());
   Object.defineProperty(document, "hidden", { value: true, configurable: true });
   const hidden = new Widget();
-  hidden.render();
+  views.push(hidden.render());
   hidden.receive({ kind: "delta", seq: 1, lane: 0, text: "a", reasoning: "", sent: 0 });
   await sleep(20);
   Reflect.deleteProperty(document, "hidden");
   assert.equal(frames, 0);
+  for (const { remove } of views) remove();
 });
