@@ -57,19 +57,11 @@ def bracketed(status: str, ending: str) -> str:
     return f"[{status}]\n[{ending}]" if ending else f"[{status}]"
 
 
-def marked(status: str, ending: str, parts: str = "") -> str:
-    """A status line in Markdown; how an answer ended, where that must be said, stands out.
-
-    `parts`, where the time went, is told where the mouse rests on the line.
-    """
+def marked(status: str, ending: str) -> str:
+    """A status line in Markdown; how an answer ended, where that must be said, stands out."""
     from .harmless import plain_line
 
-    line = _with_parts(f"*{plain_line(status)}*", parts)
-    return line + (f" · **{plain_line(ending)}**" if ending else "")
-
-
-def _with_parts(words: str, parts: str) -> str:
-    return f'<span title="{parts}">{words}</span>' if parts else words
+    return f"*{plain_line(status)}*" + (f" · **{plain_line(ending)}**" if ending else "")
 
 
 def printable(text: str) -> str:
@@ -177,8 +169,7 @@ def _plain(lane: Lane, *, titled: bool) -> str:
 def _markdown(lanes: Sequence[Lane]) -> str:
     if len(lanes) == 1:
         section = _section(lanes[0])
-        figures = marked(status_line(lanes[0]), lanes[0].ending, str(lanes[0].reply.timing.parts))
-        return "\n\n".join([*section, *(["---"] if section else []), figures])
+        return "\n\n".join([*section, *(["---"] if section else []), marked(status_line(lanes[0]), lanes[0].ending)])
     from .harmless import plain_line
 
     parts: list[str] = []
@@ -255,6 +246,5 @@ def _table(lanes: Sequence[Lane]) -> str:
     cells = [[plain_line(cell).replace("|", "&#124;") for cell in row] for row in rows]
     for row, lane in zip(cells[1:], lanes, strict=True):
         row[-1] = f"**{row[-1]}**" if lane.ending else row[-1]  # it stands out, as under a single answer
-        row[1] = _with_parts(row[1], str(lane.reply.timing.parts))
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([lines[0], "| :--- | ---: | ---: | ---: | ---: | :--- |", *lines[1:]])

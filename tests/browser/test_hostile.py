@@ -386,8 +386,13 @@ def _outputs(cell: Cell) -> Locator:
 
 
 def _is_of_lab(server: Server) -> Callable[[str], bool]:
-    """Whether JupyterLab itself asks for an address; an image `x` of an answer would be `/lab/tree/x` or `/lab/x`."""
-    its_own = r"(lab(\?|$|/(api|extensions|workspaces)/)|static/|kernelspecs/|(\w+/)?api/|lsp/status)"
+    """Whether JupyterLab itself asks for an address, or the extension of ipyparallel, with which benches are tested.
+
+    An image `x` of an answer would be `/lab/tree/x` or `/lab/x`.
+    """
+    its_own = (
+        r"(lab(\?|$|/(api|extensions|workspaces)/)|static/|kernelspecs/|(\w+/)?api/|lsp/status|ipyparallel/clusters)"
+    )
     own = re.compile(re.escape(server.url) + its_own)
     return lambda url: bool(own.match(url)) or url.startswith(f"blob:{server.url}")
 
