@@ -39,6 +39,9 @@ _WHOSE: Final = {"wait": "the service", "stream": "the service", "paint": "the p
 _NETWORK: Final = "the network"
 _COLOURS: Final = {"the network": 0, "the service": 1, "the page": 2}
 _LEAST_MS: Final = 0.05
+_SEEN: Final = 0.005
+"""A round trip of less than this part of the longest answer is too short to be seen in it."""
+
 _ROOM: Final = 1.24
 """Of the x axis, for the words beside the last bar."""
 
@@ -70,7 +73,8 @@ def waterfall(of: Reply | Figures, ax: Axes | None = None) -> Axes:
     ax = add(figure(height=_TOP + _ROW * max(3, rows) + _SIDES)) if ax is None else ax
     frame(ax, title="Where the time went", under=under, x="since the connection was asked for (ms)", y="")
     _draw(ax, falls)
-    hatched = any(fall.trip_ms is not None and "wait" in fall.parts for fall in falls)
+    longest = max((sum(fall.parts.values()) for fall in falls), default=0.0)
+    hatched = any("wait" in fall.parts and (fall.trip_ms or 0.0) > _SEEN * longest for fall in falls)
     note(ax, [said, "Hatched in wait: one round trip of the network." if hatched else ""])
     return ax
 
