@@ -13,7 +13,7 @@ from .. import kinds
 from ..client.options import client_options, fields_of
 from ..errors import SetupError
 from ..providers.secret import sealing
-from .carry import carry_out, file_of, seed_of
+from .carry import as_begun, carry_out, file_of, seed_of
 from .figures.comparison import WORDS
 from .result import Result
 from .running import addresses, executors
@@ -214,6 +214,7 @@ async def bench(
             f"until='decided' compares two, and here are {len(plan.arms)}: name two models, or one in two ways."
         )
     check_forms(plan)
+    plan = as_begun(plan, before)
     file = file_of(plan, path, resume, before)
     return await carry_out(
         plan,

@@ -9,6 +9,8 @@ from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from ..errors import HolystreamError, SetupError
 from ..session import session as kernel
 from .calibrate import like, own_error
@@ -25,6 +27,8 @@ from .values.plan import Plan
 from .values.record import Contents
 
 _SEEDS: Final = 1_000_000
+_OF_OTHERS: Final = "simulator"
+"""What a plan says of a simulator that this process did not start."""
 
 
 async def carry_out(
@@ -85,6 +89,19 @@ def seed_of(seed: int | None, before: Contents | None) -> int:
     if seed is not None:
         return seed
     return random.randrange(_SEEDS) if before is None else before.header.plan.seed  # noqa: S311  # not a secret
+
+
+def as_begun(plan: Plan, before: Contents | None) -> Plan:
+    """The plan, with the simulator's speed as the file has it where one of the two does not know it.
+
+    Only the process that started a simulator knows how fast it is; a run may be continued by another.
+    """
+    if before is None:
+        return plan
+    known = before.header.plan.simulator
+    if known and plan.simulator and _OF_OTHERS in (known, plan.simulator):
+        return msgspec.structs.replace(plan, simulator=known)
+    return plan
 
 
 def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, before: Contents | None) -> Path:

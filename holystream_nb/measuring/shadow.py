@@ -15,7 +15,7 @@ from ..errors import SetupError
 from ..facts import Wire
 from ..live.harmless import plain_line
 from ..providers.secret import sealing
-from .carry import carry_out, file_of, seed_of
+from .carry import as_begun, carry_out, file_of, seed_of
 from .figures.comparison import WORDS, Comparison, of_pairs, prompt_of
 from .figures.statistics import Interval, Quantile, median, quantile, share
 from .figures.summary import numbers
@@ -123,6 +123,7 @@ async def shadow(
     if located.models[0] == located.models[1]:
         raise SetupError(f"{located.models[0]} cannot be compared with itself: name two as old and new.")
     plan = located.planned(wanted)
+    plan = as_begun(plan, before)
     file = file_of(plan, path, resume, before)
     result = await carry_out(
         plan,
