@@ -101,6 +101,6 @@ def test_a_report_is_one_page_without_script(trial: Make, result: Callable[..., 
     assert len(images) == names.count("source") == 3
     assert all(attrs["alt"] and attrs["src"].startswith("data:image/png;base64,") for attrs in images)
     assert not any(name.startswith("on") for _, attrs in tags.found for name in attrs)
-    assert re.search(r"USD per request</th><td>[\d.]+ \(simulated\)</td>", page)
+    assert re.search(r"USD per 1k requests</th><td>[\d.]+ \(simulated\)</td>", page)
     assert "CNY per request" not in page
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
