@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,9 +149,14 @@ def test_a_terminal_gets_text(trial: Make, capsys: pytest.CaptureFixture[str]) -
     assert last.endswith("hs.load('run.jsonl')")
 
 
-def test_the_runs_of_a_search_are_one_output(trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def test_the_runs_of_a_search_are_one_output(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each replaces the one before; a run of its own has its own."""
-    shell = InteractiveShell.instance()
     monkeypatch.setattr(progress, "current_shell", lambda: SimpleNamespace(kernel=object()))
     monkeypatch.setattr(progress, "is_watched", lambda shell: False)
     published: list[tuple[str, bool]] = []
