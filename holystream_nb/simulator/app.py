@@ -37,7 +37,7 @@ POST /v1/messages           Anthropic's Messages, streamed or not; /count_tokens
 GET  /v1/chat/stream        a WebSocket
 GET  /v1/models             {models}
 GET  /health                200
-GET  /sim/requests          the last requests
+GET  /sim/requests          the last requests: 100, or as many as `?most=` says
 GET  /sim/requests/ID       the true times of one, ns of time.perf_counter_ns
 GET  /sim/active            how many answers are running, and how many sockets are open
 """
@@ -110,7 +110,10 @@ class App:
         raise Refusal(404, f"The model `{wanted}` does not exist.", param="model", code="model_not_found")
 
     async def _requests(self, request: Request) -> Response:
-        return JSONResponse({"requests": [record.summary() for record in self.records.newest()]})
+        most = request.query_params.get("most", "100")
+        if not (most.isascii() and most.isdigit() and len(most) < 10):
+            raise Refusal(400, f"`most` is a number of requests, not `{most}`.", param="most")
+        return JSONResponse({"requests": [record.summary() for record in self.records.newest(int(most))]})
 
     async def _request(self, request: Request) -> Response:
         record = self.records.get(request.path_params["id"])

@@ -106,9 +106,9 @@ class Simulator:
         """
         return self._get(f"sim/requests/{request_id}")
 
-    def requests(self) -> list[dict[str, Any]]:
-        """Summaries of the newest 100 requests, newest first."""
-        return list(self._get("sim/requests")["requests"])
+    def requests(self, most: int = 100) -> list[dict[str, Any]]:
+        """Summaries of the newest requests, newest first: of `most` at most, and of those that are still kept."""
+        return list(self._get(f"sim/requests?most={most}")["requests"])
 
     def active(self) -> int:
         """How many answers are running now."""

@@ -70,17 +70,17 @@ def guidellm(streams: int, requests: int) -> tuple[float, float]:
         )
         [benchmark] = json.loads(report.read_text())["benchmarks"]
         made = sorted(benchmark["requests"]["successful"], key=lambda each: each["request_start_time"])
-        true = _true_ms(simulator.url)
+        true = _true_ms(simulator.url, requests)
     assert len(true) == len(made), (len(true), len(made))
     errors = [abs(each["time_to_first_token_ms"] - truth) for each, truth in zip(made, true, strict=True)]
     cut = quantiles(errors, n=100, method="inclusive")
     return cut[49], cut[98]
 
 
-def _true_ms(url: str) -> list[float]:
+def _true_ms(url: str, requests: int) -> list[float]:
     """From each request's arrival at the simulator to its first output event, in the order of arrival."""
     base = f"{url.removesuffix('v1')}sim/requests"
-    with _direct.open(base, timeout=10) as answer:
+    with _direct.open(f"{base}?most={requests + 100}", timeout=10) as answer:
         ids = [each["id"] for each in json.load(answer)["requests"] if each["events"] and each["outcome"] == "complete"]
     records: list[dict[str, Any]] = []
     for each in ids:

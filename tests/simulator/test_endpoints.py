@@ -167,9 +167,12 @@ def test_outcomes(ask: Any, simulator: Simulator) -> None:
 
 
 def test_requests_are_listed_newest_first(ask: Any, simulator: Simulator) -> None:
-    """The newest requests come first, and an unknown id is a LookupError."""
-    ids = [ask("hi", "end=1").request_id for _ in range(3)]
-    assert [summary["id"] for summary in simulator.requests()[:3]] == ids[::-1]
+    """The newest requests come first, as many as are asked for, and an unknown id is a LookupError."""
+    ids = [ask("hi", "end=1").request_id for _ in range(103)]
+    assert [summary["id"] for summary in simulator.requests()] == ids[:2:-1]
+    assert [summary["id"] for summary in simulator.requests(most=102)] == ids[:0:-1]
+    with pytest.raises(LookupError):
+        simulator.requests(most=-1)
     with pytest.raises(LookupError):
         simulator.record("req_nobody")
 
