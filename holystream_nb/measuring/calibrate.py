@@ -26,6 +26,10 @@ from .values.record import Calibration, Trial
 FIRST_S: Final = (0.1, 0.2, 0.3, 0.4)
 """First-token latencies of a calibration: different ones, so that answers do not keep step."""
 
+_PAUSE_S: Final = 0.0125
+"""Between two answers of a stream, on average. The simulator's answers are of equal lengths, which real ones are not:
+streams that ask again at once would stay in step, and their tokens come together."""
+
 _SAMPLE: Final = 400
 """So many requests have an interval for p99."""
 
@@ -73,6 +77,7 @@ async def calibrate(
         prompts=("Calibration.",),
         repeats=-(-concurrency * answers // (len(models) * max(1, len(transports) * len(wires)))),
         concurrency=concurrency,
+        pause=_PAUSE_S,
         transport=transports,
         wire=wires,
         simulator="simulator",
