@@ -109,7 +109,10 @@ def aiperf(target: Engine, folder: Path) -> Seen:
         *("--extra-inputs", json.dumps({"max_tokens": TOKENS, **FIELDS}), "--artifact-dir", str(artifacts)),
     )
     lines = [json.loads(line) for line in (artifacts / "profile_export.jsonl").read_text().splitlines()]
-    made = [line["metrics"] for line in lines if line["metadata"]["benchmark_phase"] == "profiling"]
+    profiled = [line for line in lines if line["metadata"]["benchmark_phase"] == "profiling"]
+    made = [line["metrics"] for line in profiled if not line.get("error")]  # a failed one has no figures
+    if failed := [line["error"] for line in profiled if line.get("error")]:
+        print(f"aiperf: {len(failed)} of {len(profiled)} failed, the first with {failed[0]}")
     ttfts = [each["time_to_first_token"]["value"] for each in made]
     rates = [1e3 / each["inter_token_latency"]["value"] for each in made]
     return Seen(median(ttfts), median(rates), len(made))
