@@ -25,7 +25,9 @@ Every message is one sentence that says what happened and what to do.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, TypeVar
 
 E = TypeVar("E", bound=BaseException)
@@ -34,8 +36,24 @@ INTERRUPTED: Final = "KeyboardInterrupt: stopped; what had arrived is kept."
 """All that a cell shows that ■ has ended."""
 
 
+_OURS: Final = __name__.partition(".")[0]
+_SHELL: Final = ("IPython", "ipykernel", "asyncio")
+
+
 class HolystreamError(Exception):
-    """The root of the tree."""
+    """The root of the tree. A notebook shows the user's own lines and the sentence, not the way through our insides."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython's protocol
+        lines = []
+        for frame, number in traceback.walk_tb(self.__traceback__):
+            room = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+            if room == _OURS:
+                break
+            if room not in _SHELL:
+                (step,) = traceback.StackSummary.extract([(frame, number)])
+                file = f"{Path(step.filename).name}, " if Path(step.filename).exists() else ""
+                lines.append(f"{file}line {number}: {step.line}")
+        return [*lines, f"{type(self).__name__}: {self}"]
 
 
 class SetupError(HolystreamError):

@@ -44,6 +44,33 @@ def test_an_exported_script_runs_under_ipython(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_an_error_shows_the_users_lines_and_its_sentence(tmp_path: Path) -> None:
+    """Below them is no way through our insides, which was seventy lines long, whether it was awaited or run."""
+    cells = tmp_path / "mistaken.ipy"
+    cells.write_text(
+        "import holystream_nb as hs\n"
+        "def ask():\n"
+        "    return hs.run(hs.bench('gpt-4.1', 'Hi', repeats='3'))\n"
+        "get_ipython().run_cell('ask()')\n"
+        'get_ipython().run_cell(\'1\\nawait hs.bench("gpt-4.1", "Hi", seed="x")\')\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(cells)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=environment(tmp_path),
+    )
+    assert done.stdout.splitlines() == [
+        "line 1: ask()",
+        "line 3: return hs.run(hs.bench('gpt-4.1', 'Hi', repeats='3'))",
+        "SetupError: repeats='3': give a whole number, 1 or more.",
+        'line 2: await hs.bench("gpt-4.1", "Hi", seed="x")',
+        "SetupError: seed='x': give a whole number, 0 or more.",
+    ]
+
+
 def test_ctrl_c_ends_a_bench_and_its_processes(tmp_path: Path) -> None:
     """IPython's terminal cancels nothing itself: what was awaited would go on, unseen and paid for."""
     file = tmp_path / "run.jsonl"
