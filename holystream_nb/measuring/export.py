@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .. import __version__
 from ..errors import SetupError
+from ..money.exact import exactly
 from .figures.figures import Figures
 from .figures.trials import COLUMNS
 from .values.folder import path_of
@@ -57,6 +59,32 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "holystream.started": ("string", "when the request's sitting began (ISO 8601)"),
 }
 
+Kind = Literal["string", "integer", "number", "boolean", "array", "amount"]
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    **dict.fromkeys(
+        (
+            *("transport", "wire", "cache", "error", "token_source", "transport_used", "price_note", "ended"),
+            *("message", "response_id"),
+        ),
+        "string",
+    ),
+    **dict.fromkeys(
+        (
+            *("prompt", "repeat", "turn", "burst", "output_tokens", "reasoning_tokens", "prompt_tokens"),
+            *("cached_tokens", "characters", "bytes", "retries", "resent", "status", "session", "worker", "stream"),
+        ),
+        "integer",
+    ),
+    **dict.fromkeys(("steady", "meets_limits"), "boolean"),
+    **dict.fromkeys(("cost_usd", "cost_cny", "stated_cost_usd"), "amount"),
+    "finish_reason": "array",
+}
+"""Of the columns of `Result.trials` that are no numbers with a fraction: the same in every file, also where all values
+are missing. An amount is a Decimal: in JSON and CSV a text, in Parquet a decimal of `_PLACES` places."""
+
+_PLACES: Final = 20
+
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would carry out."""
 
@@ -70,9 +98,14 @@ def _name(column: str) -> str:
 def schema() -> dict[str, Any]:
     """The rows' JSON Schema: every name, its type, and what it means where that is not `Result.trials`' own."""
     columns = [column for column in COLUMNS if column != "model"]
-    found = {name: {"type": [kind, "null"], "description": words} for name, (kind, words) in _WORDS.items()}
+    found: dict[str, dict[str, Any]] = {
+        name: {"type": [kind, "null"], "description": words} for name, (kind, words) in _WORDS.items()
+    }
     for column in columns:
-        found.setdefault(_name(column), {"description": f"{column} of Result.trials{_unit(column)}"})
+        kind = "string" if _kind(column) == "amount" else _kind(column)
+        words = f"{column} of Result.trials{_unit(column)}"
+        found.setdefault(_name(column), {"type": [kind, "null"], "description": words})
+    found["gen_ai.response.finish_reasons"]["items"] = {"type": "string"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A request measured by holystream_nb, schema {SCHEMA}",
@@ -83,8 +116,12 @@ def schema() -> dict[str, Any]:
     }
 
 
+def _kind(column: str) -> Kind:
+    return _KINDS.get(column, "number")
+
+
 def _unit(column: str) -> str:
-    if column.startswith(("cost_", "stated_cost_")):
+    if _kind(column) == "amount":
         return ", exact, as a text"
     return ", in s" if column.endswith("_ms") else ""
 
@@ -116,12 +153,15 @@ def _value(column: str, value: Any) -> Any:
         return [value] if value else []
     if value is None or value != value or (column == "error" and not value):
         return None
-    if isinstance(value, str | bool | Decimal):
-        return value
-    number = float(value)
-    if column.endswith("_ms"):
-        return number / 1e3
-    return number if column.endswith(("_s", "_ratio")) or not number.is_integer() else int(number)
+    match _kind(column):
+        case "integer":
+            return int(value)
+        case "number":
+            return float(value) / 1e3 if column.endswith("_ms") else float(value)
+        case "boolean":
+            return bool(value)
+        case _:
+            return value
 
 
 def document(result: Figures) -> dict[str, Any]:
@@ -159,7 +199,7 @@ def _cell(cell: Any) -> Any:
 
 
 def to_json(result: Figures, path: str | Path) -> Path:
-    return _written(path, lambda to: to.write_text(as_json(document(result)), "utf-8"))
+    return written(path, lambda to: to.write_text(as_json(document(result)), "utf-8"))
 
 
 def as_json(value: Any) -> str:
@@ -182,8 +222,10 @@ def _plain(value: Any) -> Any:
 def to_csv(result: Figures, path: str | Path) -> Path:
     frame = _frame(result)
     frame["gen_ai.response.finish_reasons"] = [" ".join(each) for each in frame["gen_ai.response.finish_reasons"]]
-    frame = frame.map(_cell_of_csv)
-    return _written(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8"))
+    for name, kind in _columns().items():
+        if kind not in _DTYPES:
+            frame[name] = [_cell_of_csv(value) for value in frame[name]]
+    return written(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8"))
 
 
 def _cell_of_csv(value: Any) -> Any:
@@ -193,24 +235,54 @@ def _cell_of_csv(value: Any) -> Any:
 
 
 def to_parquet(result: Figures, path: str | Path) -> Path:
-    frame = _frame(result)
     try:
-        return _written(path, lambda to: frame.to_parquet(to, index=False))
+        pyarrow = import_module("pyarrow")  # has no types
     except ImportError as exc:
         raise SetupError("Parquet is written by pyarrow: pip install pyarrow, or use to_csv or to_json.") from exc
+    types = {
+        "string": pyarrow.string(),
+        "integer": pyarrow.int64(),
+        "number": pyarrow.float64(),
+        "boolean": pyarrow.bool_(),
+        "array": pyarrow.list_(pyarrow.string()),
+        "amount": pyarrow.decimal128(38, _PLACES),
+    }
+    columns = pyarrow.schema([(name, types[kind]) for name, kind in _columns().items()])
+    frame = _frame(result)
+    for name, kind in _columns().items():
+        if kind == "amount":
+            frame[name] = frame[name].map(_placed)
+    return written(path, lambda to: frame.to_parquet(to, engine="pyarrow", index=False, schema=columns))
+
+
+def _placed(amount: Decimal | None) -> Decimal | None:
+    if amount is None:
+        return None
+    with exactly():
+        return amount.quantize(Decimal(1).scaleb(-_PLACES))
+
+
+_DTYPES: Final = {"integer": "Int64", "number": "float64", "boolean": "boolean"}
+
+
+def _columns() -> dict[str, Kind]:
+    """Every name of the schema with what it holds."""
+    kinds = {_name(column): _kind(column) for column in COLUMNS}
+    words: dict[str, Kind] = {"gen_ai.client.operation.duration": "number"}
+    return {name: kinds.get(name) or words.get(name, "string") for name in schema()["properties"]}
 
 
 def _frame(result: Figures) -> DataFrame:
-    """Rows as a frame; whole numbers stay whole where some are missing."""
+    """Rows as a frame; whole numbers, and True and False, stay such where some are missing."""
     from pandas import DataFrame
 
-    found = rows(result)
-    frame = DataFrame(found, columns=list(schema()["properties"]))
-    whole = [name for name in schema()["properties"] if {type(row[name]) for row in found} == {int, type(None)}]
-    return frame.astype(dict.fromkeys(whole, "Int64"))
+    kinds = _columns()
+    frame = DataFrame(rows(result), columns=list(kinds), dtype=object)
+    return frame.astype({name: _DTYPES[kind] for name, kind in kinds.items() if kind in _DTYPES})
 
 
-def _written(path: str | Path, write: Callable[[Path], object]) -> Path:
+def written(path: str | Path, write: Callable[[Path], object]) -> Path:
+    """What `write` makes of a path, in folders that are made for it; SetupError where there is no writing."""
     to = path_of(path)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

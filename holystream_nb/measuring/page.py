@@ -8,10 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import SetupError
 from ..live.saved import printable
+from .export import written
 from .figures.figures import Figures
-from .values.folder import path_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,13 +30,7 @@ figure { margin: 2rem 0 }
 
 def report(result: Figures, path: str | Path) -> Path:
     """Writes the page; see `Result.report`."""
-    to = path_of(path)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(page(result), "utf-8")
-    except OSError as exc:
-        raise SetupError(f"{to} cannot be written ({exc.strerror}).") from exc
-    return to
+    return written(path, lambda to: to.write_text(page(result), "utf-8"))
 
 
 def page(result: Figures) -> str:

@@ -48,6 +48,11 @@ def test_json_has_the_names_and_units_of_opentelemetry(some: Result, tmp_path: P
     assert second["gen_ai.client.operation.duration"] == pytest.approx(0.8)
     assert set(first) == set(second) == set(written["schema"]["required"]) == set(schema()["properties"])
     assert written["run"]["limits"] == {"ttft_ms": 500}
+    jsonschema = pytest.importorskip("jsonschema")
+    for row in written["requests"]:
+        jsonschema.validate(row, written["schema"])
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(row | {"holystream.bytes": "many"}, written["schema"])
     assert written["summary"]["simulator:a"]["ttft_p50_ms"]["value"] == pytest.approx(300)
 
 
@@ -57,6 +62,7 @@ def test_csv_and_parquet_have_the_same_rows(some: Result, tmp_path: Path) -> Non
         first, second = csv.DictReader(file)
     assert list(first) == list(schema()["properties"])
     assert (first["holystream.cost_usd"], first["gen_ai.usage.output_tokens"]) == ("0.0000012", "3")
+    assert (first["http.response.status_code"], second["http.response.status_code"]) == ("", "429")
     assert second["holystream.message"] == "'=cmd|' /C calc'!A0"
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
@@ -64,6 +70,20 @@ def test_csv_and_parquet_have_the_same_rows(some: Result, tmp_path: Path) -> Non
     assert list(frame.columns) == list(schema()["properties"])
     assert frame["holystream.cost_usd"][0] == Decimal("0.0000012")
     assert frame["gen_ai.response.time_to_first_chunk"][0] == pytest.approx(0.3)
+
+
+def test_parquet_files_of_any_two_runs_are_one_table(
+    some: Result, trial: Make, result: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Columns have one type each, also where all their values are missing or a cost has more digits."""
+    dataset = pytest.importorskip("pyarrow.dataset")
+    other = result(trial(ttft=300.5, usd=Decimal("12.00000000012345"), events=[2, 1, 1], reasoning_tokens=1))
+    files = [str(each.to_parquet(tmp_path / f"{n}.parquet")) for n, each in enumerate((some, other))]
+    one, two = (dataset.dataset(file).schema for file in files)
+    assert one.remove_metadata() == two.remove_metadata()
+    whole = dataset.dataset(files).to_table().to_pydict()
+    assert whole["holystream.cost_usd"] == [Decimal("0.0000012"), None, Decimal("12.00000000012345")]
+    assert whole["gen_ai.response.finish_reasons"] == [["stop"]] * 3
 
 
 def test_a_place_that_cannot_be_written_is_said(some: Result, tmp_path: Path) -> None:
