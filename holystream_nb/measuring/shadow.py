@@ -205,8 +205,8 @@ class Shadow:
         """Both sides and their difference, as numbers; a row a figure, columns old, new and difference.
 
         Each has its 95 % interval beside it (`old_low`, `old_high`, …), NaN where there is none. Percentiles are of the
-        requests that succeeded; differences are medians of the pairs, new − old. The error rate has the exact interval
-        of Clopper and Pearson. Similarity is of both sides together.
+        requests that succeeded in the steady part; differences are medians of the pairs, new − old. The error rate has
+        the exact interval of Clopper and Pearson. Similarity is of both sides together.
         """
         rows = {name: dict(zip(_SIDES, row, strict=True)) for name, row in self.rows.items()}
         parts = [f"{side}{end}" for side in _SIDES for end in ("", "_low", "_high")]
@@ -272,7 +272,7 @@ class Shadow:
         return self.result.label(model)
 
     def _quantile(self, metric: str, p: float, model: str) -> Quantile:
-        timings = [trial.timing for trial in self._of(model) if not trial.error]
+        timings = [trial.timing for trial in self.result.steady.counted(self._of(model)) if not trial.error]
         return quantile([value for timing in timings if (value := getattr(timing, metric)) is not None], p)
 
     def _costs(self, model: str) -> Quantile:

@@ -95,6 +95,23 @@ def result() -> Callable[..., Result]:
 
 
 @pytest.fixture
+def burst(trial: Callable[..., Trial]) -> Callable[..., list[Trial]]:
+    """A closed loop of eight users, whose first requests take 900 ms because all begin at once."""
+
+    def made(model: str, ttft: float) -> list[Trial]:
+        found = []
+        for user in range(8):
+            at = 10.0 * user
+            for number in range(12):
+                took = 900 if number == 0 else ttft + user
+                found.append(trial(model, stream=user, repeat=len(found), sent=at, ttft=took, gaps=(50,)))
+                at += took + 50
+        return found
+
+    return made
+
+
+@pytest.fixture
 def run(simulator: Simulator, tmp_path: Path) -> Callable[..., Awaitable[Result]]:
     """A real bench against the unpaced simulator, in a file of its own; short answers, no calibration."""
 

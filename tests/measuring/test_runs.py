@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -107,13 +108,24 @@ def test_a_later_run_is_better_or_worse_only_by_its_interval(saved: Save) -> Non
     ]  # fmt: skip
     assert table.loc["TTFT p95 (ms)", "verdict"] == "no interval at this size"
     assert table.loc["error rate (%)", "verdict"] == "no difference shown"
-    assert "TTFT p50 -100 ms" in str(found)
-    assert "* ms: no interval at this size" in str(found)
+    assert re.search(r"TTFT p50 \(ms\) +320 +220 +-100 \(-\d+ to -[\d.]+\) +better\n", str(found))
+    assert re.search(r"TTFT p95 \(ms\) +337 +237 +-100\* +no interval at this size\n", str(found))
+    assert r"| TTFT p50 (ms) | 320 | 220 | \-100 (" in found._repr_markdown_()
     assert "Differences are after (2026-" in str(found)
     assert "1 prompt that both runs asked" in str(found)
     assert before.against(after).table().set_index("figure").loc["TTFT p50 (ms)", "verdict"] == "worse"
     same = saved("c.jsonl", *range(305, 345), begun=3)
     assert same.against(before).table().set_index("figure").loc["TTFT p50 (ms)", "verdict"] == "no difference shown"
+
+
+def test_runs_are_compared_by_the_percentiles_that_each_shows(
+    burst: Callable[..., list[Trial]], result: Callable[..., Result]
+) -> None:
+    """Those of the steady part: with the burst in which all users begin, the p95 of both was 900 ms."""
+    before, after = (result(*burst("simulator:a", ttft), concurrency=8) for ttft in (300, 100))
+    row = after.against(before).table().set_index("figure").loc["TTFT p95 (ms)"]
+    assert [row.before, row.after] == [each.summary().ttft_p95_ms.iloc[0] for each in (before, after)]
+    assert (row.before < 320, row.verdict) == (True, "better")
 
 
 def test_medians_are_compared_by_prompt_where_there_are_six(saved: Save) -> None:
@@ -133,6 +145,11 @@ def test_nonsense_is_refused_and_another_load_is_said(saved: Save, tmp_path: Pat
         msgspec.structs.replace(one.contents, header=msgspec.structs.replace(one.contents.header, plan=plan)), one.path
     )
     assert other.against(one).notes[0] == "WARNING: not the same question: concurrency 1 before, 4 after."
+    moved = msgspec.structs.replace(session(), addresses={"simulator": "http://127.0.0.1:2/v1"})
+    elsewhere = Result(msgspec.structs.replace(one.contents, sessions=(moved,)), one.path)
+    assert "simulator was asked at http://127.0.0.1:1/v1 before, http://127.0.0.1:2/v1 after." in str(
+        elsewhere.against(one)
+    )
     with pytest.raises(SetupError, match="give a Result, or its file"):
         compare_runs(one, 3)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from holystream_nb.errors import ConnectionFailed, SetupError
 from holystream_nb.measuring import watch as door
 from holystream_nb.measuring.figures.changes import changes, fewest
 from holystream_nb.measuring.load import load
+from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.values.record import Trial
 from holystream_nb.measuring.watch import Watch, watch
 
 
@@ -40,6 +43,15 @@ def test_a_change_is_found_where_it_is() -> None:
     assert fewest() == 9
     assert changes([300, 301, 302, 303, 600, 601, 602, 603]) == []
     assert changes([5.0] * 20) == []
+
+
+def test_a_sitting_has_the_median_of_its_own_table(
+    burst: Callable[..., list[Trial]], result: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Of its steady part: the burst in which all users begin is no change of the service."""
+    made = result(*burst("simulator:a", 300), concurrency=8)
+    found = Watch(metric="ttft_ms", planned=1, results={1: made}, failed={}, path=tmp_path)
+    assert found.medians("simulator:a") == {1: made.cells["simulator:a"]["ttft_p50_ms"]}
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ from statistics import median as middle
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import SetupError
-from ...live.saved import printable
 from ..values.record import Trial
-from ..values.words import counted, digits
+from ..values.words import counted
 from .comparison import WORDS
 from .figures import Figures
 from .statistics import Interval, Quantile, median, needed, quantile, share
+from .tables import Text, legend, shown
 from .unpaired import subtracted, subtracted_share
 
 if TYPE_CHECKING:
@@ -36,7 +36,22 @@ COLUMNS: Final = (
 
 NO_INTERVAL: Final = "no interval at this size"
 _PERCENTILES: Final = ((0.5, "p50"), (0.95, "p95"))
-_LOAD: Final = ("concurrency", "rate", "transport", "wire", "cache", "reuse", "parameters", "timeout", "simulator")
+_LOAD: Final = (
+    "concurrency",
+    "pause",
+    "rate",
+    "rate_to",
+    "arrivals",
+    "transport",
+    "wire",
+    "cache",
+    "caches",
+    "reuse",
+    "parameters",
+    "retries",
+    "timeout",
+    "simulator",
+)
 """Fields of a plan that make another question of it, though the prompts are the same."""
 
 
@@ -65,18 +80,21 @@ class Change:
         return "better" if (value > 0) == self.more_is_better else "worse"
 
     @property
-    def sentence(self) -> str:
-        found = self.difference
-        sign = "+" if (found.value or 0) > 0 else ""
-        edges = "" if found.low is None or found.high is None else f" ({digits(found.low)} to {digits(found.high)})"
-        star = "" if edges else "*"
-        words = "none" if found.value is None else f"{sign}{digits(found.value)}{star} {self.unit}{edges}"
-        return f"{self.arm}: {self.figure} {words}: {self.verdict}"
+    def words(self) -> str:
+        """The figure and its unit."""
+        return f"{self.figure} ({self.unit})"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """For a reader: before, after, difference with its interval, verdict."""
+        sign = "+" if (self.difference.value or 0) > 0 else ""
+        known = [shown(each.value) for each in (self.before, self.after)]
+        return (*known, f"{sign}{shown(self.difference)}", self.verdict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Against:
-    """A later run against an earlier one, arm by arm; its text is a sentence for each figure.
+    """A later run against an earlier one, arm by arm. It shows itself as a table, in a notebook and by `print`.
 
     changes: p50 and p95 of TTFT, E2E, TPOT and the decode rate, and the share of errors; `table()` has them as numbers.
     notes: what else differs between the runs.
@@ -93,10 +111,19 @@ class Against:
 
         return DataFrame([_row(change) for change in self.changes], columns=list(COLUMNS))
 
-    def __str__(self) -> str:
-        return "\n".join(map(printable, [*(change.sentence for change in self.changes), *self.notes]))
+    @property
+    def text(self) -> Text:
+        """The same for a reader: a group of rows for each arm."""
+        rows: list[tuple[str, ...]] = []
+        for arm in dict.fromkeys(change.arm for change in self.changes):
+            rows += [(arm,), *((each.words, *each.cells) for each in self.changes if each.arm == arm)]
+        return Text(("before", "after", "difference", "verdict"), tuple(rows), tuple(legend(rows)), self.notes)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return self.text.plain()
+
+    def _repr_markdown_(self) -> str:
+        return self.text.markdown()
 
 
 def against(before: Figures, after: Figures) -> Against:
@@ -117,7 +144,7 @@ def against(before: Figures, after: Figures) -> Against:
 
 def _changes(before: Figures, after: Figures, arm: str) -> list[Change]:
     label = after.label(arm)
-    old, new = before.of(arm), after.of(arm)
+    old, new = (run.steady.counted(run.of(arm)) for run in (before, after))
     found = []
     for metric in METRICS:
         name, unit, *_ = WORDS[metric]
@@ -133,10 +160,9 @@ def _changes(before: Figures, after: Figures, arm: str) -> list[Change]:
             gap = median(by_prompt) if is_paired else subtracted(was, now)
             method = "by prompt" if is_paired else "unpaired"
             found.append(Change(label, f"{name} {words}", unit, was, now, gap, method, more_is_better, error))
-    failed, fails = (share(sum(bool(trial.error) for trial in trials), len(trials)) for trials in (old, new))
-    found.append(
-        Change(label, "error rate", "points", failed, fails, subtracted_share(failed, fails), "unpaired", False)
-    )
+    whole = (run.of(arm) for run in (before, after))
+    failed, fails = (share(sum(bool(trial.error) for trial in trials), len(trials)) for trials in whole)
+    found.append(Change(label, "error rate", "%", failed, fails, subtracted_share(failed, fails), "unpaired", False))
     return found
 
 
@@ -170,7 +196,11 @@ def _notes(before: Figures, after: Figures, arms: Sequence[str]) -> list[str]:
         notes.append(f"WARNING: not the same question: {each}.")
     if alone := [arm for arm in (*before.arms, *after.arms) if arm not in arms]:
         notes.append(f"In one of the two only, and left out: {', '.join(alone)}.")
-    if any(old.os != new.os or old.cpu != new.cpu for old, new in [(before.sessions[0], after.sessions[0])]):
+    old, new = before.sessions[0], after.sessions[0]
+    asked = [name for name in old.addresses if new.addresses.get(name, old.addresses[name]) != old.addresses[name]]
+    if not after.simulator:
+        notes += [f"{name} was asked at {old.addresses[name]} before, {new.addresses[name]} after." for name in asked]
+    if (old.os, old.cpu) != (new.os, new.cpu):
         notes.append("They were measured from different machines.")
     notes.append(f"Differences are after ({_begun(after)}) − before ({_begun(before)}).")
     prompts = counted(len(after.plan.prompts), "prompt")
@@ -192,7 +222,7 @@ def _said(result: Figures, name: str) -> Any:
 def _row(change: Change) -> dict[str, Any]:
     return {
         "model": change.arm,
-        "figure": f"{change.figure} ({'%' if change.unit == 'points' else change.unit})",
+        "figure": change.words,
         "before": change.before.value,
         "after": change.after.value,
         "difference": change.difference.value,

@@ -44,7 +44,7 @@ class WatchFigures:
         """The figure's median of each sitting that has one, with its 95 % interval where n permits."""
         found = {}
         for sitting, result in self.results.items():
-            timings = [trial.timing for trial in result.of(arm) if not trial.error]
+            timings = [trial.timing for trial in result.steady.counted(result.of(arm)) if not trial.error]
             known = [value for timing in timings if (value := getattr(timing, self.metric)) is not None]
             if known:
                 found[sitting] = quantile(known, 0.5)
