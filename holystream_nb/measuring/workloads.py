@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -99,16 +100,17 @@ def _column(file: Path, names: set[str], known: Sequence[str]) -> str:
 def _request(file: Path, row: Mapping[str, Any], at: str, tokens_in: str, tokens_out: str) -> tuple[float, int, int]:
     """(time in s, input tokens, output tokens) of a row."""
     try:
-        return _seconds(row[at], at), round(float(row[tokens_in])), round(float(row[tokens_out]))
-    except (KeyError, TypeError, ValueError) as exc:
+        moment, counts = _seconds(row[at], at), [round(float(row[name])) for name in (tokens_in, tokens_out)]
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise SetupError(f"{file.name} has a row without a time and two numbers of tokens in it.") from exc
+    if not math.isfinite(moment) or min(counts) < 0:
+        raise SetupError(f"{file.name} has a row without a time and two numbers of tokens in it.")
+    return moment, counts[0], counts[1]
 
 
 def _seconds(value: Any, name: str) -> float:
     """A moment in seconds: Azure's are dates, BurstGPT's seconds, Mooncake's, in lower case, milliseconds."""
     if name == "TIMESTAMP":
-        # Azure has seven decimals of a second, and Python reads six.
-        head, _, rest = str(value).partition(".")
-        digits = rest.partition("+")[0]
-        return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{digits or 0}")
+        moment = datetime.fromisoformat(str(value))  # 2023's have no zone, 2024's no decimals where they are 0
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return float(value) / (1e3 if name == "timestamp" else 1)

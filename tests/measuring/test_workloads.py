@@ -173,6 +173,10 @@ BURST = """Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type
 45,ChatGPT,1087,0,1087,Conversation log
 118,GPT-4,417,276,693,Conversation log
 """
+AZURE_2024 = """TIMESTAMP,ContextTokens,GeneratedTokens
+2024-05-10 00:00:00.009930+00:00,2162,5
+2024-05-10 00:00:01+00:00,2399,6
+"""
 MOONCAKE = """{"timestamp": 0, "input_length": 6758, "output_length": 500, "hash_ids": [0, 1]}
 {"timestamp": 27482, "input_length": 7322, "output_length": 490, "hash_ids": [0, 2]}
 """
@@ -182,6 +186,7 @@ MOONCAKE = """{"timestamp": 0, "input_length": 6758, "output_length": 500, "hash
     ("name", "text", "times", "lengths"),
     [
         ("azure.csv", AZURE, (0.0, 4.314579), [(374, 44), (396, 109)]),
+        ("azure24.csv", AZURE_2024, (0.0, 0.99007), [(2162, 5), (2399, 6)]),
         ("burst.csv", BURST, (0.0, 113.0), [(472, 18), (417, 276)]),
         ("mooncake.jsonl", MOONCAKE, (0.0, 27.482), [(6758, 500), (7322, 490)]),
     ],
@@ -203,6 +208,8 @@ def test_public_traces_are_read(tmp_path: Path, name: str, text: str, times: Any
     [
         ("a,b\n1,2\n", "no trace of a known form: it has no column TIMESTAMP"),
         ("Timestamp,Request tokens,Response tokens\nx,1,2\n", "a row without a time"),
+        ("Timestamp,Request tokens,Response tokens\nnan,1,2\n", "a row without a time"),
+        ("Timestamp,Request tokens,Response tokens\n1,-3,2\n", "two numbers of tokens"),
         ("Timestamp,Request tokens,Response tokens\n1,0,2\n", "no request with input and output tokens"),
     ],
 )
