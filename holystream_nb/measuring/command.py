@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any, Final
 
 from .. import kinds
 from ..errors import SetupError
 from ..live.saved import printable
 from .bench import bench
-from .export import as_json, document
+from .export import as_json, document, written
 from .figures.checks import Check, checks, split
 from .result import Result
 from .values.folder import path_of
@@ -24,7 +26,8 @@ UNCLEAR: Final = 2
 """Nobody can say: an interval around the limit, requests missing, a setup that cannot be."""
 
 EPILOG: Final = """\
-exit code: 0 the limits held, 1 one was broken, 2 nobody can say (too few requests, requests missing, a wrong setup).
+exit code: 0 the limits held, 1 one was broken, 2 nobody can say (too few requests, requests missing, a wrong
+setup), 130 it was stopped by Ctrl-C (what is there is kept).
 
 A limit of ttft_ms, tpot_ms or e2e_s is one of each request: at least --share of the requests of every model are to keep
 all of them. Any column of the summary may have one too (ttft_p95_ms=800, error_rate=1, decode_tokens_per_s=50: rates
@@ -73,31 +76,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carries it out; the exit code. Raises HolystreamError, for which `UNCLEAR` is right."""
-    wanted, columns = split(dict(map(_limit, options.limit)))
+    limits = [*map(_limit, options.limit)]
+    if twice := [name for name, count in Counter(name for name, _ in limits).items() if count > 1]:
+        raise SetupError(f"--limit {twice[0]} is there more than once: give one number for it.")
+    wanted, columns = split(dict(limits))
     share = kinds.number("--share", options.share, above=0)
     if share >= 1:
         raise SetupError("--share is below 1, as 0.95: no number of requests shows that all are good.")
-    given: dict[str, Any] = {name: getattr(options, name) for name in ("repeats", "concurrency", "rate", "warmup")}
-    given |= {
-        name: getattr(options, name) for name in ("seed", "max_cost", "timeout", "base_url", "key_variable", "path")
-    }
+    given: dict[str, Any] = {name: getattr(options, name) for name in _HANDED_ON}
     given |= {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
     with redirect_stdout(sys.stderr):
         result = asyncio.run(bench(options.model, path_of(options.prompts), limits=wanted or None, **given))
     found = checks(result, columns, share)
     code = exit_code(result, found)
-    print(printable(result.text.plain()))
-    print()
-    for each in found:
-        print(printable(each.sentence))
-    print(_ENDINGS[code] if found else _NO_LIMITS[code])
+    ending = _ENDINGS[code] if found else _NO_LIMITS[code]
+    _say([result.text.plain(), "", *(each.sentence for each in found), ending])
     if options.json:
-        _write(
-            path_of(options.json), as_json({"exit_code": code, "checks": list(map(_plain, found)), **document(result)})
-        )
+        text = as_json({"exit_code": code, "checks": list(map(_plain, found)), **document(result)})
+        written(options.json, lambda to: to.write_text(text, "utf-8"))
     if options.report:
         result.report(options.report)
     return code
+
+
+def _say(lines: Sequence[str]) -> None:
+    """To standard output, as long as somebody reads it: `| head` closes it, and the verdict stands all the same."""
+    try:
+        print("\n".join(map(printable, lines)), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more at its end
 
 
 def exit_code(result: Result, found: list[Check]) -> int:
@@ -127,13 +134,7 @@ def _plain(check: Check) -> dict[str, Any]:
 def _limit(text: str) -> tuple[str, float]:
     name, _, number = text.partition("=")
     try:
-        return name.strip(), float(number)
+        limit = float(number)
     except ValueError:
         raise SetupError(f"--limit {kinds.shown(text)}: write it as ttft_ms=800.") from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as exc:
-        raise SetupError(f"{path} cannot be written ({exc.strerror}).") from exc
+    return name.strip(), kinds.number(f"--limit {name.strip()}", limit)

@@ -36,7 +36,7 @@ def bench(simulator: Simulator, folder: Path, *arguments: str) -> subprocess.Com
 @pytest.mark.slow
 def test_the_exit_code_says_whether_the_limits_held(simulator: Simulator, tmp_path: Path) -> None:
     """0 with a figure and a report of it, 1 for what was broken; no ANSI; progress is not on standard output."""
-    out = tmp_path / "out.json"
+    out = tmp_path / "new" / "out.json"
     held = bench(
         simulator, tmp_path, "--limit", "ttft_ms=9000", "--limit", "ttft_p50_ms=9000", "--json", str(out),
         "--report", str(tmp_path / "x.html"),
@@ -54,6 +54,27 @@ def test_the_exit_code_says_whether_the_limits_held(simulator: Simulator, tmp_pa
     assert (tmp_path / "x.html").read_text("utf-8").startswith("<!doctype html>")
     broken = bench(simulator, tmp_path, "--limit", "ttft_ms=1")
     assert (broken.returncode, "The limits did not hold." in broken.stdout) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_enough_changes_no_verdict(simulator: Simulator, tmp_path: Path) -> None:
+    """Piped into `head`, which closes standard output: it ended in a traceback, and as if a limit were broken."""
+    (tmp_path / "p.txt").write_text("Hello")
+    command = [sys.executable, "-m", "holystream_nb", "bench", "--model", "simulator:gpt-4.1#tokens=2"]
+    command += ["--prompts", str(tmp_path / "p.txt"), "--path", str(tmp_path / "run.jsonl")]
+    with subprocess.Popen(
+        [*command, "--base-url", simulator.url, "--json", str(tmp_path / "out.json")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        said = run.stderr.read()
+    assert run.returncode == 0, said
+    assert "Traceback" not in said
+    assert (tmp_path / "out.json").exists()
 
 
 def test_a_limit_holds_or_breaks_only_by_its_whole_interval(trial: Make, result: Callable[..., Result]) -> None:
@@ -83,6 +104,8 @@ def test_a_limit_of_nothing_is_refused() -> None:
     [
         (["--limit", "ttft_ms"], "write it as ttft_ms=800"),
         (["--limit", "x=1"], "no figure x to limit"),
+        (["--limit", "ttft_p95_ms=nan"], "--limit ttft_p95_ms=nan: give a number"),
+        (["--limit", "ttft_ms=800", "--limit", "ttft_ms=900"], "--limit ttft_ms is there more than once"),
         (["--share", "1"], "below 1"),
         (["--prompts", "nowhere.txt"], "cannot be read (No such file"),
     ],
