@@ -12,8 +12,7 @@
     paint    from the read of the first text to the page's first picture of it (a live cell; see `live/painted.py`)
 
 `dns` to `other` are `Timing.connect_ms`, `send` and `wait` are TTFT, `send` to `stream` are E2E. None is what was not
-needed (a kept connection was open, an address is no name), or not seen (a socket does not say when a message was handed
-over: there `wait` is all of TTFT).
+needed (a kept connection was open, an address is no name).
 """
 
 from __future__ import annotations

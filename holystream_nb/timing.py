@@ -66,7 +66,7 @@ class Timing:
     output events; `visible_tokens` is the same without reasoning that was hidden, and None where a reasoning model hid
     an unknown amount. `retries` counts earlier attempts that failed, `resent` those that met a kept connection which
     the service had closed. `opening` is what opening the connection took, None on a kept one; `written` is when the
-    request had been handed to the system (not seen on a socket). `paint_ms` is how long after its read the first text
+    request had been handed to the system. `paint_ms` is how long after its read the first text
     was painted in a live cell, give or take `paint_error_ms`.
     """
 

@@ -123,6 +123,7 @@ class ResponsesAnswer(SocketTurn):
         self.opening = self._socket.with_upgrade if self._known is None else None
         self._socket.memory = None  # a turn that fails takes with it what it went on from
         self.sent = await self._socket.send(frame, self._service.websocket_inactivity)
+        self.written = time.perf_counter_ns()
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         decoder = self._decoder

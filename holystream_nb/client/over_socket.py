@@ -32,14 +32,13 @@ class SocketTurn:
 
     transport: Final = "ws"
     headers_at: int | None = None
-    written: int | None = None
     _decoder: MessageDecoder | ResponsesDecoder
 
     def __init__(
         self, service: Service, request: Request, socket: Socket, *, permit: int | None, is_first: bool
     ) -> None:
         self.permit = permit
-        self.sent = socket.asked
+        self.sent, self.written = socket.asked, socket.written
         self.opening = socket.opening if is_first else None
         self.resent = 0
         self.chunks: list[tuple[int, str]] = []
@@ -117,6 +116,7 @@ class SocketAnswer(SocketTurn):
         """Asks for the turn."""
         self.opening = self._socket.with_upgrade if self._is_first else None
         self.sent = await self._socket.send(init_message(self._request.body), self._service.websocket_inactivity)
+        self.written = time.perf_counter_ns()
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         decoder, stamp = self._decoder, 0

@@ -55,7 +55,8 @@ Payload = str | bytes
 class Socket:
     """An open WebSocket. `read` and `send` are for one turn at a time; `aclose` is for anybody.
 
-    `permit`, `asked` and `opened` are stamps (ns): the pool had room, the handshake was sent, it was answered.
+    `permit`, `asked`, `written` and `opened` are stamps (ns): the pool had room, the handshake was sent, it had been
+    handed to the system, it was answered.
     `opening` is what opening the connection took, `with_upgrade` the same with the handshake.
     `bytes` counts what has come since (B). `closed` is the service's close code and reason once it has sent one.
     `names_turns` is for whoever reads the messages: turns begin with their id here. So is `memory`: what the service
@@ -66,6 +67,7 @@ class Socket:
         self.host = response.host
         self.headers = response.headers
         self.permit, self.asked, self.opened = response.permit, response.sent, response.headers_at
+        self.written = response.written
         self.opening = response.opening
         self.bytes = 0
         self.closed: tuple[int, str] | None = None

@@ -60,6 +60,14 @@ def test_a_kept_connection_has_no_bars_of_opening() -> None:
     assert not [patch for patch in ax.patches if patch.get_hatch()]
 
 
+def test_the_way_to_a_proxy_is_no_round_trip_to_the_service() -> None:
+    """The connection ended at the proxy: how far the service is from there nobody has measured."""
+    ax = charts.waterfall(reply(Opening(tcp=12 * MS, proxy=3 * MS, tls=20 * MS)))
+    assert bars(ax)[:3] == [(0, 12), (12, 3), (15, 20)]
+    assert not [patch for patch in ax.patches if patch.get_hatch()]
+    assert "round trip" not in repr(ax)
+
+
 def test_a_run_shows_the_medians_of_each_arm(trial: Callable[..., Trial], result: Callable[..., Result]) -> None:
     """Opening is the warm-ups', where connections are kept; the round trip is the one measured beside the run."""
     trials = [trial(model, ttft=ttft, repeat=n) for model in ("s:a", "s:b") for n, ttft in enumerate((200, 300, 900))]

@@ -62,7 +62,7 @@ def waterfall(of: Reply | Figures, ax: Axes | None = None) -> Axes:
 
     Each part begins where the one before it ended; `paint` begins with the first output, since it runs beside the
     stream. Within `wait`, hatched, is one round trip of the network: that which was measured beside a run, and for a
-    reply what its own TCP connection took (nothing on a kept one).
+    reply what its own TCP connection took (none on a kept one, and none where that ended at a proxy).
     """
     if isinstance(of, Reply):
         falls, under = [_of_reply(of)], f"{clean(of.provider)}:{clean(of.model)}"
@@ -81,7 +81,7 @@ def waterfall(of: Reply | Figures, ax: Axes | None = None) -> Axes:
 
 def _of_reply(reply: Reply) -> _Fall:
     parts = reply.timing.parts
-    return _Fall("", _shown(parts.known), parts.tcp_ms)
+    return _Fall("", _shown(parts.known), parts.tcp_ms if parts.proxy_ms is None else None)
 
 
 def _of_arm(result: Figures, arm: str) -> _Fall:
