@@ -195,7 +195,7 @@ def _tokens(name: str, value: object) -> Decimal:
 def _models(models: object) -> Sequence[object]:
     if isinstance(models, str):
         return [models]
-    listed = models.tolist() if hasattr(models, "tolist") else models  # of numpy or pandas
+    listed = kinds.unpacked(models)
     if not isinstance(listed, list | tuple) or not listed:
         raise SetupError(f"The models of hs.project_cost are {kinds.kind(models)}: give a list of provider:model.")
     return listed

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from holystream_nb.errors import SetupError, UnknownProvider
@@ -44,9 +45,17 @@ def test_one_model_may_be_a_text() -> None:
     assert project_cost(MILLION, models="gpt-4.1").index.tolist() == ["holysheep:gpt-4.1"]
 
 
-@pytest.mark.parametrize("models", [("gpt-4.1",), pd.Series(["gpt-4.1"]), np.array(["gpt-4.1", "holysheep:gpt-4.1"])])
+@pytest.mark.parametrize(
+    "models",
+    [
+        ("gpt-4.1",),
+        pd.Series(["gpt-4.1"]),
+        pl.Series(["gpt-4.1"]),
+        np.array(["gpt-4.1", "holysheep:gpt-4.1"]),
+    ],
+)
 def test_models_come_in_any_list(models: Any) -> None:
-    """pandas' and numpy's too; what is there twice makes one row."""
+    """pandas', polars' and numpy's too; what is there twice makes one row."""
     assert project_cost(MILLION, models=models).index.tolist() == ["holysheep:gpt-4.1"]
 
 
