@@ -4,8 +4,8 @@
     tcp      the connection was opened: to the proxy, where there is one
     proxy    the proxy opened the way to the service (CONNECT, SOCKS)
     tls      the handshakes: with the service, and with a proxy that is spoken to in TLS
-    upgrade  the WebSocket's handshake
-    other    what is left of `connect_ms`: the client's own work, and an answer in which a socket was offered
+    upgrade  the WebSocket's handshake, and the answer in which a socket was offered
+    other    what is left of `connect_ms`: the client's own work
     send     the request was handed to the system
     wait     from there to the first output event: a round trip of the network, the service's queue, the prompt
     stream   first to last output event

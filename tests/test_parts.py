@@ -157,6 +157,8 @@ async def test_a_socket_has_them_too_and_its_handshake(authority: trustme.CA, re
     assert parts.tls_ms is not None
     assert parts.other_ms is not None
     assert parts.other_ms >= 0
+    assert parts.upgrade_ms is not None
+    assert parts.upgrade_ms > 0  # the answer in which the socket was offered is no work of the client
     assert second.timing.parts.dns_ms is None
     assert second.timing.parts.upgrade_ms is None
     for reply in (first, second):

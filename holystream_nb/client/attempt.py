@@ -70,6 +70,7 @@ async def _negotiated(service: Service, request: Request, place: str, ears: Ears
         return await over_sse(service, request, ears)
     # The turn that the POST asked for begins when its socket is opened.
     began = SocketAnswer(service, request, socket, place, permit=response.permit, is_first=True)
-    if response.opening is not None:  # on whose connection the socket may be
-        began.opening = response.opening + (began.opening or Opening())
+    offer = None if response.sent is None else response.headers_at - response.sent
+    # The socket may be on the connection of the POST.
+    began.opening = (response.opening or Opening()) + Opening(upgrade=offer) + (began.opening or Opening())
     return began
