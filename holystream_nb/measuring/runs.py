@@ -125,7 +125,8 @@ def _saved(path: Path) -> Saved | None:
     found = [_of_file(file) for file in sorted(path.glob("*.jsonl"))]
     if not found:
         return None
-    kind = str(read_about(path).get("kind", "sweep"))
+    others = "sweep" if all(len(each.models) == 1 for each in found) else "folder"
+    kind = str(read_about(path).get("kind", others))
     notes = dict.fromkeys(each.note for each in found if each.note)
     return Saved(
         path=path,

@@ -157,4 +157,7 @@ def load_sweep(folder: Path) -> Sweep:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise SetupError(f"{folder} has no runs in it.")
-    return Sweep(tuple(Result(read(file), file) for file in files), folder)
+    results = tuple(Result(read(file), file) for file in files)
+    if any(len(result.arms) > 1 or result.plan.concurrency is None for result in results):
+        raise SetupError(f"The runs in {folder} are no sweep: load them one by one, as hs.runs lists them.")
+    return Sweep(results, folder)

@@ -174,6 +174,20 @@ def test_runs_are_listed_newest_first_and_loaded_by_number(saved: Save, tmp_path
     assert repr(runs(tmp_path / "empty")) == f"No run is saved in {tmp_path / 'empty'}."
 
 
+def test_a_folder_of_any_runs_is_no_sweep(trial: Make, result: Callable[..., Result], tmp_path: Path) -> None:
+    """One of two models was taken for a level of load, whose table was a traceback."""
+    made = result(trial("simulator:a"), trial("simulator:b"))
+    (tmp_path / "mine").mkdir()
+    log = Log(tmp_path / "mine" / "x.jsonl")
+    for line in (made.contents.header, *made.records):
+        log.write(line)
+    log.close()
+    (only,) = runs(tmp_path).saved
+    assert only.note == "folder of 1 run"
+    with pytest.raises(SetupError, match=r"mine are no sweep: load them one by one, as hs\.runs lists them"):
+        load(only.path)
+
+
 def test_what_was_lost_in_flight_counts_in_the_list(saved: Save, tmp_path: Path) -> None:
     """As in the run's own line and its budget: a list that says less would contradict them."""
     made = saved("a.jsonl", 300)
