@@ -213,6 +213,8 @@ async def bench(
         raise SetupError(
             f"until='decided' compares two, and here are {len(plan.arms)}: name two models, or one in two ways."
         )
+    if plan.until_decided and any(plan.number(prompt) for prompt in range(len(plan.prompts))):
+        raise SetupError("until='decided' takes prompts by chance; a conversation's turns come in order: leave it out.")
     check_forms(plan)
     plan = as_begun(plan, before)
     file = file_of(plan, path, resume, before)

@@ -179,7 +179,8 @@ def merge(several: Iterable[Result | str | Path], *, path: str | Path | None = N
     A run that is there twice, or a copy of it that went on elsewhere, counts once; every other run adds its repeats.
     path: writes the whole into a file; otherwise `path` of the Result is that of the first run.
 
-    Raises SetupError where plans differ in more than seed, repeats and max_cost.
+    Raises SetupError where plans differ in more than seed, repeats and max_cost, and for runs that were to end when
+    decided: each stopped by what it had found, and no interval holds for several of those together.
     """
     if isinstance(several, str | Path | Result) or not isinstance(several, Iterable):
         raise SetupError("hs.merge takes a list of runs: Results, or their files.")
@@ -187,6 +188,8 @@ def merge(several: Iterable[Result | str | Path], *, path: str | Path | None = N
     if not results:
         raise SetupError("hs.merge takes a list of runs: this one is empty.")
     first = results[0]
+    if len(results) > 1 and first.plan.until_decided:
+        raise SetupError("Runs that end when decided are not merged: each stopped by what it had found.")
     for result in results[1:]:
         different = set(first.plan.difference(result.plan)) - {"seed", "repeats"}
         if different:
@@ -215,13 +218,16 @@ def _merged(results: Sequence[Result]) -> Contents:
     sessions: list[Session] = []
     trials: dict[tuple[int, str, str, int, int], Trial] = {}
     beside: dict[str, dict[bytes, Any]] = {"warmups": {}, "retried": {}, "lost": {}, "trips": {}}
-    repeats = 0
+    repeats, lengths = 0, dict[tuple[int, int, str], int]()
+    for result in results:
+        begun, made = _identity(result.sessions[0]), max((trial.repeat for trial in result.records), default=-1)
+        lengths[begun] = max(lengths.get(begun, 0), result.plan.repeats or made + 1)
     for result in results:
         own = {session.number: _identity(session) for session in result.sessions}
         begun = _identity(result.sessions[0])
         if begun not in offsets:
             offsets[begun] = repeats
-            repeats += result.plan.repeats
+            repeats += lengths[begun]
         for session in result.sessions:
             if _identity(session) not in numbers:
                 numbers[_identity(session)] = len(sessions)
@@ -235,7 +241,7 @@ def _merged(results: Sequence[Result]) -> Contents:
                 kept = msgspec.structs.replace(line, session=numbers[own[line.session]])
                 lines.setdefault(msgspec.json.encode(kept), kept)
     first = results[0].contents.header
-    plan = msgspec.structs.replace(first.plan, repeats=repeats)
+    plan = msgspec.structs.replace(first.plan, repeats=repeats if first.plan.repeats else 0)
     known = [result.calibration for result in results if result.calibration is not None]
     return Contents(
         header=Header(schema=first.schema, plan=plan, plan_hash=plan.hash, session=sessions[0]),

@@ -216,3 +216,27 @@ def test_runs_of_one_plan_are_one_result(saved: Save, tmp_path: Path) -> None:
     for nothing in ([], "a.jsonl"):
         with pytest.raises(SetupError, match=r"hs\.merge takes a list of runs"):
             merge(nothing)
+
+
+def test_runs_without_end_are_merged_side_by_side(trial: Make, result: Callable[..., Result]) -> None:
+    """Of a duration each, and so of no stated number of repeats: pairs stay with their own run."""
+
+    def sitting(number: int, repeats: int) -> Result:
+        rows = [
+            trial(model, repeat=i, ttft=100 * number + (5 if model == "x:b" else 0))
+            for i in range(repeats)
+            for model in ("x:a", "x:b")
+        ]
+        own = msgspec.structs.replace(session(), wall_ns=number, started=f"2026-11-2{number}T00:00:00+00:00")
+        return result(*rows, sessions=(own,), repeats=0, duration=1.0)
+
+    whole = merge([sitting(1, 4), sitting(2, 5)])
+    found = whole.compare("a", "b")
+    assert (found.pairs, set(found.differences), whole.plan.repeats) == (9, {5.0}, 0)
+
+
+def test_runs_that_ended_when_decided_are_not_merged(trial: Make, result: Callable[..., Result]) -> None:
+    """Their intervals hold for each alone; one and its copy are no two."""
+    made = result(*(trial(model) for model in ("x:a", "x:b")), until_decided="ttft_ms")
+    with pytest.raises(SetupError, match="stopped by what it had found"):
+        merge([made, made])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import holystream_nb as hs
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring.figures.comparison import UntilDecided, compare
 from holystream_nb.measuring.figures.sequential import Deciding, decided
@@ -122,6 +123,7 @@ async def test_what_it_cannot_do_is_refused(run: Run) -> None:
         ([QUICK, SLOW], {}, "give max_cost, duration or repeats"),
         ([QUICK, SLOW], {"until": "sure", "repeats": 3}, "until is 'sure'"),
         ([QUICK, SLOW], {"metric": "speed", "repeats": 3}, "metric is 'speed'"),
+        ([QUICK, SLOW], {"prompts": [hs.Conversation(["Hello", "And then?"])], "repeats": 3}, "turns come in order"),
     ):
         with pytest.raises(SetupError, match=words):
             await run(models, **{"until": "decided", **options})
