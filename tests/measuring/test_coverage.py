@@ -111,10 +111,15 @@ def ticks(rng: np.random.Generator, count: int) -> Groups:
     return split(20.0 * (1 + rng.poisson(np.repeat(rng.lognormal(-2, 1, count), sizes))), sizes)
 
 
-def longer_is_slower(rng: np.random.Generator, count: int) -> Groups:
-    """Long answers have long gaps: 4 times as long, half slower."""
+def longer_is_slower(rng: np.random.Generator, count: int, growth: float = 0.1, spread: float = 0.1) -> Groups:
+    """Long answers have long gaps: 4 times as long, a seventh slower."""
     sizes = lengths(rng, count, 0.8)
-    return split(np.repeat(sizes**0.3, sizes) * rng.lognormal(1, 0.3, sizes.sum()), sizes)
+    return split(np.repeat(sizes**growth, sizes) * rng.lognormal(1, spread, sizes.sum()), sizes)
+
+
+def longer_is_much_slower(rng: np.random.Generator, count: int) -> Groups:
+    """4 times as long, twice as slow, each evenly: the slowest twentieth of the gaps is a few answers'."""
+    return longer_is_slower(rng, count, 0.5)
 
 
 GAPS: tuple[Shape, ...] = (
@@ -128,6 +133,7 @@ GAPS: tuple[Shape, ...] = (
     some_slow,
     ticks,
     longer_is_slower,
+    longer_is_much_slower,
 )
 
 
@@ -194,6 +200,18 @@ def test_means_hold_what_they_say(name: str) -> None:
         held = np.mean([holds(mean(sample), true, true) for sample in draw(rng, (SAMPLES, count))])
         print(f"{count:5d} values  {held:.3f}")
         assert hold(float(held), SAMPLES)
+
+
+@pytest.mark.slow
+def test_means_of_what_is_rare_do_not_hold() -> None:
+    """What `mean` and the notes say of it: 0.3 % stalls of 30 times, and Pareto's law without a variance."""
+    rng = np.random.default_rng(12)
+    stalls, true = mixed(0.003, 30)
+    pareto = 1 + rng.pareto(1.5, (SAMPLES, 368))
+    for name, samples, mu in (("0.3 % stalls", stalls(rng, (SAMPLES, 368)), true), ("Pareto, 1.5", pareto, 3.0)):
+        held = float(np.mean([holds(mean(sample), mu, mu) for sample in samples]))
+        print(f"\n{name}: {held:.3f}", end="")
+        assert held < 0.9
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.95, 0.99])

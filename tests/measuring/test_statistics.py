@@ -102,6 +102,18 @@ def test_a_tail_of_few_requests_has_no_interval() -> None:
     assert not found.has_interval
 
 
+def test_a_tail_that_grows_with_the_length_has_no_interval() -> None:
+    """Where answers of very different lengths have the longer gaps the longer they are; the median has its own."""
+    rng = np.random.default_rng(5)
+    sizes = np.maximum(2, rng.lognormal(math.log(40), 0.8, 500).astype(int))
+    for growth, shown in ((0.0, True), (0.5, False)):
+        requests = [size**growth * rng.lognormal(3, 0.1, size) for size in sizes]
+        middle, tail = pooled(requests, [0.5, 0.95])
+        assert middle.has_interval
+        assert tail.has_interval == shown
+        assert (tail.n < tail.needed) != shown
+
+
 def test_half_a_million_gaps_take_no_time() -> None:
     """All percentiles of a model of 1,000 requests with 500 gaps each: a tenth of a second, the best of a few."""
     requests = np.random.default_rng(5).lognormal(3, 0.3, (1000, 500)).tolist()
