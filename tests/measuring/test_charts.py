@@ -377,6 +377,20 @@ def test_a_model_without_a_price_has_a_place_of_its_own(note: str, said: str, th
     assert list(stairs.get_xdata())[:2] == pytest.approx([0.4, 0.4])
 
 
+@pytest.mark.parametrize("chart", [charts.distribution, charts.ttft_against_cost, charts.speed_against_cost])
+def test_answers_in_bursts_are_marked_on_a_chart_too(
+    chart: Callable[[Result], Axes], trial: Callable[..., Trial], result: Make
+) -> None:
+    """At the figures of whose answers came so, with a word; of whole answers nothing is wrong."""
+    held = [trial("x:a", repeat=i, ttft=400 + i, gaps=(140,) * 5, events=[14] * 6) for i in range(8)]
+    free = [trial("x:b", repeat=i, ttft=265 + i, gaps=(10,) * 80) for i in range(8)]
+    said = words(chart(result(*held, *free))).replace("\n", " ")
+    assert said.count("†") >= 2
+    assert "† Answers of a came in bursts: TTFT is too long" in said
+    assert "†" not in words(chart(result(*free)))
+    assert "†" not in words(charts.distribution(result(*held, *free), "e2e_s"))
+
+
 def test_where_prices_come_from_stands_below(three: Make) -> None:
     """And as of when."""
     assert "Prices: a card (today)." in words(charts.speed_against_cost(three()))

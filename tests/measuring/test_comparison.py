@@ -100,6 +100,14 @@ def test_too_few_pairs_have_a_star_and_no_verdict(paired: Callable[..., Result])
     assert not found.is_more_than_noise
 
 
+def test_no_difference_is_neither_longer_nor_shorter(paired: Callable[..., Result]) -> None:
+    """Ties on both sides: the two are the same."""
+    found = paired(np.zeros((8, 1))).compare("a", "b")
+    assert str(found).startswith(
+        "b's TTFT is the same as a's (median of 8 pairs, 95 % interval 0 to 0 ms, 1.00 times a's)"
+    )
+
+
 def test_losses_on_one_side_are_a_warning(paired: Callable[..., Result]) -> None:
     """Where b fails 12 of 20 and a none, the 8 pairs left may be the easy ones; where both lose as many, no word."""
     values = np.full((20, 1), -50.0)
@@ -127,6 +135,18 @@ def test_a_ratio_needs_figures_above_0(trial: Make, result: Results) -> None:
     found = result(*trials).compare("a", "b")
     assert (found.ratio.value, found.difference.value) == (None, 0)
     assert "times" not in str(found)
+
+
+def test_a_verdict_on_answers_in_bursts_says_so(trial: Make, result: Results) -> None:
+    """Something held a's first events back: TTFT and the decode rate carry the mark, whole answers do not."""
+    held = [trial(A, repeat=i, ttft=400, gaps=(140,) * 5, events=[14] * 6) for i in range(8)]
+    free = [trial(B, repeat=i, ttft=265, gaps=(10,) * 80) for i in range(8)]
+    found = result(*held, *free)
+    warned = " WARNING: the {} of a is of answers in bursts (†)."
+    assert str(found.compare("a", "b")).endswith(warned.format("TTFT"))
+    assert str(found.compare("a", "b", "decode_tokens_per_s")).endswith(warned.format("decode rate"))
+    assert "bursts" not in str(found.compare("a", "b", "e2e_s"))
+    assert str(found).count("(†)") >= 2
 
 
 def test_a_run_that_stopped_when_decided_has_the_wider_interval(paired: Callable[..., Result]) -> None:

@@ -115,7 +115,11 @@ def test_an_estimate_is_marked_where_it_stands(trial: Make, result: Results) -> 
     """In its cell, of the arm that it is of."""
     trials = [trial(), trial("simulator:b", token_source="text", cost_exact=False)]
     table = result(*trials).to_markdown()
-    assert "| input · output tokens per request | 10.0 · 3.00 | 10.0 · ≈3.00 |" in table
+    assert "| input · output tokens per request | 10.0 · 3.00 | ≈10.0 · ≈3.00 |" in table
+    assert "· output ≈" in table
+    assert "≈" not in result(trial()).to_markdown()
+    alone = result(*(trial(repeat=i, token_source="text") for i in range(2))).to_markdown()
+    assert "| output tok/s · system tok/s | ≈" in alone
     assert "| USD per 1k requests | 1.00 | ≈1.00 |" in table
     assert r"| E2E p50 (s) | 0.380\* | 0.380\* |" in table
 

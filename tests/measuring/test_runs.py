@@ -135,6 +135,16 @@ def test_medians_are_compared_by_prompt_where_there_are_six(saved: Save) -> None
     assert (row.method, row.difference, row.low, row.high, row.verdict) == ("by prompt", -10, -10, -10, "better")
 
 
+def test_a_proxy_in_one_of_two_runs_is_said(trial: Make, result: Callable[..., Result]) -> None:
+    """Its bursts make TTFT longer, and the service is the same."""
+    held = result(*(trial(repeat=i, ttft=400, gaps=(140,) * 5, events=[14] * 6) for i in range(8)))
+    free = result(*(trial(repeat=i, ttft=265, gaps=(10,) * 80) for i in range(8)))
+    assert any(
+        note.startswith("Before: WARNING: 8 of 8 answers of a came in bursts") for note in free.against(held).notes
+    )
+    assert not any("bursts" in note for note in free.against(free).notes)
+
+
 def test_nonsense_is_refused_and_another_load_is_said(saved: Save, tmp_path: Path) -> None:
     """Other prompts say nothing about a service; another concurrency is a warning above all."""
     one, two = saved("a.jsonl", 300), saved("b.jsonl", 300, prompts=2, begun=1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from raw_service import Asked, Writer, serving
@@ -319,6 +320,35 @@ def test_a_timing_error_is_held_against_a_figure_that_is_shown(trial: Make, resu
     rows = repr(found).splitlines()
     assert any(row.startswith("TTFT p50") and "34.0 (" in row for row in rows)
     assert any(row.startswith("gap p50") and "5.00 (" in row for row in rows)
+
+
+@pytest.mark.parametrize("count", [367, 368])
+def test_an_interval_of_a_mean_says_what_it_cannot_know(trial: Make, result: Results, count: int) -> None:
+    """As soon as there is one."""
+    found = result(*(trial(repeat=i, ttft=100 + i % 7) for i in range(count)))
+    assert found.cells["simulator:a"]["ttft_mean_ms"].has_interval == (count == 368)
+    assert bool(said(found, "Intervals of means know of no stall")) == (count == 368)
+
+
+@pytest.mark.parametrize(("requests", "level", "warned"), [(72, "p95", True), (71, "p50", False), (5, "", False)])
+def test_a_starred_timing_error_gives_no_verdict(
+    trial: Make, result: Results, requests: int, level: str, warned: bool
+) -> None:
+    """p95 of 71 has no interval: p50 is what is held against TTFT, and of five requests nothing is."""
+    error = Calibration(
+        concurrency=1,
+        workers=1,
+        requests=requests,
+        tokens_per_s=50,
+        ttft_ms=(1.0, 99.0, 99.0),
+        e2e_ms=(1.0, 99.0, 99.0),
+        gap_ms=None,
+    )
+    notes = [note for note in result(trial(), calibration=error).notes if "is not small" in note]
+    assert bool(notes) == warned
+    assert all(f"at {level})" in note for note in notes)
+    loud = msgspec.structs.replace(error, ttft_ms=(99.0, 99.0, 99.0))
+    assert len([note for note in result(trial(), calibration=loud).notes if "is not small" in note]) == bool(level)
 
 
 def test_the_text_cannot_steer_a_terminal(trial: Make, result: Results) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
+from holystream_nb.measuring.figures.error import Errors, calibration
 from holystream_nb.measuring.figures.sweep import COLUMNS, knee
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.presets import PRESETS, preset
@@ -93,6 +94,20 @@ def test_a_sweep_shows_a_star_where_a_level_has_too_few(trial: Make, result: Cal
         assert "TTFT p95 (ms)" in shown
     assert [ax.get_ylabel() for ax in made.plot()] == ["system tok/s", "TTFT (ms)"]
     assert [line.split()[:3] for line in repr(made).splitlines()[1:3]] == [["x:a", "1", "8"], ["x:a", "2", "80"]]
+
+
+def test_a_sweep_marks_bursts_and_a_timing_error_without_an_interval(
+    trial: Make, result: Callable[..., Result]
+) -> None:
+    """Behind a proxy that buffers each level carries the mark and the word; p95 of 71 timing errors has no interval."""
+    rows = [trial("x:a", repeat=i, sent=1000 * i, ttft=400, gaps=(140,) * 5, events=[14] * 6) for i in range(8)]
+    known = [calibration(Errors([1.0] * n, [1.0] * n, [[] for _ in range(n)]), 1, 1, 50.0, own=True) for n in (71, 72)]
+    made = Sweep(tuple(result(*rows, concurrency=i + 1, calibration=each) for i, each in enumerate(known)), Path())
+    assert made.table().timing_error_p95_ms.tolist() == [1, 1]
+    assert made.table().timing_error_p95_ms_low.notna().tolist() == [False, True]
+    assert "400 (400 to 400)†" in repr(made)
+    assert "† came in bursts" in repr(made)
+    assert "At 2: WARNING: 8 of 8 answers of a came in bursts" in repr(made)
 
 
 async def test_a_sweep_sets_the_load_itself(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from ...live.saved import printable
 from ..figures.comparison import WORDS
 from ..figures.error import quantiles
+from ..figures.tables import dagger
 from ..values.plan import connections
 from ..values.words import counted, digits, load
 from .marks import faint, ink, is_dark
@@ -219,6 +220,12 @@ def steady_part(result: Figures) -> str:
     if not part.is_used or part.requests == part.of:
         return ""
     return f"Of the steady part: {part.requests:,} of {counted(part.of, 'request')}."
+
+
+def bursts(result: Figures) -> str:
+    """Whose answers came in bursts, and what that does to the figures of a chart that has a †."""
+    arms = [name(result, arm) for arm, row in result.cells.items() if dagger(row, "ttft_ms")]
+    return f"† Answers of {', '.join(arms)} came in bursts: TTFT is too long, tok/s may be too high." if arms else ""
 
 
 def png(of: Figure) -> bytes:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...money.amount import currency
+from ..figures.tables import dagger
 from ..values.words import digits
 from . import slots
-from .canvas import clean, context, frame, note, prepared
+from .canvas import bursts, clean, context, frame, note, prepared
 from .labels import Label, place
 from .legend import Entry
 from .marks import Mark, faint, hollow, marks
@@ -114,7 +115,7 @@ def _limits(ax: Axes, reached: Sequence[Point], more_is_better: bool) -> None:
     if ax.get_yscale() == "log":
         ax.set_ylim(low / 1.5, high * 2.2)
     else:
-        ax.set_ylim(0, high * 1.3)
+        ax.set_ylim(0, high * 1.3 or 1.0)
 
 
 def _height(ax: Axes, point: Point, more_is_better: bool) -> float:
@@ -153,7 +154,8 @@ def _point(ax: Axes, x: float, y: float, point: Point, mark: Mark, *, is_filled:
 
 def _label(point: Point, mark: Mark, called: str, result: Figures, unit: str, at: tuple[float, float]) -> Label:
     assert point.value is not None  # noqa: S101
-    value = f"{digits(point.value)}{'' if point.has_interval else '*'} {unit}"
+    star = "" if point.has_interval else "*"
+    value = f"{digits(point.value)}{star} {unit}{dagger(result.cells[point.arm], 'ttft_ms')}"
     paid = f"{currency()} {digits(point.cost)}" if point.cost is not None else point.place
     paid += " (simulated)" if point.simulated else ""
     counts = count(point.n, point.failed)
@@ -205,6 +207,7 @@ def _notes(
     for point in shown:
         if _is_apart(point, more_is_better):
             said.append(f"{_name(result, point)} stands apart: {point.failed} of {point.n} failed.")
+    said += [word] if (word := bursts(result)) else []
     if slots.are_moved(shown):
         said.append("Marks of one cost stand beside each other.")
     if any(point.place != KNOWN for point in shown):

@@ -11,7 +11,9 @@ import numpy as np
 from ...errors import SetupError
 from ..figures.comparison import WORDS
 from ..figures.statistics import CONFIDENCE, Quantile, needed, quantile
-from .canvas import context, figure_name, frame, name, note, prepared, steady_part
+from ..figures.summary import is_spoilt
+from ..figures.tables import dagger
+from .canvas import bursts, context, figure_name, frame, name, note, prepared, steady_part
 from .labels import Label, place
 from .legend import Entry
 from .marks import Mark, hollow, marks
@@ -78,7 +80,8 @@ def draw(ax: Axes, result: Figures, metric: str = "ttft_ms", *, brief: bool = Fa
         _curve(ax, known, total, marked[arm], banded=len(arms) <= _BANDS)
         up = _DODGE * (index - (len(arms) - 1) / 2)
         _intervals(ax, quantiles, float(known[-1]), marked[arm], up, barred=len(arms) <= _BANDS)
-        texts = [f"p{each.p * 100:g} {each}" for each in quantiles]
+        mark = dagger(result.cells[arm], metric)
+        texts = [f"p{each.p * 100:g} {each}{mark}" for each in quantiles]
         counts = count(total, failed)
         head = f"{marked[arm].sign} {called[arm]} · {counts}"
         points = [(float(known[min(len(known) - 1, int(height * total))]), 100 * height) for height in _HEIGHTS]
@@ -93,14 +96,15 @@ def draw(ax: Axes, result: Figures, metric: str = "ttft_ms", *, brief: bool = Fa
         least = " and ".join(f"{needed(p)} for p{p * 100:g}" for p in PERCENTILES)
         notes.append(f"Dashed and *: no interval at this size ({least} needed).")
     notes += [part] if (part := steady_part(result)) else []
-    if metric == "e2e_s" and result.plan.rate is not None:
+    notes += [bursts(result)] if is_spoilt(metric) else []
+    if metric in ("ttft_ms", "e2e_s") and result.plan.rate is not None:
         notes.append('From sent: waiting before it is in "e2e_scheduled_s".')
     key = (
         "Band: 95 % confidence for the whole curve (DKW). Bars: 95 % order-statistic intervals."
         if len(arms) <= _BANDS
         else "Marks: p50 and p95, with 95 % order-statistic intervals in the legend."
     )
-    note(ax, [key, " ".join([*notes, undrawn(result.arms)])])
+    note(ax, [key, " ".join(filter(None, [*notes, undrawn(result.arms)]))])
     return labels
 
 

@@ -12,6 +12,7 @@ from ..values.record import Trial
 from ..values.words import counted
 from .comparison import WORDS
 from .figures import Figures
+from .notes import bursts
 from .statistics import Interval, Quantile, median, needed, quantile, share
 from .tables import Text, legend, shown
 from .unpaired import subtracted, subtracted_share
@@ -194,6 +195,8 @@ def _notes(before: Figures, after: Figures, arms: Sequence[str]) -> list[str]:
     if different:
         each = ", ".join(f"{name} {_said(before, name)} before, {_said(after, name)} after" for name in different)
         notes.append(f"WARNING: not the same question: {each}.")
+    sides = (("Before", before), ("After", after))
+    notes += [f"{side}: {word}" for side, result in sides for word in bursts(result)]
     if alone := [arm for arm in (*before.arms, *after.arms) if arm not in arms]:
         notes.append(f"In one of the two only, and left out: {', '.join(alone)}.")
     old, new = before.sessions[0], after.sessions[0]

@@ -15,6 +15,7 @@ from ..values.run import Run
 from ..values.words import counted, digits
 from .sequential import Deciding, decided
 from .statistics import Quantile, median, pooled
+from .summary import in_bursts, is_spoilt
 
 _PROMPTS: Final = 20
 """From so many prompts on, asked several times each, a finding is for prompts like these, and no longer for these."""
@@ -48,6 +49,7 @@ class Comparison:
     is_sequential: whether the intervals are valid at whatever pair one stopped.
     error: the timing error of the figure in its unit, None where it is not known. It is the median one: what else there
         is of it scatters, and is in the interval already.
+    in_bursts: those of the two whose answers came in bursts, which spoils this figure.
     """
 
     metric: str
@@ -64,6 +66,7 @@ class Comparison:
     lost_b: int
     is_sequential: bool
     error: float | None
+    in_bursts: tuple[str, ...] = ()
 
     @property
     def is_more_than_noise(self) -> bool:
@@ -84,7 +87,7 @@ class Comparison:
         name, unit, less, more = WORDS[self.metric]
         value, low, high = self.difference.value, self.difference.low, self.difference.high
         if value is None:
-            return f"There is no pair to compare {self.b}'s {name} with {self.a}'s.{self._losses}"
+            return f"There is no pair to compare {self.b}'s {name} with {self.a}'s.{self._warned}"
         ratio = "" if self.ratio.value is None else f", {digits(self.ratio.value)} times {self.a}'s"
         of = counted(self.pairs, "pair")
         if self.is_general and self.prompts < self.pairs:
@@ -94,16 +97,17 @@ class Comparison:
             return (
                 f"{self.b}'s {name} against {self.a}'s: {sign}{digits(abs(value))} {unit}* "
                 f"(median of {of}{self.scope}{ratio}). "
-                f"* n too small for an interval: {self.difference.needed} pairs are needed.{self._losses}"
+                f"* n too small for an interval: {self.difference.needed} pairs are needed.{self._warned}"
             )
         word = less if value < 0 else more
         sides = sorted((abs(low), abs(high))) if low * high >= 0 else [low, high]
         looked = " at any stop" if self.is_sequential else ""
+        is_than = f"{digits(abs(value))} {unit} {word} than" if value else "the same as"
         core = (
-            f"{self.b}'s {name} is {digits(abs(value))} {unit} {word} than {self.a}'s (median of {of}, "
+            f"{self.b}'s {name} is {is_than} {self.a}'s (median of {of}, "
             f"95 % interval{looked} {digits(sides[0])} to {digits(sides[1])} {unit}{ratio})"
         )
-        return f"{core}: {self._verdict(low, high, value, unit)}{self.scope}.{self._losses}"
+        return f"{core}: {self._verdict(low, high, value, unit)}{self.scope}.{self._warned}"
 
     def _verdict(self, low: float, high: float, value: float, unit: str) -> str:
         if self.is_more_than_noise:
@@ -118,6 +122,14 @@ class Comparison:
         if self.is_general:
             return ""
         return ", for this one prompt" if self.prompts == 1 else f", for these {self.prompts:,} prompts"
+
+    @property
+    def _warned(self) -> str:
+        """What makes the pairs doubtful."""
+        if not self.in_bursts:
+            return self._losses
+        name, *_ = WORDS[self.metric]
+        return f"{self._losses} WARNING: the {name} of {' and '.join(self.in_bursts)} is of answers in bursts (†)."
 
     @property
     def _losses(self) -> str:
@@ -174,6 +186,7 @@ def compare(result: Run, a: str, b: str, metric: str = "ttft_ms") -> Comparison:
         lost_b=sum(theirs.get(key) is None for key in both),
         is_sequential=sequential,
         error=_timing_error(result, metric),
+        in_bursts=tuple(result.label(arm) for arm in (a, b) if is_spoilt(metric) and in_bursts(result.of(arm))),
     )
 
 

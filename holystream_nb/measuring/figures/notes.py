@@ -17,15 +17,13 @@ from ..values.words import counted, digits, endings
 from . import network
 from .comparison import decision_of
 from .error import quantiles
-from .statistics import Quantile
+from .statistics import FOR_A_MEAN, Quantile
 from .steady import steady
+from .summary import in_bursts
 from .trials import gaps_ms
 
 SMALL: Final = 0.05
-"""A timing error (p95) up to this part of the figure it spoils is small."""
-
-MOST: Final = 50.0
-"""Answers in bursts (%) past which a row's figures are marked, and warned of."""
+"""A timing error up to this part of the figure it spoils is small: its p95, or p50 where p95 has no interval."""
 
 NEAR: Final = 0.01
 """Synthetic prompts and their answers that are so near to what was asked for are as long as that."""
@@ -120,7 +118,18 @@ def notes(result: Run) -> list[str]:
         found.append("System tok/s includes the pauses between the batches of the executor.")
     if (part := steady(result).sentence) and result.records:
         found.append(part)
-    return [*found, *_bursts(result), *_groups(result), *_timing(result)]
+    if any(len(trials) >= FOR_A_MEAN for trials in _succeeded(result)):
+        found.append(
+            "Intervals of means know of no stall that is rarer than one in a hundred requests; those of percentiles "
+            "hold whatever there is."
+        )
+    return [*found, *bursts(result), *_groups(result), *_timing(result)]
+
+
+def _succeeded(result: Run) -> list[list[Trial]]:
+    """Of each arm, the requests that percentiles are of."""
+    part = steady(result)
+    return [[trial for trial in part.counted(result.of(arm)) if not trial.error] for arm in result.arms]
 
 
 def _lengths(result: Run) -> list[str]:
@@ -186,35 +195,33 @@ def _timing(result: Run) -> list[str]:
     if calibration is None:
         return ["The timing error was not measured: see hs.calibrate."] if result.records else []
     found = [timing_error(calibration)]
-    shown = [[trial for trial in steady(result).counted(result.of(arm)) if not trial.error] for arm in result.arms]
+    shown = _succeeded(result)
     ttfts = [[ttft for trial in row if (ttft := trial.timing.ttft_ms) is not None] for row in shown]
     gaps = [[gap for trial in row for gap in gaps_ms(trial)] for row in shown]
-    for name, error, figures in (
-        ("TTFT", calibration.ttft_ms[1], ttfts),
-        ("gap", calibration.gap_ms[1] if calibration.gap_ms else 0.0, gaps),
-    ):
+    for name, figures in (("TTFT", ttfts), ("gap", gaps)):
+        error = next((each for each in quantiles(calibration, name.lower())[1::-1] if each.n >= each.needed), None)
         figure = min((median(row) for row in figures if row), default=None)
-        if figure and error > SMALL * figure:
+        if error and figure and (error.value or 0.0) > SMALL * figure:
             found.append(
-                f"WARNING: the timing error of {name} ({digits(error)} ms at p95) is not small against its p50 "
-                f"({digits(figure)} ms): this machine is too busy for this load."
+                f"WARNING: the timing error of {name} ({digits(error.value or 0.0)} ms at p{100 * error.p:g}) is not "
+                f"small against its p50 ({digits(figure)} ms): this machine is too busy for this load."
             )
     return found
 
 
-def _bursts(result: Run) -> list[str]:
+def bursts(result: Run) -> list[str]:
     """A word about each arm whose answers came in bursts: which figures that spoils, by how much, and what mends it."""
-    found = []
+    found, part = [], steady(result)
     for arm in result.arms:
-        succeeded = [trial.timing for trial in result.of(arm) if not trial.error]
-        held = [timing for timing in succeeded if timing.burst is not None]
-        if len(held) <= len(succeeded) * MOST / 100:
+        trials = part.counted(result.of(arm))
+        if not (held := in_bursts(trials)):
             continue
+        answers = sum(not trial.error for trial in trials)
         waits = [median(row) for timing in held if (row := timing.gaps_ms)]
         late = f" (by about its gap, {digits(median(waits))} ms, or more)" if waits else ""
         size = median(timing.burst or 0 for timing in held)
         found.append(
-            f"WARNING: {len(held)} of {counted(len(succeeded), 'answer')} of {result.label(arm)} came in bursts of "
+            f"WARNING: {len(held)} of {counted(answers, 'answer')} of {result.label(arm)} came in bursts of "
             f"about {size:.0f} events (†): TTFT is too long{late}, gaps are those between bursts, and decode tok/s may "
             f"be too high, because the last one empties a buffer. A proxy may be buffering ({MEND})."
         )

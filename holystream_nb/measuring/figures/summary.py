@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ...money.exact import exactly
+from ...timing import Timing
 from ..values.record import Trial
 from ..values.run import Run
 from ..values.words import endings
@@ -98,10 +99,10 @@ _RUN: Final = (
 )
 """Of the whole run. In a mixed one, where a slow model holds a fast one's users, they are no model's own."""
 
-SPOILT: Final = frozenset(
-    name for name in WORDS if name.startswith(("ttft_", "ttfa_", "gap_", "tpot_", "decode_tokens"))
-)
-"""What is wrong where answers come in bursts: something held the first events back, and let them go together."""
+MOST: Final = 50.0
+"""Answers in bursts (%) past which a row's figures are marked, and warned of."""
+
+_SPOILT: Final = ("ttft_", "ttfa_", "gap_", "tpot_", "decode_tokens")
 
 
 def cells(result: Run, *, adjusted: bool = False) -> dict[str, dict[str, Any]]:
@@ -110,6 +111,20 @@ def cells(result: Run, *, adjusted: bool = False) -> dict[str, dict[str, Any]]:
     part, span = steady(result), span_s(result)
     alone = {name: whole[name] if len(result.arms) == 1 else None for name in _RUN}
     return {arm: _row(result, arm, part, span, adjusted) | alone for arm in result.arms}
+
+
+def is_spoilt(name: str) -> bool:
+    """Whether a figure is wrong where answers come in bursts: something held the first events back, and let them go
+    together.
+    """
+    return name.startswith(_SPOILT)
+
+
+def in_bursts(trials: Sequence[Trial]) -> list[Timing]:
+    """The answers that came in bursts, if those are most of them."""
+    succeeded = [trial.timing for trial in trials if not trial.error]
+    held = [timing for timing in succeeded if timing.burst is not None]
+    return held if len(held) > len(succeeded) * MOST / 100 else []
 
 
 def frame(cells: dict[str, dict[str, Any]]) -> DataFrame:

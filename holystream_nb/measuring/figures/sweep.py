@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..values.words import counted
+from .error import quantiles
 from .figures import Figures
+from .notes import bursts
 from .summary import WORDS, numbers
-from .tables import Text, legend, shown
+from .tables import Text, dagger, legend, shown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -59,9 +61,10 @@ class Sweep:
     def text(self) -> Text:
         """A row a run for a reader, with intervals in words: `print(sweep)`, and a cell's last line."""
         runs = [(arm, result) for arm in self.arms for result in self.of(arm)]
-        rows = [(arm, *(shown(_row(result)[name]) for name in _SHOWN)) for arm, result in runs]
+        rows = [(arm, *_shown(result)) for arm, result in runs]
         missing = sum(result.missing for result in self.results)
         left = [f"{counted(missing, 'request')} missing: run it again with the same path."] if missing else []
+        left += [f"At {result.plan.concurrency}: {word}" for _, result in runs for word in bursts(result)]
         return Text(tuple(_SHOWN.values()), tuple(rows), (*legend(rows), f"Files: {self.path}"), tuple(left))
 
     @property
@@ -129,6 +132,14 @@ def knee(points: Sequence[tuple[float, float]]) -> int | None:
     return int(ordered[best][0]) if heights[best] > 1e-9 else None
 
 
+def _shown(result: Figures) -> list[str]:
+    """The cells of a run for a reader."""
+    (cells,) = result.cells.values()
+    row = _row(result)
+    texts = {name: shown(row[name]) for name in _SHOWN}
+    return [text if text == "–" else f"{text}{dagger(cells, name)}" for name, text in texts.items()]
+
+
 def _row(result: Figures) -> dict[str, Any]:
     (cells,) = result.cells.values()
     plan, whole = result.plan, result.throughput()
@@ -137,6 +148,6 @@ def _row(result: Figures) -> dict[str, Any]:
         "transport": plan.transports[0],
         "wire": plan.wires[0] or next((trial.wire for trial in result.records), ""),
         "concurrency": plan.concurrency,
-        "timing_error_p95_ms": result.calibration.ttft_ms[1] if result.calibration else None,
+        "timing_error_p95_ms": quantiles(result.calibration, "ttft")[1] if result.calibration else None,
     }
     return {name: own[name] if name in own else whole[name] if name in whole else cells[name] for name in COLUMNS}

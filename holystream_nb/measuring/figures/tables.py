@@ -17,9 +17,9 @@ from ..values.record import Trial
 from ..values.run import Run
 from ..values.words import asked, digits
 from .comparison import compare
-from .notes import MOST, notes
+from .notes import notes
 from .statistics import Interval, Quantile
-from .summary import SPOILT, WORDS
+from .summary import MOST, WORDS, is_spoilt
 from .throughput import throughput
 
 Cells = Mapping[str, Mapping[str, Any]]
@@ -81,7 +81,11 @@ _NEAR: Final = 0.01
 
 _ESTIMATED: Final = {
     **dict.fromkeys(
-        ("tpot_p50_ms", "tpot_p95_ms", "decode_tokens_per_s", "e2e_tokens_per_s", "output_tokens"), "is_counted"
+        (
+            *("tpot_p50_ms", "tpot_p95_ms", "decode_tokens_per_s", "e2e_tokens_per_s", "tokens_per_event"),
+            *("output_tokens_per_s", "system_tokens_per_s", "input_tokens", "output_tokens"),
+        ),
+        "is_counted",
     ),
     **{
         f"{name}_per_{what}": "cost_exact"
@@ -209,8 +213,12 @@ def _shown(result: Run, arm: str, row: Mapping[str, Any], name: str) -> str:
         said = _approximate(said, result.of(arm), known)
     if "usd_" in name or "cny_" in name:
         said = _labelled(said, row["price_source"])
-    bursts = row["bursts"].value
-    return f"{said}†" if name in SPOILT and bursts is not None and bursts > MOST else said
+    return f"{said}{dagger(row, name)}"
+
+
+def dagger(row: Mapping[str, Any], name: str) -> str:
+    """The mark of a figure that bursts spoil, in the row of an arm whose answers came in them."""
+    return "†" if is_spoilt(name) and (row["bursts"].value or 0.0) > MOST else ""
 
 
 def _joined(parts: Sequence[str]) -> str:
@@ -251,7 +259,10 @@ def _of_the_run(result: Run) -> str:
         "output_tokens_per_s": "output {} tok/s",
         "system_tokens_per_s": "system {} tok/s",
     }
-    parts += [words.format(digits(value)) for name, words in words_of.items() if (value := whole[name]) is not None]
+    for name, words in words_of.items():
+        if (value := whole[name]) is not None:
+            known = _ESTIMATED.get(name)
+            parts.append(words.format(_approximate(digits(value), result.records, known) if known else digits(value)))
     return " · ".join(parts)
 
 
