@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import kinds
 from ..money.card import price_card
+from ..timing import Timing
 from .figures.statistics import Interval, Quantile, mean
 from .result import Result
 from .running.estimate import provider_of
@@ -84,18 +86,14 @@ def preset(name: str) -> Preset:
 
 
 def _row_001(result: Result, arm: str) -> list[Any]:
-    cells, gaps = result.cells[arm], result.gap_rows(arm)["gap_ms"]
-    mean_gap = float(gaps.mean()) if len(gaps) else None
-    return [cells["ttft_mean_ms"], mean_gap, cells["e2e_mean_s"], _price(result, arm)]
+    cells = result.cells[arm]
+    gaps = [gap for timing in _timings(result, arm) for gap in timing.gaps_ms]
+    return [cells["ttft_mean_ms"], fmean(gaps) if gaps else None, cells["e2e_mean_s"], _price(result, arm)]
 
 
 def _row_002(result: Result, arm: str) -> list[Any]:
     cells = result.cells[arm]
-    rates = [
-        rate
-        for trial in result.steady.counted(result.of(arm))
-        if not trial.error and (rate := trial.timing.decode_tokens_per_s) is not None
-    ]
+    rates = [rate for timing in _timings(result, arm) if (rate := timing.decode_tokens_per_s) is not None]
     return [cells["ttft_mean_ms"], mean(rates), cells["gap_p50_ms"], cells["gap_p99_ms"], _price(result, arm)]
 
 
@@ -105,6 +103,11 @@ def _row_003(result: Result, arm: str) -> list[Any]:
 
 def _row_aa(result: Result, arm: str) -> list[Any]:
     return [result.cells[arm][name] for name in ("ttft_p50_ms", "decode_tokens_per_s", "e2e_p50_s")]
+
+
+def _timings(result: Result, arm: str) -> list[Timing]:
+    """Of the requests that the summary's percentiles and means are of."""
+    return [trial.timing for trial in result.steady.counted(result.of(arm)) if not trial.error]
 
 
 def _transport(result: Result, arm: str) -> str:

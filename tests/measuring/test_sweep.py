@@ -145,6 +145,20 @@ def test_a_preset_has_the_columns_of_its_document(trial: Make, result: Callable[
     assert preset("001").documented.loc["gpt-4.1"].tolist() == [1240, 48, 24.2, 8.0]
 
 
+def test_a_presets_gaps_are_of_the_requests_that_its_other_means_are_of(
+    trial: Make, result: Callable[..., Result]
+) -> None:
+    """Those of the steady part: in the burst of the start all are slow."""
+    rows = [
+        trial("holysheep:gpt-4.1", repeat=4 * i + user, stream=user, sent=2000 * i + 10 * user, ttft=ttft, gaps=(gap,))
+        for user in range(4)
+        for i in range(12)
+        for ttft, gap in [(900, 500) if i == 0 else (100, 20)]
+    ]
+    row = preset("001").table(result(*rows, concurrency=4)).iloc[0]
+    assert (row["mean TTFT (ms)"], row["mean gap (ms)"]) == (100, 20)
+
+
 def test_003_has_a_row_for_each_transport(trial: Make, result: Callable[..., Result]) -> None:
     """Its two rows under its own words, with intervals; one failure of 72 is 1.4 %, and the means are of the others."""
     trials = [

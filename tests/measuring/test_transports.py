@@ -61,7 +61,8 @@ def test_a_result_has_a_row_for_each_model_and_transport(both: Results) -> None:
         "simulator:b · sse",
         "simulator:b · ws",
     ]
-    assert set(found.rows("simulator:a · ws").transport) == set(found.gap_rows("simulator:a · ws").transport) == {"ws"}
+    assert set(found.rows("simulator:a · ws").transport) == {"ws"}
+    assert set(found.gaps.transport) == {"sse", "ws"}
     assert len(found.of("simulator:b · sse")) == 80
     assert found.summary().errors.tolist() == [0, 8, 0, 8]
     assert found.label("simulator:b · sse") == "b · sse"

@@ -36,24 +36,18 @@ class Figures(Run):
 
     def rows(self, arm: str) -> DataFrame:
         """The rows of an arm in `trials`."""
-        return self._only(self.trials, arm)
-
-    def steady_rows(self, arm: str) -> DataFrame:
-        """Those of them that percentiles are of: the steady part's, or all where that holds too few."""
-        rows = self.rows(arm)
-        return rows[rows["steady"]] if self.steady.is_used else rows
-
-    def gap_rows(self, arm: str) -> DataFrame:
-        """The rows of an arm in `gaps`."""
-        return self._only(self.gaps, arm)
-
-    def _only(self, frame: DataFrame, arm: str) -> DataFrame:
+        frame = self.trials
         model, way = self.plan.arms[arm]
         wire, transport = self.plan.ways[way]
         rows = (frame["model"] == model) & (frame["transport"] == transport)
         if self.plan.caches:
             rows &= frame["cache"] == self.plan.cached(list(self.plan.ways).index(way))
         return frame[rows & (frame["wire"] == wire)] if len(self.plan.wires) > 1 else frame[rows]
+
+    def steady_rows(self, arm: str) -> DataFrame:
+        """Those of them that percentiles are of: the steady part's, or all where that holds too few."""
+        rows = self.rows(arm)
+        return rows[rows["steady"]] if self.steady.is_used else rows
 
     @cached_property
     def steady(self) -> steady.Steady:
