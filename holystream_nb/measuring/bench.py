@@ -86,10 +86,10 @@ async def bench(
         the server's only one. Those of a host that no table has are called by it.
     prompts: every model is asked each of them `repeats` times, in random order, in turns. A text; a list of texts or of
         lists of messages; a Series or an array; a DataFrame, pyarrow Table or `datasets.Dataset` with a column prompt,
-        messages, conversations, question or text; or a file: a Path, or a name that ends in .csv, .jsonl or .json (a
-        .txt has a prompt a line); see `values.prompts`. Or a workload by its lengths: `hs.synthetic`, `hs.trace`.
-        Conversations, each turn of which waits for the answer before: `hs.Conversation`, or a ChatPanel, whose
-        questions are asked again.
+        messages, conversations, question or text; or a file (CSV, JSON Lines, JSON; a .txt has a prompt a line): a
+        Path, its name, or any text that ends in .csv, .tsv, .jsonl or .json; see `values.prompts`. Or a workload by its
+        lengths: `hs.synthetic`, `hs.trace`. Conversations, each turn of which waits for the answer before:
+        `hs.Conversation`, or a ChatPanel, whose questions are asked again.
     repeats: by default 1; with a duration, or until, without end.
     duration: seconds after which nothing new begins; what runs is finished.
     until: "decided" asks two models, or one in two ways, pair after pair until the difference in `metric` is clear, or

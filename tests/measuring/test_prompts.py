@@ -139,11 +139,78 @@ def test_sharegpt_files_become_messages(tmp_path: Path, form: str) -> None:
 
 
 def test_a_text_file_has_a_prompt_a_line(tmp_path: Path) -> None:
-    """Only by its Path: a text that ends in .txt may well be a question."""
+    """A line ends where an editor ends it. Where it is not there, a text that ends in .txt may well be a question."""
     path = tmp_path / "questions.txt"
-    path.write_text("One?\n\nTwo?\n")
-    assert read(path).prompts == ("One?", "Two?")
-    assert read(str(path)).prompts == (str(path),)
+    path.write_text("One?\n\nTwo,\u2028or three?\n", encoding="utf-8")
+    for given in (path, str(path)):
+        assert read(given).prompts == ("One?", "Two,\u2028or three?")
+    assert read("What is in robots.txt").prompts == ("What is in robots.txt",)
+    assert read("~nobody, what is " + "very " * 99 + "long.txt").prompts[0].startswith("~nobody")
+
+
+def test_the_name_of_a_file_of_another_kind_is_no_question(tmp_path: Path) -> None:
+    """Neither is it sent to a model, where it is there."""
+    path = tmp_path / "questions.csv.gz"
+    path.write_bytes(b"")
+    with pytest.raises(SetupError, match=r"a kind that is not read here, questions\.csv\.gz"):
+        read(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "\ufeffID;Prompt\r\nq1;One, or two? 🐑\r\nq2;Three?\r\n"),
+        ("a.csv", "ID\t Prompt \nq1\tOne, or two? 🐑\nq2\tThree?\n"),
+        ("a.tsv", "prompt\nOne, or two? 🐑\nThree?\n"),
+    ],
+)
+def test_tables_of_other_programs_are_read(tmp_path: Path, name: str, text: str) -> None:
+    """With semicolons or tabs, as spreadsheets write them, and with columns in capitals."""
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    assert read(path).prompts == read(str(path)).prompts == ("One, or two? 🐑", "Three?")
+
+
+@pytest.mark.parametrize("text", ["prompt\nHello, how are you?\n", "id,prompt\n1,Hello, how are you?\n2,Fine\n"])
+def test_a_question_without_its_quotation_marks_is_not_cut(tmp_path: Path, text: str) -> None:
+    """What stands behind its last comma is not what is asked."""
+    path = tmp_path / "questions.csv"
+    path.write_text(text)
+    with pytest.raises(SetupError, match=r"line 2, saw \d \(a text with a separator in it stands in quotation marks"):
+        read(path)
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    """Its name alone would be read as the prompts."""
+    with pytest.raises(SetupError, match="a DataFrame with 2 columns prompt: give one of them"):
+        read(pd.DataFrame([["One?", "Two?"]], columns=["prompt", "prompt"]))
+
+
+def test_batch_files_are_asked_by_their_messages(tmp_path: Path) -> None:
+    """Of OpenAI's form, in which they stand in a body; they are called by their custom_id."""
+    path = tmp_path / "batch.jsonl"
+    lines = ({"custom_id": f"r{i}", "method": "POST", "body": {"model": "x", "messages": ANSWERED}} for i in (1, 2))
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = read(path)
+    assert (found.prompts, found.names) == ((MESSAGES, MESSAGES), ("r1", "r2"))
+
+
+def test_only_what_a_message_says_is_sent_of_a_file() -> None:
+    """Users' addresses and ratings, as WildChat has them, go to no service; an empty turn is no question."""
+    said = {"role": "user", "content": "Hi", "name": "Ann", "hashed_ip": "0f", "toxic": False, "timestamp": pd.NaT}
+    rest = [{"role": "assistant", "content": "Hello."}, {"role": "user", "content": " "}]
+    found = read([{"conversation": [said, *rest]}, {"conversation": rest}])
+    assert found.prompts == ([{"role": "user", "content": "Hi", "name": "Ann"}],)
+
+
+def test_messages_in_a_cell_of_a_csv_are_messages(tmp_path: Path) -> None:
+    """As JSON; what only looks like it is not sent as a question."""
+    path = tmp_path / "chats.csv"
+    pd.DataFrame({"messages": [json.dumps(ANSWERED), "Hi"]}).to_csv(path)
+    assert read(path).prompts == (MESSAGES, "Hi")
+    pd.DataFrame({"messages": [ANSWERED]}).to_csv(path)
+    with pytest.raises(SetupError, match="messages that are no JSON in it"):
+        read(path)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,19 @@
 """What people have their questions in, as the prompts of a plan: texts, messages, tables, files.
 
 A table is a pandas or polars DataFrame, a pyarrow Table, a `datasets.Dataset`, or a list of rows; a column alone is a
-Series, an array or an Index. None of these libraries is imported here: each is known by what it can do. Files are CSV,
-JSON Lines, JSON and plain text. `hs.history`, or replies in a list, are what they answered.
+Series, an array or an Index. None of these libraries is imported here: each is known by what it can do. Files are CSV
+(with commas, semicolons or tabs), JSON Lines, JSON and plain text. `hs.history`, or replies in a list, are what they
+answered.
 
-The forms of conversations: OpenAI's `messages` ({"role": …, "content": …}, as in its fine-tuning and batch files), and
-ShareGPT's `conversations` ({"from": "human", "value": …}). Of a recorded conversation all is sent up to what the user
-said last, since that is the question; the answer that was recorded after it is left out.
+The forms of conversations: OpenAI's `messages` ({"role": …, "content": …}, as in its fine-tuning files, and in the
+`body` of its batch files, of which nothing else is taken), and ShareGPT's `conversations` ({"from": "human",
+"value": …}). Of a recorded conversation all is sent up to what the user said last, since that is the question; the
+answer that was recorded after it is left out, and so is what a file keeps beside a message (times, addresses, ratings).
 """
 
 from __future__ import annotations
 
+import os.path
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +30,14 @@ from .turns import Conversation, Turn, message_of
 from .words import counted
 
 COLUMNS: Final = ("prompt", "messages", "conversations", "conversation", "question", "text")
-"""Where questions stand in a table; the first of these that is there is taken."""
+"""Where questions stand in a table, in capitals or not; the first of these that is there is taken."""
 
-FILES: Final = (".csv", ".jsonl", ".ndjson", ".json", ".txt")
+_MESSAGES: Final = ("messages", "conversations", "conversation")
+"""Columns whose texts may be messages, as JSON."""
 
-_NAMED_FILES: Final = (".csv", ".jsonl", ".json")
+FILES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
+
+_NAMED_FILES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 """A text that ends so is a file's name: a question rarely does."""
 
 _EXAMPLE: Final = 'like ["Hello", [{"role": "user", "content": "Hello"}]]'
@@ -56,7 +62,7 @@ class Prompts:
 
 def table_of(door: str, path: Path) -> list[Mapping[str, Any]]:
     """The rows of a CSV or JSON Lines file."""
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         return _csv(path)
     rows = _values(path, _text(path), is_lines=path.suffix.lower() != ".json")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
@@ -65,7 +71,8 @@ def table_of(door: str, path: Path) -> list[Mapping[str, Any]]:
 
 
 def read_prompts(door: str, given: object) -> Prompts:
-    """Prompts of whatever kind; see above. A Path, or a text that ends in .csv, .jsonl or .json, is a file.
+    """Prompts of whatever kind; see above. A Path is a file, and so is a text that is the name of one that is there, or
+    ends in one of `_NAMED_FILES`.
 
     Rows in which nothing is asked are left out, and counted in `source`. Raises SetupError, one sentence, for what
     holds no prompts; for a table without one of `COLUMNS` it names those that are there.
@@ -79,7 +86,7 @@ def read_prompts(door: str, given: object) -> Prompts:
     if isinstance(given, deque) and given and all(isinstance(each, Reply) for each in given):  # hs.history
         given = _asked(given)
     if isinstance(given, Path) or (isinstance(given, str) and _is_file_name(given)):
-        return _of_file(door, Path(given).expanduser())
+        return _of_file(door, Path(os.path.expanduser(given)))  # noqa: PTH111  # Path's raises for a ~ that is no name
     if isinstance(given, str):
         kinds.messages(given)
         return Prompts((str(given),))
@@ -91,7 +98,10 @@ def read_prompts(door: str, given: object) -> Prompts:
 
 
 def _is_file_name(text: str) -> bool:
-    return text.lower().endswith(_NAMED_FILES) and len(text) < 1000 and text.isprintable()
+    if len(text) > 1000 or not text.isprintable():
+        return False
+    # Path's is_file raises for a name that is too long.
+    return text.lower().endswith(_NAMED_FILES) or os.path.isfile(os.path.expanduser(text))  # noqa: PTH111, PTH113
 
 
 # Lists, as they are given
@@ -147,10 +157,10 @@ def _column_names(given: object) -> list[str] | None:
 
 def _of_table(door: str, given: Any, names: list[str]) -> Prompts:
     if not hasattr(given, "__len__"):
-        raise SetupError(f"The prompts of {door} are {kinds.kind(given)}, which has no end yet: take a part of it.")
-    column = _chosen(door, names, kinds.kind(given))
-    values = kinds.unpacked(given[column])
+        raise SetupError(f"The prompts of {door} are {kinds.kind(given)}, which has no length: collect a part of it.")
     words = f"a {type(given).__name__}"
+    column = _chosen(door, names, words)
+    values = kinds.unpacked(given[column])
     return _read(door, values, _index(given), words, column)
 
 
@@ -173,7 +183,8 @@ def _named(name: object) -> str:
     return " · ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def _of_rows(door: str, rows: Sequence[Mapping[str, Any]], source: str) -> Prompts:
+def _of_rows(door: str, given: Sequence[Mapping[str, Any]], source: str) -> Prompts:
+    rows = [_row(each) for each in given]
     names = list(dict.fromkeys(str(name) for row in rows for name in row))
     column = _chosen(door, names, source)
     called = [str(row["id"]) for row in rows if isinstance(row.get("id"), str | int)]
@@ -181,10 +192,21 @@ def _of_rows(door: str, rows: Sequence[Mapping[str, Any]], source: str) -> Promp
     return _read(door, [row.get(column) for row in rows], called if is_named else [], source, column)
 
 
+def _row(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A line of OpenAI's batch files is its body, called by its custom_id; others are as they are."""
+    body = given.get("body")
+    return {"id": given.get("custom_id"), **body} if isinstance(body, Mapping) else given
+
+
 def _chosen(door: str, names: Sequence[str], source: str) -> str:
     for column in COLUMNS:
-        if column in names:
-            return column
+        found = [name for name in names if name == column] or [name for name in names if _is_called(name, column)]
+        if len(found) > 1:
+            raise SetupError(
+                f"The prompts of {door} are {source} with {len(found)} columns {column}: give one of them."
+            )
+        if found:
+            return found[0]
     shown = ", ".join(name[:40] for name in names[:12]) or "none"
     raise SetupError(
         f"The prompts of {door} are {source} without a column of prompts ({', '.join(COLUMNS)}), but with {shown}: "
@@ -192,9 +214,15 @@ def _chosen(door: str, names: Sequence[str], source: str) -> str:
     )
 
 
+def _is_called(name: str, column: str) -> bool:
+    return name.strip().lower() == column
+
+
 def _read(door: str, values: Iterable[Any], names: Sequence[str], source: str, column: str) -> Prompts:
     """The values of a column as prompts; those in which nothing is asked are left out."""
-    found = [_recorded(door, kinds.plain(value), source) for value in values]
+    is_json = any(_is_called(column, each) for each in _MESSAGES)
+    plain = [_decoded(door, value, source) if is_json else kinds.plain(value) for value in values]
+    found = [_recorded(door, value, source) for value in plain]
     kept = [number for number, prompt in enumerate(found) if prompt]
     if not kept:
         raise SetupError(f"The prompts of {door} are {source} in which nothing is asked.")
@@ -214,12 +242,30 @@ def _recorded(door: str, value: object, source: str) -> Prompt | None:
         return value if value.strip() else None
     if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
         messages = [message_of(each) for each in value]
-        while messages and messages[-1].get("role") != "user":
+        while messages and not _asks(messages[-1]):
             messages.pop()
         return kinds.messages(messages) if messages else None
     raise SetupError(
         f"The prompts of {door} are {source} with {kinds.kind(value)} in it: a prompt is a text or a list of messages."
     )
+
+
+def _decoded(door: str, value: object, source: str) -> object:
+    """A cell of messages, which a CSV holds as JSON."""
+    if not isinstance(value, str) or not value.lstrip().startswith("[{"):
+        return kinds.plain(value)
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError as exc:
+        raise SetupError(
+            f"The prompts of {door} are {source} with messages that are no JSON in it ({exc}): give it as JSON Lines."
+        ) from exc
+
+
+def _asks(message: Mapping[str, Any]) -> bool:
+    """Whether it is the user's, with something in it."""
+    content = message.get("content")
+    return message.get("role") == "user" and bool(content.strip() if isinstance(content, str) else content)
 
 
 # Files
@@ -232,11 +278,11 @@ def _of_file(door: str, path: Path) -> Prompts:
             f"The prompts of {door} are in a file of a kind that is not read here, {path.name}: give one of "
             f"{', '.join(FILES)}, or what pandas reads from it."
         )
-    if kind == ".csv":
+    if kind in (".csv", ".tsv"):
         return _of_rows(door, _csv(path), path.name)
     text = _text(path)
     if kind == ".txt":
-        return _read(door, text.splitlines(), [], path.name, "")
+        return _read(door, text.split("\n"), [], path.name, "")
     return _of_values(door, _values(path, text, is_lines=kind != ".json"), path.name)
 
 
@@ -252,17 +298,25 @@ def _text(path: Path) -> str:
 
 
 def _csv(path: Path) -> list[Mapping[str, Any]]:
+    """Rows of texts, between whichever of comma, semicolon and tab the header has most of."""
     from io import StringIO
 
     from pandas import read_csv
     from pandas.errors import EmptyDataError, ParserError
 
     text = _text(path)
+    head = next((line for line in text.split("\n") if line.strip()), "")
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=head.count)
     try:
-        frame = read_csv(StringIO(text), dtype=str, keep_default_na=False)
+        # With a header pandas would take a longer row's first cells for an index, and a question without its quotation
+        # marks for what stands behind its last comma.
+        frame = read_csv(StringIO(text), header=None, sep=separator, dtype=str, keep_default_na=False)
     except (EmptyDataError, ParserError) as exc:
-        raise SetupError(f"{path} cannot be read as CSV: {str(exc).splitlines()[0]}.") from exc
-    return [dict(zip(frame.columns, row, strict=True)) for row in frame.to_numpy().tolist()]
+        said = str(exc).splitlines()[0].removeprefix("Error tokenizing data. C error: ")
+        hint = " (a text with a separator in it stands in quotation marks)" if "fields" in said else ""
+        raise SetupError(f"{path} cannot be read as CSV: {said}{hint}.") from exc
+    names, *rows = frame.to_numpy().tolist()
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _of_values(door: str, values: object, name: str) -> Prompts:
@@ -284,7 +338,7 @@ def _values(path: Path, text: str, *, is_lines: bool) -> object:
     except msgspec.DecodeError as exc:
         flaw = exc
     values = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         try:
             values += [decoder.decode(line)] if line.strip() else []
         except msgspec.DecodeError as exc:

@@ -23,6 +23,13 @@ _SHAREGPT: Final = {
 }
 """Who speaks in ShareGPT's files, and in those that were made after them."""
 
+_SENT: Final = (
+    *("role", "content", "name", "refusal", "reasoning_content"),
+    *("tool_calls", "tool_call_id", "function_call", "echo"),
+)
+"""What a service is sent of a recorded message. Files keep more beside it, as WildChat the users' addresses, and
+OpenAI's fine-tuning files weights, and OpenAI refuses fields that it does not know."""
+
 
 class Turn(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="turn"):
     """A question of a conversation, as a prompt of a plan: those of one conversation stand one after another.
@@ -73,8 +80,8 @@ def _text(message: Mapping[str, Any]) -> str:
 
 
 def message_of(each: Mapping[str, Any]) -> dict[str, Any]:
-    """A message, also of ShareGPT's form. Columns of messages have None where another row has a field."""
+    """A message of a file, also of ShareGPT's form. Columns have None where another row's message has a field."""
     if "role" not in each and isinstance(each.get("from"), str):
         speaker = each["from"].lower()
         return {"role": _SHAREGPT.get(speaker, speaker), "content": each.get("value") or ""}
-    return {str(name): value for name, value in each.items() if value is not None}
+    return {name: each[name] for name in _SENT if each.get(name) is not None}
