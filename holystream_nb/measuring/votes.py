@@ -7,21 +7,24 @@ the later counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ..errors import SetupError
 from ..live.saved import printable
-from ..live.show import current_shell
+from ..live.show import current_shell, is_watched
 from .figures.answers import drawn, question
 from .figures.figures import Figures
 from .figures.statistics import Interval, preference
 from .values.words import counted
+
+if TYPE_CHECKING:
+    from .running.widget import VoteView
 
 CHOICES: Final = ("left", "right", "tie", "both bad")
 
@@ -72,9 +75,9 @@ class Preference:
 class Ballot:
     """A vote on two arms of a run, prompt by prompt in random order, left and right at random, and without their names.
 
-    In a notebook it is a small widget. Without one: `question`, `left` and `right` are what is to be judged next (None
-    when there is nothing left), `vote(…)` judges it. `preference` says who was preferred, once all is judged. What was
-    judged before is not asked again.
+    In a notebook it is a small widget, with a line under it that stays in the file. Without one: `question`, `left` and
+    `right` are what is to be judged next (None when there is nothing left), `vote(…)` judges it. `preference` says who
+    was preferred, once all is judged. What was judged before is not asked again.
     """
 
     def __init__(self, run: Figures, a: str, b: str, *, seed: int | None = None) -> None:
@@ -88,7 +91,8 @@ class Ballot:
             raise SetupError("There are no two answers to one prompt in this run: ask with answers=True to keep them.")
         self._votes = {vote.prompt: vote for vote in votes(self.path) if self._is_ours(vote)}
         self._left = [prompt for prompt in self._texts if prompt not in self._votes]
-        self._shown_at: list[str] = []
+        self._view: VoteView | None = None
+        self._widget_id, self._line_id = token_hex(16), token_hex(16)
         self._random.shuffle(self._left)
         self._turn()
 
@@ -112,14 +116,15 @@ class Ballot:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        if getattr(current_shell(), "kernel", None) is None:
+        shell = current_shell()
+        if getattr(shell, "kernel", None) is None:
             print(self.asked)
             return
-        if not self._left:
-            display(self._saved(), raw=True)  # type: ignore[no-untyped-call]
+        if not self._left or not is_watched(shell):
+            display(_text(self.asked), raw=True)  # type: ignore[no-untyped-call]
             return
-        handle: Any = display(self.widget, display_id=True)  # type: ignore[no-untyped-call]
-        self._shown_at.append(str(handle.display_id))
+        display(self.widget, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+        display(_text(repr(self)), raw=True, display_id=self._line_id)  # type: ignore[no-untyped-call]
 
     @property
     def question(self) -> str | None:
@@ -151,6 +156,7 @@ class Ballot:
         self._votes[prompt] = vote
         self._left.pop(0)
         self._turn()
+        self._draw()
 
     @property
     def preference(self) -> Preference:
@@ -166,49 +172,42 @@ class Ballot:
         found = preference(for_b, for_a, ties + bad)
         return Preference(a, b, for_a, for_b, ties, bad, found.share, found.is_more_than_noise)
 
-    @cached_property
-    def widget(self) -> Any:
-        from .running.widget import VoteView
+    @property
+    def widget(self) -> VoteView:
+        if self._view is None:
+            from .running.widget import VoteView  # late: it brings ipywidgets
 
-        view = VoteView(state=self.state())
-        view.on_msg(self._heed)
-        return view
+            self._view = VoteView(state=self.state())
+            self._view.on_msg(self._heed)
+        return self._view
 
     def state(self) -> dict[str, Any]:
-        """What the widget shows: harmless HTML, how far it is, and at the end who was preferred."""
+        """What the widget shows: harmless HTML, and the number of the pair; {} at the end."""
         if not self._left:
-            return {"question": "", "left": "", "right": "", "line": self._done, "end": str(self.preference)}
+            return {}
         left, right = self._shown
-        return {
-            "question": self.question,
-            "left": drawn(left),
-            "right": drawn(right),
-            "line": self._done,
-            "number": len(self._votes),
-            "end": "",
-        }
+        return {"question": self.question, "left": drawn(left), "right": drawn(right), "number": len(self._votes)}
 
-    def _heed(self, view: Any, content: dict[str, Any], _buffers: object = None) -> None:
+    def _heed(self, _view: object, content: dict[str, Any], _buffers: object = None) -> None:
         """A click; one on a pair that is judged already, as a double click is, counts for nothing."""
         if self._left and content.get("choice") in CHOICES and content.get("number") == len(self._votes):
             self.vote(str(content["choice"]))
-            view.state = self.state()
-            if not self._left:
-                self._leave()
 
-    def _leave(self) -> None:
-        """Puts what the votes say in the place of the widget, which no file could hold."""
+    def _draw(self) -> None:
+        """Brings the widget and its line up to date; at the end a heading takes the widget's place, which no file could
+        hold.
+        """
+        if self._view is None:
+            return
         from IPython.display import update_display
 
-        for place in self._shown_at:
-            update_display(self._saved(), raw=True, display_id=place)  # type: ignore[no-untyped-call]
-        self._shown_at.clear()
-        self.widget.close()
-
-    def _saved(self) -> dict[str, str]:
-        """What stays in the notebook, as text and as HTML in which every name is only text."""
-        said = printable(repr(self))
-        return {"text/plain": said, "text/html": f"<p>{escape(said)}</p>"}
+        update_display(_text(repr(self)), raw=True, display_id=self._line_id)  # type: ignore[no-untyped-call]
+        if self._left:
+            self._view.state = self.state()
+            return
+        update_display(_text("Judged blind:"), raw=True, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+        self._view.close()
+        self._view = None
 
     def _turn(self) -> None:
         """Which of the next two answers stands left is chosen anew for each pair."""
@@ -230,6 +229,12 @@ class Ballot:
 
     def _is_ours(self, vote: Vote) -> bool:
         return {vote.a, vote.b} == {self._a, self._b} and vote.prompt in self._texts
+
+
+def _text(said: str) -> dict[str, str]:
+    """What stays in the notebook, as text and as HTML in which every name is only text."""
+    said = printable(said)
+    return {"text/plain": said, "text/html": f'<div style="white-space:pre-wrap">{escape(said)}</div>'}
 
 
 def votes(path: Path) -> list[Vote]:

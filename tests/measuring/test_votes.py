@@ -112,7 +112,7 @@ def test_a_ballot_is_blind_and_each_prompt_is_judged_once(kept: Result) -> None:
     while ballot.question is not None:
         assert ballot.left is not None
         assert {ballot.left[0], (ballot.right or "")[0]} == {"a", "b"}
-        assert not any(model in str(ballot.state()["line"]) for model in ("simulator", " a", " b"))
+        assert not any(model in repr(ballot) for model in ("simulator", " a", " b"))
         with pytest.raises(SetupError, match="still to be judged"):
             ballot.preference  # noqa: B018
         seen.append((ballot.question, ballot.left[0]))
@@ -149,24 +149,53 @@ def test_a_click_counts_once(kept: Result) -> None:
     view = ballot.widget
     for content in ({"choice": "tie", "number": 0}, {"choice": "tie", "number": 0}, {"choice": "x", "number": 1}):
         ballot._heed(view, content)
-    assert view.state["line"].startswith("1 of 10 prompts judged")
-    assert len(votes(ballot.path)) == 1
+    assert len(votes(ballot.path)) == view.state["number"] == 1
+    ballot.vote("tie")
+    assert view.state["number"] == 2
+    assert view.state["question"] == ballot.question
 
 
-def test_what_the_votes_say_stays_in_the_notebook(kept: Result, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file cannot hold the widget: at the end the sentence takes its place, and before it says how far it is."""
-    left: list[dict[str, str]] = []
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    """What a notebook's file holds of a ballot, by display: a widget there is only its text."""
+    outputs: dict[str, dict[str, str]] = {}
+
+    def show(content: Any, *, display_id: str = "here", **_: Any) -> None:
+        outputs[display_id] = content if isinstance(content, dict) else {"text/plain": repr(content)}
+
     monkeypatch.setattr("holystream_nb.measuring.votes.current_shell", lambda: SimpleNamespace(kernel=True))
-    monkeypatch.setattr("IPython.display.display", lambda *_, **__: SimpleNamespace(display_id="here"))
-    monkeypatch.setattr("IPython.display.update_display", lambda data, **_: left.append(data))
+    monkeypatch.setattr("IPython.display.display", show)
+    monkeypatch.setattr("IPython.display.update_display", show)
+    return outputs
+
+
+def test_how_far_a_vote_is_and_what_it_says_stays_in_the_notebook(
+    kept: Result, shown: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file cannot hold the widget: the line under it is text, and at the end a heading takes the widget's place."""
+    monkeypatch.setattr("holystream_nb.measuring.votes.is_watched", lambda _: True)
     ballot = kept.vote()
     ballot._ipython_display_()
-    assert "0 of 10 prompts judged" in repr(ballot.widget)
+    widget, line = shown
+    assert "run this cell again" in shown[widget]["text/plain"]
     for number in range(10):
+        assert shown[line]["text/plain"] == repr(ballot) == f"{number} of 10 prompts judged; names come last."
         ballot._heed(ballot.widget, {"choice": "tie", "number": number})
-    (saved,) = left
-    assert saved["text/plain"] == repr(ballot) == f"{ballot.preference} 10 of 10 prompts judged."
-    assert "10 ties" in saved["text/html"]
+    assert shown[widget]["text/plain"] == "Judged blind:"
+    assert shown[line]["text/plain"] == repr(ballot) == f"{ballot.preference} 10 of 10 prompts judged."
+    assert "10 ties" in shown[line]["text/html"]
+
+
+def test_where_nobody_looks_on_a_vote_is_text(
+    kept: Result, shown: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a notebook that a program executes: the question and both answers, without names and without a widget."""
+    monkeypatch.setattr("holystream_nb.measuring.votes.is_watched", lambda _: False)
+    ballot = kept.vote(seed=1)
+    ballot._ipython_display_()
+    (output,) = shown.values()
+    assert output["text/plain"] == ballot.asked
+    assert ballot.left in output["text/html"]
 
 
 def test_a_vote_is_cast_in_a_terminal(kept: Result, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,6 +219,20 @@ def test_answers_are_readable_in_a_terminal(kept: Result) -> None:
     assert "  a: a 1 1" in said
     assert said.count("\n") <= 40
     assert said.endswith("to_frame() has all of them, whole.")
+
+
+def test_a_notebook_draws_no_more_answers_than_are_read(trial: Any, result: Any) -> None:
+    """Of ten thousand the first hundred, and how many there are besides; all are in the frame."""
+    made = result(
+        *(trial("simulator:a", prompt=number, text=f"Answer {number}.") for number in range(120)),
+        prompts=tuple(f"Question {number}?" for number in range(120)),
+        repeats=1,
+    ).answers()
+    html = made._repr_html_()
+    assert "Answer 99." in html
+    assert "Answer 100." not in html
+    assert html.endswith("<p>20 more. to_frame() has all of them.</p>")
+    assert len(made.to_frame()) == 120
 
 
 def test_votes_that_cannot_be_are_refused(kept: Result) -> None:

@@ -5,10 +5,7 @@ function render({ model, el }) {
   function draw() {
     const state = model.get("state");
     el.replaceChildren();
-    if (state.end) {
-      el.append(line("p", state.end), line("p", state.line));
-      return;
-    }
+    if (!state.question) return;
     const question = line("p", state.question);
     question.style.fontWeight = "bold";
     question.style.whiteSpace = "pre-wrap";
@@ -28,7 +25,7 @@ function render({ model, el }) {
       button.onclick = () => model.send({ choice, number: state.number });
       buttons.append(button);
     }
-    el.append(question, sides, buttons, line("p", state.line));
+    el.append(question, sides, buttons);
   }
   model.on("change:state", draw);
   draw();

@@ -28,4 +28,4 @@ class VoteView(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
 
     def __repr__(self) -> str:
-        return f"A vote: {self.state.get('line', '')} Run this cell again to go on."
+        return "A vote, which needs its kernel: run this cell again to go on."
