@@ -17,7 +17,7 @@ from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring import board
 from holystream_nb.measuring.capacity import Capacity, capacity
-from holystream_nb.measuring.figures.capacity import By, Probe, bounds, needed, next_load, probe
+from holystream_nb.measuring.figures.capacity import By, CapacityFigures, Probe, bounds, needed, next_load, probe
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.values.record import Trial
@@ -72,6 +72,34 @@ def test_a_search_says_why_it_ended() -> None:
     flat = [Probe(load, 120, 120, 0, requests_per_s=rate) for load, rate in [(4, 10), (8, 19), (16, 19.5), (32, 19.6)]]
     assert next_load(flat[:3], target=0.95, by="users", start=4, most=512) == 32
     assert next_load(flat, target=0.95, by="users", start=4, most=512) == "saturated"
+
+
+def test_throughput_that_fell_and_came_back_has_not_grown() -> None:
+    """As of a real engine with four slots: eight users got no more of it than two."""
+    rates = [(1, 3.4), (2, 4.35), (4, 3.85), (8, 4.31)]
+    probes = [Probe(load, 120, 120, 0, requests_per_s=rate) for load, rate in rates]
+    assert next_load(probes, target=0.95, by="users", start=1, most=512) == "saturated"
+
+
+@pytest.mark.parametrize("by", ["users", "rate"])
+def test_a_largest_load_that_is_unclear_is_no_limit_that_was_not_reached(by: By) -> None:
+    """What so many requests cannot decide is said, and the largest load that surely holds is still found."""
+    probes, reason = searched(lambda load: 120 if load <= 20 else 116, by, most=32)
+    within, beyond = bounds(probes, 0.95)
+    assert (reason, beyond) == ("unclear", None)
+    assert within is not None
+    assert 18 <= within.load <= 20
+    said = str(_answer(probes, reason, by))
+    assert "not reached" not in said
+    assert said.endswith("32.")
+    few, reason = searched(lambda _: 20, by, most=8, n=20)
+    assert reason == "unclear"
+    assert str(_answer(few, reason, by)).startswith("Nothing is decided yet about x:a")
+
+
+def _answer(probes: list[Probe], reason: str, by: By) -> CapacityFigures:
+    ordered = tuple(sorted(probes, key=lambda each: each.load))
+    return CapacityFigures("x:a", {"ttft_ms": 500}, 0.95, by, reason, ordered, (), Path("x"))
 
 
 def test_the_fewest_requests_that_show_a_share() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -109,31 +108,33 @@ def bounds(probes: Sequence[Probe], target: float) -> tuple[Probe | None, Probe 
 
 
 def next_load(probes: Sequence[Probe], *, target: float, by: By, start: float, most: float) -> float | str:
-    """The load to try next, or why there is none: found, saturated, not reached, none.
+    """The load to try next, or why there is none: found, saturated, not reached, unclear, none.
 
     Doubling, until a load is surely beyond the limits; halving, while none is surely within. Then the gap between the
-    surely-within and its next neighbour is bisected, and the gap below the surely-beyond: what lies between the two is
-    what so many requests cannot decide.
+    surely-within and its next neighbour is bisected, and the gap below the surely-beyond: what lies between the two, or
+    above the one where there is no other, is what so many requests cannot decide.
     """
     if not probes:
         return min(start, most)
     within, beyond = bounds(probes, target)
     ordered = sorted(each.load for each in probes)
     if beyond is None:
-        if ordered[-1] >= most:
+        if ordered[-1] < most:
+            return "saturated" if _is_saturated(probes) else min(2 * ordered[-1], most)
+        if within is None:
+            return "unclear"
+        if within.load == ordered[-1]:
             return "not reached"
-        if _is_saturated(probes):
-            return "saturated"
-        return min(2 * ordered[-1], most)
-    below = [load for load in ordered if load < beyond.load]
-    if within is None:
+    elif within is None:
         least = 1 if by == "users" else _LEAST_RATE
         return "none" if ordered[0] <= least else max(least, _whole(ordered[0] / 2, by))
-    above = next(load for load in ordered if load > within.load)
-    for low, high in ((within.load, above), (below[-1], beyond.load)):
+    gaps = [(within.load, next(load for load in ordered if load > within.load))]
+    if beyond is not None:
+        gaps.append((max(load for load in ordered if load < beyond.load), beyond.load))
+    for low, high in gaps:
         if (middle := _middle(low, high, by)) is not None:
             return middle
-    return "found"
+    return "unclear" if beyond is None else "found"
 
 
 def _middle(low: float, high: float, by: By) -> float | None:
@@ -149,9 +150,11 @@ def _whole(load: float, by: By) -> float:
 
 
 def _is_saturated(probes: Sequence[Probe]) -> bool:
-    """Whether throughput grew by less than 5 % at the last two increases of the load: more only waits longer."""
-    rates = [each.requests_per_s or 0.0 for each in sorted(probes, key=_load)][-3:]
-    return len(rates) == 3 and all(after < _GROWTH * before for before, after in pairwise(rates))
+    """Whether throughput at the last two increases of the load was less than 5 % above the best before: more only waits
+    longer. One that fell and came back has not grown.
+    """
+    rates = [each.requests_per_s or 0.0 for each in sorted(probes, key=_load)]
+    return len(rates) >= 3 and all(rates[last] < _GROWTH * max(rates[:last]) for last in (-2, -1))
 
 
 def _load(each: Probe) -> float:
@@ -165,8 +168,9 @@ class CapacityFigures:
     within: the largest load at which the 95 % interval of the share of good requests lies above `share`, None where
         there is none; beyond: the smallest at which it lies below, None where none was met.
     reason: why the search ended: found (within and beyond are near, or what lies between cannot be decided by so many
-        requests), not reached (the largest load allowed is within), saturated (throughput grows no more, though limits
-        are kept), none (no load keeps them), max_cost, stopped.
+        requests), not reached (the largest load allowed is within), unclear (that one cannot be decided by so many),
+        saturated (throughput grows no more, and no load was surely beyond), none (no load surely keeps them), max_cost,
+        stopped.
     probes: what each load gave, by rising load. results: their runs; path: the folder of their files.
     """
 
@@ -252,9 +256,10 @@ class CapacityFigures:
 
 _REASONS: Final = {
     "found": "",
+    "unclear": "",
     "none": "",
     "not reached": "Its limit was not reached: that was the largest load allowed.",
-    "saturated": "The limits were not reached, but throughput grows no more: more load only waits longer.",
+    "saturated": "Throughput grows no more: more load only waits longer.",
     "max_cost": "max_cost, or the session's budget, ended the search.",
     "stopped": "The search was stopped; it goes on with path=.",
 }
