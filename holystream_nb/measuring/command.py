@@ -26,19 +26,20 @@ UNCLEAR: Final = 2
 """Nobody can say: an interval around the limit, requests missing, a setup that cannot be."""
 
 EPILOG: Final = """\
-exit code: 0 the limits held, 1 one was broken, 2 nobody can say (too few requests, requests missing, a wrong
-setup), 130 it was stopped by Ctrl-C (what is there is kept).
+exit code: 0 the limits held, 1 one was broken, 2 nobody can say (too few requests, requests missing, a wrong setup; with
+--until-decided also that it was not decided), 130 it was stopped by Ctrl-C (what is there is kept).
 
 A limit of ttft_ms, tpot_ms or e2e_s is one of each request: at least --share of the requests of every model are to keep
 all of them. Any column of the summary may have one too (ttft_p95_ms=800, error_rate=1, decode_tokens_per_s=50: rates
 are to be at least that). Verdicts are by 95 % intervals: 72 requests are the fewest that can show a share of 0.95.
 The table goes to standard output, progress to standard error; keys come from their variables only."""
 
-
 _HANDED_ON: Final = (
     "repeats",
+    "duration",
     "concurrency",
     "rate",
+    "arrivals",
     "warmup",
     "seed",
     "max_cost",
@@ -55,13 +56,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prompts",
         required=True,
         metavar="FILE",
-        help="a prompt a line; or .csv, .json, .jsonl, as hs.bench takes them",
+        help="a prompt a line; or .csv, .tsv, .json, .jsonl, as hs.bench takes them",
     )
     parser.add_argument("--limit", action="append", default=[], metavar="NAME=NUMBER", help="may be repeated")
     parser.add_argument("--share", type=float, default=0.95, help="of good requests (default 0.95)")
-    parser.add_argument("--repeats", type=int, default=1, help="requests of each model and prompt (default 1)")
+    parser.add_argument("--repeats", type=int, help="requests of each model and prompt (default 1, or until it ends)")
+    parser.add_argument("--duration", type=float, metavar="S", help="after which nothing new begins")
+    parser.add_argument(
+        "--until-decided",
+        nargs="?",
+        const="ttft_ms",
+        metavar="FIGURE",
+        help="go on until two models' difference in it is clear (default ttft_ms), or --max-cost, --duration or "
+        "--repeats ends it",
+    )
     parser.add_argument("--concurrency", type=int, help="users at once (default 1)")
     parser.add_argument("--rate", type=float, help="requests a second, instead of users")
+    parser.add_argument(
+        "--arrivals", type=_arrivals, metavar="KIND", help="at that rate: poisson (default), constant, or a burstiness"
+    )
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--max-tokens", type=int)
@@ -85,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
         raise SetupError("--share is below 1, as 0.95: no number of requests shows that all are good.")
     given: dict[str, Any] = {name: getattr(options, name) for name in _HANDED_ON}
     given |= {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
+    given |= {} if options.until_decided is None else {"until": "decided", "metric": options.until_decided}
     with redirect_stdout(sys.stderr):
         result = asyncio.run(bench(options.model, path_of(options.prompts), limits=wanted or None, **given))
     found = checks(result, columns, share)
@@ -108,11 +122,12 @@ def _say(lines: Sequence[str]) -> None:
 
 
 def exit_code(result: Result, found: list[Check]) -> int:
-    """Broken is broken, also in a part of a run; held needs all of it, and an answer."""
+    """Broken is broken, also in a part of a run; held needs all of it, an answer, and a decision if one was asked."""
     verdicts = {each.verdict for each in found}
+    is_open = bool(result.plan.until_decided) and [end.reason for end in result.contents.ends[-1:]] != ["decided"]
     if "broken" in verdicts:
         return BROKEN
-    if "unclear" in verdicts or result.missing or all(trial.error for trial in result.records):
+    if is_open or "unclear" in verdicts or result.missing or all(trial.error for trial in result.records):
         return UNCLEAR
     return HELD
 
@@ -129,6 +144,13 @@ def _plain(check: Check) -> dict[str, Any]:
         "found": check.found,
         "verdict": check.verdict,
     }
+
+
+def _arrivals(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -14,9 +14,10 @@ import pytest
 from holystream_nb import Simulator
 from holystream_nb.__main__ import main
 from holystream_nb.errors import SetupError
+from holystream_nb.measuring.command import exit_code
 from holystream_nb.measuring.figures.checks import checks, split
 from holystream_nb.measuring.result import Result
-from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.values.record import End, Trial
 
 Make = Callable[..., Trial]
 
@@ -93,6 +94,15 @@ def test_a_limit_holds_or_breaks_only_by_its_whole_interval(trial: Make, result:
     assert verdicts(80, 0, decode_tokens_per_s=1000) == ["held", "broken"]
 
 
+@pytest.mark.parametrize(("reason", "code"), [("decided", 0), ("complete", 2), ("max_cost", 2)])
+def test_nobody_can_say_what_was_not_decided(
+    reason: str, code: int, trial: Make, result: Callable[..., Result]
+) -> None:
+    """Where a build asked for a decision, that the run is there is not enough."""
+    made = result(trial("x:a"), trial("x:b"), until_decided="ttft_ms", ends=(End(0, reason),))
+    assert exit_code(made, []) == code
+
+
 def test_a_limit_of_nothing_is_refused() -> None:
     """By name, with what there is."""
     with pytest.raises(SetupError, match=r"no figure tttf_ms to limit: choose among ttft_ms, tpot_ms, e2e_s, n"):
@@ -108,6 +118,11 @@ def test_a_limit_of_nothing_is_refused() -> None:
         (["--limit", "ttft_ms=800", "--limit", "ttft_ms=900"], "--limit ttft_ms is there more than once"),
         (["--share", "1"], "below 1"),
         (["--prompts", "nowhere.txt"], "cannot be read (No such file"),
+        (["--rate", "1", "--arrivals", "bursty"], "arrivals is 'bursty': choose one of poisson, constant"),
+        (["--arrivals", "0.5"], "arrivals are those of an open loop"),
+        (["--until-decided"], "never ends where there is no difference"),
+        (["--until-decided", "ttft_ms", "--duration", "5"], "compares two, and here are 1"),
+        (["--until-decided", "n", "--repeats", "5"], "metric is 'n': choose one of ttft_ms"),
     ],
 )
 def test_a_wrong_setup_is_one_sentence_and_code_2(
