@@ -26,6 +26,9 @@ from .values.words import counted
 if TYPE_CHECKING:
     from .running.widget import VoteView
 
+_FEWEST: Final = 6
+"""Of five alike the interval still includes 50 %."""
+
 CHOICES: Final = ("left", "right", "tie", "both bad")
 
 
@@ -61,7 +64,7 @@ class Preference:
         chosen = self.for_a + self.for_b
         if self.share.value is None or self.share.low is None or self.share.high is None:
             return f"Nobody chose between {self.a} and {self.b}: {rest}."
-        noise = "no more than chance, because the interval includes 50 %"
+        noise = f"no more than chance, because the interval includes 50 %; {_missing(chosen)}"
         verdict = "more than chance" if self.is_more_than_noise else noise
         low, high = f"{self.share.low:.0f}", f"{self.share.high:.0f}"
         return (
@@ -70,6 +73,14 @@ class Preference:
         )
 
     __repr__ = __str__
+
+
+def _missing(chosen: int) -> str:
+    """What would have shown a preference: of so many votes, or the fewest that can."""
+    for most in range((chosen + 1) // 2, chosen + 1):
+        if preference(most, chosen - most).is_more_than_noise:
+            return f"{most} of {chosen} alike would have shown a preference"
+    return f"{_FEWEST} votes alike are the fewest that show a preference"
 
 
 class Ballot:
@@ -88,7 +99,10 @@ class Ballot:
         self._random = Random(seed)  # noqa: S311  # an order, not a secret
         self._texts = self._pairs()
         if not self._texts:
-            raise SetupError("There are no two answers to one prompt in this run: ask with answers=True to keep them.")
+            raise SetupError(
+                "There are no two answers to one prompt in this run: ask with answers=True to keep them, of two that "
+                "answer."
+            )
         self._votes = {vote.prompt: vote for vote in votes(self.path) if self._is_ours(vote)}
         self._left = [prompt for prompt in self._texts if prompt not in self._votes]
         self._view: VoteView | None = None

@@ -126,6 +126,25 @@ def test_a_ballot_is_blind_and_each_prompt_is_judged_once(kept: Result) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (10, "includes 50 %; 9 of 10 alike would have shown a preference."),
+        (6, "includes 50 %; 6 of 6 alike would have shown a preference."),
+        (5, "includes 50 %; 6 votes alike are the fewest that show a preference."),
+    ],
+)
+def test_votes_that_decide_nothing_say_what_would(trial: Any, result: Any, tmp_path: Path, n: int, said: str) -> None:
+    """Ten questions of one's own may well end so: by how many alike, or that they were too few for any choice."""
+    rows = (trial(f"x:{name}", prompt=number, text=name) for number in range(n) for name in "ab")
+    made = result(*rows, prompts=PROMPTS[:n], repeats=1)
+    made.path = tmp_path / "run.jsonl"
+    ballot = made.vote()
+    for number in range(n):
+        ballot.vote("left" if (ballot.left == "a") == (number % 2 > 0) else "right")
+    assert said in str(ballot.preference)
+
+
 def test_votes_are_on_disk_as_they_are_given(kept: Result) -> None:
     """Beside the run's file; another ballot goes on where the first stood, also with the arms exchanged."""
     first = kept.vote(seed=1)
