@@ -49,8 +49,8 @@ def capacity(
     """Two Axes over the load: good requests (%) with what is asked for, TTFT p95 (ms) with its limit.
 
     levels: a `Level` a probe, in any order. least: the share of good requests asked for (%). ttft_ms: the limit of
-    TTFT, if it is one. found: the highest load that holds, and its interval; None where none was found. unit: of the
-    load. under: what is to be known: the simulator, the limits.
+    TTFT, if it is one. found: the highest load that holds, and its interval; None where none was found, or no load
+    broke the limits. unit: of the load. under: what is to be known: the simulator, the limits.
     """
     made = figure(_WIDTH, _HEIGHT)
     grid = made.add_gridspec(2, 1)
@@ -126,8 +126,9 @@ def _answer(
         each.axvline(value, color=faint(each), linewidth=1.6, zorder=2)
         if low is not None and high is not None:
             each.axvspan(low, high, color=faint(each), alpha=0.2, linewidth=0, zorder=0)
-    span = f"\n95 %: {figure_text(low)} to {figure_text(high)}" if low is not None and high is not None else ""
-    text = f"holds up to {figure_text(value)} {unit}{span or chr(10) + 'no interval at this size'}"
+    text = f"holds at least {figure_text(value)} {unit}"
+    if low is not None and high is not None:
+        text = f"holds up to {figure_text(value)} {unit}\n95 %: {figure_text(low)} to {figure_text(high)}"
     return Label(text, ink(ax), [(value, 30.0), (value, 12.0), (value, 55.0)], bold=True)
 
 
