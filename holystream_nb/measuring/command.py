@@ -133,7 +133,10 @@ def exit_code(result: Result, found: list[Check]) -> int:
 
 
 _ENDINGS: Final = {HELD: "The limits held.", BROKEN: "The limits did not hold.", UNCLEAR: "Nobody can say yet."}
-_NO_LIMITS: Final = {HELD: "No limit was stated.", UNCLEAR: "It did not come to its end, or nothing was answered."}
+_NO_LIMITS: Final = {
+    HELD: "No limit was stated.",
+    UNCLEAR: "It did not come to its end or to a decision, or nothing was answered.",
+}
 
 
 def _plain(check: Check) -> dict[str, Any]:
