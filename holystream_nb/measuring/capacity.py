@@ -91,7 +91,8 @@ async def capacity(
         lies above this, beyond them if it lies below, and unclear otherwise.
     requests: of each load, at least, when all users are there (the steady part, which alone is judged); where that is
         more, five for every user, or as many as come at a rate in 20 times the longest limit: a queue needs that time
-        to show. More of them decide more loads: 72 are the fewest that can show 95 %.
+        to show. More of them decide more loads: 72 are the fewest that can show 95 %. Of more prompts than that each
+        load takes so many, chosen at random.
     duration: seconds of each load instead, and as many requests as they hold.
     start, most: the first load (4 users, or 1 request/s), and the largest one (512, or 200).
     max_cost: USD of the whole search.
@@ -145,6 +146,7 @@ async def capacity(
         begun = file.exists()
         many = math.ceil(_LIMITS_LONG * longest * load)
         count = max(requests + 2 * int(load), _PER_USER * int(load)) if by == "users" else max(requests, many)
+        these = asked if duration is not None else asked.part(count)
         with exactly():
             left = None if budget is None else budget - _spent(found)
         if left is not None and left <= 0:
@@ -154,8 +156,8 @@ async def capacity(
             with place:
                 result = (_timed(file) if begun else None) or await bench(
                     [model],
-                    asked,
-                    repeats=None if duration is not None else asked.repeats(count, int(load) if by == "users" else 1),
+                    these,
+                    repeats=None if duration is not None else these.repeats(count, int(load) if by == "users" else 1),
                     duration=duration,
                     limits=wanted,
                     max_cost=left,

@@ -66,7 +66,8 @@ async def sweep(
 
     repeats: by default so many that the p95 of each load has its interval (72 requests when all clients are there), and
         each client makes three: 458 requests of each model for the four loads, of which 74 one after the other. Fewer
-        are quicker and cheaper (never fewer than two of each client), and leave p95 with a star.
+        are quicker and cheaper (never fewer than two of each client), and leave p95 with a star. Of more prompts than
+        that each load takes so many, chosen at random; with repeats it asks them all.
     duration: seconds of each load instead, and as many requests as they hold.
     max_cost: USD of the whole sweep, of which each bench may spend what those before it left. A load that would cost
         more than is left is not measured, and a warning says so.
@@ -101,12 +102,13 @@ async def sweep(
                 results.append(before)
                 continue
             own = read(file).spent if begun else Decimal(0)
+            these = asked if repeats or duration is not None else asked.part(least)
             try:
                 with place:
                     result = await bench(
                         [model],
-                        asked,
-                        repeats=_repeats(repeats, asked.repeats(least, concurrency), duration),
+                        these,
+                        repeats=_repeats(repeats, these.repeats(least, concurrency), duration),
                         duration=duration,
                         concurrency=concurrency,
                         max_cost=None if total is None else max(total - spent + own, _NOTHING),

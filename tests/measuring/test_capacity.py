@@ -20,6 +20,7 @@ from holystream_nb.measuring.capacity import Capacity, capacity
 from holystream_nb.measuring.figures.capacity import By, CapacityFigures, Probe, bounds, needed, next_load, probe
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
+from holystream_nb.measuring.sweep import sweep
 from holystream_nb.measuring.values.record import Trial
 
 Make = Callable[..., Trial]
@@ -216,6 +217,18 @@ async def test_a_probe_may_be_of_a_time(simulator: Simulator, tmp_path: Path) ->
     assert found.reason == "not reached"
     again = await capacity("simulator:gpt-4.1#tokens=2,first=0.005", "Hello", duration=0.7, **options)
     assert [each.n for each in again.probes] == [each.n for each in found.probes]
+
+
+@pytest.mark.slow
+async def test_a_load_takes_no_more_of_many_prompts_than_it_needs(simulator: Simulator, tmp_path: Path) -> None:
+    """Of 2,000 rows a search's load takes those of its 120 requests, and a sweep's those of its 74."""
+    questions = [f"Question {number}?" for number in range(2000)]
+    model, options = "simulator:gpt-4.1#tokens=2,first=0.005", {"base_url": simulator.url, "seed": 1}
+    found = await capacity(model, questions, limits={"e2e_s": 60}, most=1, path=tmp_path / "c", **options)
+    assert found.results[0].plan.requests == 122
+    swept = await sweep(model, questions, concurrencies=[1], path=tmp_path / "s", calibrate=False, **options)
+    assert swept.results[0].plan.requests == 74
+    assert len({*swept.results[0].plan.prompts}) == 74
 
 
 @pytest.mark.slow

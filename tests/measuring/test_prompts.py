@@ -306,3 +306,18 @@ async def test_the_history_is_a_workload(simulator: hs.Simulator) -> None:
     assert read_prompts("hs.bench", deque(replies)).prompts == asked
     assert read_prompts("hs.bench", replies[:1]).prompts == asked[:1]
     assert "One?" not in repr(replies[0])
+
+
+def test_a_part_of_many_prompts_is_chosen_at_random_and_always_the_same() -> None:
+    """A search asks no more of 10,000 rows than it needs; a larger part holds a smaller one; turns stay together."""
+    texts = {f"q{number:03}": f"Question {number}?" for number in range(1000)}
+    frame = pd.DataFrame({"prompt": texts})
+    whole = read(frame)
+    some, more = whole.part(120), whole.part(240)
+    assert (len(some.prompts), some.source) == (120, "120 of 1,000 prompts from a DataFrame, column prompt")
+    assert set(some.prompts) < set(more.prompts)
+    assert list(some.names) == sorted(some.names) != list(texts)[:120]
+    assert whole.part(1000) is whole
+    talks = read([hs.Conversation(["One?", "Two?", "Three?"]) for _ in range(50)]).part(10)
+    assert [turn.number for turn in talks.prompts] == [0, 1, 2] * 4
+    assert talks.repeats(12, users=10) == 3

@@ -17,7 +17,9 @@ import os.path
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import msgspec
@@ -56,8 +58,27 @@ class Prompts:
 
     def repeats(self, requests: int, users: int = 1) -> int:
         """How often each is asked for so many requests, and for a conversation, or a prompt, for each of the users."""
-        units = sum(not (isinstance(prompt, Turn) and prompt.number) for prompt in self.prompts)
-        return max(-(-requests // len(self.prompts)), -(-users // units))
+        return max(-(-requests // len(self.prompts)), -(-users // len(self._units)))
+
+    def part(self, requests: int) -> Prompts:
+        """Of more prompts than requests so many, chosen at random, and always the same; conversations stay whole."""
+        if len(self.prompts) <= requests or self.times:
+            return self
+        units = self._units
+        Random("part").shuffle(units)  # noqa: S311  # a choice, not a secret
+        taken: list[int] = []
+        while len(taken) < requests:
+            taken += units.pop()
+        taken.sort()
+        names = tuple(self.names[number] for number in taken) if self.names else ()
+        said = f"{len(taken):,} of {self.source}" if self.source else ""
+        return Prompts(tuple(self.prompts[number] for number in taken), names, said)
+
+    @property
+    def _units(self) -> list[range]:
+        """As `Plan.units`."""
+        starts = [number for number, each in enumerate(self.prompts) if not (isinstance(each, Turn) and each.number)]
+        return [range(start, end) for start, end in pairwise([*starts, len(self.prompts)])]
 
 
 def table_of(door: str, path: Path) -> list[Mapping[str, Any]]:
