@@ -26,8 +26,8 @@ UNCLEAR: Final = 2
 """Nobody can say: an interval around the limit, requests missing, a setup that cannot be."""
 
 EPILOG: Final = """\
-exit code: 0 the limits held, 1 one was broken, 2 nobody can say (too few requests, requests missing, a wrong setup; with
---until-decided also that it was not decided), 130 it was stopped by Ctrl-C (what is there is kept).
+exit code: 0 the limits held, 1 one was broken, 2 nobody can say (too few requests, requests missing, a wrong setup;
+with --until-decided also that it was not decided), 130 it was stopped by Ctrl-C (what is there is kept).
 
 A limit of ttft_ms, tpot_ms or e2e_s is one of each request: at least --share of the requests of every model are to keep
 all of them. Any column of the summary may have one too (ttft_p95_ms=800, error_rate=1, decode_tokens_per_s=50: rates
