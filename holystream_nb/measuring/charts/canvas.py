@@ -14,12 +14,12 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from ...live.saved import printable
 from ..figures.comparison import WORDS
 from ..figures.error import quantiles
 from ..figures.tables import dagger
 from ..values.plan import connections
 from ..values.words import counted, digits, load
+from .glyphs import drawable
 from .marks import faint, ink, is_dark
 from .words import PROSE, says
 
@@ -175,8 +175,8 @@ def outside(
 
 
 def clean(text: str) -> str:
-    """Words of others on one line."""
-    return " ".join(printable(text).split())
+    """Words of others on one line, of characters that can be drawn and that turn no figure after them round."""
+    return drawable(" ".join("".join(each if each.isprintable() else " " for each in text).split()))
 
 
 def name(result: Figures, arm: str) -> str:

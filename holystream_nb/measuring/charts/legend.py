@@ -26,6 +26,8 @@ ROW: Final = 14.0
 _SAMPLE: Final = 26.0
 _BETWEEN: Final = 12.0
 _GROUPS: Final = 3
+_HINTED: Final = 1.08
+"""Letters that are fitted to the pixels of a file are up to so much wider (8 pt at 60 to 300 dpi)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,10 @@ def table(ax: Axes, entries: Sequence[Entry], points: float, *, lines: bool = Tr
     """
     widths = _widths(entries)
     rest = _SAMPLE + _BETWEEN * (2 + len(widths)) + sum(widths)
-    needed = rest + max(width(entry.name, SMALL) for entry in entries)
+    needed = rest + max(_wide(entry.name) for entry in entries)
     groups = max(1, min(_GROUPS, int(points // needed), -(-len(entries) // 2)))
     most = max(60.0, points / groups - rest)
-    short = shortened([entry.name for entry in entries], lambda text: width(text, SMALL), most)
+    short = shortened([entry.name for entry in entries], _wide, most)
     remember(ax, dict(zip(short, (entry.name for entry in entries), strict=True)))
     for entry in entries:
         beside(ax, entry.text)
@@ -102,7 +104,7 @@ def _sample(mark: Mark, lines: bool) -> OffsetBox:
 def _cell(text: str, mark: Mark) -> OffsetBox:
     """A text in a box of a row's height, as wide as it is."""
     words: dict[str, Any] = {"fontsize": SMALL, "color": mark.text, "va": "center", "parse_math": False}
-    area = DrawingArea(max(1.0, width(text, SMALL)), ROW, 0, 0)
+    area = DrawingArea(max(1.0, _wide(text)), ROW, 0, 0)
     area.add_artist(Text(0, ROW / 2 - 1, text, **words))
     return area
 
@@ -110,4 +112,9 @@ def _cell(text: str, mark: Mark) -> OffsetBox:
 def _widths(entries: Sequence[Entry]) -> list[float]:
     """Of each column but the names."""
     columns = zip_longest(*(entry.columns for entry in entries), fillvalue="")
-    return [max(width(text, SMALL) for text in column) for column in columns]
+    return [max(_wide(text) for text in column) for column in columns]
+
+
+def _wide(text: str) -> float:
+    """The width in points that a text may need."""
+    return _HINTED * width(text, SMALL)
