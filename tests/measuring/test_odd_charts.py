@@ -137,6 +137,19 @@ def test_long_names_make_no_panel_of_the_sheet_narrower() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("chart", [charts.distribution, charts.ttft_against_cost, charts.timeline, charts.over_run])
+def test_a_narrow_figure_cuts_nothing(chart: Callable[..., Axes], crowd: Callable[[int], Result]) -> None:
+    """Of 5 inches: the figures of a legend stand under the names, and what is to be known is wrapped."""
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    ax = chart(crowd(8), ax=figure.add_subplot())
+    drawn(figure)
+    whole = figure.bbox.padded(2)
+    boxes = [each.get_window_extent() for each in (*ax.texts, *ax.artists)]
+    assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in boxes)
+    assert ax.get_window_extent().width > 0.5 * figure.dpi * canvas.inches(ax)
+
+
+@pytest.mark.slow
 def test_more_than_twelve_models_are_said_to_be_more(crowd: Callable[[int], Result]) -> None:
     """Twelve are drawn; the cost chart keeps the front and has small dots for the others."""
     result = made.result(made.run(15, n=8))

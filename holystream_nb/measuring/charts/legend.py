@@ -26,6 +26,9 @@ ROW: Final = 14.0
 _SAMPLE: Final = 26.0
 _BETWEEN: Final = 12.0
 _GROUPS: Final = 3
+_NAME: Final = 110.0
+"""The least room for a name, in points: with less, its figures stand under it."""
+
 _HINTED: Final = 1.08
 """Letters that are fitted to the pixels of a file are up to so much wider (8 pt at 60 to 300 dpi)."""
 
@@ -50,8 +53,10 @@ def table(ax: Axes, entries: Sequence[Entry], points: float, *, lines: bool = Tr
     """
     widths = _widths(entries)
     rest = _SAMPLE + _BETWEEN * (2 + len(widths)) + sum(widths)
+    is_stacked = points - rest < _NAME
     needed = rest + max(_wide(entry.name) for entry in entries)
     groups = max(1, min(_GROUPS, int(points // needed), -(-len(entries) // 2)))
+    rest = _SAMPLE + 2 * _BETWEEN if is_stacked else rest
     most = max(60.0, points / groups - rest)
     short = shortened([entry.name for entry in entries], _wide, most)
     remember(ax, dict(zip(short, (entry.name for entry in entries), strict=True)))
@@ -59,8 +64,9 @@ def table(ax: Axes, entries: Sequence[Entry], points: float, *, lines: bool = Tr
         beside(ax, entry.text)
     rows = -(-len(entries) // groups)
     pairs = list(zip(entries, short, strict=True))
-    packed: list[Artist] = [_group(pairs[start : start + rows], lines) for start in range(0, len(entries), rows)]
-    return HPacker(children=packed, pad=0, sep=2 * _BETWEEN, align="top"), rows
+    group = _stack if is_stacked else _group
+    packed: list[Artist] = [group(pairs[start : start + rows], lines) for start in range(0, len(entries), rows)]
+    return HPacker(children=packed, pad=0, sep=2 * _BETWEEN, align="top"), rows * (1 + is_stacked)
 
 
 def below(ax: Axes, box: OffsetBox, down: float) -> None:
@@ -89,6 +95,15 @@ def _group(rows: Sequence[tuple[Entry, str]], lines: bool) -> OffsetBox:
         if any(column)
     ]
     return HPacker(children=[samples, *columns], pad=0, sep=_BETWEEN, align="top")
+
+
+def _stack(rows: Sequence[tuple[Entry, str]], lines: bool) -> OffsetBox:
+    """Two lines an arm: its name, and under it what stands in columns where there is room."""
+    samples = [part for entry, _ in rows for part in (_sample(entry.mark, lines), _cell("", entry.mark))]
+    lines_of = [(text, entry) for entry, name in rows for text in (name, " · ".join(filter(None, entry.columns)))]
+    texts = [_cell(text, entry.mark) for text, entry in lines_of]
+    packed = [VPacker(children=column, pad=0, sep=0) for column in (samples, texts)]
+    return HPacker(children=packed, pad=0, sep=_BETWEEN, align="top")
 
 
 def _sample(mark: Mark, lines: bool) -> OffsetBox:
