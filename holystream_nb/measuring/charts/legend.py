@@ -99,10 +99,12 @@ def _group(rows: Sequence[tuple[Entry, str]], lines: bool) -> OffsetBox:
 
 def _stack(rows: Sequence[tuple[Entry, str]], lines: bool) -> OffsetBox:
     """Two lines an arm: its name, and under it what stands in columns where there is room."""
-    samples = [part for entry, _ in rows for part in (_sample(entry.mark, lines), _cell("", entry.mark))]
-    lines_of = [(text, entry) for entry, name in rows for text in (name, " · ".join(filter(None, entry.columns)))]
-    texts = [_cell(text, entry.mark) for text, entry in lines_of]
-    packed = [VPacker(children=column, pad=0, sep=0) for column in (samples, texts)]
+    samples: list[Artist] = []
+    texts: list[Artist] = []
+    for entry, name in rows:
+        samples += [_sample(entry.mark, lines), _cell("", entry.mark)]
+        texts += [_cell(name, entry.mark), _cell(" · ".join(filter(None, entry.columns)), entry.mark)]
+    packed: list[Artist] = [VPacker(children=column, pad=0, sep=0) for column in (samples, texts)]
     return HPacker(children=packed, pad=0, sep=_BETWEEN, align="top")
 
 
