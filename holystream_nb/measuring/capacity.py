@@ -18,7 +18,7 @@ from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
 from .board import Board
 from .bundle import bundle
-from .figures.capacity import UNITS, By, CapacityFigures, Probe, needed, next_load, probe, said
+from .figures.capacity import UNITS, By, CapacityFigures, Probe, limits_in_words, needed, next_load, probe, said
 from .figures.statistics import Quantile
 from .result import Result
 from .running import addresses
@@ -52,14 +52,16 @@ class Capacity(CapacityFigures):
 
         empty = Quantile(0.95, None, None, None, 0, 72)
         levels = [Level(each.load, each.n, each.share, each.ttft_p95_ms or empty) for each in self.probes]
+        simulator = next((result.simulator for result in self.results if result.simulator), "")
         return capacity(
             levels,
             model=self.model,
             least=100 * self.share,
             ttft_ms=self.limits.get("ttft_ms"),
-            found=(self.within, self.within, self.beyond),
+            within=self.within,
+            beyond=self.beyond,
             unit="users at once" if self.by == "users" else "requests/s",
-            under=next((result.simulator for result in self.results if result.simulator), ""),
+            under=" · ".join(filter(None, (simulator, limits_in_words(self.limits)))),
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:

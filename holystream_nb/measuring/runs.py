@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,14 +89,29 @@ class Runs(Sequence[Any]):
     def __repr__(self) -> str:
         if not self.saved:
             return f"No run is saved in {shown(self.folder)}."
-        rows = [[f"[{index}]", *_shown(each)] for index, each in enumerate(self.saved[:_SHOWN])]
-        rows.insert(0, ["", "started (UTC)", "models", "n", "failed", "cost (USD)", "note"])
+        rows = self._rows()
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, self._foot])
+
+    def _repr_html_(self) -> str:
+        """The same as a table, whose cells are broken where a page is narrow; every name is only text."""
+        if not self.saved:
+            return f"<p>{escape(printable(repr(self)))}</p>"
+        head, *body = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in self._rows())
+        rows = "".join(f"<tr>{row}</tr>" for row in body)
+        head = head.replace("td>", "th>")
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(self._foot)}</p>"
+
+    def _rows(self) -> list[list[str]]:
+        rows = [[f"[{index}]", *_shown(each)] for index, each in enumerate(self.saved[:_SHOWN])]
+        return [["", "started (UTC)", "models", "n", "failed", "cost (USD)", "note"], *rows]
+
+    @property
+    def _foot(self) -> str:
         rest = len(self) - _SHOWN
         more = f", and {counted(rest, 'older one')}" if rest > 0 else ""
-        lines.append(f"In {printable(shown(self.folder))}{more}. runs[0] loads the first; table() has all, with files.")
-        return "\n".join(lines)
+        return f"In {printable(shown(self.folder))}{more}. runs[0] loads the first; table() has all, with files."
 
 
 def _shown(each: Saved) -> list[str]:

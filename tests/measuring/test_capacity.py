@@ -190,7 +190,7 @@ async def test_the_users_of_a_queueing_service_are_counted(tmp_path: Path, capsy
     assert table.verdict.iloc[0] == "within"
     assert "users: " in capsys.readouterr().out
     assert repr(found).startswith(f"{found.model} bears {found.within:.0f} users, but not {found.beyond:.0f} ")
-    assert f"holds up to {found.within:.0f} users at once" in repr(found.plot())
+    assert f"bears a load of {found.within:.0f}" in repr(found.plot())
     again = load(tmp_path / "c")
     assert isinstance(again, Capacity)
     assert repr(again) == repr(found)

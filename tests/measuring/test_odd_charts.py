@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import combinations
+from pathlib import Path
 from random import Random
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +25,9 @@ from PIL import Image
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.charts import canvas, drift, marks, names, points
 from holystream_nb.measuring.charts.pairs import offsets
+from holystream_nb.measuring.charts.watch import watched
 from holystream_nb.measuring.charts.words import says
+from holystream_nb.measuring.figures.watch import WatchFigures
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.values.record import Trial
 from holystream_nb.money.amount import show_in
@@ -120,6 +124,32 @@ def test_axes_keep_their_size_and_words_stay_apart(models: int, crowd: Callable[
 
 
 @pytest.mark.slow
+def test_long_names_make_no_panel_of_the_sheet_narrower() -> None:
+    """A legend that fills its row took two thirds of their width from the panels below it."""
+    long = [msgspec.structs.replace(each, model=f"{each.model}-and-{'long' * 12}") for each in made.run(12, n=8)]
+    axes = charts.sheet(made.result(long))
+    drawn(axes.figure)
+    assert all(ax.get_window_extent().width > 0.35 * axes.figure.bbox.width for ax in axes)
+    (legend,) = axes.figure.axes[-1].artists
+    box = legend.get_window_extent()
+    assert axes.figure.bbox.x0 <= box.x0
+    assert box.x1 <= axes.figure.bbox.x1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chart", [charts.distribution, charts.ttft_against_cost, charts.timeline, charts.over_run])
+def test_a_narrow_figure_cuts_nothing(chart: Callable[..., Axes], crowd: Callable[[int], Result]) -> None:
+    """Of 5 inches: the figures of a legend stand under the names, and what is to be known is wrapped."""
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    ax = chart(crowd(8), ax=figure.add_subplot())
+    drawn(figure)
+    whole = figure.bbox.padded(2)
+    boxes = [each.get_window_extent() for each in (*ax.texts, *ax.artists)]
+    assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in boxes)
+    assert ax.get_window_extent().width > 0.5 * figure.dpi * canvas.inches(ax)
+
+
+@pytest.mark.slow
 def test_more_than_twelve_models_are_said_to_be_more(crowd: Callable[[int], Result]) -> None:
     """Twelve are drawn; the cost chart keeps the front and has small dots for the others."""
     result = made.result(made.run(15, n=8))
@@ -136,6 +166,25 @@ def test_past_four_names_stand_in_a_legend(crowd: Callable[[int], Result]) -> No
     ax = charts.distribution(crowd(8))
     assert not any("llama" in text.get_text() for text in ax.texts)
     assert re.search(r"★ openrouter:meta-llama\S+ · n = 20 · p50 \d+ \(\d+ to \d+\) · p95 \d+\*", says(ax))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error:Glyph")
+def test_names_that_no_font_can_draw_are_told_apart(trial: Callable[..., Trial], result: Callable[..., Result]) -> None:
+    """Two names of empty boxes look like one: their characters stand as numbers, and the words have them whole."""
+    called = ("local:模型-指令", "local:模型-对话")
+    run = result(*(trial(name, repeat=repeat) for name in called for repeat in range(4)))
+    for chart in (*SINGLE, charts.sheet):
+        shown = chart(run)
+        shown.savefig(io.BytesIO(), dpi=40)
+        said = says(shown) if isinstance(shown, Axes) else repr(shown)
+        assert all(name.removeprefix("local:") in said for name in called)
+        assert "\\u" not in said
+
+
+def test_a_name_turns_no_figure_after_it_round() -> None:
+    """An override of the direction in a name would make "p50 312" of "p50 213"; a name of letters without one stays."""
+    assert canvas.clean("a\u202eb \u0627\u0644\n$x_1$ é") == "a b \u0627\u0644 $x_1$ é"
 
 
 # Marks
@@ -345,6 +394,14 @@ def test_an_open_loop_has_e2e_from_the_scheduled_start() -> None:
     assert "e2e_scheduled_s" in says(charts.distribution(result, "e2e_s"))
 
 
+def test_a_single_sitting_of_a_watch_has_an_hour_about_it() -> None:
+    """Not the four years that matplotlib gives to one date."""
+    first = made.result(made.run(1, n=8))
+    ax = watched(WatchFigures(metric="ttft_ms", planned=3, results={1: first}, failed={}, path=Path("watch")))
+    left, right = ax.get_xlim()
+    assert right - left == pytest.approx(1 / 24)
+
+
 # Files and time
 
 
@@ -396,15 +453,20 @@ def test_capacity_stands_over_the_load() -> None:
     for words in (
         "asked for: 95 %",
         "limit: 800 ms",
-        "holds up to 10 users at once · 95 %: 8 to 12",
+        "bears a load of 10, · but not of 11",
         "n = 100 a point",
     ):
         assert words in said
     assert made.NAMES[1] in said
     assert (top.get_ylabel(), bottom.get_ylabel()) == ("good requests (%)", "TTFT p95 (ms)")
-    without = repr(made.capacity(found=(None, None, None)))
-    assert "no highest load within the limits was found" in without
-    assert "Grey" not in without
+    for ends, words in (
+        ({"beyond": None}, "bears at least a load of 10"),
+        ({"within": None, "beyond": 1}, "bears not even a load of 1"),
+        ({"within": None, "beyond": None}, "nothing is decided yet"),
+    ):
+        without = repr(made.capacity(**ends))
+        assert words in without
+        assert "Grey" not in without
 
 
 def test_a_cost_of_zero_is_a_cost(trial: Callable[..., Trial], result: Callable[..., Result]) -> None:

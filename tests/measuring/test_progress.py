@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -42,6 +43,15 @@ def test_a_model_shows_its_medians_and_failures(trial: Make) -> None:
         tally.add(trial(ttft=ttft, gaps=(20, 20)))
     tally.add(trial(error="RateLimited", usd=None))
     assert rows(tally) == [["simulator:a", "4 of 4", "1", "200", "50.0"], ["simulator:b", "0 of 4", "0", "–", "–"]]
+
+
+def test_the_figures_are_those_of_a_result(trial: Make) -> None:
+    """With its digits, and without what a failed request had got before it broke."""
+    tally = Tally(plan())
+    tally.add(trial(ttft=68.12, gaps=(2.376, 2.376)))
+    broken = trial(ttft=999, gaps=(1, 1))
+    tally.add(msgspec.structs.replace(broken, error="StreamInterrupted"))
+    assert rows(tally)[0] == ["simulator:a", "2 of 4", "1", "68.1", "421"]
 
 
 def test_the_line_has_state_cost_and_time_left(trial: Make) -> None:

@@ -198,6 +198,16 @@ def test_a_folder_of_any_runs_is_no_sweep(trial: Make, result: Callable[..., Res
         load(only.path)
 
 
+def test_in_a_notebook_runs_are_a_table(saved: Save, tmp_path: Path) -> None:
+    """Of text alone, that breaks between cells where the page is narrow."""
+    saved("a.jsonl", 100, 110)
+    (tmp_path / "<b>.jsonl").write_text("nothing")
+    shown = runs(tmp_path)._repr_html_()
+    assert "<td>simulator:a</td><td>2</td><td>0</td>" in shown
+    assert "<td>&lt;b&gt;.jsonl</td>" in shown
+    assert "runs[0] loads the first" in shown
+
+
 def test_what_was_lost_in_flight_counts_in_the_list(saved: Save, tmp_path: Path) -> None:
     """As in the run's own line and its budget: a list that says less would contradict them."""
     made = saved("a.jsonl", 300)

@@ -195,8 +195,8 @@ def probes(n: int = 100) -> list[charts.Level]:
 
 
 def capacity(**more: Any) -> Any:
-    options: dict[str, Any] = {"model": NAMES[1], "least": 95, "ttft_ms": 800, "found": (10, 8, 12)}
-    return charts.capacity(probes(), **{**options, "under": "simulator ×20 · ttft_ms ≤ 800", **more})
+    options: dict[str, Any] = {"model": NAMES[1], "least": 95, "ttft_ms": 800, "within": 10, "beyond": 11}
+    return charts.capacity(probes(), **{**options, "under": "simulator ×20 · TTFT up to 800 ms", **more})
 
 
 def shadow(n: int = 60) -> Any:
@@ -253,7 +253,8 @@ def scenes() -> dict[str, Callable[[], Any]]:
         found[f"sweep-{models}"] = lambda models=models: charts.concurrency(sweep(models))
     found["sweep-few"] = lambda: charts.concurrency(sweep(2, 20))
     found["capacity"] = capacity
-    found["capacity-unreached"] = lambda: capacity(found=(None, None, None))
+    found["capacity-unreached"] = lambda: capacity(beyond=None)
+    found["capacity-none"] = lambda: capacity(within=None, beyond=1)
     found["shadow"] = shadow
     found["shadow-few"] = lambda: shadow(4)
     found["open-e2e_scheduled"] = lambda: charts.distribution(open_loop(), "e2e_scheduled_s")

@@ -14,12 +14,12 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from ...live.saved import printable
 from ..figures.comparison import WORDS
 from ..figures.error import quantiles
 from ..figures.tables import dagger
 from ..values.plan import connections
 from ..values.words import counted, digits, load
+from .glyphs import drawable
 from .marks import faint, ink, is_dark
 from .words import PROSE, says
 
@@ -119,14 +119,14 @@ def prepared(ax: Axes | None, height: float = HEIGHT) -> Axes:
     return add(figure(height=height)) if ax is None else ax
 
 
-def frame(ax: Axes, *, title: str, under: str, x: str, y: str) -> None:
-    """Title and what is to be known under it, the labels, a quiet grid."""
+def frame(ax: Axes, *, title: str, under: str, x: str, y: str, names: float = 0.0) -> None:
+    """Title and what is to be known under it, the labels, a quiet grid; `names` is the share that rows' names take."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(faint(ax))
     ax.grid(True, color=faint(ax), alpha=0.18, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=SMALL, color=faint(ax), labelcolor=ink(ax), which="both", length=3)
-    lines = _wrapped(ax, under, SMALL)
+    lines = _wrapped(ax, under, SMALL, 1 - names)
     ax.set_title(
         title,
         loc="left",
@@ -175,8 +175,8 @@ def outside(
 
 
 def clean(text: str) -> str:
-    """Words of others on one line."""
-    return " ".join(printable(text).split())
+    """Words of others on one line, of characters that can be drawn and that turn no figure after them round."""
+    return drawable(" ".join("".join(each if each.isprintable() else " " for each in text).split()))
 
 
 def name(result: Figures, arm: str) -> str:
@@ -276,9 +276,9 @@ def _bundle(of: Figure, words: str) -> tuple[dict[str, str], dict[str, Any]]:
     return data, {"image/png": {"width": width, "height": height, "alt": words}}
 
 
-def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
-    """Lines about as long as the Axes is wide."""
-    return textwrap.wrap(clean(text), max(20, int(inches(ax) * 72 / (size * 0.56))))
+def _wrapped(ax: Axes, text: str, size: float, share: float = 1.0) -> list[str]:
+    """Lines about as long as the Axes is wide, or as this share of it."""
+    return textwrap.wrap(clean(text), max(20, int(share * inches(ax) * 72 / (size * 0.56))))
 
 
 def inches(ax: Axes) -> float:

@@ -27,7 +27,7 @@ _HEIGHT: Final = 6.2
 class Level:
     """One probe: the load, its n requests, the share of them that were good, and their TTFT p95 (ms).
 
-    `good` is in %, as `statistics.share` makes it. Failures are no good requests, and +∞ in `ttft_p95_ms`.
+    `good` is in %, as `statistics.share` makes it. Failures are no good requests, and not in `ttft_p95_ms`.
     """
 
     load: float
@@ -42,15 +42,16 @@ def capacity(
     model: str,
     least: float,
     ttft_ms: float | None = None,
-    found: tuple[float | None, float | None, float | None] = (None, None, None),
+    within: float | None = None,
+    beyond: float | None = None,
     unit: str = "users at once",
     under: str = "",
 ) -> Panels:
     """Two Axes over the load: good requests (%) with what is asked for, TTFT p95 (ms) with its limit.
 
     levels: a `Level` a probe, in any order. least: the share of good requests asked for (%). ttft_ms: the limit of
-    TTFT, if it is one. found: the highest load that holds, and its interval; None where none was found, or no load
-    broke the limits. unit: of the load. under: what is to be known: the simulator, the limits.
+    TTFT, if it is one. within: the largest load surely within the limits; beyond: the smallest surely beyond them; None
+    where there is none. unit: of the load. under: what is to be known: the simulator, the limits.
     """
     made = figure(_WIDTH, _HEIGHT)
     grid = made.add_gridspec(2, 1)
@@ -64,8 +65,8 @@ def capacity(
     lower = _ttfts(bottom, ordered, mark, ttft_ms)
     _loads(top, [level.load for level in ordered])
     top.tick_params(labelbottom=False)
-    upper.append(_answer([top, bottom], ordered, found, unit))
-    note(bottom, [_notes(ordered, is_found=found[0] is not None)])
+    upper.append(_answer([top, bottom], ordered, within, beyond))
+    note(bottom, [_notes(ordered, is_between=within is not None and beyond is not None)])
     place_all([(top, upper), (bottom, lower)])
     return Panels((top, bottom))
 
@@ -113,23 +114,25 @@ def _bars(ax: Axes, points: Sequence[tuple[float, Interval | Quantile]], mark: M
         ax.plot([load], [value], mark.marker, color=mark.text, markersize=7, zorder=5)
 
 
-def _answer(
-    axes: Sequence[Axes], levels: Sequence[Level], found: tuple[float | None, float | None, float | None], unit: str
-) -> Label:
-    """The load found, as a line with its interval as a strip; or that it was not reached."""
-    value, low, high = found
-    ax = axes[0]
-    if value is None:
-        left = levels[0].load if levels else 1.0
-        return Label("no highest load within the limits was found", faint(ax), [(left, 30.0)], bold=True)
-    for each in axes:
-        each.axvline(value, color=faint(each), linewidth=1.6, zorder=2)
-        if low is not None and high is not None:
-            each.axvspan(low, high, color=faint(each), alpha=0.2, linewidth=0, zorder=0)
-    text = f"holds at least {figure_text(value)} {unit}"
-    if low is not None and high is not None:
-        text = f"holds up to {figure_text(value)} {unit}\n95 %: {figure_text(low)} to {figure_text(high)}"
-    return Label(text, ink(ax), [(value, 30.0), (value, 12.0), (value, 55.0)], bold=True)
+def _answer(axes: Sequence[Axes], levels: Sequence[Level], within: float | None, beyond: float | None) -> Label:
+    """The two loads between which the answer lies, as lines with a strip between; or what is known of it."""
+    edges = [load for load in (within, beyond) if load is not None]
+    for ax in axes:
+        for load in edges:
+            ax.axvline(load, color=faint(ax), linewidth=1.6, zorder=2)
+        if len(edges) == 2:
+            ax.axvspan(*edges, color=faint(ax), alpha=0.2, linewidth=0, zorder=0)
+    at = edges[0] if edges else levels[0].load if levels else 1.0
+    text = _said(within, beyond)
+    return Label(text, ink(axes[0]), [(at, height) for height in (30.0, 12.0, 55.0)], bold=True)
+
+
+def _said(within: float | None, beyond: float | None) -> str:
+    if within is None:
+        return "nothing is decided yet" if beyond is None else f"bears not even a load of {figure_text(beyond)}"
+    if beyond is None:
+        return f"bears at least a load of {figure_text(within)}"
+    return f"bears a load of {figure_text(within)},\nbut not of {figure_text(beyond)}"
 
 
 def _loads(ax: Axes, loads: Sequence[float]) -> None:
@@ -151,10 +154,11 @@ def _loads(ax: Axes, loads: Sequence[float]) -> None:
     ax.margins(x=0.08)
 
 
-def _notes(levels: Sequence[Level], *, is_found: bool) -> str:
+def _notes(levels: Sequence[Level], *, is_between: bool) -> str:
     counts = sorted({level.n for level in levels})
     many = f"n = {counts[0]:,}{f' to {counts[-1]:,}' if len(counts) > 1 else ''} a point. " if counts else ""
-    answer = " Grey: the load found." if is_found else ""
+    answer = " Grey: between the two, not decided." if is_between else ""
     starred = any(level.ttft_p95_ms.low is None or level.good.low is None for level in levels)
     missing = " Dashed: no interval at this size." if starred else ""
-    return f"{many}Bars: 95 % intervals (share: Clopper–Pearson; p95: order statistics).{answer}{missing}"
+    bars = "Bars: 95 % intervals (share: Clopper–Pearson; p95 of those that succeeded: order statistics)."
+    return f"{many}{bars}{answer}{missing}"

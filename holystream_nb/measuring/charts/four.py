@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _WIDTH: Final = 12.0
 _HEIGHT: Final = 9.2
 _PANEL: Final = 3.6
+_LEFT: Final = 0.012
 _FEW: Final = 2
 _TRIES: Final = 2
 
@@ -39,7 +40,7 @@ def sheet(result: Figures) -> Panels:
     start, which has the waiting in it. Past two arms, one legend above all four names them.
     """
     made = figure(_WIDTH, _HEIGHT, pad=0.12)
-    made.suptitle(_heading(result), x=0.012, ha="left", fontsize=10, parse_math=False)
+    made.suptitle(_heading(result), x=_LEFT, ha="left", fontsize=10, parse_math=False)
     crowded = len(result.arms) > _FEW
     grid = made.add_gridspec(2 + crowded, 2)
     axes = [add(made, grid[crowded + index // 2, index % 2]) for index in range(4)]
@@ -65,7 +66,16 @@ def _legend(room: Chart, first: Axes, result: Figures, labels: Sequence[Sequence
         called = name(result, arm)
         entries.append(Entry(marked[arm], called, (counts(result, arm), *(t for of in columns for t in of(called)))))
     box, rows = table(first, entries, (_WIDTH - 0.4) * 72)
-    room.add_artist(AnnotationBbox(box, (0, 1), xycoords="axes fraction", box_alignment=(0, 1), pad=0, frameon=False))
+    from_the_left = AnnotationBbox(
+        box,
+        (_LEFT, 1),
+        xycoords=("figure fraction", "axes fraction"),
+        box_alignment=(0, 1),
+        pad=0,
+        frameon=False,
+    )
+    from_the_left.set_in_layout(False)  # its row has its height, and its width is no reason to make the panels narrower
+    room.add_artist(from_the_left)
     return rows
 
 

@@ -60,6 +60,7 @@ def draw(ax: Axes, result: Figures, baseline: str | None = None, metric: str = "
         under=context(result, ax),
         x=f"{words} − {called}'s" + ("" if unit in words else f" ({unit})"),
         y="",
+        names=_WIDE,
     )
     ax.xaxis.label.set_parse_math(False)
     marked = marks(result.arms, ax)

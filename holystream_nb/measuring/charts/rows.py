@@ -51,7 +51,7 @@ def timeline(result: Figures, *, stall_ms: float | None = None, ax: Axes | None 
 
 
 def draw(ax: Axes, result: Figures, stall_ms: float | None = None) -> list[Label]:
-    frame(ax, title="Token timeline", under=context(result, ax), x="since sent (s)", y="")
+    frame(ax, title="Token timeline", under=context(result, ax), x="since sent (s)", y="", names=_WIDE)
     marked, called, arms = marks(result.arms, ax), names(result, ax, _WIDE), drawn(result.arms)
     each = max(3, ROWS // len(arms))
     heights, texts, stalled = list[float](), list[str](), list[str]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..figures.comparison import WORDS
 from ..values.words import counted, digits
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..figures.watch import WatchFigures
+
+
+_AROUND: Final = 1 / 48
+"""Days on either side of a single sitting."""
 
 
 def watched(watch: WatchFigures, *, ax: Axes | None = None) -> Axes:
@@ -38,6 +42,9 @@ def watched(watch: WatchFigures, *, ax: Axes | None = None) -> Axes:
     marked = marks(watch.arms, ax)
     labels = [label for arm in watch.arms for label in _arm(ax, watch, arm, marked[arm])]
     ax.margins(x=0.08, y=0.15)
+    if len(watch.results) == 1:  # matplotlib would give the only one four years
+        at = _at(watch, *watch.results)
+        ax.set_xlim(at - _AROUND, at + _AROUND)
     ax.set_ylim(bottom=0)
     failed = f"{counted(len(watch.failed), 'sitting')} failed." if watch.failed else ""
     note(ax, [" ".join(filter(None, (*_key(watch), failed)))])

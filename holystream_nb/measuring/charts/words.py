@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from .glyphs import spoken
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -35,7 +37,7 @@ def says(ax: Axes) -> str:
         for text in ax.texts
         if text.get_visible()
     ]
-    return "\n".join(_in_full(ax, line) for line in (head, axes, *_beside.get(ax, []), *written) if line)
+    return "\n".join(spoken(_in_full(ax, line)) for line in (head, axes, *_beside.get(ax, []), *written) if line)
 
 
 def _in_full(ax: Axes, text: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 from ...live.saved import printable
 from ...live.show import current_shell, is_watched
 from ...money.amount import total
+from ..values.words import digits
 from .estimate import Estimate
 from .tally import Tally
 
@@ -110,14 +111,14 @@ def shown(file: Path) -> str:
 
 
 def rows(tally: Tally) -> list[list[str]]:
-    """A row an arm, in the words of `COLUMNS`: TTFT and decode tok/s are medians of its latest requests."""
+    """A row an arm, in the words of `COLUMNS`: TTFT and decode tok/s are medians of its latest successes."""
     return [
         [
             part.label,
             f"{part.done:,} of {part.planned:,}" if part.planned else f"{part.done:,}",
             f"{part.failed:,}",
-            "–" if part.ttft_ms is None else f"{part.ttft_ms:,.0f}",
-            "–" if part.tokens_per_s is None else f"{part.tokens_per_s:,.1f}",
+            "–" if part.ttft_ms is None else digits(part.ttft_ms),
+            "–" if part.tokens_per_s is None else digits(part.tokens_per_s),
         ]
         for part in tally.parts.values()
     ]

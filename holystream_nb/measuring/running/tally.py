@@ -19,7 +19,7 @@ _RECENT = 200
 
 @dataclass(slots=True)
 class Part:
-    """One arm's part of a run: `ttfts` (ms) and `rates` (decode tok/s) are its latest 200."""
+    """One arm's part of a run: `ttfts` (ms) and `rates` (decode tok/s) are of its latest 200 good ones."""
 
     label: str
     planned: int
@@ -94,6 +94,7 @@ class Tally:
             part.failed += 1
             self._errors[record.error] += 1
             self._said[record.error] = record.message
+            return
         timing = record.timing
         if timing.ttft_ms is not None:
             part.ttfts = [*part.ttfts[1 - _RECENT :], timing.ttft_ms]
