@@ -49,7 +49,8 @@ class Clock:
 def dispatcher(clock: Clock | None = None, limit: str | None = None, paces: Any = None, **changes: Any) -> Dispatcher:
     plan = Plan(**{"models": ("x:a",), "prompts": ("Hello",), "repeats": 10, **changes})
     budget = Budget(None if limit is None else Decimal(limit), [Decimal("0.01")] * len(plan.models))
-    return Dispatcher(plan, blocks(plan), budget, paces or {}, now=clock or Clock(), planned=plan.requests)
+    more = {"planned": plan.requests, "streams": plan.concurrency or 1}
+    return Dispatcher(plan, blocks(plan), budget, paces or {}, now=clock or Clock(), **more)
 
 
 def children() -> list[psutil.Process]:
@@ -140,6 +141,35 @@ def test_a_success_begins_the_count_anew(trial: Make) -> None:
         made.begun(0, lease.slot, 1)
         made.settle(trial("x:a", repeat=lease.slot.repeat, error="RateLimited" if number % 2 else ""))
     assert made.reason == "complete"
+
+
+def test_what_was_on_its_way_when_the_service_died_ends_no_row(trial: Make) -> None:
+    """27 were made for 20: seven good answers, begun before the first failure, ended between the failures."""
+    made = dispatcher(repeats=99, max_failures=20)
+    early = [lease.slot for lease in made.lease(0, 7)]
+    for at, slot in enumerate(early):
+        made.begun(0, slot, at)
+    failed = 0
+    while leases := made.lease(0, 1):
+        failed += 1
+        made.begun(0, leases[0].slot, 10 + failed)
+        made.settle(trial("x:a", repeat=leases[0].slot.repeat, error="ServiceUnavailable"))
+        if failed % 2 == 0 and early:
+            made.settle(trial("x:a", repeat=early.pop().repeat))
+    assert failed == 20
+    assert "after 20 failures in a row" in made.stopped[0, 0]
+
+
+def test_a_failure_that_was_begun_before_a_good_answer_is_none_of_the_row(trial: Make) -> None:
+    """A question that takes a minute to fail, while others are answered; but one failure is always one."""
+    for most, stops in ((2, 0), (1, 1)):
+        made = dispatcher(repeats=9, max_failures=most, concurrency=3)
+        slots = [lease.slot for lease in made.lease(0, 3)]
+        for at, slot in enumerate(slots):
+            made.begun(0, slot, at)
+        for slot, error in zip(reversed(slots), ("", "DeadlineExceeded", "DeadlineExceeded"), strict=True):
+            made.settle(trial("x:a", repeat=slot.repeat, error=error))
+        assert len(made.stopped) == stops
 
 
 def test_a_minute_never_holds_more_than_its_requests() -> None:
