@@ -25,9 +25,10 @@ from holystream_nb.measuring.running.budget import Budget
 from holystream_nb.measuring.running.child import broken
 from holystream_nb.measuring.running.dispatch import Dispatcher, deal
 from holystream_nb.measuring.running.pace import MINUTE_NS, Pace
+from holystream_nb.measuring.sweep import sweep
 from holystream_nb.measuring.values import journal
 from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.record import Begun, Trial
+from holystream_nb.measuring.values.record import Begun, Lost, Trial
 from holystream_nb.measuring.values.schedule import Slot, blocks
 
 Run = Callable[..., Awaitable[Result]]
@@ -188,6 +189,33 @@ def test_a_minute_never_holds_more_than_its_requests() -> None:
     assert stamps[35 - 1] < 7 * MINUTE_NS + 90 * SECOND  # and not much slower than it allows
 
 
+def test_there_is_room_for_what_a_worker_asks_again_by_itself() -> None:
+    """Of 10 a minute with two retries three may run; one that needed none leaves its room to others."""
+    limited = Pace(10, None, retries=2)
+    assert [limited.grant(number, 0, 0) for number in range(4)] == [0, 0, 0, None]
+    limited.begin(0, 0, 0)
+    limited.settle(0, None, 0, SECOND)
+    assert limited.grant(3, 0, SECOND) == SECOND
+    limited.begin(1, 0, 0)
+    limited.settle(1, None, 2, 5 * SECOND)
+    for number in (2, 3):
+        limited.begin(number, 0, 5 * SECOND)
+        limited.settle(number, None, 2, 6 * SECOND)
+    assert limited.grant(4, 0, 6 * SECOND) == 5 * SECOND + MINUTE_NS
+
+
+def test_a_minute_does_not_begin_anew_with_the_next_run() -> None:
+    """What the run before sent 10 s ago, by its own origin 30 s earlier, counts in the next; so does a pause."""
+    before, after = Pace(2, None), Pace(2, None)
+    before.grant("a", 0, 20 * SECOND)
+    before.begin("a", 0, 20 * SECOND)
+    before.paused_until = 35 * SECOND
+    after.go_on(before, 30 * SECOND)
+    assert after.grant("b", 0, 0) == 5 * SECOND
+    after.begin("b", 0, 0)
+    assert after.grant("c", 0, 0) == MINUTE_NS - 10 * SECOND
+
+
 def test_tokens_count_as_estimated_and_then_as_used() -> None:
     """600 a minute, 300 each: the third goes when the first turns out smaller."""
     limited = Pace(None, 600)
@@ -334,6 +362,35 @@ async def test_one_rate_limit_for_all_workers(
     assert stamps[-1] - stamps[0] < 6 * SECOND
     if "rate" in options:
         assert result.trials.lag_ms.max() < 300
+
+
+@pytest.mark.slow
+async def test_the_loads_of_a_sweep_share_the_minute(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each load began with a minute's worth of its own: where one ended and the next began 60 s held nearly twice."""
+    monkeypatch.setattr(pace, "MINUTE_NS", 2_250_000_000)  # a minute of two seconds, and its margin
+    known = {record["id"] for record in simulator.requests()}
+    options = {"concurrencies": [1, 2], "repeats": 9, "base_url": simulator.url, "path": tmp_path, "calibrate": False}
+    await sweep("simulator:gpt-4.1#tokens=3", "Hello", requests_per_minute=10, **options)
+    records = [record for record in simulator.requests() if record["id"] not in known and record["model"]]
+    stamps = sorted(record["received_ns"] for record in records)
+    assert len(stamps) == 9 + 9 + 2
+    assert all(last - first > 2 * SECOND for first, last in zip(stamps, stamps[10:], strict=False))
+
+
+@pytest.mark.slow
+async def test_what_a_worker_asks_again_counts_in_the_minute(
+    run: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten at once that are refused once each were twenty in the same minute."""
+    monkeypatch.setattr(pace, "MINUTE_NS", 4_250_000_000)
+    known = {record["id"] for record in simulator.requests()}
+    await run("simulator:gpt-4.1#tokens=3,fail=503,tries=1", repeats=10, concurrency=10, retries=1, warmup=0,
+              requests_per_minute=10)  # fmt: skip
+    stamps = sorted(record["received_ns"] for record in simulator.requests() if record["id"] not in known)
+    assert len(stamps) == 20
+    assert all(last - first > 4 * SECOND for first, last in zip(stamps, stamps[10:], strict=False))
 
 
 @pytest.mark.slow

@@ -304,7 +304,7 @@ class Dispatcher:
             pace = self._paces[self._providers[slot.model]]
             if each.begun is None:
                 pace.begin((worker, slot.id), self._tokens(slot), self._now())
-            pace.settle((worker, slot.id), None, 0, self._now())
+            pace.settle((worker, slot.id), None, self._plan.retries, self._now())
             self._budget.settle(slot.model, None)
             records.append(
                 Lost(

@@ -139,7 +139,7 @@ class Sitting:
         with exactly():
             left = None if plan.max_cost is None else plan.max_cost - spent
         budget = Budget(left, expected.per_request, is_limit=expected.is_limit, session=self.budget)
-        paces = {name: _pace(place) for name, place in self.places[0].items()}
+        paces = _paces(plan, self.places[0], sitting.origin_ns)
         fitting = Fitting(
             plan,
             self.places[0],
@@ -316,7 +316,8 @@ def _check_rows(plan: Plan, places: Mapping[str, Address], tokens: Callable[[Slo
         for slots in [row] if is_paired else chains(plan, row):
             for name, place in places.items():
                 mine = [slot for slot in slots if plan.split(plan.models[slot.model])[0] == name]
-                few = place.requests_per_minute is not None and len(mine) > max(1, place.requests_per_minute)
+                most = len(mine) * (1 + plan.retries)
+                few = place.requests_per_minute is not None and most > max(1, place.requests_per_minute)
                 short = place.tokens_per_minute is not None and sum(map(tokens, mine)) > place.tokens_per_minute
                 if len(mine) > 1 and (few or short):
                     raise SetupError(
@@ -326,8 +327,21 @@ def _check_rows(plan: Plan, places: Mapping[str, Address], tokens: Callable[[Slo
                     )
 
 
-def _pace(place: Address) -> Pace:
-    return Pace(place.requests_per_minute, place.tokens_per_minute)
+_latest: Final[dict[tuple[str, str | None], tuple[int, Pace]]] = {}
+"""Of each provider at its address, what this process's latest run sent there, and the origin of its stamps."""
+
+
+def _paces(plan: Plan, places: Mapping[str, Address], origin_ns: int) -> dict[str, Pace]:
+    """The limits on each provider's minute, of which a run just before has used a part: the load of a sweep before."""
+    found = {}
+    for name, place in places.items():
+        key = name, place.base_url
+        found[name] = pace = Pace(place.requests_per_minute, place.tokens_per_minute, retries=plan.retries)
+        if key in _latest:
+            origin, before = _latest[key]
+            pace.go_on(before, origin_ns - origin)
+        _latest[key] = origin_ns, pace
+    return found
 
 
 async def measure(plan: Plan, urls: Sequence[str]) -> tuple[list[Trial], Session]:
