@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from holystream_nb import Simulator
-from holystream_nb.errors import SetupError
+from holystream_nb.errors import HolystreamError, SetupError
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.running import pace
@@ -474,24 +474,37 @@ async def test_failures_are_made_again_only_where_that_is_asked_for(run: Run) ->
     assert any("8 failed requests made again" in note for note in again.notes)
 
 
+def sabotaged(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str, by: str) -> None:
+    """Children in which `what` of our modules raises `by`."""
+    (folder / "sabotage").mkdir()
+    (folder / "sabotage" / "sabotage.py").write_text(
+        "from holystream_nb.measuring.running import worker\n"
+        "from holystream_nb.measuring.values import journal\n"
+        f"def _fail(*args, **more):\n    raise {by}\n"
+        f"{what} = _fail\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(str(folder / "sabotage"))
+    from holystream_nb.measuring.running import processes
+
+    child = processes._CHILD.replace("main()", "import sabotage; main()")
+    monkeypatch.setattr(processes, "_CHILD", child)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_cannot_write_says_why(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under its part-file: that it could not write either, and ended as "-6: <no Python frame>"."""
+    sabotaged(tmp_path, monkeypatch, "journal.Log.write_raw", "OSError(28, 'No space left on device')")
+    with pytest.raises(HolystreamError, match=r"worker 0 ended with code 1: OSError: \[Errno 28\] No space left"):
+        await run(repeats=3)
+
+
 @pytest.mark.slow
 async def test_an_exception_in_a_worker_is_said_in_words(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ended as "-6: <no Python frame>": now with the exception's class, its message and where it was."""
-    breaking = tmp_path / "sitecustomize"
-    breaking.mkdir()
-    (breaking / "sabotage.py").write_text(
-        "from holystream_nb.measuring.running import worker\n"
-        "def _fail(*args, **more):\n    raise ValueError('a defect of ours')\n"
-        "worker._outcome = _fail\n",
-        "utf-8",
-    )
-    monkeypatch.syspath_prepend(str(breaking))
-    from holystream_nb.measuring.running import processes
-
-    child = processes._CHILD.replace("main()", "import sabotage; main()")
-    monkeypatch.setattr(processes, "_CHILD", child)
+    sabotaged(tmp_path, monkeypatch, "worker._outcome", "ValueError('a defect of ours')")
     result = await run(repeats=3, warmup=0)
     (loss,) = result.contents.ends[-1].losses
     assert loss.startswith("worker 0 ended by ValueError: a defect of ours (")
