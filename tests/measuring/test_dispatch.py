@@ -528,11 +528,27 @@ async def test_what_a_killed_kernel_had_begun_is_listed_as_paid_for(run: Run) ->
     journal.part(first.path, 3, run_id).write_bytes(part)
     again = await run("simulator:gpt-4.1#tokens=3", repeats=4, warmup=0, max_tokens=10, max_cost="1", resume=first.path)
     (lost,) = again.contents.lost
-    assert (lost.repeat, lost.worker, lost.begun, lost.why) == (gone, 3, 7, "the run was killed")
+    assert (lost.repeat, lost.worker, lost.begun) == (gone, 3, 7)
+    assert lost.why.startswith("the run broke off")
     assert lost.usd is not None
     assert again.contents.spent == sum(trial.usd or 0 for trial in again.records) + lost.usd > first.contents.spent
     assert (len(again.records), journal.parts(first.path)) == (4, [])
     assert any("1 request not seen to end" in note for note in again.notes)
+
+
+@pytest.mark.slow
+async def test_what_is_listed_already_is_not_lost_once_more(run: Run) -> None:
+    """A worker died, and was listed, and then the kernel: resume= found its part-file, and counted it a second time."""
+    first = await run("simulator:gpt-4.1#tokens=3", repeats=2, warmup=0)
+    run_id, slot = first.contents.header.run, Slot(0, 0, 0, 0.0)
+    lost = Lost(model=first.models[0], prompt=0, repeat=0, worker=3, begun=7, usd=Decimal("0.1"), why="it was killed")
+    with first.path.open("ab") as file:
+        file.write(journal.encoded(lost, run_id) + b"\n")
+    lines = first.path.read_bytes().splitlines(keepends=True)
+    first.path.write_bytes(b"".join(line for line in lines if b'"repeat":1' not in line))
+    journal.part(first.path, 3, run_id).write_bytes(journal.encoded(Begun(slot, 7), run_id) + b"\n")
+    again = await run("simulator:gpt-4.1#tokens=3", repeats=2, warmup=0, resume=first.path)
+    assert (len(again.contents.lost), len(again.records), journal.parts(first.path)) == (1, 2, [])
 
 
 @pytest.mark.slow

@@ -85,25 +85,26 @@ class Sitting:
             log.close()
 
     def _take_over(self, log: Log) -> None:
-        """What a kernel that was killed left: what had ended counts, and what had begun may have been paid for."""
+        """What a run that broke off left: what had ended counts, and what had begun may have been paid for."""
         begun = mend(self.file)
         worst = estimate(self.plan, 1).per_request if begun else ()
-        session = read(self.file).sessions[-1].number
-        for worker, each in begun:
-            slot = each.slot
-            log.write(
-                Lost(
-                    model=self.plan.models[slot.model],
-                    prompt=slot.prompt,
-                    repeat=slot.repeat,
-                    way=list(self.plan.ways)[slot.way],
-                    session=session,
-                    worker=worker,
-                    begun=each.at,
-                    usd=worst[slot.model],
-                    why="the run was killed",
-                )
+        contents = read(self.file)
+        session = contents.sessions[-1].number
+        listed = {(each.session, each.worker, each.model, each.prompt, each.repeat, each.way) for each in contents.lost}
+        for worker, slot, at in begun:
+            lost = Lost(
+                model=self.plan.models[slot.model],
+                prompt=slot.prompt,
+                repeat=slot.repeat,
+                way=list(self.plan.ways)[slot.way],
+                session=session,
+                worker=worker,
+                begun=at,
+                usd=worst[slot.model],
+                why="the run broke off: its process ended, or its file could not be written",
             )
+            if (session, worker, lost.model, lost.prompt, lost.repeat, lost.way) not in listed:
+                log.write(lost)
 
     async def _carry_out(self, log: Log | None) -> str:
         before = self.before
