@@ -102,7 +102,7 @@ def check(executor: object) -> None:
     """Raises SetupError for what is no executor of processes, as far as it shows."""
     if isinstance(executor, ThreadPoolExecutor):
         raise SetupError(THREADS)
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "submit", None))):
         raise SetupError(f"executor is {kinds.kind(executor)}: give a concurrent.futures.Executor of processes.")
 
 

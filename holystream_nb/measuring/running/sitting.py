@@ -302,13 +302,17 @@ class Sitting:
 
     def _new(self, sitting: Session, run: str) -> Log:
         """The run's file with its first line."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        log = Log(self.file, run, locked=True)
-        if not log.is_empty:
-            log.close()
-            raise SetupError(f"{self.file} is there already, from another run: give another path.")
-        log.write(Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting, run=run))
-        return log
+        header = Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting, run=run)
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            log = Log(self.file, run, locked=True)
+            if log.is_empty:
+                log.write(header)
+                return log
+        except OSError as exc:
+            raise SetupError(f"{self.file} cannot be written ({exc.strerror}): give another path.") from exc
+        log.close()
+        raise SetupError(f"{self.file} is there already, from another run: give another path.")
 
 
 def _check_rows(plan: Plan, places: Mapping[str, Address], tokens: Callable[[Slot], int], *, is_paired: bool) -> None:
