@@ -291,6 +291,15 @@ async def test_what_turns_out_too_dear_is_not_sent(run: Run) -> None:
     assert any("max_cost was reached" in note for note in result.notes)
 
 
+async def test_a_budget_alone_may_end_what_is_decided(run: Run) -> None:
+    """`until="decided", max_cost=…` was refused as without an end: the plan's hash was taken without its max_cost."""
+    quick, slow = "simulator:gpt-4.1#tokens=2,first=0.01", "simulator:gpt-4o#tokens=2,first=0.15"
+    result = await run([quick, slow], until="decided", max_cost="1", max_tokens=5)
+    assert result.contents.ends[-1].reason == "decided"
+    again = await run([quick, slow], until="decided", max_cost="2", max_tokens=5, resume=result.path)
+    assert len(again.records) == len(result.records)
+
+
 async def test_the_session_s_budget_holds_for_a_bench(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

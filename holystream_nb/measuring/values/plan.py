@@ -145,7 +145,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
         Fields that came after the first version are left out while they are as it was then: its files go on.
         """
-        fields = msgspec.structs.asdict(msgspec.structs.replace(self, max_cost=None))
+        fields = msgspec.structs.asdict(self)
+        fields["max_cost"] = None  # its place stays, as in the hashes of the first version
         for name in (*_ENDS[1:], *_SAID):
             del fields[name]
         kept = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
