@@ -127,9 +127,13 @@ def unpacked(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value for JSON: numpy's and pandas' numbers, texts and arrays inside of it as Python's own."""
+    """A value for JSON: numpy's and pandas' numbers, texts and arrays inside of it as Python's own, and whole numbers
+    that are names as texts."""
     if isinstance(value, Mapping):
-        return {name: plain(each) for name, each in value.items()}
+        return {
+            str(name) if isinstance(name, Integral) and not isinstance(name, bool) else name: plain(each)
+            for name, each in value.items()
+        }
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     if hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):

@@ -19,6 +19,7 @@ from .figures.error import Errors, calibration, errors, event_rate, streams
 from .result import Result
 from .running.executors import once
 from .running.guest import alone
+from .running.interrupt import cancelled_by_ctrl_c
 from .values.given import transports_of, wires_of
 from .values.plan import Plan
 from .values.record import Calibration, Trial
@@ -86,9 +87,13 @@ async def calibrate(
     try:
         for simulator in simulators:
             await asyncio.to_thread(simulator.start)
-        records, session = await measure(plan, [simulator.url for simulator in simulators])
+        with cancelled_by_ctrl_c():
+            records, session = await measure(plan, [simulator.url for simulator in simulators])
         urls = [simulator.url for simulator in simulators]
         error = await asyncio.to_thread(_error, records, urls)
+    except asyncio.CancelledError as exc:
+        exc._render_traceback_ = lambda: ["Stopped; of a calibration nothing is kept."]  # type: ignore[attr-defined]
+        raise
     finally:
         for simulator in simulators:
             simulator.stop()

@@ -149,7 +149,7 @@ def _seconds(every: object) -> float:
     if isinstance(every, str):
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)\s*", every)
         if found and float(found[1]) > 0:
-            return float(found[1]) * _SECONDS[found[2]]
+            return kinds.seconds("every", float(found[1]) * _SECONDS[found[2]])
     elif isinstance(every, Real):
         return kinds.seconds("every", every)
     raise SetupError(f'every is {kinds.shown(every)}: give seconds, or a text like "30min", "2h".')

@@ -7,11 +7,13 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -240,6 +242,31 @@ async def test_a_model_that_does_not_exist_is_said_before_anything_counts(run: R
     assert load(tmp_path / "run.jsonl").trials.empty
 
 
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"path": "a\0b"}, "The path of a run cannot be used"),
+        ({"path": f"/tmp/{'x' * 300}"}, "The path of a run cannot be used"),  # never made
+        ({"prompts": "half a \ud83d"}, "half a character"),
+        ({"executor": ProcessPoolExecutor}, "executor is of type ABCMeta|executor is of type type"),
+        ({"temperature": float("nan")}, "temperature of hs.bench is or holds what JSON has no form for"),
+        ({"metadata": {"a": [b"x"]}}, "metadata of hs.bench is or holds what JSON has no form for"),
+        ({"user": Decimal(1)}, "user of hs.bench is or holds what JSON has no form for"),
+    ],
+)
+async def test_what_cannot_be_is_said_in_one_sentence(run: Run, tmp_path: Path, given: Any, match: str) -> None:
+    """Some were errors of our insides; NaN went out as null, bytes and a Decimal as texts."""
+    with pytest.raises(SetupError, match=match):
+        await run(**given)
+    assert files(tmp_path) == []
+
+
+async def test_numbers_as_names_are_written_as_json_has_them(run: Run) -> None:
+    """{50256: -100} is what the tokens of a logit_bias are in Python: it was a TypeError of the plan's hash."""
+    result = await run(logit_bias={50256: -100, np.int64(7): 1})
+    assert result.plan.parameters == {"logit_bias": {"50256": -100, "7": 1}}
+
+
 async def test_a_missing_key_is_said_before_a_child_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MissingKey in the cell, and no file."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -262,6 +289,15 @@ async def test_what_turns_out_too_dear_is_not_sent(run: Run) -> None:
     assert Decimal("0.04") < spent <= Decimal("0.1")
     assert result.missing > 0
     assert any("max_cost was reached" in note for note in result.notes)
+
+
+async def test_a_budget_alone_may_end_what_is_decided(run: Run) -> None:
+    """`until="decided", max_cost=…` was refused as without an end: the plan's hash was taken without its max_cost."""
+    quick, slow = "simulator:gpt-4.1#tokens=2,first=0.01", "simulator:gpt-4o#tokens=2,first=0.15"
+    result = await run([quick, slow], until="decided", max_cost="1", max_tokens=5)
+    assert result.contents.ends[-1].reason == "decided"
+    again = await run([quick, slow], until="decided", max_cost="2", max_tokens=5, resume=result.path)
+    assert len(again.records) == len(result.records)
 
 
 async def test_the_session_s_budget_holds_for_a_bench(

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from holystream_nb import Simulator
-from holystream_nb.errors import SetupError
+from holystream_nb.errors import HolystreamError, SetupError
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.running import pace
@@ -25,9 +25,10 @@ from holystream_nb.measuring.running.budget import Budget
 from holystream_nb.measuring.running.child import broken
 from holystream_nb.measuring.running.dispatch import Dispatcher, deal
 from holystream_nb.measuring.running.pace import MINUTE_NS, Pace
+from holystream_nb.measuring.sweep import sweep
 from holystream_nb.measuring.values import journal
 from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.record import Begun, Trial
+from holystream_nb.measuring.values.record import Begun, Lost, Trial
 from holystream_nb.measuring.values.schedule import Slot, blocks
 
 Run = Callable[..., Awaitable[Result]]
@@ -49,7 +50,8 @@ class Clock:
 def dispatcher(clock: Clock | None = None, limit: str | None = None, paces: Any = None, **changes: Any) -> Dispatcher:
     plan = Plan(**{"models": ("x:a",), "prompts": ("Hello",), "repeats": 10, **changes})
     budget = Budget(None if limit is None else Decimal(limit), [Decimal("0.01")] * len(plan.models))
-    return Dispatcher(plan, blocks(plan), budget, paces or {}, now=clock or Clock(), planned=plan.requests)
+    more = {"planned": plan.requests, "streams": plan.concurrency or 1}
+    return Dispatcher(plan, blocks(plan), budget, paces or {}, now=clock or Clock(), **more)
 
 
 def children() -> list[psutil.Process]:
@@ -142,6 +144,35 @@ def test_a_success_begins_the_count_anew(trial: Make) -> None:
     assert made.reason == "complete"
 
 
+def test_what_was_on_its_way_when_the_service_died_ends_no_row(trial: Make) -> None:
+    """27 were made for 20: seven good answers, begun before the first failure, ended between the failures."""
+    made = dispatcher(repeats=99, max_failures=20)
+    early = [lease.slot for lease in made.lease(0, 7)]
+    for at, slot in enumerate(early):
+        made.begun(0, slot, at)
+    failed = 0
+    while leases := made.lease(0, 1):
+        failed += 1
+        made.begun(0, leases[0].slot, 10 + failed)
+        made.settle(trial("x:a", repeat=leases[0].slot.repeat, error="ServiceUnavailable"))
+        if failed % 2 == 0 and early:
+            made.settle(trial("x:a", repeat=early.pop().repeat))
+    assert failed == 20
+    assert "after 20 failures in a row" in made.stopped[0, 0]
+
+
+def test_a_failure_that_was_begun_before_a_good_answer_is_none_of_the_row(trial: Make) -> None:
+    """A question that takes a minute to fail, while others are answered; but one failure is always one."""
+    for most, stops in ((2, 0), (1, 1)):
+        made = dispatcher(repeats=9, max_failures=most, concurrency=3)
+        slots = [lease.slot for lease in made.lease(0, 3)]
+        for at, slot in enumerate(slots):
+            made.begun(0, slot, at)
+        for slot, error in zip(reversed(slots), ("", "DeadlineExceeded", "DeadlineExceeded"), strict=True):
+            made.settle(trial("x:a", repeat=slot.repeat, error=error))
+        assert len(made.stopped) == stops
+
+
 def test_a_minute_never_holds_more_than_its_requests() -> None:
     """However late what was allowed is begun: 5 a minute, begun in bursts, counted in every window."""
     limited, now, stamps = Pace(5, None), 0, list[int]()
@@ -156,6 +187,33 @@ def test_a_minute_never_holds_more_than_its_requests() -> None:
     assert len(stamps) >= 35
     assert all(last - first > 60 * SECOND for first, last in zip(stamps, stamps[5:], strict=False))
     assert stamps[35 - 1] < 7 * MINUTE_NS + 90 * SECOND  # and not much slower than it allows
+
+
+def test_there_is_room_for_what_a_worker_asks_again_by_itself() -> None:
+    """Of 10 a minute with two retries three may run; one that needed none leaves its room to others."""
+    limited = Pace(10, None, retries=2)
+    assert [limited.grant(number, 0, 0) for number in range(4)] == [0, 0, 0, None]
+    limited.begin(0, 0, 0)
+    limited.settle(0, None, 0, SECOND)
+    assert limited.grant(3, 0, SECOND) == SECOND
+    limited.begin(1, 0, 0)
+    limited.settle(1, None, 2, 5 * SECOND)
+    for number in (2, 3):
+        limited.begin(number, 0, 5 * SECOND)
+        limited.settle(number, None, 2, 6 * SECOND)
+    assert limited.grant(4, 0, 6 * SECOND) == 5 * SECOND + MINUTE_NS
+
+
+def test_a_minute_does_not_begin_anew_with_the_next_run() -> None:
+    """What the run before sent 10 s ago, by its own origin 30 s earlier, counts in the next; so does a pause."""
+    before, after = Pace(2, None), Pace(2, None)
+    before.grant("a", 0, 20 * SECOND)
+    before.begin("a", 0, 20 * SECOND)
+    before.paused_until = 35 * SECOND
+    after.go_on(before, 30 * SECOND)
+    assert after.grant("b", 0, 0) == 5 * SECOND
+    after.begin("b", 0, 0)
+    assert after.grant("c", 0, 0) == MINUTE_NS - 10 * SECOND
 
 
 def test_tokens_count_as_estimated_and_then_as_used() -> None:
@@ -307,6 +365,35 @@ async def test_one_rate_limit_for_all_workers(
 
 
 @pytest.mark.slow
+async def test_the_loads_of_a_sweep_share_the_minute(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each load began with a minute's worth of its own: where one ended and the next began 60 s held nearly twice."""
+    monkeypatch.setattr(pace, "MINUTE_NS", 2_250_000_000)  # a minute of two seconds, and its margin
+    known = {record["id"] for record in simulator.requests()}
+    options = {"concurrencies": [1, 2], "repeats": 9, "base_url": simulator.url, "path": tmp_path, "calibrate": False}
+    await sweep("simulator:gpt-4.1#tokens=3", "Hello", requests_per_minute=10, **options)
+    records = [record for record in simulator.requests() if record["id"] not in known and record["model"]]
+    stamps = sorted(record["received_ns"] for record in records)
+    assert len(stamps) == 9 + 9 + 2
+    assert all(last - first > 2 * SECOND for first, last in zip(stamps, stamps[10:], strict=False))
+
+
+@pytest.mark.slow
+async def test_what_a_worker_asks_again_counts_in_the_minute(
+    run: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten at once that are refused once each were twenty in the same minute."""
+    monkeypatch.setattr(pace, "MINUTE_NS", 4_250_000_000)
+    known = {record["id"] for record in simulator.requests()}
+    await run("simulator:gpt-4.1#tokens=3,fail=503,tries=1", repeats=10, concurrency=10, retries=1, warmup=0,
+              requests_per_minute=10)  # fmt: skip
+    stamps = sorted(record["received_ns"] for record in simulator.requests() if record["id"] not in known)
+    assert len(stamps) == 20
+    assert all(last - first > 4 * SECOND for first, last in zip(stamps, stamps[10:], strict=False))
+
+
+@pytest.mark.slow
 async def test_a_run_ends_with_its_time(run: Run) -> None:
     """Nothing begins after the duration, what runs is finished, and that is no failure."""
     result = await run(QUICK, repeats=None, duration=1.0, concurrency=4, workers=2)
@@ -387,24 +474,37 @@ async def test_failures_are_made_again_only_where_that_is_asked_for(run: Run) ->
     assert any("8 failed requests made again" in note for note in again.notes)
 
 
+def sabotaged(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str, by: str) -> None:
+    """Children in which `what` of our modules raises `by`."""
+    (folder / "sabotage").mkdir()
+    (folder / "sabotage" / "sabotage.py").write_text(
+        "from holystream_nb.measuring.running import worker\n"
+        "from holystream_nb.measuring.values import journal\n"
+        f"def _fail(*args, **more):\n    raise {by}\n"
+        f"{what} = _fail\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(str(folder / "sabotage"))
+    from holystream_nb.measuring.running import processes
+
+    child = processes._CHILD.replace("main()", "import sabotage; main()")
+    monkeypatch.setattr(processes, "_CHILD", child)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_cannot_write_says_why(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under its part-file: that it could not write either, and ended as "-6: <no Python frame>"."""
+    sabotaged(tmp_path, monkeypatch, "journal.Log.write_raw", "OSError(28, 'No space left on device')")
+    with pytest.raises(HolystreamError, match=r"worker 0 ended with code 1: OSError: \[Errno 28\] No space left"):
+        await run(repeats=3)
+
+
 @pytest.mark.slow
 async def test_an_exception_in_a_worker_is_said_in_words(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ended as "-6: <no Python frame>": now with the exception's class, its message and where it was."""
-    breaking = tmp_path / "sitecustomize"
-    breaking.mkdir()
-    (breaking / "sabotage.py").write_text(
-        "from holystream_nb.measuring.running import worker\n"
-        "def _fail(*args, **more):\n    raise ValueError('a defect of ours')\n"
-        "worker._outcome = _fail\n",
-        "utf-8",
-    )
-    monkeypatch.syspath_prepend(str(breaking))
-    from holystream_nb.measuring.running import processes
-
-    child = processes._CHILD.replace("main()", "import sabotage; main()")
-    monkeypatch.setattr(processes, "_CHILD", child)
+    sabotaged(tmp_path, monkeypatch, "worker._outcome", "ValueError('a defect of ours')")
     result = await run(repeats=3, warmup=0)
     (loss,) = result.contents.ends[-1].losses
     assert loss.startswith("worker 0 ended by ValueError: a defect of ours (")
@@ -428,11 +528,27 @@ async def test_what_a_killed_kernel_had_begun_is_listed_as_paid_for(run: Run) ->
     journal.part(first.path, 3, run_id).write_bytes(part)
     again = await run("simulator:gpt-4.1#tokens=3", repeats=4, warmup=0, max_tokens=10, max_cost="1", resume=first.path)
     (lost,) = again.contents.lost
-    assert (lost.repeat, lost.worker, lost.begun, lost.why) == (gone, 3, 7, "the run was killed")
+    assert (lost.repeat, lost.worker, lost.begun) == (gone, 3, 7)
+    assert lost.why.startswith("the run broke off")
     assert lost.usd is not None
     assert again.contents.spent == sum(trial.usd or 0 for trial in again.records) + lost.usd > first.contents.spent
     assert (len(again.records), journal.parts(first.path)) == (4, [])
     assert any("1 request not seen to end" in note for note in again.notes)
+
+
+@pytest.mark.slow
+async def test_what_is_listed_already_is_not_lost_once_more(run: Run) -> None:
+    """A worker died, and was listed, and then the kernel: resume= found its part-file, and counted it a second time."""
+    first = await run("simulator:gpt-4.1#tokens=3", repeats=2, warmup=0)
+    run_id, slot = first.contents.header.run, Slot(0, 0, 0, 0.0)
+    lost = Lost(model=first.models[0], prompt=0, repeat=0, worker=3, begun=7, usd=Decimal("0.1"), why="it was killed")
+    with first.path.open("ab") as file:
+        file.write(journal.encoded(lost, run_id) + b"\n")
+    lines = first.path.read_bytes().splitlines(keepends=True)
+    first.path.write_bytes(b"".join(line for line in lines if b'"repeat":1' not in line))
+    journal.part(first.path, 3, run_id).write_bytes(journal.encoded(Begun(slot, 7), run_id) + b"\n")
+    again = await run("simulator:gpt-4.1#tokens=3", repeats=2, warmup=0, resume=first.path)
+    assert (len(again.contents.lost), len(again.records), journal.parts(first.path)) == (1, 2, [])
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -77,6 +78,34 @@ def cluster() -> Iterator[Any]:
         Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="module")
+def loky() -> Iterator[Executor]:
+    from loky import ProcessPoolExecutor as Loky
+
+    executor = Loky(2)
+    yield executor
+    executor.shutdown(kill_workers=True)
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Executor]:
+    """The executor of two engines of ipyparallel, with their controller, on this machine."""
+    import ipyparallel
+
+    started = ipyparallel.Cluster(n=2, log_level=40)
+    client = started.start_and_connect_sync()
+    yield client.load_balanced_view().executor
+    client.close()
+    started.stop_cluster_sync()
+
+
+@pytest.fixture
+def executor(request: pytest.FixtureRequest) -> Executor:
+    """One of these, by its fixture's name."""
+    found = request.getfixturevalue(request.param)
+    return found if isinstance(found, Executor) else found.get_executor()
 
 
 class Wrapped(Executor):
@@ -237,14 +266,29 @@ def test_words_whose_answer_was_lost_are_heard_once() -> None:
     """A call into a Dask worker that is made again brings no lease twice; one that comes before it listens is kept."""
     heard: list[Word] = []
     words = [msgspec.json.encode(Word(until=number)) for number in range(4)]
-    guest._begun.add("a topic")
-    guest.hear("a topic", 0, words[:1])
-    assert [word.until for word in guest._early.pop("a topic")] == [0]
-    guest._listeners["a topic"] = heard.append
-    guest.hear("a topic", 1, words[1:3])
-    guest.hear("a topic", 1, words[1:])
-    del guest._listeners["a topic"]
+    guest._begun.add("a run 0 0")
+    guest.hear("a run 0 0", 0, words[:1])
+    assert [word.until for word in guest._early.pop("a run 0 0")] == [0]
+    guest._listeners["a run 0 0"] = heard.append
+    guest.hear("a run 0 0", 1, words[1:3])
+    guest.hear("a run 0 0", 1, words[1:])
+    del guest._listeners["a run 0 0"]
     assert [word.until for word in heard] == [1, 2, 3]
+
+
+def test_a_worker_of_an_earlier_sitting_makes_room() -> None:
+    """Its kernel was killed, and it held its place in the cluster for a minute: resume= found all workers busy."""
+    heard: dict[str, list[Word]] = {name: [] for name in ("a run 0 0", "a run 1 1", "another run 0 0")}
+    guest._listeners.update({name: words.append for name, words in heard.items()})
+    guest.hear("a run 1 0", 0, [msgspec.json.encode(Word(until=1))])
+    for name in heard:
+        del guest._listeners[name]
+    assert [word.until for word in guest._early.pop("a run 1 0")] == [1]
+    assert {name: [word.is_stop for word in words] for name, words in heard.items()} == {
+        "a run 0 0": [True],
+        "a run 1 1": [],
+        "another run 0 0": [],
+    }
 
 
 # What is refused before anything is sent
@@ -355,24 +399,16 @@ def running(simulator: Simulator) -> int:
 
 
 @pytest.mark.slow
-async def test_a_stop_ends_a_pool_within_two_seconds(
-    run: Run, simulator: Simulator, tmp_path: Path, processes: Executor
+@pytest.mark.parametrize("executor", ["processes", "loky", "engines", "cluster"], indirect=True)
+async def test_a_stop_ends_every_executor_within_two_seconds(
+    run: Run, simulator: Simulator, tmp_path: Path, executor: Executor
 ) -> None:
-    """What was in flight is cut, and listed as lost; the pool's workers are free again."""
-    result = await stopped(run, simulator, tmp_path, processes, warmup=0)
+    """What was in flight is cut, and listed as lost; the workers are free again."""
+    result = await stopped(run, simulator, tmp_path, executor, warmup=0)
     assert 1 <= len(result.contents.lost) <= 4
     assert running(simulator) == 0
-    assert len((await run(QUICK, repeats=4, concurrency=2, executor=processes, path=tmp_path / "next")).records) == 4
-
-
-@pytest.mark.slow
-async def test_a_stop_ends_dask_within_two_seconds(
-    run: Run, simulator: Simulator, tmp_path: Path, cluster: Any
-) -> None:
-    """The same, where the workers are told by Dask."""
-    result = await stopped(run, simulator, tmp_path, cluster.get_executor(), warmup=0)
-    assert 1 <= len(result.contents.lost) <= 4
-    assert running(simulator) == 0
+    assert inside(tmp_path) == ["run.jsonl"]
+    assert len((await run(QUICK, repeats=4, concurrency=2, executor=executor, path=tmp_path / "next")).records) == 4
 
 
 @pytest.mark.slow
@@ -468,6 +504,7 @@ async def test_a_killed_scheduler_is_a_failure_and_says_so(run: Run, simulator: 
         await until(lambda: finished(path) >= 8)
         psutil.Process(cluster.scheduler.process.pid).kill()
         result = await task
+        await asyncio.sleep(1.5)  # its workers live, and begin all that they were leased
     finally:
         left = [worker.process.pid for worker in cluster.workers.values()]
         with suppress(TimeoutError):
@@ -479,7 +516,7 @@ async def test_a_killed_scheduler_is_a_failure_and_says_so(run: Run, simulator: 
     assert 8 <= len(result.records) < 90
     assert any("gone (go on with a new one and resume=)" in note for note in result.notes)
     assert any(f"{result.missing} of 90 requests missing" in note for note in result.notes)
-    assert len(seen(simulator)) - before >= len(result.records)
+    check_all_counted(result, len(seen(simulator)) - before)
 
 
 @pytest.mark.slow
@@ -511,11 +548,38 @@ async def test_ipyparallel_goes_on_without_a_killed_engine(run: Run, simulator: 
 
 
 @pytest.mark.slow
+async def test_a_killed_kernel_leaves_an_account_of_what_dask_was_asked(
+    run: Run, simulator: Simulator, tmp_path: Path, cluster: Any
+) -> None:
+    """kill -9 of the parent: what its workers had begun was in no record, and they were busy for a minute."""
+    path, before, model = tmp_path / "run.jsonl", len(seen(simulator)), "simulator:gpt-4.1#tokens=40,rate=50,first=0.3"
+    code = (
+        "import asyncio, sys; from distributed import Client; from holystream_nb.measuring.bench import bench; "
+        "asyncio.run(bench(sys.argv[1], 'Hello', repeats=40, concurrency=4, seed=1, base_url=sys.argv[2], "
+        "path=sys.argv[3], calibrate=False, executor=Client(sys.argv[4]).get_executor()))"
+    )
+    arguments = (model, simulator.url, str(path), cluster.scheduler.address)
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, *arguments, stdout=asyncio.subprocess.DEVNULL
+    )
+    await until(lambda: finished(path) >= 6)
+    await asyncio.sleep(0.2)
+    other.kill()
+    await other.wait()
+    assert load(path).contents.begun >= 4
+    start = time.monotonic()
+    result = await run(model, repeats=40, concurrency=4, executor=cluster.get_executor(), resume=path)
+    assert time.monotonic() - start < remote.BEGIN_S - 5
+    assert (len(result.records), result.missing, inside(tmp_path)) == (40, 0, ["run.jsonl"])
+    check_all_counted(result, len(seen(simulator)) - before)
+
+
+@pytest.mark.slow
 async def test_a_worker_that_has_no_place_is_left_out(
     run: Run, processes: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An executor that is busy, or has fewer workers than it says: the others do its part."""
-    monkeypatch.setattr(remote, "_BEGIN_S", 3.0)
+    monkeypatch.setattr(remote, "BEGIN_S", 3.0)
     result = await run(QUICK, repeats=9, concurrency=3, executor=Wrapped(processes, 3))
     assert (result.missing, result.contents.ends[-1].reason) == (0, "complete")
     assert any("was not begun by the executor within 3 s" in note for note in result.notes)

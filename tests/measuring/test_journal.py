@@ -14,7 +14,20 @@ from holystream_nb.measuring.load import load
 from holystream_nb.measuring.running.machine import session
 from holystream_nb.measuring.values.journal import Follower, Log, mend, part, parts, read
 from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.record import SCHEMA, End, Header, Ready, Trial, Warmup, decode, encoder
+from holystream_nb.measuring.values.record import (
+    SCHEMA,
+    Begun,
+    Done,
+    End,
+    Header,
+    Leased,
+    Ready,
+    Trial,
+    Warmup,
+    decode,
+    encoder,
+)
+from holystream_nb.measuring.values.schedule import Slot
 
 Make = Callable[..., Trial]
 
@@ -89,6 +102,27 @@ def test_what_a_killed_kernel_left_in_part_files_is_there(tmp_path: Path, trial:
     assert parts(path) == []
     assert sorted(one.repeat for one in read(path).trials) == [0, 1, 2]
     assert path.read_bytes().count(b'"kind":"trial"') == 3
+
+
+def test_what_was_begun_and_not_ended_is_counted_and_listed(tmp_path: Path, trial: Make) -> None:
+    """Of six that a worker was told to make one had ended; of three nobody knows whether they were begun."""
+    path = write(tmp_path / "run.jsonl", header())
+    slots = [Slot(0, 0, repeat, 0.0) for repeat in range(6)]
+    leased = [Leased(slot) for slot in slots]
+    begun = [Begun(slot, 7) for slot in slots[:3]]
+    write(part(path, 2), *leased, *begun, trial(repeat=1), Done(2, [slots[5]]), leased[5], tail=b'{"kin')
+    write(path.with_name("run.jsonl.part"), tail=b"a download of that name is none of ours")
+    found = load(path)
+    assert found.contents.begun == 5
+    assert any(note.startswith("5 requests begun whose end is not known") for note in found.notes)
+    assert [(worker, slot.repeat, at) for worker, slot, at in mend(path)] == [
+        (2, 0, 7),
+        (2, 2, 7),
+        (2, 3, None),
+        (2, 4, None),
+        (2, 5, None),
+    ]
+    assert (read(path).begun, parts(path)) == (0, [])
 
 
 def test_a_trial_that_stands_twice_counts_once(tmp_path: Path, trial: Make) -> None:

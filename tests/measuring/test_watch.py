@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernels import kernel
 
 from holystream_nb import Simulator
 from holystream_nb.errors import ConnectionFailed, SetupError
@@ -117,3 +119,22 @@ async def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(SetupError, match=match):
             await watch("simulator:gpt-4.1", "Hello", path=tmp_path, **options)
+
+
+@pytest.mark.slow
+def test_a_kernel_is_heard_between_two_sittings(tmp_path: Path) -> None:
+    """It cancels from a signal's handler, which wakes no loop: ■ took as long as the next sitting was away."""
+    folder, last = tmp_path / "watch", b'"kind":"end"'
+    with kernel() as running:
+        running.run("import holystream_nb as hs")
+        cell = f"await hs.watch('simulator:gpt-4.1#tokens=2', 'Hi', every=60, sittings=2, path={str(folder)!r})"
+        started = running.start(cell)
+        deadline = time.monotonic() + 30
+        while not any(last in file.read_bytes() for file in folder.glob("*.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(3)  # its line is drawn
+        before = time.monotonic()
+        running.interrupt()
+        ran = running.finish(started)
+    assert time.monotonic() - before < 15
+    assert "1 sitting of 2 still to come" in ran.error

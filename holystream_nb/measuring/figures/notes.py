@@ -54,6 +54,11 @@ def notes(result: Run) -> list[str]:
         found.append(
             f"{counted(len(contents.lost), 'request')} not seen to end: counted as paid at the most that it may cost."
         )
+    if contents.begun:
+        found.append(
+            f"{counted(contents.begun, 'request')} begun whose end is not known: the run goes on, or it broke off, and "
+            "resume= counts them as paid."
+        )
     if contents.retried:
         found.append(f"{counted(len(contents.retried), 'failed request')} made again: the newer one counts.")
     if contents.foreign:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ from ..values.schedule import Lease
 from .guest import Batch, batch
 from .intake import Word
 from .pool import Member
-from .remote import END_S, failure_of, why
+from .remote import END_S, Ledger, failure_of, why
 from .worker import Job
 
 BATCH_S: Final = 1.0
@@ -26,8 +27,9 @@ class Batches(Member):
 
     end_s = END_S
 
-    def __init__(self, job: Job, wall_ns: int, submit: Callable[..., Future[bytes]]) -> None:
+    def __init__(self, job: Job, wall_ns: int, submit: Callable[..., Future[bytes]], path: Path) -> None:
         super().__init__(job)
+        self._ledger = Ledger(path, job)
         self._job = job
         self._wall = wall_ns
         self._submit = submit
@@ -75,6 +77,7 @@ class Batches(Member):
         job = msgspec.structs.replace(self._job, warmups=0 if self.ready else self._job.warmups)
         word = msgspec.structs.replace(self._word, leases=tuple(self._leases), is_last=True)
         self._sent, self._leases = self._leases, []
+        self._ledger.lease(self._sent)
         try:
             self._future = self._submit(batch, msgspec.json.encode(job), self._wall, msgspec.json.encode(word), BATCH_S)
         except RuntimeError as exc:  # it is broken, or was shut down
@@ -88,6 +91,8 @@ class Batches(Member):
         if self._failure is not None:
             return []
         found = msgspec.msgpack.decode(future.result(), type=Batch)
+        self._ledger.hear(found.lines)
+        self._ledger.give_back(found.rest)
         rest = {slot.id for slot in found.rest}
         self._leases = [lease for lease in self._sent if lease.slot.id in rest] + self._leases
         self._sent = []
@@ -111,6 +116,9 @@ class Batches(Member):
 
     def unheard(self, running: int) -> int:
         return len(self._sent)
+
+    def forget(self) -> None:
+        self._ledger.forget()
 
     def complaint(self) -> str:
         return why(self._failure, self.worker)

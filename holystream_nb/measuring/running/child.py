@@ -56,7 +56,11 @@ def main() -> None:
         asyncio.run(_child(job, log.write, secret))
     except Exception as exc:
         code = 1
-        log.write(broken(job.worker, exc))
+        found = broken(job.worker, exc)
+        try:
+            log.write(found)
+        except OSError:  # a full disk
+            print(f"{found.error}: {found.message}", file=sys.stderr, flush=True)
     log.close()
     # Not by the interpreter's own end: a thread still reads standard input.
     os._exit(code)

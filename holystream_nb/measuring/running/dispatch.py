@@ -7,7 +7,7 @@ Workers of any kind, local or of a cluster, are leased slots a little ahead, and
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,6 +19,7 @@ from ..values.schedule import Lease, Slot, chains
 from ..values.words import counted
 from .budget import Budget
 from .pace import Pace
+from .row import Row
 
 _HORIZON_NS: Final = 500_000_000
 """How far ahead of the moment that a limiter allows a slot is leased in a closed loop."""
@@ -45,13 +46,11 @@ class _Out:
 
 @dataclass(slots=True)
 class _Health:
-    """How an arm does: failures in a row, whether it ever succeeded, what went wrong."""
+    """How an arm does: failures in a row, whether it ever succeeded, how many of its requests are out."""
 
-    row: int = 0
+    row: Row = field(default_factory=Row)
     is_sound: bool = False
     out: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    said: str = ""
 
 
 class Dispatcher:
@@ -185,7 +184,7 @@ class Dispatcher:
         health, most = self._health[_arm(slot)], self._plan.max_failures
         if most is None or (health.is_sound and not health.row) or _arm(slot) in self.stopped:
             return False
-        return health.out + health.row >= max(most, self._streams)
+        return health.out + len(health.row) >= max(most, self._streams)
 
     def _granted(self, worker: int, group: Sequence[Slot]) -> list[Lease] | None:
         """The leases of slots that the budget and every limiter allow, which count from now on; None is not now."""
@@ -240,7 +239,8 @@ class Dispatcher:
         pace.settle(
             (trial.worker, slot_id), 0 if trial.error and used is None else used, trial.retries + trial.resent, now
         )
-        if self._out.get(trial.worker, {}).pop(slot_id, None) is None:  # it was begun unheard
+        out = self._out.get(trial.worker, {}).pop(slot_id, None)
+        if out is None:  # it was begun unheard
             self._budget.reserve(arm[0], forced=True)
         else:
             self._health[arm].out -= 1
@@ -248,21 +248,19 @@ class Dispatcher:
         if isinstance(trial, Warmup):
             self._health[arm].is_sound |= not trial.error
         else:
-            self._judge(arm, trial)
+            self._judge(arm, trial, trial.begun if out is None or out.begun is None else out.begun)
 
-    def _judge(self, arm: Arm, trial: Trial) -> None:
+    def _judge(self, arm: Arm, trial: Trial, begun: int) -> None:
         health, most = self._health[arm], self._plan.max_failures
+        health.row.add(begun, failed=bool(trial.error))
         if not trial.error:
-            health.row, health.is_sound = 0, True
+            health.is_sound = True
             return
-        health.row += 1
-        health.errors[trial.error] += 1
-        health.said = trial.message
-        if most is not None and health.row >= most and arm not in self.stopped:
+        row = max(1, len(health.row))  # itself, where one that was begun later has been answered
+        if most is not None and row >= most and arm not in self.stopped:
             name = self._plan.arm(self._plan.models[arm[0]], list(self._plan.ways)[arm[1]])
             self.stopped[arm] = (
-                f"{name} was asked no more after {counted(health.row, 'failure')} in a row ({trial.error}: "
-                f"{health.said})"
+                f"{name} was asked no more after {counted(row, 'failure')} in a row ({trial.error}: {trial.message})"
             )
             for worker, out in self._out.items():
                 mine = [each.slot for each in out.values() if each.begun is None and _arm(each.slot) == arm]
@@ -306,7 +304,7 @@ class Dispatcher:
             pace = self._paces[self._providers[slot.model]]
             if each.begun is None:
                 pace.begin((worker, slot.id), self._tokens(slot), self._now())
-            pace.settle((worker, slot.id), None, 0, self._now())
+            pace.settle((worker, slot.id), None, self._plan.retries, self._now())
             self._budget.settle(slot.model, None)
             records.append(
                 Lost(

@@ -16,7 +16,9 @@ there is no open loop. Whatever is lost is counted at its cost at worst, and mad
 where the pool is broken it is missing, and the run's reason is `failed`.
 
 Nothing is sent twice uncounted: a task of Dask's is pinned and not retried, and a worker's task that is begun a second
-time sends nothing. In batches that would not be seen: such an executor must not repeat by itself.
+time sends nothing. In batches that would not be seen: such an executor must not repeat by itself. Should this process
+be killed, resume= finds beside the run's file what each worker had begun, or was told to begin; a worker ends when it
+hears nothing any more (`guest.ORPHAN_S`), or when the run goes on.
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ THREADS: Final = (
     "executor of processes, or none."
 )
 _STAY_S: Final = 0.1
+_ANSWER_S: Final = 60.0
+"""How long is waited for an executor: one whose controller is gone never answers."""
+
 _NOTHING: Final = "nothing was sent"
 
 
@@ -79,12 +84,12 @@ class Crew:
         """A worker for each job. `wall_ns` is the session's anchor."""
         if self.addresses:
             return [
-                OverDask(job, wall_ns, self._pinned(address), self.client, address)
+                OverDask(job, wall_ns, self._pinned(address), path, self.client, address)
                 for job, address in zip(jobs, self.addresses, strict=False)
             ]
         if self.is_live:
             return [OverFiles(job, wall_ns, self.executor.submit, path) for job in jobs]
-        return [Batches(job, wall_ns, self.executor.submit) for job in jobs]
+        return [Batches(job, wall_ns, self.executor.submit, path) for job in jobs]
 
     def _pinned(self, address: str) -> Callable[..., Future[bytes]]:
         """Submits to one worker of the cluster, once: a task that Dask repeats elsewhere would be paid for twice."""
@@ -97,7 +102,7 @@ def check(executor: object) -> None:
     """Raises SetupError for what is no executor of processes, as far as it shows."""
     if isinstance(executor, ThreadPoolExecutor):
         raise SetupError(THREADS)
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "submit", None))):
         raise SetupError(f"executor is {kinds.kind(executor)}: give a concurrent.futures.Executor of processes.")
 
 
@@ -153,11 +158,15 @@ async def _ask(executor: Executor, function: Callable[..., Any], *args: Any) -> 
         raise SetupError(f"This executor takes no work ({type(exc).__name__}): give a new one.") from exc
     waiting = [asyncio.wrap_future(future) for future in futures]
     try:
-        found = await asyncio.gather(*waiting, return_exceptions=True)
-    except asyncio.CancelledError:
+        async with asyncio.timeout(_ANSWER_S):
+            found = await asyncio.gather(*waiting, return_exceptions=True)
+    except TimeoutError:
+        raise SetupError(
+            f"The workers of this executor did not answer within {_ANSWER_S:g} s: they are busy, or gone; {_NOTHING}."
+        ) from None
+    finally:
         for future in futures:
             future.cancel()
-        raise
     return dict(enumerate(found))
 
 
@@ -239,7 +248,8 @@ async def once(executor: Executor, function: Callable[..., bytes], *args: Any) -
     except RuntimeError as exc:
         raise HolystreamError(f"The executor takes no work ({type(exc).__name__}).") from exc
     try:
-        return await asyncio.wrap_future(future)
+        async with asyncio.timeout(_ANSWER_S):
+            return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
         with suppress(Exception):
             future.cancel()

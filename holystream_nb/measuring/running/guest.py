@@ -34,8 +34,9 @@ T = TypeVar("T")
 AGAIN: Final = b"again"
 """What `serve` answers where it was begun before: nothing was sent."""
 
-ORPHAN_S: Final = 60.0
-"""A worker that hears nothing for so long ends: its parent, which says something every few seconds, is gone."""
+ORPHAN_S: Final = 25.0
+"""A worker that hears nothing for so long ends: its parent, which says something every few seconds, is gone. A new
+run waits longer than this for the workers of its executor (`remote.BEGIN_S`)."""
 
 _LOOK_S: Final = 0.05
 _REACH_S: Final = 2.0
@@ -207,15 +208,25 @@ def hear(topic: str, number: int, words: Sequence[bytes]) -> None:
     """Words for a worker in this process, which may not have begun yet.
 
     number: that of the first. Those that were heard before are left out: a call whose answer is lost is made again.
+    A worker of an earlier sitting of this run, whose parent was killed, makes room.
     """
+    run, session, _ = topic.rsplit(" ", 2)
     with _lock:
+        orphans = [
+            each
+            for other, each in _listeners.items()
+            if other.startswith(f"{run} ") and not other.startswith(f"{run} {session} ")
+        ]
         known = [msgspec.json.decode(word, type=Word) for word in words[max(0, _count.get(topic, 0) - number) :]]
         _count[topic] = max(_count.get(topic, 0), number + len(words))
         listener = _listeners.get(topic)
         if listener is None and topic not in _over:
             _early.setdefault(topic, []).extend(known)
+    with suppress(RuntimeError):  # its loop has just ended
+        for orphan in orphans:
+            orphan(Word(is_stop=True))
     if listener is not None:
-        with suppress(RuntimeError):  # its loop has just ended
+        with suppress(RuntimeError):
             for word in known:
                 listener(word)
 

@@ -22,7 +22,7 @@ class Window:
         self._limit = max(1, math.floor(per_minute))
         self._length = round(MINUTE_NS * self._limit / per_minute)
         self._held: dict[Hashable, float] = {}
-        self._begun: list[tuple[int, float]] = []
+        self.begun: list[tuple[int, float]] = []
         self._used = 0.0
 
     def earliest(self, amount: float, now: int) -> int | None:
@@ -31,14 +31,14 @@ class Window:
         over = self._used + sum(self._held.values()) + amount - self._limit
         if over <= 0:
             return now
-        for at, each in self._begun:
+        for at, each in self.begun:
             over -= each
             if over <= 0:
                 return at + self._length
         if self._held:
             return None
         # More than a minute's worth goes alone.
-        return self._begun[-1][0] + self._length if self._begun else now
+        return self.begun[-1][0] + self._length if self.begun else now
 
     def hold(self, key: Hashable, amount: float) -> None:
         self._held[key] = amount
@@ -52,19 +52,23 @@ class Window:
 
     def add(self, amount: float, at: int) -> None:
         """So much has gone out at this moment; a correction may be negative."""
-        bisect.insort(self._begun, (at, amount))
+        bisect.insort(self.begun, (at, amount))
         self._used += amount
 
     def _forget(self, now: int) -> None:
-        gone = bisect.bisect_right(self._begun, (now - self._length, math.inf))
-        self._used -= sum(amount for _, amount in self._begun[:gone])
-        del self._begun[:gone]
+        gone = bisect.bisect_right(self.begun, (now - self._length, math.inf))
+        self._used -= sum(amount for _, amount in self.begun[:gone])
+        del self.begun[:gone]
 
 
 class Pace:
-    """What one provider allows: requests and tokens a minute (None is no limit), and the pauses it asked for (429)."""
+    """What one provider allows: requests and tokens a minute (None is no limit), and the pauses it asked for (429).
 
-    def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+    retries: how often more a request may go out by itself, for which there is room from its beginning.
+    """
+
+    def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None, *, retries: int = 0) -> None:
+        self._retries = retries
         self._requests = None if requests_per_minute is None else Window(requests_per_minute)
         self._tokens = None if tokens_per_minute is None else Window(tokens_per_minute)
         self._estimates: dict[Hashable, tuple[float, int]] = {}
@@ -101,10 +105,21 @@ class Pace:
         tokens, at = self._estimates.pop(key, (0, now))
         if self._tokens is not None and used is not None:
             self._tokens.add(used - tokens, at)
-        for _ in range(again):
-            for window, amount in self._windows(used or int(tokens)):
-                window.add(amount, now)
+        if self._requests is not None and (again or self._retries):
+            # What went out again counts from its end: when it did is not known.
+            self._requests.add(-self._retries, at)
+            self._requests.add(again, now)
+        if self._tokens is not None and again:
+            self._tokens.add(again * (used or tokens), now)
+
+    def go_on(self, before: Pace, shift_ns: int) -> None:
+        """What went out by an earlier one counts here too: its stamps are `shift_ns` ahead of these."""
+        self.paused_until = before.paused_until - shift_ns
+        for mine, other in ((self._requests, before._requests), (self._tokens, before._tokens)):
+            if mine is not None and other is not None:
+                for at, amount in other.begun:
+                    mine.add(amount, at - shift_ns)
 
     def _windows(self, tokens: int) -> list[tuple[Window, float]]:
-        both = (self._requests, 1.0), (self._tokens, float(tokens))
+        both = (self._requests, 1.0 + self._retries), (self._tokens, float(tokens))
         return [(window, amount) for window, amount in both if window is not None]

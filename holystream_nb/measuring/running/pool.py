@@ -289,18 +289,20 @@ class Pool:
         raise HolystreamError(f"No worker came up: {self._losses[0]}.")
 
     async def _end(self) -> None:
+        is_full = isinstance(sys.exception(), OSError)  # what `keep` could not write is still in the part-files
         for member in self._members:
             member.close()
         try:
             until = time.monotonic() + max(member.end_s for member in self._members)
-            while time.monotonic() < until and any(  # noqa: ASYNC110
-                member.is_running for member in self._members
-            ):
+            while time.monotonic() < until and any(member.is_running for member in self._members):
                 await asyncio.sleep(FOLLOW_S)
+                for member in self._members:
+                    if not is_full:
+                        self._take_in(member)
         finally:
             for member in self._members:
                 member.kill()
-            if not isinstance(sys.exception(), OSError):  # what `keep` could not write is still in the part-files
+            if not is_full:
                 self._take_leave()
 
     def _take_leave(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from ..values.journal import Follower, Log, part
+from ..values.record import Done, Leased
+from ..values.schedule import Lease, Slot
 from .guest import AGAIN, Post, hear, serve
 from .intake import Word
 from .pool import Member
@@ -28,7 +31,7 @@ GO_ON: Final = "go on with a new one and resume="
 
 _BEAT_S: Final = 2.0
 _LOOK_S: Final = 0.5
-_BEGIN_S: Final = 30.0
+BEGIN_S: Final = 30.0
 """A worker that the executor has not begun by then has no place there: the others do its part."""
 
 _LAST_WORDS_S: Final = 5.0
@@ -89,7 +92,7 @@ class Remote(Member):
     @property
     def is_late(self) -> bool:
         """Whether the executor did not begin it in time."""
-        return not self._is_heard and time.monotonic() - self._begun > _BEGIN_S
+        return not self._is_heard and time.monotonic() - self._begun > BEGIN_S
 
     @property
     def _failure(self) -> BaseException | None:
@@ -113,7 +116,7 @@ class Remote(Member):
         if self.broken is not None:
             return self.exception()
         if self.is_late and self._failure is None:
-            return f"worker {self.worker} was not begun by the executor within {_BEGIN_S:g} s: its workers are busy"
+            return f"worker {self.worker} was not begun by the executor within {BEGIN_S:g} s: its workers are busy"
         if self._result == AGAIN:
             return f"worker {self.worker} was lost, and the executor began it again, which was not let to send anything"
         return why(self._failure, self.worker)
@@ -173,11 +176,38 @@ class OverFiles(Remote):
         self._part.unlink(missing_ok=True)
 
 
+class Ledger:
+    """The part-file of a worker that does not see the run's folder, written by its parent, should that be killed."""
+
+    def __init__(self, path: Path, job: Job) -> None:
+        self._worker = job.worker
+        self._path = part(path, job.worker, job.run)
+        self._log = Log(self._path, job.run)
+
+    def lease(self, leases: Iterable[Lease]) -> None:
+        """These may be begun before anybody hears of it."""
+        for lease in leases:
+            self._log.write(Leased(lease.slot))
+
+    def hear(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._log.write_raw(line)
+
+    def give_back(self, slots: list[Slot]) -> None:
+        """These were not begun."""
+        self._log.write(Done(self._worker, slots))
+
+    def forget(self) -> None:
+        self._log.close()
+        self._path.unlink(missing_ok=True)
+
+
 class OverDask(Remote):
     """Pinned to one worker of a Dask cluster: it is told by calls into that process, and heard by Dask's events."""
 
-    def __init__(self, job: Job, wall_ns: int, submit: Submit, client: Any, address: str) -> None:
+    def __init__(self, job: Job, wall_ns: int, submit: Submit, path: Path, client: Any, address: str) -> None:
         super().__init__(job, wall_ns, submit)
+        self._ledger = Ledger(path, job)
         self._client = client
         self._address = address
         self._topic = f"holystream {job.run} {job.session} {job.worker}"
@@ -193,6 +223,10 @@ class OverDask(Remote):
     def post(self) -> Post:
         self._client.subscribe_topic(self._topic, lambda event: self._events.append(event[1]))
         return Post(topic=self._topic)
+
+    def tell(self, word: Word) -> None:
+        self._ledger.lease(word.leases)
+        super().tell(word)
 
     def send(self, words: list[bytes]) -> None:
         """One call at a time, with all there is to say by then, in order; one that fails is made again."""
@@ -241,6 +275,7 @@ class OverDask(Remote):
             self._is_heard = True
             if line := self._events.popleft():
                 found.append(line)
+        self._ledger.hear(found)
         return found
 
     def _look(self) -> None:
@@ -254,11 +289,17 @@ class OverDask(Remote):
             self._asked = self._in_its_loop(self._client.scheduler.ncores, workers=[self._address])
 
     def unheard(self, running: int) -> int:
-        """An event that was on its way when its worker was killed is lost: each idle stream may have begun one more."""
-        return 0 if self.done is not None else max(0, (self.streams or running) - running)
+        """An event that was on its way when its worker was killed is lost: each idle stream may have begun one more.
+
+        Where the scheduler is gone, or does not answer, the worker may live, and begin all that it was leased.
+        """
+        if self.done is not None:
+            return 0
+        return sys.maxsize if self._is_there else max(0, (self.streams or running) - running)
 
     def forget(self) -> None:
         """Dask makes anew what somebody still holds when its worker goes."""
         self._future = None
+        self._ledger.forget()
         with suppress(Exception):  # its scheduler may be gone
             self._client.unsubscribe_topic(self._topic)

@@ -85,25 +85,26 @@ class Sitting:
             log.close()
 
     def _take_over(self, log: Log) -> None:
-        """What a kernel that was killed left: what had ended counts, and what had begun may have been paid for."""
+        """What a run that broke off left: what had ended counts, and what had begun may have been paid for."""
         begun = mend(self.file)
         worst = estimate(self.plan, 1).per_request if begun else ()
-        session = read(self.file).sessions[-1].number
-        for worker, each in begun:
-            slot = each.slot
-            log.write(
-                Lost(
-                    model=self.plan.models[slot.model],
-                    prompt=slot.prompt,
-                    repeat=slot.repeat,
-                    way=list(self.plan.ways)[slot.way],
-                    session=session,
-                    worker=worker,
-                    begun=each.at,
-                    usd=worst[slot.model],
-                    why="the run was killed",
-                )
+        contents = read(self.file)
+        session = contents.sessions[-1].number
+        listed = {(each.session, each.worker, each.model, each.prompt, each.repeat, each.way) for each in contents.lost}
+        for worker, slot, at in begun:
+            lost = Lost(
+                model=self.plan.models[slot.model],
+                prompt=slot.prompt,
+                repeat=slot.repeat,
+                way=list(self.plan.ways)[slot.way],
+                session=session,
+                worker=worker,
+                begun=at,
+                usd=worst[slot.model],
+                why="the run broke off: its process ended, or its file could not be written",
             )
+            if (session, worker, lost.model, lost.prompt, lost.repeat, lost.way) not in listed:
+                log.write(lost)
 
     async def _carry_out(self, log: Log | None) -> str:
         before = self.before
@@ -139,7 +140,7 @@ class Sitting:
         with exactly():
             left = None if plan.max_cost is None else plan.max_cost - spent
         budget = Budget(left, expected.per_request, is_limit=expected.is_limit, session=self.budget)
-        paces = {name: _pace(place) for name, place in self.places[0].items()}
+        paces = _paces(plan, self.places[0], sitting.origin_ns)
         fitting = Fitting(
             plan,
             self.places[0],
@@ -301,13 +302,17 @@ class Sitting:
 
     def _new(self, sitting: Session, run: str) -> Log:
         """The run's file with its first line."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        log = Log(self.file, run, locked=True)
-        if not log.is_empty:
-            log.close()
-            raise SetupError(f"{self.file} is there already, from another run: give another path.")
-        log.write(Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting, run=run))
-        return log
+        header = Header(schema=SCHEMA, plan=self.plan, plan_hash=self.plan.hash, session=sitting, run=run)
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            log = Log(self.file, run, locked=True)
+            if log.is_empty:
+                log.write(header)
+                return log
+        except OSError as exc:
+            raise SetupError(f"{self.file} cannot be written ({exc.strerror}): give another path.") from exc
+        log.close()
+        raise SetupError(f"{self.file} is there already, from another run: give another path.")
 
 
 def _check_rows(plan: Plan, places: Mapping[str, Address], tokens: Callable[[Slot], int], *, is_paired: bool) -> None:
@@ -316,7 +321,8 @@ def _check_rows(plan: Plan, places: Mapping[str, Address], tokens: Callable[[Slo
         for slots in [row] if is_paired else chains(plan, row):
             for name, place in places.items():
                 mine = [slot for slot in slots if plan.split(plan.models[slot.model])[0] == name]
-                few = place.requests_per_minute is not None and len(mine) > max(1, place.requests_per_minute)
+                most = len(mine) * (1 + plan.retries)
+                few = place.requests_per_minute is not None and most > max(1, place.requests_per_minute)
                 short = place.tokens_per_minute is not None and sum(map(tokens, mine)) > place.tokens_per_minute
                 if len(mine) > 1 and (few or short):
                     raise SetupError(
@@ -326,8 +332,21 @@ def _check_rows(plan: Plan, places: Mapping[str, Address], tokens: Callable[[Slo
                     )
 
 
-def _pace(place: Address) -> Pace:
-    return Pace(place.requests_per_minute, place.tokens_per_minute)
+_latest: Final[dict[tuple[str, str | None], tuple[int, Pace]]] = {}
+"""Of each provider at its address, what this process's latest run sent there, and the origin of its stamps."""
+
+
+def _paces(plan: Plan, places: Mapping[str, Address], origin_ns: int) -> dict[str, Pace]:
+    """The limits on each provider's minute, of which a run just before has used a part: the load of a sweep before."""
+    found = {}
+    for name, place in places.items():
+        key = name, place.base_url
+        found[name] = pace = Pace(place.requests_per_minute, place.tokens_per_minute, retries=plan.retries)
+        if key in _latest:
+            origin, before = _latest[key]
+            pace.go_on(before, origin_ns - origin)
+        _latest[key] = origin_ns, pace
+    return found
 
 
 async def measure(plan: Plan, urls: Sequence[str]) -> tuple[list[Trial], Session]:

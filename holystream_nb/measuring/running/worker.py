@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -32,6 +32,7 @@ from ..values.schedule import Lease, Slot
 from ..values.service import service_figures
 from .conversations import Conversations
 from .intake import Intake
+from .row import Row
 from .similarity import Pairs
 
 _HOPELESS: Final = (KeyRefused, UnknownModel, BadRequest, SetupError)
@@ -104,7 +105,7 @@ class Worker:
                 clients[provider] = self._client(provider)
         self._intake = intake
         self._pairs = Pairs()
-        self._row: Counter[tuple[int, int]] = Counter()
+        self._rows: defaultdict[tuple[int, int], Row] = defaultdict(Row)
         """Failures in a row of each arm here."""
         self._start = job.origin_ns
         self._conversations = Conversations(job.plan)
@@ -210,7 +211,7 @@ class Worker:
         slot, most = lease.slot, self._plan.max_failures
         if self._intake.is_off(slot, self._now, follows=follows):
             return
-        if most is not None and self._row[slot.model, slot.way] >= most:
+        if most is not None and len(self._rows[slot.model, slot.way]) >= most:
             await asyncio.sleep(_LOOK_S)  # the parent hears of it now, and may say that nothing more begins
             if self._intake.is_off(slot, self._now, follows=follows):
                 return
@@ -262,7 +263,8 @@ class Worker:
         submitted: int | None = None,
     ) -> tuple[HolystreamError | None, dict[str, Any]]:
         """One request with its record: its error, if any, and the record's fields."""
-        self._emit(Begun(slot, self._now))
+        begun = self._now
+        self._emit(Begun(slot, begun))
         reply, error, events = await self._answer(slot, repeat, scheduled)
         over = time.perf_counter_ns()
         fields = self._fields(slot, reply, error, events, over=over, stream=stream)
@@ -270,7 +272,7 @@ class Worker:
             fields["submitted"] = submitted - self._job.origin_ns
         if record is Trial and self._job.answers != "dropped":
             fields |= self._compared(slot, reply.text, failed=bool(fields["error"]))
-        self._row[slot.model, slot.way] = self._row[slot.model, slot.way] + 1 if fields["error"] else 0
+        self._rows[slot.model, slot.way].add(begun, failed=bool(fields["error"]))
         if isinstance(error, RateLimited) and error.retry_after:
             self._intake.pause(self._chosen[slot.model][0], self._now + round(error.retry_after * 1e9))
         self._emit(record(**fields))

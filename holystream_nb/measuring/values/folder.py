@@ -31,7 +31,15 @@ def path_of(path: object, of: str = "a run", form: str = "a file") -> Path:
     """The path of what is kept, with ~ as the home folder."""
     if not isinstance(path, str | Path) or not str(path):
         raise SetupError(f"The path of {of} is {kinds.kind(path)}: give that of {form}.")
-    return Path(path).expanduser()
+    found = Path(path).expanduser()
+    try:
+        found.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as exc:
+        why = getattr(exc, "strerror", None) or exc
+        raise SetupError(f"The path of {of} cannot be used ({why}): give another.") from exc
+    return found
 
 
 def folder_of(path: str | Path | None, kind: str) -> Path:

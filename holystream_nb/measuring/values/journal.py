@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -20,8 +21,10 @@ from .record import (
     Begun,
     Calibration,
     Contents,
+    Done,
     End,
     Header,
+    Leased,
     Line,
     Lost,
     Session,
@@ -31,6 +34,10 @@ from .record import (
     decode,
     encoder,
 )
+from .schedule import Slot
+
+_PART: Final = re.compile(r"(\d+)(?:-\w+)?")
+"""The end of a part-file's name: its worker, and the run's id."""
 
 _LOCKED_BYTE: Final = 0x7FFF_0000
 """Windows keeps others from reading what is locked: a byte that no run's file reaches."""
@@ -100,7 +107,8 @@ def part(path: Path, worker: int, run: str = "") -> Path:
 
 def parts(path: Path) -> list[Path]:
     """The part-files that lie beside a file: what a killed kernel did not take over."""
-    return sorted(path.parent.glob(f"{escape(path.name)}.part*"))
+    found = path.parent.glob(f"{escape(path.name)}.part*")
+    return sorted(each for each in found if _PART.fullmatch(each.name.removeprefix(f"{path.name}.part")))
 
 
 def read(path: Path) -> Contents:
@@ -109,9 +117,11 @@ def read(path: Path) -> Contents:
     Raises SetupError for a file that is none of ours, or a newer one.
     """
     head, *rows = _rows(path)
-    header = _header(path, head)
+    header, begun = _header(path, head), 0
     for piece in parts(path):
-        rows += _rows(piece)
+        mine = _rows(piece)
+        begun += len(_unended(header.plan, [row for row in mine if row and _is_of(row, header.run)]))
+        rows += mine
     own = [row for row in dict.fromkeys(rows) if row and _is_of(row, header.run)]
     lines = [decode(row) for row in own]
     trials: dict[tuple[str, str, int, int], Trial] = {}
@@ -135,13 +145,18 @@ def read(path: Path) -> Contents:
         lost=tuple(line for line in lines if isinstance(line, Lost)),
         retried=tuple(retried),
         foreign=sum(bool(row) for row in dict.fromkeys(rows)) - len(own),
+        begun=begun,
     )
 
 
-def mend(path: Path) -> list[tuple[int, Begun]]:
+Unended = tuple[int, Slot, int | None]
+"""A worker, what it was to do, and when it began that (ns after the session's origin; None: if it did)."""
+
+
+def mend(path: Path) -> list[Unended]:
     """Makes a file ready for more: a torn last line goes, and what part-files of this run hold comes in.
 
-    The requests that they say were begun, each with its worker, and whose end nobody wrote. The part-files of another
+    The requests that they say were begun, or may have been, and whose end nobody wrote. The part-files of another
     run, whose file was deleted, stay as they are. Files of words go: a worker of an executor that outlives its parent
     ends with them.
     """
@@ -149,7 +164,7 @@ def mend(path: Path) -> list[tuple[int, Begun]]:
         words.unlink(missing_ok=True)
     data = path.read_bytes()
     header = _header(path, data.split(b"\n", 1)[0])
-    run, open_ = header.run, list[tuple[int, Begun]]()
+    run, open_ = header.run, list[Unended]()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(path, len(whole))
@@ -157,12 +172,12 @@ def mend(path: Path) -> list[tuple[int, Begun]]:
     log = Log(path)
     try:
         for piece in parts(path):
-            rows = [row for row in dict.fromkeys(_rows(piece)) if row]
+            rows = [row for row in _rows(piece) if row]
             mine = [row for row in rows if _is_of(row, run)]
             for row in mine:
                 if row not in known and isinstance(decode(row), Trial):
                     log.write_raw(row)
-            open_ += _unended(header.plan, _worker(path, piece), mine)
+            open_ += [(_worker(path, piece), slot, at) for slot, at in _unended(header.plan, mine)]
             if len(mine) == len(rows):
                 piece.unlink()
     finally:
@@ -170,17 +185,22 @@ def mend(path: Path) -> list[tuple[int, Begun]]:
     return open_
 
 
-def _unended(plan: Plan, worker: int, rows: Sequence[bytes]) -> list[tuple[int, Begun]]:
-    """What a worker began and did not end, by its part-file."""
-    lines = [decode(row) for row in rows]
-    ended = {(each.model, each.way, each.prompt, each.repeat) for each in lines if isinstance(each, Trial)}
-    begun = {each.slot.id: each for each in lines if isinstance(each, Begun)}
-    ways = list(plan.ways)
-    return [
-        (worker, each)
-        for each in begun.values()
-        if (plan.models[each.slot.model], ways[each.slot.way], each.slot.prompt, each.slot.repeat) not in ended
-    ]
+def _unended(plan: Plan, rows: Iterable[bytes]) -> list[tuple[Slot, int | None]]:
+    """What a worker began, or may have begun, and did not end, by the lines of its part-file in their order."""
+    models = {model: number for number, model in enumerate(plan.models)}
+    ways = {way: number for number, way in enumerate(plan.ways)}
+    found: dict[tuple[int, int, int, int], tuple[Slot, int | None]] = {}
+    for line in map(decode, rows):
+        if isinstance(line, Leased):
+            found.setdefault(line.slot.id, (line.slot, None))
+        elif isinstance(line, Begun):
+            found[line.slot.id] = line.slot, line.at
+        elif isinstance(line, Done):
+            for slot in line.rest:
+                found.pop(slot.id, None)
+        elif isinstance(line, Trial):
+            found.pop((models.get(line.model, -1), line.prompt, line.repeat, ways.get(line.way, -1)), None)
+    return list(found.values())
 
 
 def _worker(path: Path, piece: Path) -> int:

@@ -145,12 +145,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
         Fields that came after the first version are left out while they are as it was then: its files go on.
         """
-        fields = msgspec.structs.asdict(msgspec.structs.replace(self, max_cost=None))
+        fields = msgspec.structs.asdict(self)
+        fields["max_cost"] = None  # its place stays, as in the hashes of the first version
         for name in (*_ENDS[1:], *_SAID):
             del fields[name]
         kept = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
         parts = (b'"%s":%s' % (name.encode(), _json(value)) for name, value in kept.items())
-        return hashlib.blake2b(b"{%s}" % b",".join(parts), digest_size=6).hexdigest()
+        try:
+            return hashlib.blake2b(b"{%s}" % b",".join(parts), digest_size=6).hexdigest()
+        except UnicodeEncodeError:
+            raise SetupError(
+                "A prompt, or a field, holds half a character (a lone surrogate): nothing was sent."
+            ) from None
 
     def split(self, model: str) -> tuple[str, str]:
         """The provider's name and the model's of one of `models`."""

@@ -1,10 +1,11 @@
 """The lines of a run's file: JSON, each written as it is known, so that nothing is lost.
 
 The first line is a Header: the plan with its hash, and the Session that ran it. A run that was resumed has a further
-Session line, and what follows belongs to that one. Then Trials and Warmups in the order in which they ended,
-a Calibration, and an End. While worker processes run, each appends to a part-file of its own beside this one
-(`….part0-RUN`); the parent follows them. Every line carries the run's id: one of another run is never read. A line
-that was torn (a full disk, a killed process) is left out and counted.
+Session line, and what follows belongs to that one. Then Trials and Warmups in the order in which they ended, a
+Calibration, and an End. While worker processes run, each appends to a part-file of its own beside this one
+(`….part0-RUN`); the parent follows them. For workers that do not see this folder it writes theirs. Every line carries
+the run's id: one of another run is never read. A line that was torn (a full disk, a killed process) is left out and
+counted.
 """
 
 from __future__ import annotations
@@ -237,6 +238,13 @@ class Begun(msgspec.Struct, frozen=True, tag_field="kind", tag="begun"):
     at: int
 
 
+class Leased(msgspec.Struct, frozen=True, tag_field="kind", tag="leased"):
+    """A worker was told to make a request, and may begin it before anybody hears of it. In part-files only, of workers
+    that write none themselves."""
+
+    slot: Slot
+
+
 class Lost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="lost"):
     """A request that was sent and whose end nobody saw: its worker died, or the run was stopped.
 
@@ -292,7 +300,8 @@ class End(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a file holds. `torn` counts the lines that could not be read, `foreign` those of another run.
+    """What a file holds. `torn` counts the lines that could not be read, `foreign` those of another run, and `begun`
+    the requests that part-files say were begun, but not how they ended: the run goes on, or it broke off.
 
     `trials` has one for each slot: the first, but one that failed gives way to a later session's, and is in `retried`.
     """
@@ -308,6 +317,7 @@ class Contents(msgspec.Struct, frozen=True):
     lost: tuple[Lost, ...] = ()
     retried: tuple[Trial, ...] = ()
     foreign: int = 0
+    begun: int = 0
 
     @property
     def spent(self) -> Decimal:
@@ -318,7 +328,7 @@ class Contents(msgspec.Struct, frozen=True):
             return paid + sum((each.usd or Decimal(0) for each in self.lost), Decimal(0))
 
 
-Line = Header | Session | Trial | Warmup | Lost | Calibration | Trip | End | Ready | Begun | Done | Broken
+Line = Header | Session | Trial | Warmup | Lost | Calibration | Trip | End | Ready | Leased | Begun | Done | Broken
 
 encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Line)
