@@ -4,6 +4,8 @@ Names are OpenTelemetry's (GenAI semantic conventions, in development, and its s
 with `holystream.` elsewhere: there they are the columns of `Result.trials`. All times are in s, as OpenTelemetry has
 them, so `tpot_ms` is `holystream.tpot_s`. `gen_ai.response.time_to_first_chunk` is our TTFT, to the first chunk with
 output; `gen_ai.server.time_to_first_token` is what a server measures of itself, and stands nowhere here.
+
+A row says what was asked and, where the run kept it, what was answered: whoever publishes rows publishes these texts.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from .. import __version__
 from ..errors import SetupError
 from ..money.exact import exactly
+from .figures.answers import question
 from .figures.figures import Figures
 from .figures.trials import COLUMNS
 from .values.folder import path_of
@@ -25,8 +28,8 @@ from .values.folder import path_of
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SCHEMA: Final = 1
-"""Of the rows: it grows when a name changes its meaning or goes."""
+SCHEMA: Final = 2
+"""Of the rows: it grows when a name comes, goes or changes its meaning. 1 had no texts."""
 
 _CALLED: Final[Mapping[str, str]] = {
     "error": "error.type",
@@ -57,6 +60,9 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "http.response.status_code": ("integer", "of a failure"),
     "holystream.plan": ("string", "the plan's hash: rows of one plan may be put together"),
     "holystream.started": ("string", "when the request's sitting began (ISO 8601)"),
+    "holystream.prompt_name": ("string", "what the prompt was called, null where prompts had no names"),
+    "holystream.question": ("string", "what the prompt asks: its text, of messages the last of the user's"),
+    "holystream.answer": ("string", "as it came, null where none was kept (answers=True keeps them)"),
 }
 
 Kind = Literal["string", "integer", "number", "boolean", "array", "amount"]
@@ -85,8 +91,8 @@ are missing. An amount is a Decimal: in JSON and CSV a text, in Parquet a decima
 
 _PLACES: Final = 20
 
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet would carry out."""
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
+"""How a cell begins that a spreadsheet would carry out, the wide forms too (OWASP, CSV Injection)."""
 
 
 def _name(column: str) -> str:
@@ -98,8 +104,10 @@ def _name(column: str) -> str:
 def schema() -> dict[str, Any]:
     """The rows' JSON Schema: every name, its type, and what it means where that is not `Result.trials`' own."""
     columns = [column for column in COLUMNS if column != "model"]
+    ours = {name: f"; {column} of Result.trials" for column, name in _CALLED.items()}
     found: dict[str, dict[str, Any]] = {
-        name: {"type": [kind, "null"], "description": words} for name, (kind, words) in _WORDS.items()
+        name: {"type": [kind, "null"], "description": f"{words}{ours.get(name, '')}"}
+        for name, (kind, words) in _WORDS.items()
     }
     for column in columns:
         kind = "string" if _kind(column) == "amount" else _kind(column)
@@ -131,6 +139,7 @@ def rows(result: Figures) -> list[dict[str, Any]]:
     started = {session.number: session.started for session in result.sessions}
     anchors = {session.number: session.wall_ns for session in result.sessions}
     records = sorted(result.records, key=lambda trial: anchors.get(trial.session, 0) + trial.submitted)
+    names = result.plan.names
     found = []
     for trial, row in zip(records, result.trials.to_dict("records"), strict=True):
         provider, model = result.plan.split(trial.model)
@@ -142,6 +151,9 @@ def rows(result: Figures) -> list[dict[str, Any]]:
                 "gen_ai.client.operation.duration": (trial.over - trial.submitted) / 1e9,
                 "holystream.plan": result.plan.hash,
                 "holystream.started": started.get(trial.session, ""),
+                "holystream.prompt_name": names[trial.prompt] if names else None,
+                "holystream.question": question(result.plan, trial.prompt),
+                "holystream.answer": trial.text or None,
             }
             | {_name(column): _value(column, row[column]) for column in COLUMNS if column != "model"}
         )
@@ -220,17 +232,19 @@ def _plain(value: Any) -> Any:
 
 
 def to_csv(result: Figures, path: str | Path) -> Path:
+    """As spreadsheets read it: they take a file for UTF-8 by its mark, and part rows at a bare CR too."""
     frame = _frame(result)
     frame["gen_ai.response.finish_reasons"] = [" ".join(each) for each in frame["gen_ai.response.finish_reasons"]]
     for name, kind in _columns().items():
         if kind not in _DTYPES:
             frame[name] = [_cell_of_csv(value) for value in frame[name]]
-    return written(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8"))
+    return written(path, lambda to: frame.to_csv(to, index=False, encoding="utf-8-sig"))
 
 
 def _cell_of_csv(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULAS):
-        return f"'{value}"
+    if isinstance(value, str):
+        text = value.replace("\r\n", "\n").replace("\r", "\n")
+        return f"'{text}" if text.startswith(_FORMULAS) else text
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 

@@ -47,7 +47,12 @@ class Result(Figures):
         return against(before, self)
 
     def to_csv(self, path: str | Path) -> Path:
-        """Writes one row a request, by the names of `export.schema()`; times in s, costs exact."""
+        """Writes one row a request, with what was asked and the answer where it was kept, by the names of
+        `export.schema()`, which are OpenTelemetry's where it has one; times in s, costs exact.
+
+        `trials` has the figures by our names, in ms. A text that a spreadsheet would carry out begins with an
+        apostrophe; JSON and Parquet have it as it came.
+        """
         from .export import to_csv
 
         return to_csv(self, path)

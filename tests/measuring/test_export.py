@@ -58,7 +58,7 @@ def test_json_has_the_names_and_units_of_opentelemetry(some: Result, tmp_path: P
 
 def test_csv_and_parquet_have_the_same_rows(some: Result, tmp_path: Path) -> None:
     """The same names; whole numbers stay whole beside a missing one, and no cell is a formula to a spreadsheet."""
-    with some.to_csv(tmp_path / "run.csv").open(encoding="utf-8") as file:
+    with some.to_csv(tmp_path / "run.csv").open(encoding="utf-8-sig", newline="") as file:
         first, second = csv.DictReader(file)
     assert list(first) == list(schema()["properties"])
     assert (first["holystream.cost_usd"], first["gen_ai.usage.output_tokens"]) == ("0.0000012", "3")
@@ -70,6 +70,33 @@ def test_csv_and_parquet_have_the_same_rows(some: Result, tmp_path: Path) -> Non
     assert list(frame.columns) == list(schema()["properties"])
     assert frame["holystream.cost_usd"][0] == Decimal("0.0000012")
     assert frame["gen_ai.response.time_to_first_chunk"][0] == pytest.approx(0.3)
+
+
+def test_rows_say_what_was_asked_and_answered(trial: Make, result: Callable[..., Result], tmp_path: Path) -> None:
+    """By name and text, so that a file is of use alone; no answer of a model's is a formula or parts a row."""
+    answers = ("=1+1", "- one\r- two", "＝1", "Grüße, 世界", "")
+    made = result(
+        *(trial(repeat=repeat, text=text) for repeat, text in enumerate(answers)),
+        repeats=5,
+        prompts=([{"role": "system", "content": "Be short."}, {"role": "user", "content": "Say\r\nhello"}],),
+        names=("greeting",),
+    )
+    first, *rest = json.loads(made.to_json(tmp_path / "run.json").read_text("utf-8"))["requests"]
+    names = [f"holystream.{name}" for name in ("prompt_name", "question", "answer")]
+    assert [first[name] for name in names] == ["greeting", "Say\r\nhello", "=1+1"]
+    assert [each["holystream.answer"] for each in rest] == ["- one\r- two", "＝1", "Grüße, 世界", None]
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(made.to_csv(tmp_path / "run.csv"), keep_default_na=False)
+    assert frame[names[0]].tolist() == ["greeting"] * 5
+    assert frame[names[1]].tolist() == ["Say\nhello"] * 5
+    assert frame[names[2]].tolist() == ["'=1+1", "'- one\n- two", "'＝1", "Grüße, 世界", ""]
+    assert (tmp_path / "run.csv").read_bytes().startswith(b"\xef\xbb\xbfgen_ai")
+
+
+def test_prompts_without_names_have_none(some: Result, tmp_path: Path) -> None:
+    """Nor has a run that kept no answers any."""
+    row = json.loads(some.to_json(tmp_path / "run.json").read_text("utf-8"))["requests"][0]
+    assert [row[f"holystream.{name}"] for name in ("prompt_name", "question", "answer")] == [None, "Hello", None]
 
 
 def test_parquet_files_of_any_two_runs_are_one_table(
