@@ -17,9 +17,11 @@ from .values.prompts import Prompts, table_of
 from .values.synthetic import Synthetic
 from .values.words import counted
 
-_TIMES: Final = ("TIMESTAMP", "Timestamp", "timestamp")
-_INPUTS: Final = ("ContextTokens", "Request tokens", "input_length", "input_tokens")
-_OUTPUTS: Final = ("GeneratedTokens", "Response tokens", "output_length", "output_tokens")
+_TIMES: Final = ("TIMESTAMP", "Timestamp", "timestamp", "time", "time_s", "time_ms")
+_INPUTS: Final = ("ContextTokens", "Request tokens", "input_length", "input_tokens", "prompt_tokens")
+_OUTPUTS: Final = ("GeneratedTokens", "Response tokens", "output_length", "output_tokens", "completion_tokens")
+_UNITS: Final = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"))
+_IN_MS: Final = ("timestamp", "time_ms")
 
 
 def synthetic(
@@ -65,7 +67,9 @@ def trace(path: str | Path, *, speed: float = 1.0, n: int | None = None) -> Prom
     path: a CSV or JSON Lines file of one of the public traces' forms:
         Azure's LLM inference traces 2023 and 2024: TIMESTAMP (date and time), ContextTokens, GeneratedTokens;
         BurstGPT: Timestamp (s), Request tokens, Response tokens;
-        Mooncake's: timestamp (ms), input_length, output_length.
+        Mooncake's: timestamp (ms), input_length, output_length;
+        or your own: time or time_s (s), or time_ms; input_tokens or prompt_tokens; output_tokens or completion_tokens.
+        Whatever its column is called, a date and time is read as one.
     speed: how much faster than it was; 2 halves the distances.
     n: only the first so many requests.
 
@@ -76,8 +80,7 @@ def trace(path: str | Path, *, speed: float = 1.0, n: int | None = None) -> Prom
     speed = kinds.number("speed", speed, above=0)
     n = kinds.optional_count("n", n, least=1)
     rows = table_of("hs.trace", file)
-    names = {name for row in rows[:1] for name in row}
-    at, tokens_in, tokens_out = (_column(file, names, known) for known in (_TIMES, _INPUTS, _OUTPUTS))
+    at, tokens_in, tokens_out = _columns(file, list(rows[0]) if rows else [])
     found = sorted(_request(file, row, at, tokens_in, tokens_out) for row in rows)
     asked = [each for each in found if each[1] and each[2]][:n]
     if not asked:
@@ -87,14 +90,29 @@ def trace(path: str | Path, *, speed: float = 1.0, n: int | None = None) -> Prom
     pace = "" if speed == 1 else f" at {speed:g} times its speed"
     left = len(found) - len([each for each in found if each[1] and each[2]])
     out = f"; {counted(left, 'request')} without tokens left out" if left else ""
-    return Prompts(prompts, (), f"{in_words(prompts)} at the times of {file.name}{pace}{out}", times)
+    words = f"{in_words(prompts)} at the times of {file.name}{pace}, over {_span(times[-1])}{out}"
+    return Prompts(prompts, (), words, times)
 
 
-def _column(file: Path, names: set[str], known: Sequence[str]) -> str:
-    for name in known:
-        if name in names:
-            return name
-    raise SetupError(f"{file.name} is no trace of a known form: it has no column {' or '.join(known)}.")
+def _columns(file: Path, names: Sequence[str]) -> list[str]:
+    """Those of the times, the input and the output tokens; SetupError for a file that lacks one."""
+    wanted = {"a time": _TIMES, "input tokens": _INPUTS, "output tokens": _OUTPUTS}
+    found = [next((name for name in known if name in names), "") for known in wanted.values()]
+    if all(found):
+        return found
+    lacking = [
+        f"{what} ({', '.join(known)})" for (what, known), name in zip(wanted.items(), found, strict=True) if not name
+    ]
+    there = ", ".join(name[:40] for name in names[:12]) or "none"
+    raise SetupError(
+        f"{file.name} is no trace of a known form: it has no column of {', nor of '.join(lacking)}; it has {there}."
+    )
+
+
+def _span(seconds: float) -> str:
+    """`40 s`, `12 min`, `24 h`."""
+    size, unit = next((each for each in _UNITS if seconds >= 2 * each[0]), (1.0, "s"))
+    return f"{seconds / size:.3g} {unit}"
 
 
 def _request(file: Path, row: Mapping[str, Any], at: str, tokens_in: str, tokens_out: str) -> tuple[float, int, int]:
@@ -110,7 +128,8 @@ def _request(file: Path, row: Mapping[str, Any], at: str, tokens_in: str, tokens
 
 def _seconds(value: Any, name: str) -> float:
     """A moment in seconds: Azure's are dates, BurstGPT's seconds, Mooncake's, in lower case, milliseconds."""
-    if name == "TIMESTAMP":
-        moment = datetime.fromisoformat(str(value))  # 2023's have no zone, 2024's no decimals where they are 0
+    try:
+        return float(value) / (1e3 if name in _IN_MS else 1)
+    except ValueError:
+        moment = datetime.fromisoformat(value)  # 2023's have no zone, 2024's no decimals where they are 0
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return float(value) / (1e3 if name == "timestamp" else 1)

@@ -16,6 +16,7 @@ from holystream_nb.errors import SetupError
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.running.estimate import check_forms, estimate
 from holystream_nb.measuring.values.plan import Plan
+from holystream_nb.measuring.values.prompts import read_prompts
 from holystream_nb.measuring.values.schedule import schedule
 
 Run = Callable[..., Awaitable[Result]]
@@ -180,11 +181,19 @@ AZURE_2024 = """TIMESTAMP,ContextTokens,GeneratedTokens
 MOONCAKE = """{"timestamp": 0, "input_length": 6758, "output_length": 500, "hash_ids": [0, 1]}
 {"timestamp": 27482, "input_length": 7322, "output_length": 490, "hash_ids": [0, 2]}
 """
+OWN = """time,prompt_tokens,completion_tokens
+0,800,5
+1.5,20,200
+86400,30,30
+"""
 
 
 @pytest.mark.parametrize(
     ("name", "text", "times", "lengths"),
     [
+        ("own.csv", OWN, (0.0, 1.5, 86400.0), [(800, 5), (20, 200), (30, 30)]),
+        ("own_ms.csv", OWN.replace("time", "time_ms"), (0.0, 0.0015, 86.4), [(800, 5), (20, 200), (30, 30)]),
+        ("dates.csv", AZURE.replace("TIMESTAMP", "timestamp"), (0.0, 4.314579), [(374, 44), (396, 109)]),
         ("azure.csv", AZURE, (0.0, 4.314579), [(374, 44), (396, 109)]),
         ("azure24.csv", AZURE_2024, (0.0, 0.99007), [(2162, 5), (2399, 6)]),
         ("burst.csv", BURST, (0.0, 113.0), [(472, 18), (417, 276)]),
@@ -206,7 +215,11 @@ def test_public_traces_are_read(tmp_path: Path, name: str, text: str, times: Any
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2\n", "no trace of a known form: it has no column TIMESTAMP"),
+        (
+            "when,input_tokens,answer\n1,2,3\n",
+            r"no trace of a known form: it has no column of a time \(TIMESTAMP.+time_ms\), nor of output tokens "
+            r"\(GeneratedTokens.+completion_tokens\); it has when, input_tokens, answer\.",
+        ),
         ("Timestamp,Request tokens,Response tokens\nx,1,2\n", "a row without a time"),
         ("Timestamp,Request tokens,Response tokens\nnan,1,2\n", "a row without a time"),
         ("Timestamp,Request tokens,Response tokens\n1,-3,2\n", "two numbers of tokens"),
@@ -219,6 +232,17 @@ def test_what_is_no_trace_is_refused(tmp_path: Path, text: str, said: str) -> No
     path.write_text(text)
     with pytest.raises(SetupError, match=said):
         hs.trace(path)
+
+
+def test_a_workload_shows_itself_as_what_it_is(tmp_path: Path) -> None:
+    """In a line, as a cell's last one and as the first that a bench says: 2,000 prompts were 167 kB."""
+    path = tmp_path / "own.csv"
+    path.write_text(OWN)
+    said = "3 synthetic prompts of 20 to 800 input and 5 to 200 output tokens at the times of own.csv"
+    assert repr(hs.trace(path)) == f"{said}, over 24 h"
+    assert repr(hs.trace(path, speed=1440)) == f"{said} at 1440 times its speed, over 60 s"
+    assert repr(hs.synthetic(1000, 5)) == "1 synthetic prompt of 1,000 input and 5 output tokens"
+    assert repr(read_prompts("hs.bench", ["one", "two"])) == "2 prompts"
 
 
 @pytest.mark.slow

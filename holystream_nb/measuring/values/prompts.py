@@ -56,6 +56,10 @@ class Prompts:
     source: str = ""
     times: tuple[float, ...] = ()
 
+    def __repr__(self) -> str:
+        """What was read: all prompts of a trace would be a screen for each."""
+        return self.source or counted(len(self.prompts), "prompt")
+
     def repeats(self, requests: int, users: int = 1) -> int:
         """How often each is asked for so many requests, and for a conversation, or a prompt, for each of the users."""
         return max(-(-requests // len(self.prompts)), -(-users // len(self._units)))
