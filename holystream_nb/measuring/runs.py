@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
@@ -20,7 +21,7 @@ from .load import load
 from .result import Result
 from .running.progress import shown
 from .values.folder import path_of, read_about, runs_folder
-from .values.journal import Log, parts, read
+from .values.journal import Log, is_held, parts, read
 from .values.record import Contents, Header, Session, Trial
 from .values.words import counted
 
@@ -60,7 +61,12 @@ class Saved:
 
 
 class Runs(Sequence[Any]):
-    """Saved runs, the newest first: `runs[0]` loads the first one, `table()` lists them."""
+    """Saved runs, the newest first, as they were when `hs.runs` was called: `runs[0]` loads the first one, `table()`
+    lists them.
+
+    In the next list every number is another run's as soon as one begins. To hold on to one keep this list, or its file,
+    which `table().file` has and `hs.load` takes.
+    """
 
     def __init__(self, saved: Sequence[Saved], folder: Path) -> None:
         self.saved = tuple(saved)
@@ -111,7 +117,10 @@ class Runs(Sequence[Any]):
     def _foot(self) -> str:
         rest = len(self) - _SHOWN
         more = f", and {counted(rest, 'older one')}" if rest > 0 else ""
-        return f"In {printable(shown(self.folder))}{more}. runs[0] loads the first; table() has all, with files."
+        return (
+            f"In {printable(shown(self.folder))}{more}. runs[0] loads the first; a new run moves the numbers, "
+            "files stay: table() has them."
+        )
 
 
 def _shown(each: Saved) -> list[str]:
@@ -126,7 +135,11 @@ def _short(text: str) -> str:
 
 
 def runs(folder: str | Path | None = None) -> Runs:
-    """The saved runs of a folder, the newest first; by default those in the user's data folder."""
+    """The saved runs of a folder, the newest first; by default those in the user's data folder.
+
+    The note of one that goes on now, here or in another process, begins with "running". Numbers are places in this
+    list: see `Runs`.
+    """
     where = runs_folder() if folder is None else path_of(folder).absolute()
     if folder is not None and not where.is_dir():
         raise SetupError(f"{where} is no folder.")
@@ -162,7 +175,8 @@ def _of_file(path: Path) -> Saved:
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, HolystreamError) as exc:
         return Saved(path, "", (), 0, 0, Decimal(0), f"cannot be read: {type(exc).__name__}")
     for piece in parts(path):
-        rows += piece.read_bytes().split(b"\n")
+        with suppress(FileNotFoundError):  # the run has just taken it over
+            rows += piece.read_bytes().split(b"\n")
     n, failed, usd, reason = 0, 0, Decimal(0), ""
     for row in dict.fromkeys(rows[1:]):
         try:
@@ -173,10 +187,11 @@ def _of_file(path: Path) -> Saved:
             usd += due_usd(line.usd, line.stated_usd) or Decimal(0)
         n += line.kind == "trial"
         failed += line.kind == "trial" and bool(line.error)
-        reason = line.reason if line.kind == "end" else reason
-    plan = header.plan
-    notes = [plan.simulator, f"{plan.requests - n:,} missing" if n < plan.requests else ""]
-    notes += [reason if n < plan.requests else ""]
+        reason = line.reason if line.kind in ("session", "end") else reason
+    plan, is_running = header.plan, not reason and is_held(path)
+    notes = ["running" if is_running else "", plan.simulator]
+    if n < plan.requests:
+        notes += [f"{plan.requests - n:,} {'to go' if is_running else 'missing'}", reason]
     return Saved(path, header.session.started, plan.models, n, failed, usd, ", ".join(filter(None, notes)))
 
 
@@ -189,20 +204,22 @@ def compare_runs(before: Result | str | Path, after: Result | str | Path) -> Aga
     return _result(after).against(_result(before))
 
 
-def merge(several: Iterable[Result | str | Path], *, path: str | Path | None = None) -> Result:
+def merge(*several: Result | str | Path | Iterable[Result | str | Path], path: str | Path | None = None) -> Result:
     """Several runs of one plan as one Result: sittings are kept, seeds may differ, and max_cost.
 
+    several: Results or their files, each by itself or in one list.
     A run that is there twice, or a copy of it that went on elsewhere, counts once; every other run adds its repeats.
     path: writes the whole into a file; otherwise `path` of the Result is that of the first run.
 
     Raises SetupError where plans differ in more than seed, repeats and max_cost, and for runs that were to end when
     decided: each stopped by what it had found, and no interval holds for several of those together.
     """
-    if isinstance(several, str | Path | Result) or not isinstance(several, Iterable):
-        raise SetupError("hs.merge takes a list of runs: Results, or their files.")
-    results = [_result(each) for each in several]
+    given = several[0] if len(several) == 1 else several
+    if isinstance(given, str | Path | Result) or not isinstance(given, Iterable):
+        raise SetupError("hs.merge takes several runs, or a list of them: Results, or their files.")
+    results = [_result(each) for each in given]
     if not results:
-        raise SetupError("hs.merge takes a list of runs: this one is empty.")
+        raise SetupError("hs.merge takes several runs, or a list of them: here is none.")
     first = results[0]
     if len(results) > 1 and first.plan.until_decided:
         raise SetupError("Runs that end when decided are not merged: each stopped by what it had found.")

@@ -19,7 +19,7 @@ from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.runs import compare_runs, merge, runs
 from holystream_nb.measuring.values.journal import Log
-from holystream_nb.measuring.values.record import Lost, Trial, encoder
+from holystream_nb.measuring.values.record import End, Lost, Trial, encoder
 
 from .conftest import session
 
@@ -184,6 +184,23 @@ def test_runs_are_listed_newest_first_and_loaded_by_number(saved: Save, tmp_path
     assert repr(runs(tmp_path / "empty")) == f"No run is saved in {tmp_path / 'empty'}."
 
 
+def test_a_run_that_goes_on_is_told_from_a_killed_one(saved: Save, tmp_path: Path) -> None:
+    """By its file's lock, which ends with its process; each that is not there yet is to go, or missing."""
+    made = saved("a.jsonl", 300, 310)
+    killed = msgspec.structs.replace(made.contents.header, plan=msgspec.structs.replace(made.plan, repeats=5))
+    for name in ("killed.jsonl", "running.jsonl"):
+        (tmp_path / name).write_bytes(b"\n".join(map(encoder.encode, (killed, *made.records))) + b"\n")
+    log = Log(tmp_path / "running.jsonl", locked=True)
+    notes = {saved.path.name: saved.note for saved in runs(tmp_path).saved}
+    assert notes == {"a.jsonl": "", "killed.jsonl": "3 missing", "running.jsonl": "running, 3 to go"}
+    log.write(End(session=0, reason="stopped"))
+    assert "3 missing, stopped" in repr(runs(tmp_path))
+    log.write(msgspec.structs.replace(session(1), started="2026-11-21T00:00:00+00:00"))
+    assert "running, 3 to go\n" in repr(runs(tmp_path))
+    log.close()
+    assert {saved.note for saved in runs(tmp_path).saved} == {"", "3 missing"}
+
+
 def test_a_folder_of_any_runs_is_no_sweep(trial: Make, result: Callable[..., Result], tmp_path: Path) -> None:
     """One of two models was taken for a level of load, whose table was a traceback."""
     made = result(trial("simulator:a"), trial("simulator:b"))
@@ -230,11 +247,12 @@ def test_runs_of_one_plan_are_one_result(saved: Save, tmp_path: Path) -> None:
     assert (whole.plan.repeats, len(whole.records), whole.missing, len(whole.sessions)) == (3, 3, 0, 2)
     assert sorted((trial.repeat, trial.session) for trial in whole.records) == [(0, 0), (1, 0), (2, 1)]
     assert sorted(whole.trials.ttft_ms) == [300, 310, 400]
-    assert merge([one, two]).trials.ttft_ms.tolist() == whole.trials.ttft_ms.tolist()
+    for again in (merge([one, two]), merge(one, two), merge(one.path, two)):
+        assert again.trials.ttft_ms.tolist() == whole.trials.ttft_ms.tolist()
     with pytest.raises(SetupError, match="differs in prompts"):
         merge([one, saved("c.jsonl", 1, prompts=2, begun=3)])
     for nothing in ([], "a.jsonl"):
-        with pytest.raises(SetupError, match=r"hs\.merge takes a list of runs"):
+        with pytest.raises(SetupError, match=r"hs\.merge takes several runs, or a list of them"):
             merge(nothing)
 
 

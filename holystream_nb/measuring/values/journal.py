@@ -244,6 +244,12 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def is_held(path: Path) -> bool:
+    """Whether a run is writing its file now, in this process or another."""
+    with path.open("rb") as file:
+        return not lock(file.fileno())
+
+
 class _Opening(msgspec.Struct):
     kind: str
     schema: int
