@@ -112,6 +112,13 @@ def test_a_later_run_is_better_or_worse_only_by_its_interval(saved: Save) -> Non
     assert re.search(r"TTFT p95 \(ms\) +337 +237 +-100\* +no interval at this size\n", str(found))
     assert r"| TTFT p50 (ms) | 320 | 220 | \-100 (" in found._repr_markdown_()
     assert "Differences are after (2026-" in str(found)
+    first = str(found).splitlines()[0]
+    assert re.fullmatch(
+        r"a: better in TTFT p50 by -100 \(-\d+ to -[\d.]+\) ms, E2E p50 by -0.100 \(.+\) s; no difference shown in "
+        r"TPOT p50, decode rate p50, error rate; too few requests for TTFT p95, E2E p95, TPOT p95 \(40 of 72\)\.",
+        first,
+    )
+    assert found.sentences == (first,)
     assert "1 prompt that both runs asked" in str(found)
     assert before.against(after).table().set_index("figure").loc["TTFT p50 (ms)", "verdict"] == "worse"
     same = saved("c.jsonl", *range(305, 345), begun=3)
@@ -126,6 +133,24 @@ def test_runs_are_compared_by_the_percentiles_that_each_shows(
     row = after.against(before).table().set_index("figure").loc["TTFT p95 (ms)"]
     assert [row.before, row.after] == [each.summary().ttft_p95_ms.iloc[0] for each in (before, after)]
     assert (row.before < 320, row.verdict) == (True, "better")
+
+
+def test_what_came_out_is_a_sentence_for_each_model(trial: Make, result: Callable[..., Result]) -> None:
+    """Above the table, the worse first, also in a notebook, where a model's name is only text."""
+    names = ("simulator:<b>a|b</b>", "simulator:b")
+
+    def made(*ttfts: float) -> Result:
+        return result(*(trial(name, repeat=i, ttft=ttft) for name in names for i, ttft in enumerate(ttfts)), repeats=8)
+
+    found = made(*range(400, 408)).against(made(*range(300, 308)))
+    assert [each.partition(" by ")[0] for each in found.sentences] == [
+        "<b>a|b</b>: worse in TTFT p50",
+        "b: worse in TTFT p50",
+    ]
+    written = found._repr_markdown_()
+    assert written.index("worse in TTFT p50") < written.index("| --- |")
+    assert "<b>" not in written
+    assert all(each.count("|") - each.count(r"\|") in (0, 6) for each in written.splitlines())
 
 
 def test_medians_are_compared_by_prompt_where_there_are_six(saved: Save) -> None:
@@ -154,7 +179,10 @@ def test_nonsense_is_refused_and_another_load_is_said(saved: Save, tmp_path: Pat
     other = Result(
         msgspec.structs.replace(one.contents, header=msgspec.structs.replace(one.contents.header, plan=plan)), one.path
     )
-    assert other.against(one).notes[0] == "WARNING: not the same question: concurrency 1 before, 4 after."
+    warning = "WARNING: not the same question: concurrency 1 before, 4 after."
+    assert other.against(one).notes[0] == warning
+    assert str(other.against(one)).splitlines()[0] == warning
+    assert str(other.against(one)).count(warning) == 1
     moved = msgspec.structs.replace(session(), addresses={"simulator": "http://127.0.0.1:2/v1"})
     elsewhere = Result(msgspec.structs.replace(one.contents, sessions=(moved,)), one.path)
     assert "simulator was asked at http://127.0.0.1:1/v1 before, http://127.0.0.1:2/v1 after." in str(

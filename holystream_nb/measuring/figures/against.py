@@ -35,7 +35,11 @@ COLUMNS: Final = (
     "verdict",
 )
 
+BETTER: Final = "better"
+WORSE: Final = "worse"
+NO_DIFFERENCE: Final = "no difference shown"
 NO_INTERVAL: Final = "no interval at this size"
+_WARNING: Final = "WARNING:"
 _PERCENTILES: Final = ((0.5, "p50"), (0.95, "p95"))
 _LOAD: Final = (
     "concurrency",
@@ -72,13 +76,13 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """better, worse, "no difference shown" or `NO_INTERVAL`: by the interval, beyond the timing error."""
+        """`BETTER`, `WORSE`, `NO_DIFFERENCE` or `NO_INTERVAL`: by the interval, beyond the timing error."""
         low, high, value = self.difference.low, self.difference.high, self.difference.value
         if low is None or high is None or value is None:
             return NO_INTERVAL
         if low <= 0 <= high or abs(value) <= self.error:
-            return "no difference shown"
-        return "better" if (value > 0) == self.more_is_better else "worse"
+            return NO_DIFFERENCE
+        return BETTER if (value > 0) == self.more_is_better else WORSE
 
     @property
     def words(self) -> str:
@@ -95,7 +99,8 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class Against:
-    """A later run against an earlier one, arm by arm. It shows itself as a table, in a notebook and by `print`.
+    """A later run against an earlier one, arm by arm. It shows itself as a sentence for each arm and a table, in a
+    notebook and by `print`.
 
     changes: p50 and p95 of TTFT, E2E, TPOT and the decode rate, and the share of errors; `table()` has them as numbers.
     notes: what else differs between the runs.
@@ -113,18 +118,53 @@ class Against:
         return DataFrame([_row(change) for change in self.changes], columns=list(COLUMNS))
 
     @property
+    def sentences(self) -> tuple[str, ...]:
+        """What came out, one for each arm."""
+        return tuple(f"{arm}: {_outcome(changes)}." for arm, changes in self._by_arm.items())
+
+    @property
+    def _by_arm(self) -> dict[str, list[Change]]:
+        found: dict[str, list[Change]] = {}
+        for change in self.changes:
+            found.setdefault(change.arm, []).append(change)
+        return found
+
+    @property
     def text(self) -> Text:
-        """The same for a reader: a group of rows for each arm."""
+        """The same for a reader: what to be warned of, the sentences, and a group of rows for each arm."""
         rows: list[tuple[str, ...]] = []
-        for arm in dict.fromkeys(change.arm for change in self.changes):
-            rows += [(arm,), *((each.words, *each.cells) for each in self.changes if each.arm == arm)]
-        return Text(("before", "after", "difference", "verdict"), tuple(rows), tuple(legend(rows)), self.notes)
+        for arm, changes in self._by_arm.items():
+            rows += [(arm,), *((each.words, *each.cells) for each in changes)]
+        warnings = [note for note in self.notes if note.startswith(_WARNING)]
+        return Text(
+            ("before", "after", "difference", "verdict"),
+            tuple(rows),
+            tuple(legend(rows)),
+            tuple(note for note in self.notes if note not in warnings),
+            (*warnings, *self.sentences),
+        )
 
     def __repr__(self) -> str:
         return self.text.plain()
 
     def _repr_markdown_(self) -> str:
         return self.text.markdown()
+
+
+def _outcome(changes: Sequence[Change]) -> str:
+    """The verdicts in words, the worse first; of figures without an interval how many requests of how many it takes."""
+    parts = []
+    for verdict in (WORSE, BETTER):
+        by = [f"{each.figure} by {each.cells[2]} {each.unit}" for each in changes if each.verdict == verdict]
+        parts += [f"{verdict} in {', '.join(by)}"] if by else []
+    same = [each.figure for each in changes if each.verdict == NO_DIFFERENCE]
+    parts += [f"{NO_DIFFERENCE} in {', '.join(same)}"] if same else []
+    few = [each for each in changes if each.verdict == NO_INTERVAL]
+    for least in sorted({each.difference.needed for each in few}):
+        those = [each for each in few if each.difference.needed == least]
+        n = min(each.difference.n for each in those)
+        parts.append(f"too few requests for {', '.join(each.figure for each in those)} ({n} of {least})")
+    return "; ".join(parts)
 
 
 def against(before: Figures, after: Figures) -> Against:
@@ -194,7 +234,7 @@ def _notes(before: Figures, after: Figures, arms: Sequence[str]) -> list[str]:
     notes = []
     if different:
         each = ", ".join(f"{name} {_said(before, name)} before, {_said(after, name)} after" for name in different)
-        notes.append(f"WARNING: not the same question: {each}.")
+        notes.append(f"{_WARNING} not the same question: {each}.")
     sides = (("Before", before), ("After", after))
     notes += [f"{side}: {word}" for side, result in sides for word in bursts(result)]
     if alone := [arm for arm in (*before.arms, *after.arms) if arm not in arms]:

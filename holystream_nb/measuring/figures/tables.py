@@ -101,19 +101,23 @@ BURST: Final = "† came in bursts"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a reader gets: `rows` (a group's name alone, or words and a cell for each of `head`), then lines, notes."""
+    """What a reader gets: the lines of `first`, `rows` (a group's name alone, or words and a cell for each of `head`),
+    then lines, notes.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[str, ...]
     notes: tuple[str, ...]
+    first: tuple[str, ...] = ()
 
     def markdown(self) -> str:
         """Names are a user's, notes may quote a service: nothing in them is Markdown."""
-        table = [_line(map(_cell, ["", *self.head])), _line(["---", *("---:" for _ in self.head)])]
+        table = [part for line in self.first for part in (_cell(line), "")]
+        table += [_line(map(_cell, ["", *self.head])), _line(["---", *("---:" for _ in self.head)])]
         for words, *found in self.rows:
             table.append(
-                _line([_cell(words) if found else f"**{words}**", *map(_cell, found or [""] * len(self.head))])
+                _line([_cell(words) if found else f"**{_cell(words)}**", *map(_cell, found or [""] * len(self.head))])
             )
         after = [part for line in self.lines for part in ("", _cell(line))]
         return "\n".join([*table, *after, "", *(f"* {_cell(note)}" for note in self.notes)]).rstrip() + "\n"
@@ -126,10 +130,10 @@ class Text:
             cells = "".join(f"<td>{escape(_clean(cell))}</td>" for cell in found)
             span = "" if found else f' colspan="{len(self.head) + 1}"'
             body.append(f'<tr><th scope="row"{span}>{escape(_clean(words))}</th>{cells}</tr>')
-        lines = "".join(f"<p>{escape(_clean(line))}</p>" for line in self.lines)
+        first, lines = ("".join(f"<p>{escape(_clean(line))}</p>" for line in each) for each in (self.first, self.lines))
         notes = "".join(f"<li>{escape(_clean(note))}</li>" for note in self.notes)
         table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-        return f"{table}{lines}<ul>{notes}</ul>"
+        return f"{first}{table}{lines}<ul>{notes}</ul>"
 
     def plain(self) -> str:
         """Columns that are aligned, for a terminal."""
@@ -145,7 +149,8 @@ class Text:
             ).rstrip()
             for words, *found in rows
         ]
-        return "\n".join([*table, "", *map(_clean, self.lines), *(f"- {_clean(note)}" for note in self.notes)])
+        first = [*map(_clean, self.first), ""] if self.first else []
+        return "\n".join([*first, *table, "", *map(_clean, self.lines), *(f"- {_clean(note)}" for note in self.notes)])
 
 
 def text(result: Run, cells: Cells) -> Text:
