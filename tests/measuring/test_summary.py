@@ -19,6 +19,7 @@ from holystream_nb.measuring.figures.summary import WORDS
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.values.record import Calibration, Trial
 from holystream_nb.measuring.values.service import service_figures
+from holystream_nb.providers.table import providers
 
 MS = 1_000_000
 Make = Callable[..., Trial]
@@ -354,3 +355,12 @@ def test_a_starred_timing_error_gives_no_verdict(
 def test_the_text_cannot_steer_a_terminal(trial: Make, result: Results) -> None:
     """A model's name is a user's, an end is the service's own word."""
     assert "\x1b" not in repr(result(trial("x:\x1b[2J"), trial("x:b", ended="\x1b]0;\x07", finish_reason="odd")))
+
+
+def test_the_rates_of_yuan_that_the_summary_names_are_those_of_the_providers() -> None:
+    """Where both currencies are one number the reader must know why."""
+    words = " ".join((Result.summary.__doc__ or "").split())
+    known = providers()
+    for said, name in (("{} at HolySheep", "holysheep"), ("{} elsewhere", "openai")):
+        assert said.format(known[name].cny_per_usd) in words
+    assert known["simulator"].cny_per_usd == known["holysheep"].cny_per_usd

@@ -78,7 +78,9 @@ class Figures(Run):
         tok/s are the run's: NaN where several arms share one; `throughput()` has them.
         usd_per_request: mean over the requests that brought output and whose cost is known; usd_per_1m_tokens: the sum
         of those / their prompt and output tokens together; stated_usd_per_request: mean of what the service itself
-        says. In cny, the same at each seller's rate.
+        says. In cny_…, the same at the rate that each seller is paid at, `cny_per_usd` of its entry in providers.toml:
+        1 at HolySheep, which sells a dollar's worth for a yuan, and at the simulator, so that both are one number
+        there; 7.3 elsewhere unless you say otherwise.
         """
         return (self._adjusted if adjusted else self._summary).copy()
 

@@ -102,7 +102,8 @@ ttft_net_ms: TTFT − the median TCP round trip to the provider (see `network.ne
 token_source: usage (the service's count) or text (estimated here, ≈) · bytes (B) · retries
 resent: how often it met a kept connection that the service had closed, and went out again
 transport_used: which brought the answer: sse or ws
-cost_usd, cost_cny: exact Decimals, None where unknown; price_note: "" for a real price
+cost_usd, cost_cny: exact Decimals, None where unknown; cny by the seller's own rate, see `Figures.summary`
+price_note: "" for a real price
 stated_cost_usd: what the service itself says that it cost, None where it says nothing
 finish_reason: the service's word · ended: how it ended in plain words, "" where that is as answers end
 meets_limits: whether it kept all stated limits (open loop: from its scheduled start); None if none are stated
