@@ -115,6 +115,14 @@ def test_a_steady_part_of_failures_alone_stands_for_nothing(trial: Make, result:
     assert found.summary().ttft_p50_ms.tolist() == pytest.approx([53.5])
 
 
+def test_a_window_in_which_nothing_came_has_no_throughput(trial: Make, result: Results) -> None:
+    """Two requests of an open loop, of which both answered after the second was sent: system tok/s was 0."""
+    made = [trial(repeat=number, sent=100 * number, ttft=300) for number in range(2)]
+    whole = result(*made, concurrency=None, rate=10.0, arrivals="poisson").throughput()
+    assert whole["system_tokens_per_s"] is None
+    assert whole["output_tokens_per_s"] == pytest.approx(6 / 0.48)
+
+
 def test_an_arm_without_an_answer_hinders_no_other(trial: Make, result: Results) -> None:
     """A dead model has no percentiles: those of the other are of its steady part as if it stood alone."""
     alive = [trial(stream=i % 2, repeat=i, sent=200 * i, ttft=50, gaps=(50,)) for i in range(60)]

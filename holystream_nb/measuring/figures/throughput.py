@@ -51,14 +51,17 @@ def busy_s(trials: Sequence[Trial]) -> float:
 
 
 def system_tokens_per_s(result: Run) -> float | None:
-    """Tokens in the window / window. A request's tokens are spread over its reads by the events each brought."""
+    """Tokens in the window / window. A request's tokens are spread over its reads by the events each brought.
+
+    None where the window is too short for any: two requests of an open loop, of which both answer after the second.
+    """
     tokens, length = 0.0, 0
     for trials in sittings(result):
         start, end = _window(trials, open_loop=result.plan.rate is not None)
         if end > start:
             length += end - start
             tokens += sum(_tokens_within(trial, start, end) for trial in trials)
-    return tokens * 1e9 / length if length else None
+    return tokens * 1e9 / length if tokens else None
 
 
 def _span(trials: Sequence[Trial]) -> int:
