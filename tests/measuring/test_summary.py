@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -170,6 +171,23 @@ def test_answers_in_bursts_are_marked_and_warned_of(trial: Make, result: Results
     assert shown.split() == ["TTFT", "p50", "(ms)", "400", "(400", "to", "400)†", "265", "(265", "to", "265)"]
     assert "† came in bursts" in str(found)
     assert "†" not in str(result(*free))
+
+
+def test_bursts_of_a_machine_that_is_late_itself_are_not_laid_to_a_proxy_alone(trial: Make, result: Results) -> None:
+    """Requests went out 511 ms late, the timing error was 602 ms, and nginx was named."""
+    late = {"gaps": (140,) * 5, "events": [14] * 6}
+    opened: dict[str, Any] = {"concurrency": None, "rate": 10.0, "arrivals": "poisson"}
+    busy = "This machine is too busy for this load, or a proxy may be buffering"
+    for lag, count in ((5, 0), (511, 1)):
+        held = [trial(repeat=i, sent=1000, scheduled=(1000 - lag) * 1_000_000, **late) for i in range(8)]
+        assert len(said(result(*held, **opened), busy)) == count
+    for error, count in ((5.0, 0), (602.0, 1)):
+        three = (error, error, error)
+        noise = Calibration(
+            concurrency=1, workers=1, requests=8, tokens_per_s=50, ttft_ms=three, e2e_ms=three, gap_ms=three
+        )
+        held = [trial(repeat=i, **late) for i in range(8)]
+        assert len(said(result(*held, calibration=noise), busy)) == count
 
 
 def test_a_service_that_groups_tokens_is_said_to(trial: Make, result: Results) -> None:

@@ -225,12 +225,22 @@ def bursts(result: Run) -> list[str]:
         waits = [median(row) for timing in held if (row := timing.gaps_ms)]
         late = f" (by about its gap, {digits(median(waits))} ms, or more)" if waits else ""
         size = median(timing.burst or 0 for timing in held)
+        spoilt = median(waits or [timing.ttft_ms or 0.0 for timing in held])
+        is_busy = _own_delay(result, trials) > _LATE * spoilt
+        cause = "This machine is too busy for this load, or a proxy" if is_busy else "A proxy"
         found.append(
             f"WARNING: {len(held)} of {counted(answers, 'answer')} of {result.label(arm)} came in bursts of "
             f"about {size:.0f} events (†): TTFT is too long{late}, gaps are those between bursts, and decode tok/s may "
-            f"be too high, because the last one empties a buffer. A proxy may be buffering ({MEND})."
+            f"be too high, because the last one empties a buffer. {cause} may be buffering ({MEND})."
         )
     return found
+
+
+def _own_delay(result: Run, trials: Sequence[Trial]) -> float:
+    """By how much this machine was late itself, in ms: with sending (an open loop), or with stamps of first events."""
+    lags = [lag for trial in trials if (lag := trial.timing.lag_ms) is not None] if result.plan.rate else []
+    error = quantiles(result.calibration, "ttft")[:1] if result.calibration is not None else []
+    return max(median(lags or [0.0]), *(each.value or 0.0 for each in error), 0.0)
 
 
 def _groups(result: Run) -> list[str]:
