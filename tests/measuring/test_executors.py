@@ -321,6 +321,12 @@ async def test_threads_are_refused_hidden_ones_too(run: Run) -> None:
                 await run(executor=given)
 
 
+async def test_a_dask_client_is_not_its_executor(run: Run, cluster: Any) -> None:
+    """It has a submit too, and was an AssertionError after 9 s."""
+    with pytest.raises(SetupError, match=r"give client.get_executor\(\)"):
+        await run(executor=cluster)
+
+
 def test_a_simulator_on_loopback_is_not_asked_from_another_host() -> None:
     """One sentence says what to run there; on this host the run itself says what is wrong."""
     url = "http://127.0.0.1:8123/v1"

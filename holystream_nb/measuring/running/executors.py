@@ -102,6 +102,8 @@ def check(executor: object) -> None:
     """Raises SetupError for what is no executor of processes, as far as it shows."""
     if isinstance(executor, ThreadPoolExecutor):
         raise SetupError(THREADS)
+    if type(executor).__module__.startswith("distributed") and hasattr(executor, "get_executor"):
+        raise SetupError("executor is a Dask client: give client.get_executor().")
     if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "submit", None))):
         raise SetupError(f"executor is {kinds.kind(executor)}: give a concurrent.futures.Executor of processes.")
 
