@@ -6,7 +6,9 @@ numpy's numbers are numbers here. A value that is refused is repeated only where
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from numbers import Integral, Real
 from typing import Any, Final, TypeVar, overload
@@ -46,6 +48,28 @@ def seconds(name: str, value: object) -> float:
 
 def optional_seconds(name: str, value: object) -> float | None:
     return None if value is None else seconds(name, value)
+
+
+Span = str | float | timedelta
+"""A time at a door: "10s", "30min", "2h", "1d", seconds, or a timedelta."""
+
+_UNITS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def span(name: str, value: object) -> float:
+    """A `Span` in seconds, above 0."""
+    if isinstance(value, timedelta):
+        return seconds(name, value.total_seconds())
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)\s*", value)
+        if not found or not float(found[1]):
+            raise SetupError(f'{name} is {shown(value)}: give seconds, or a text like "30min", "2h".')
+        return float(found[1]) * _UNITS[found[2]]
+    return seconds(name, value)
+
+
+def optional_span(name: str, value: object) -> float | None:
+    return None if value is None else span(name, value)
 
 
 def money(name: str, value: object) -> Decimal:

@@ -77,7 +77,7 @@ async def capacity(
     start: float | None = None,
     most: float | None = None,
     requests: int = 120,
-    duration: float | None = None,
+    duration: kinds.Span | None = None,
     limits: Mapping[str, float],
     share: float = 0.95,
     max_cost: Decimal | float | str | None = None,
@@ -127,7 +127,7 @@ async def capacity(
     if first > last:
         raise SetupError(f"start={first:g} is more than most={last:g}.")
     longest = max(limit / (1 if name.endswith("_s") else 1e3) for name, limit in wanted.items())
-    duration = kinds.optional_seconds("duration", duration)
+    duration = kinds.optional_span("duration", duration)
     budget = kinds.optional_money("max_cost", max_cost)
     given = client_options(**{name: value for name, value in options.items() if name in OPTIONS - {"retries"}})
     label = (await addresses.locate("hs.capacity", [model], given)).models[0]
@@ -135,6 +135,7 @@ async def capacity(
     about = {"kind": "capacity", "model": label, "by": by, "share": share, "limits": wanted, "reason": "stopped"}
     _check_same(folder, about)
     found: dict[float, tuple[Probe, Result]] = {}
+    before = {} if budget is None else {file: read(file).spent for file in folder.glob("*.jsonl")}
     board, place = Board(), Place()
 
     def answer(reason: str) -> Capacity:
@@ -150,7 +151,8 @@ async def capacity(
         count = max(requests + 2 * int(load), _PER_USER * int(load)) if by == "users" else max(requests, many)
         these = asked if duration is not None else asked.part(count)
         with exactly():
-            left = None if budget is None else budget - _spent(found)
+            others = before.keys() - {file, *(result.path for _, result in found.values())}
+            left = None if budget is None else budget - _spent(found) - sum(map(before.__getitem__, others))
         if left is not None and left <= 0:
             return answer("max_cost")
         write_about(folder, about)

@@ -55,7 +55,7 @@ async def sweep(
     *,
     concurrencies: Sequence[int] = (1, 4, 16, 64),
     repeats: int | None = None,
-    duration: float | None = None,
+    duration: kinds.Span | None = None,
     max_cost: Decimal | float | str | None = None,
     transport: str | Sequence[str] = "sse",
     wire: str | Sequence[str] | None = None,
@@ -134,7 +134,7 @@ async def sweep(
     return Sweep(tuple(results), folder)
 
 
-def _repeats(repeats: int | None, least: int, duration: float | None) -> int | None:
+def _repeats(repeats: int | None, least: int, duration: kinds.Span | None) -> int | None:
     """Of each prompt; None is as many as the duration holds."""
     return None if repeats is None and duration is not None else max(repeats or 1, least)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from decimal import Decimal
 from inspect import signature
-from numbers import Real
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from .. import kinds
 from ..errors import HolystreamError, SetupError
@@ -22,7 +19,7 @@ from .bench import KEYWORDS, bench, check_fields
 from .board import Board
 from .bundle import bundle
 from .figures.comparison import WORDS
-from .figures.watch import WatchFigures
+from .figures.watch import WatchFigures, is_cut
 from .result import Result
 from .running.addresses import Model
 from .running.interrupt import cancelled_by_ctrl_c
@@ -31,8 +28,6 @@ from .values.folder import folder_of, read_about, write_about
 from .values.journal import read
 from .values.plan import Prompt
 from .values.prompts import read_prompts
-
-_SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Watch(WatchFigures):
@@ -53,7 +48,7 @@ async def watch(
     models: Model | Sequence[Model],
     prompts: str | Sequence[Prompt],
     *,
-    every: str | float | timedelta = "30min",
+    every: kinds.Span = "30min",
     sittings: int = 10,
     metric: str = "ttft_ms",
     max_cost: Decimal | float | str | None = None,
@@ -77,7 +72,7 @@ async def watch(
         raise SetupError(f"A watch sets {', '.join(sorted(taken))} itself: each sitting has a seed of its own.")
     check_fields("hs.watch", options, {*signature(watch).parameters, *KEYWORDS} - {"resume", "seed"})
     asked = read_prompts("hs.watch", prompts)
-    pause = _seconds(every)
+    pause = kinds.span("every", every)
     count = kinds.count("sittings", sittings, least=1)
     metric = kinds.choice("metric", metric, WORDS)
     budget = kinds.optional_money("max_cost", max_cost)
@@ -93,17 +88,18 @@ async def watch(
     board, place, due = Board(), Place(), time.monotonic()
     try:
         for sitting in range(1, count + 1):
-            if sitting in results or sitting in failed:
+            if sitting in failed or (sitting in results and not is_cut(results[sitting])):
                 continue
             with cancelled_by_ctrl_c():
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic() - pause) + pause
             with exactly():
-                left = None if budget is None else budget - _spent(results)
-            if left is not None and left <= 0:
+                own = results[sitting].contents.spent if sitting in results else Decimal(0)
+                left = None if budget is None else budget - _spent(results) + own
+            if left is not None and left <= own:
                 break
             file = folder / f"{sitting:04}.jsonl"
-            given = {"calibrate": False, **options, "max_cost": left, "path": file}
+            given = {"calibrate": False, **options, "max_cost": left, "resume" if sitting in results else "path": file}
             try:
                 with place:
                     results[sitting] = await bench(models, asked, **given)
@@ -141,18 +137,6 @@ def _line(so_far: Watch, sitting: int) -> str:
     name, unit, *_ = WORDS[so_far.metric]
     medians = {arm: so_far.medians(arm).get(sitting) for arm in so_far.arms}
     return ", ".join(f"{arm} {name} {'none' if each is None else each} {unit}" for arm, each in medians.items())
-
-
-def _seconds(every: object) -> float:
-    if isinstance(every, timedelta):
-        return kinds.seconds("every", every.total_seconds())
-    if isinstance(every, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)\s*", every)
-        if found and float(found[1]) > 0:
-            return kinds.seconds("every", float(found[1]) * _SECONDS[found[2]])
-    elif isinstance(every, Real):
-        return kinds.seconds("every", every)
-    raise SetupError(f'every is {kinds.shown(every)}: give seconds, or a text like "30min", "2h".')
 
 
 def _spent(results: Mapping[int, Result]) -> Decimal:

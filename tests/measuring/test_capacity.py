@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -319,3 +320,13 @@ async def test_what_cannot_be_searched_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(SetupError, match=match):
             await capacity("simulator:gpt-4.1", "Hello", path=tmp_path, **options)
+
+
+@pytest.mark.slow
+async def test_what_a_folder_has_cost_counts_if_not_visited_again(simulator: Simulator, tmp_path: Path) -> None:
+    """A search from another start asked 16 users before: max_cost is of them too."""
+    asked: dict[str, Any] = {"limits": {"ttft_ms": 5000}, "path": tmp_path, "base_url": simulator.url, "max_tokens": 2}
+    first = await capacity("simulator:gpt-4.1#tokens=2", "Hello", start=16, most=16, max_cost="1", **asked)
+    spent = sum(result.contents.spent for result in first.results)
+    again = await capacity("simulator:gpt-4.1#tokens=2", "Hello", start=1, most=1, max_cost=spent, **asked)
+    assert (again.reason, again.results) == ("max_cost", ())

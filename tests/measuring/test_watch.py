@@ -108,6 +108,20 @@ async def test_a_stopped_watch_keeps_what_is_there(simulator: Simulator, tmp_pat
     assert list(found.results) == [1]
 
 
+@pytest.mark.slow
+async def test_a_sitting_that_was_cut_goes_on(simulator: Simulator, tmp_path: Path) -> None:
+    """■ in the middle of it: it counted as made, with what it had."""
+    options: dict[str, Any] = {"base_url": simulator.url, "repeats": 6, "path": tmp_path, "sittings": 1}
+    await watch("simulator:gpt-4.1#tokens=2", "Hello", max_cost="1", **options)
+    file = tmp_path / "0001.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    end = next(line for line in lines if b'"kind":"end"' in line).replace(b'"complete"', b'"cancelled"')
+    file.write_bytes(b"".join([lines[0], *[line for line in lines if b'"kind":"trial"' in line][:2], end]))
+    assert "1 sitting of 1 still to come" in str(load(tmp_path))
+    found = await watch("simulator:gpt-4.1#tokens=2", "Hello", max_cost="1", **options)
+    assert [len(result.records) for result in found.results.values()] == [6]
+
+
 async def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
     """Before anything is sent."""
     for options, match in (

@@ -109,7 +109,7 @@ class WatchFigures:
             found.append(
                 f"{counted(len(self.failed), 'sitting')} failed: {', '.join(dict.fromkeys(self.failed.values()))}"
             )
-        left = self.planned - len(self.results) - len(self.failed)
+        left = self.planned - len(self.failed) - sum(not is_cut(result) for result in self.results.values())
         if left:
             found.append(
                 f"{counted(left, 'sitting')} of {self.planned} still to come: the same call with path= goes on."
@@ -121,3 +121,9 @@ class WatchFigures:
         return "\n".join(map(printable, self.sentences)) or "No sitting yet."
 
     __repr__ = __str__
+
+
+def is_cut(result: Figures) -> bool:
+    """Whether ■, or the end of its kernel, ended a sitting: it is still to come, with what it has."""
+    ends = result.contents.ends
+    return not ends or ends[-1].reason == "cancelled"
