@@ -314,9 +314,10 @@ def _money(cost: Quantile, before: Quantile, result: Result) -> str:
     if cost.value is None or cost.low is None or cost.high is None:
         return "cost unknown" if not cost.n else f"cost: n too small ({counted(cost.n, 'pair')})"
     word = "less" if cost.value < 0 else "more"
+    noise = "" if cost.low > 0 or cost.high < 0 else f" ({digits(cost.low)} to {digits(cost.high)}: no more than noise)"
     simulated = " (simulated)" if any(trial.price_note == "simulated" for trial in result.records) else ""
     share = f" ({100 * abs(cost.value) / before.value:.0f} %)" if before.value else ""
-    return f"${digits(abs(cost.value))}{share} {word} a request{simulated}"
+    return f"${digits(abs(cost.value))}{share} {word} a request{noise}{simulated}"
 
 
 def _alike(similarity: Quantile, unrelated: Quantile) -> str:

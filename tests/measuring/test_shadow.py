@@ -165,6 +165,7 @@ def test_the_verdict_says_what_is_more_than_noise(made: Callable[..., Shadow]) -
     assert verdict.endswith(f"; {NOT_QUALITY}.")
     assert "no more than noise" in made(300, "0.02").verdict
     assert "cost unknown" in made(100, None).verdict
+    assert "a request (0 to 0: no more than noise)" in made(100, "0.02").verdict
     assert "simulated" in made(100, "0.01", "simulated").verdict
 
 
