@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -251,6 +252,26 @@ REQUEST_FIELDS: Final = frozenset(
 )
 """Fields that a request may have as keywords; any other goes through `parameters={…}`."""
 
+_MEANT: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        ("users", "num_users", "clients", "max_users", "max_concurrency", "num_concurrent", "parallel", "streams"),
+        ("most", "concurrencies", "concurrency"),
+    ),
+    **dict.fromkeys(
+        ("count", "requests", "num_requests", "max_requests", "request_count", "num_prompts", "iterations"),
+        ("requests", "repeats"),
+    ),
+    **dict.fromkeys(("rps", "qps", "request_rate", "requests_per_second"), ("rate",)),
+    **dict.fromkeys(("seconds", "max_seconds", "benchmark_duration"), ("duration",)),
+    **dict.fromkeys(("slo", "goodput", "sla"), ("limits",)),
+    **dict.fromkeys(("budget", "max_usd"), ("max_cost",)),
+    "burstiness": ("arrivals",),
+    "num_warmups": ("warmup",),
+    "interval": ("every",),
+}
+"""What is called otherwise here than by other tools, which no likeness of letters tells: of these names the first that
+a door has is meant."""
+
 _SET_BY_THE_CALL: Final = frozenset({"model", "messages", "prompt", "stream", "input"})
 _SECRET_NAME: Final = re.compile(
     r"(?:.*[_-])?(?:api[_-]?key|authorization|token|secret|password|bearer)", re.IGNORECASE
@@ -303,6 +324,7 @@ def _fields(
     options_at: str,
 ) -> dict[str, Any]:
     keywords, parameters = {name: opened(value) for name, value in keywords.items()}, opened(parameters)
+    names = frozenset(names)
     for name, value in keywords.items():
         if name in _ELSEWHERE:
             raise SetupError(f"{door} does not know {name}: {_ELSEWHERE[name]}")
@@ -313,7 +335,8 @@ def _fields(
         if _SECRET_NAME.fullmatch(name) and not get_close_matches(name, REQUEST_FIELDS, n=1, cutoff=0.9):
             raise SetupError(f"{name} would go into the request's body: a key is given as api_key to {options_at}.")
         if name not in REQUEST_FIELDS:
-            likely = get_close_matches(name, {*names, *REQUEST_FIELDS, *OPTIONS}, n=1)
+            meant = [each for each in _MEANT.get(name, ()) if each in names]
+            likely = meant or get_close_matches(name, {*names, *REQUEST_FIELDS, *OPTIONS}, n=1)
             own = "a field of the service's own goes into parameters={…}"
             instead = f"did you mean {likely[0]}? ({own})" if likely else f"{own}."
             raise SetupError(f"{door} does not know {name}: {instead}")
@@ -336,11 +359,36 @@ def _fields(
     if twice := sorted(keywords.keys() & further.keys()):
         raise SetupError(f"{twice[0]} is given to {door} twice, as a keyword and in parameters: give it once.")
     found: dict[str, Any] = kinds.plain({**keywords, **further})
+    for name, value in found.items():
+        if value is not None and (check := _NUMBERS.get(name)):
+            check(name, value)
     if strange := next((name for name, value in found.items() if not _is_json(value)), None):
         raise SetupError(
             f"{strange} of {door} is or holds what JSON has no form for: give texts, numbers, lists and mappings."
         )
     return found
+
+
+def _whole(name: str, value: object) -> None:
+    """Of any size: some services take −1 as no limit."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise SetupError(f"{name} is {kinds.kind(value)}: give a whole number.")
+
+
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise SetupError(f"{name} is {kinds.kind(value)}: give a number.")
+
+
+_NUMBERS: Final[Mapping[str, Callable[[str, object], None]]] = {
+    **dict.fromkeys(
+        ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens", "n", "seed", "top_k"), _whole
+    ),
+    **dict.fromkeys(
+        ("temperature", "top_p", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"), _number
+    ),
+}
+"""Fields that are numbers with every service; how large they may be, each says itself."""
 
 
 def _is_json(value: Any) -> bool:
