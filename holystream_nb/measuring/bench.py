@@ -9,11 +9,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+import msgspec
+
 from .. import kinds
-from ..client.options import client_options, fields_of
+from ..client.options import client_options
 from ..errors import SetupError
 from ..providers.secret import sealing
-from .carry import as_begun, carry_out, file_of, seed_of
+from .carry import as_begun, carry_out, file_of, measured_fields, seed_of
 from .figures.comparison import WORDS
 from .result import Result
 from .running import addresses, executors
@@ -33,11 +35,11 @@ Until = Literal["decided"]
 
 @sealing("models")
 async def bench(
-    models: Model | Sequence[Model],
-    prompts: Any,
+    models: Model | Sequence[Model] | None = None,
+    prompts: Any = None,
     *,
     repeats: int | None = None,
-    duration: float | None = None,
+    duration: kinds.Span | None = None,
     until: Until | None = None,
     metric: str = "ttft_ms",
     concurrency: int | None = None,
@@ -91,7 +93,7 @@ async def bench(
         lengths: `hs.synthetic`, `hs.trace`. Conversations, each turn of which waits for the answer before:
         `hs.Conversation`, or a ChatPanel, whose questions are asked again.
     repeats: by default 1; with a duration, or until, without end.
-    duration: seconds after which nothing new begins; what runs is finished.
+    duration: seconds, or "10s", "30min", "2h", after which nothing new begins; what runs is finished.
     until: "decided" asks two models, or one in two ways, pair after pair until the difference in `metric` is clear, or
         `max_cost`, `duration` or `repeats` ends it: one of these it needs. Looking after every pair is reckoned with:
         where there is no difference, at most 5 of 100 such runs find one. The timing error, which is measured
@@ -137,8 +139,10 @@ async def bench(
         killed worker; where it breaks the pool (ProcessPoolExecutor, loky), the rest is missing, and resume= makes it.
     workers: processes; all that the executor has, or locally one for every 100 streams.
     path: the file of the run (JSON Lines); by default one of its own in the user's data folder.
-    resume: the file of a run of this very plan, of which only what is missing is made. A request
-        that failed is not missing; with retry_failed it is made again, and then the newer one counts.
+    resume: the file of a run of this very plan, of which only what is missing is made. Without models and prompts the
+        plan is the file's, and only what is in no file (keys, headers, limits on a minute, an executor) or ends a run
+        (duration, max_cost, max_failures) is given with it. A request that failed is not missing; with retry_failed it
+        is made again, and then the newer one counts.
     answers: keeps the answers in the run's file on this machine, for `result.answers()` and `result.vote()`. By default
         they are written nowhere.
     calibrate: whether to measure the timing error afterwards (a few seconds, on the simulator).
@@ -148,7 +152,13 @@ async def bench(
 
     Raises SetupError for what cannot be, and MissingKey, before anything is sent; what fails later is in the records.
     """
-    asked = fields_of("hs.bench", fields, parameters, names=KEYWORDS, options_at="hs.configure(…)")
+    before = None if resume is None else read(path_of(resume))
+    held = before.header.plan if before is not None and models is None and prompts is None else None
+    if held is not None:
+        told = [name for name, value in locals().items() if name in _PLANNED and value != _DEFAULTS[name]]
+        if more := [*told, *fields]:
+            raise SetupError(f"{more[0]} is as the file of resume says: leave it out, or give models and prompts too.")
+    asked = measured_fields("hs.bench", fields, parameters, names=KEYWORDS)
     options = client_options(
         base_url=base_url,
         api_key=api_key,
@@ -168,45 +178,57 @@ async def bench(
     kinds.switch("calibrate", calibrate)
     kept: Answers = "only kept" if kinds.switch("answers", answers) else "dropped"
     executors.check(executor)
-    before = None if resume is None else read(path_of(resume))
-    read_in = read_prompts("hs.bench", prompts)
-    per_second, at_end = rates_of(rate)
-    if read_in.times:
-        if concurrency is not None or rate is not None or arrivals is not None:
-            raise SetupError("A trace has times of its own: give hs.bench no concurrency, rate or arrivals with it.")
-        per_second, arrivals = len(read_in.times) / max(read_in.times[-1], _SHORTEST_TRACE_S), "poisson"
-    compared = tuple(map(str, cache)) if isinstance(cache, list | tuple) else None
-    wanted = Plan(
-        models=("to be located",),
-        prompts=read_in.prompts,
-        names=read_in.names,
-        source=read_in.source,
-        repeats=repeats_of(repeats, is_endless=duration is not None or until is not None),
-        duration=kinds.optional_seconds("duration", duration),
-        pause=kinds.number("pause", pause, unit="seconds"),
-        max_failures=kinds.optional_count("max_failures", max_failures, least=1),
-        times=read_in.times,
-        concurrency=1
-        if concurrency is None and per_second is None
-        else kinds.optional_count("concurrency", concurrency),
-        rate=per_second,
-        rate_to=at_end,
-        arrivals=arrivals_of(arrivals, per_second, None if before is None else before.header.plan),
-        warmup=kinds.count("warmup", warmup),
-        seed=seed_of(kinds.optional_count("seed", seed), before),
-        limits=limits_of(limits),
-        max_cost=kinds.optional_money("max_cost", max_cost),
-        cache=kinds.switch("cache", cache) if compared is None else False,
-        caches=compared or (),
-        retries=kinds.count("retries", retries),
-        timeout=kinds.optional_seconds("timeout", timeout),
-        parameters=asked,
-        base_url=options.base_url,
-        transport=transports_of(transport),
-        wire=wires_of(wire),
-        reuse=kinds.switch("reuse", reuse),
-        until_decided=_decided_by(until, metric),
-    )
+    if held is not None:
+        models, options = addresses.again(held, options)
+        wanted = msgspec.structs.replace(
+            held,
+            duration=held.duration if duration is None else kinds.span("duration", duration),
+            max_cost=held.max_cost if max_cost is None else kinds.money("max_cost", max_cost),
+            max_failures=held.max_failures
+            if max_failures == MAX_FAILURES
+            else kinds.optional_count("max_failures", max_failures, least=1),
+        )
+    else:
+        read_in = read_prompts("hs.bench", prompts)
+        per_second, at_end = rates_of(rate)
+        if read_in.times:
+            if concurrency is not None or rate is not None or arrivals is not None:
+                raise SetupError(
+                    "A trace has times of its own: give hs.bench no concurrency, rate or arrivals with it."
+                )
+            per_second, arrivals = len(read_in.times) / max(read_in.times[-1], _SHORTEST_TRACE_S), "poisson"
+        compared = tuple(map(str, cache)) if isinstance(cache, list | tuple) else None
+        wanted = Plan(
+            models=("to be located",),
+            prompts=read_in.prompts,
+            names=read_in.names,
+            source=read_in.source,
+            repeats=repeats_of(repeats, is_endless=duration is not None or until is not None),
+            duration=kinds.optional_span("duration", duration),
+            pause=kinds.number("pause", pause, unit="seconds"),
+            max_failures=kinds.optional_count("max_failures", max_failures, least=1),
+            times=read_in.times,
+            concurrency=1
+            if concurrency is None and per_second is None
+            else kinds.optional_count("concurrency", concurrency),
+            rate=per_second,
+            rate_to=at_end,
+            arrivals=arrivals_of(arrivals, per_second, None if before is None else before.header.plan),
+            warmup=kinds.count("warmup", warmup),
+            seed=seed_of(kinds.optional_count("seed", seed), before),
+            limits=limits_of(limits),
+            max_cost=kinds.optional_money("max_cost", max_cost),
+            cache=kinds.switch("cache", cache) if compared is None else False,
+            caches=compared or (),
+            retries=kinds.count("retries", retries),
+            timeout=kinds.optional_seconds("timeout", timeout),
+            parameters=asked,
+            base_url=options.base_url,
+            transport=transports_of(transport),
+            wire=wires_of(wire),
+            reuse=kinds.switch("reuse", reuse),
+            until_decided=_decided_by(until, metric),
+        )
     located = await addresses.locate("hs.bench", models, options)
     plan = located.planned(wanted)
     if plan.until_decided and len(plan.arms) != 2:
@@ -236,6 +258,14 @@ def _decided_by(until: Until | None, metric: str) -> str:
     return "" if until is None else metric if kinds.choice("until", until, get_args(Until)) else ""
 
 
+_DEFAULTS: Final = {name: each.default for name, each in signature(bench).parameters.items()}
+_PLANNED: Final = (
+    *("repeats", "until", "metric", "concurrency", "pause", "rate", "arrivals", "warmup", "seed", "limits", "cache"),
+    *("retries", "timeout", "base_url", "connect_timeout", "inactivity", "progress_timeout", "transport", "wire"),
+    *("reuse", "parameters"),
+)
+"""What a run's file says of its plan."""
+
 KEYWORDS: Final = frozenset(signature(bench).parameters) - {"fields"}
 
 
@@ -244,4 +274,4 @@ def check_fields(door: str, keywords: Mapping[str, Any], names: Iterable[str]) -
     if "until" in keywords or "metric" in keywords:
         raise SetupError(f"{door} ends by its own rules: it is hs.bench that goes on until two models are decided.")
     fields = {name: value for name, value in keywords.items() if name not in KEYWORDS}
-    fields_of(door, fields, keywords.get("parameters"), names=names, options_at="hs.configure(…)")
+    measured_fields(door, fields, keywords.get("parameters"), names=names)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from ..client.options import fields_of
 from ..errors import HolystreamError, SetupError
 from ..session import session as kernel
 from .calibrate import like, own_error
@@ -27,8 +29,31 @@ from .values.plan import Plan
 from .values.record import Contents
 
 _SEEDS: Final = 1_000_000
+_BRIEF: Final = 60
 _OF_OTHERS: Final = "simulator"
 """What a plan says of a simulator that this process did not start."""
+
+
+def measured_fields(
+    door: str,
+    keywords: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None,
+    *,
+    names: Iterable[str],
+    options_at: str = "hs.configure(…)",
+) -> dict[str, Any]:
+    """The fields of requests that are measured, as `fields_of` has them; SetupError for those that leave nothing to
+    measure."""
+    found = fields_of(door, keywords, parameters, names=names, options_at=options_at)
+    if found.get("n") not in (None, 1):
+        raise SetupError(
+            f"n={found['n']} would ask for that many choices at once, which are paid for and have no token times: "
+            "repeats= is how often each prompt is asked."
+        )
+    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
+        if found.get(name) == 0:
+            raise SetupError(f"{name}=0 asks for no output, and {door} measures when that comes: give 1 or more.")
+    return found
 
 
 async def carry_out(
@@ -61,6 +86,7 @@ async def carry_out(
         except asyncio.CancelledError as exc:
             reason = "cancelled"
             said = f"Stopped; what had finished is kept: hs.load({shown(file)!r})"
+            said += f"; the same call with resume={shown(file)!r} makes the rest."
             exc._render_traceback_ = lambda: [said]  # type: ignore[attr-defined]  # IPython's protocol
             raise
         finally:
@@ -110,7 +136,10 @@ def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, befo
         if path is not None and path_of(path) != path_of(resume):
             raise SetupError("resume goes on in its own file: leave path out.")
         if before.header.plan_hash != plan.hash:
-            different = ", ".join(plan.difference(before.header.plan))
+            there = before.header.plan
+            different = ", ".join(
+                f"{name} ({_both(getattr(plan, name), getattr(there, name))})" for name in plan.difference(there)
+            )
             raise SetupError(f"{resume} is a run of another plan, which differs in {different}: nothing was sent.")
         return path_of(resume)
     if path is None:
@@ -118,3 +147,19 @@ def file_of(plan: Plan, path: str | Path | None, resume: str | Path | None, befo
     if path_of(path).exists():
         raise SetupError(f"{path} is there already: go on with resume={str(path)!r}, or give another path.")
     return path_of(path)
+
+
+def _both(here: Any, there: Any) -> str:
+    """Two values of one field, as short as they can be told from each other."""
+    if isinstance(here, tuple) and isinstance(there, tuple) and here and there:
+        if len(here) != len(there):
+            return f"{len(here)} here, {len(there)} there"
+        place = next(index for index, (one, other) in enumerate(zip(here, there, strict=True)) if one != other)
+        found = _both(here[place], there[place])
+        return f"number {place + 1}: {found}" if len(here) > 1 else found
+    return f"{_brief(here)} here, {_brief(there)} there"
+
+
+def _brief(value: Any) -> str:
+    text = value if isinstance(value, str) and value else repr(value)
+    return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 1]}…"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import kinds
-from ..client.options import client_options, fields_of
+from ..client.options import client_options
 from ..errors import SetupError
 from ..facts import Wire
 from ..live.harmless import plain_line
 from ..providers.secret import sealing
-from .carry import as_begun, carry_out, file_of, seed_of
+from .carry import as_begun, carry_out, file_of, measured_fields, seed_of
 from .figures.comparison import WORDS, Comparison, of_pairs, prompt_of
 from .figures.statistics import Interval, Quantile, median, quantile, share
 from .figures.summary import numbers
@@ -47,7 +47,7 @@ async def shadow(
     old: Model,
     new: Model,
     repeats: int | None = None,
-    duration: float | None = None,
+    duration: kinds.Span | None = None,
     concurrency: int | None = None,
     pause: float = 0.0,
     rate: float | None = None,
@@ -86,7 +86,7 @@ async def shadow(
 
     Raises SetupError as `bench` does.
     """
-    asked = fields_of("hs.shadow", fields, parameters, names=_KEYWORDS, options_at="the mapping of old or new")
+    asked = measured_fields("hs.shadow", fields, parameters, names=_KEYWORDS, options_at="the mapping of old or new")
     options = client_options(
         wire=wire, ca=ca, connect_timeout=connect_timeout, inactivity=inactivity, progress_timeout=progress_timeout
     )
@@ -104,7 +104,7 @@ async def shadow(
         names=read_in.names,
         source=read_in.source,
         repeats=repeats_of(repeats, is_endless=duration is not None),
-        duration=kinds.optional_seconds("duration", duration),
+        duration=kinds.optional_span("duration", duration),
         concurrency=1 if concurrency is None and rate is None else kinds.optional_count("concurrency", concurrency),
         pause=kinds.number("pause", pause, unit="seconds"),
         rate=None if rate is None else kinds.number("rate", rate, above=0, unit="requests a second"),

@@ -153,11 +153,31 @@ async def test_a_resumed_run_does_only_what_is_missing(run: Run, tmp_path: Path)
     assert (await run(repeats=10, resume=path)).trials.equals(result.trials)
 
 
+@pytest.mark.parametrize("at", ["base_url", "addresses"])
+async def test_a_run_goes_on_from_its_file_alone(run: Run, tmp_path: Path, simulator: Simulator, at: str) -> None:
+    """Models, prompts and all the plan are in it, also where the models are; what contradicts it is refused."""
+    path, names = tmp_path / "run.jsonl", ("gpt-4.1#tokens=5", "gpt-4o#tokens=5")
+    plan: dict[str, Any] = {"repeats": 3, "concurrency": 2, "limits": {"ttft_ms": 500}, "max_tokens": 5, "pause": 0.01}
+    if at == "base_url":
+        await run([f"simulator:{name}" for name in names], ["Hi", "Ho"], **plan)
+    else:
+        other = {"base_url": simulator.url, "model": names[1], "wire": "responses"}
+        await run([(simulator.url, names[0]), other], ["Hi", "Ho"], base_url=None, api_key="none", **plan)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], *[line for line in lines if b'"kind":"trial"' in line][:5]]))
+    again = await bench(resume=path, calibrate=False, api_key=None if at == "base_url" else "none")
+    assert (len(again.records), again.missing) == (12, 0)
+    assert (again.plan.concurrency, again.plan.parameters) == (2, {"max_tokens": 5})
+    for given in ({"concurrency": 1}, {"temperature": 1}, {"base_url": simulator.url}):
+        with pytest.raises(SetupError, match=f"{next(iter(given))} is as the file of resume says"):
+            await bench(resume=path, **given)  # type: ignore[arg-type]
+
+
 async def test_another_plan_is_refused_and_nothing_is_sent(run: Run, tmp_path: Path, simulator: Simulator) -> None:
-    """The sentence names the fields; the file stays as it was."""
+    """The sentence names the fields with both values; the file stays as it was."""
     await run(repeats=2)
     before, newest = (tmp_path / "run.jsonl").read_bytes(), simulator.requests()[0]["id"]
-    with pytest.raises(SetupError, match="differs in repeats, timeout"):
+    with pytest.raises(SetupError, match=r"repeats \(3 here, 2 there\), timeout \(5.0 here, None there\)"):
         await run(repeats=3, timeout=5.0, resume=tmp_path / "run.jsonl")
     assert (tmp_path / "run.jsonl").read_bytes() == before
     assert simulator.requests()[0]["id"] == newest
@@ -177,9 +197,10 @@ async def test_a_cancellation_ends_the_children_within_a_second(run: Run, tmp_pa
     await until(lambda: path.exists() and path.read_bytes().count(b'"kind":"trial"') >= 4)
     before = time.monotonic()
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as stopped:
         await task
     assert time.monotonic() - before < 1
+    assert f"the same call with resume='{path}'" in str(stopped.value._render_traceback_())  # type: ignore[attr-defined]
     assert children() == []
     await until(lambda: simulator.active() == 0)
     kept = load(path)
@@ -235,6 +256,16 @@ async def test_failures_are_data(run: Run) -> None:
     assert sorted(result.trials.ended) == ["", "", "", "empty answer"]
 
 
+async def test_what_is_waited_for_after_the_time_is_up_is_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A duration of 3 s took 19, and nobody knew for what."""
+    with Simulator(speed=1) as paced:
+        result = await run("simulator:gpt-4.1#tokens=60,rate=50,first=0.1", duration="0.5s", base_url=paced.url)
+    assert result.plan.duration == 0.5
+    said = capsys.readouterr().out
+    assert "as many requests as the duration holds; the answers that then run are waited for" in said
+    assert "the time is up: waiting for the answers that run" in said
+
+
 async def test_a_model_that_does_not_exist_is_said_before_anything_counts(run: Run, tmp_path: Path) -> None:
     """The warm-up finds it: no figures are made of 404s."""
     with pytest.raises(UnknownModel, match="nobody"):
@@ -249,6 +280,15 @@ async def test_a_model_that_does_not_exist_is_said_before_anything_counts(run: R
         ({"path": f"/tmp/{'x' * 300}"}, "The path of a run cannot be used"),  # never made
         ({"prompts": "half a \ud83d"}, "half a character"),
         ({"executor": ProcessPoolExecutor}, "executor is of type ABCMeta|executor is of type type"),
+        ({"n": 2}, "repeats= is how often each prompt is asked"),
+        ({"parameters": {"n": 3}}, "n=3 would ask for that many choices"),
+        ({"max_tokens": 0}, "max_tokens=0 asks for no output"),
+        ({"max_tokens": "20"}, "max_tokens is a text: give a whole number"),
+        ({"temperature": "hot"}, "temperature is a text: give a number"),
+        ({"users": 4}, "did you mean concurrency"),
+        ({"num_requests": 4}, "did you mean repeats"),
+        ({"rps": 4}, "did you mean rate"),
+        ({"duration": "soon"}, 'like "30min"'),
         ({"temperature": float("nan")}, "temperature of hs.bench is or holds what JSON has no form for"),
         ({"metadata": {"a": [b"x"]}}, "metadata of hs.bench is or holds what JSON has no form for"),
         ({"user": Decimal(1)}, "user of hs.bench is or holds what JSON has no form for"),

@@ -19,6 +19,7 @@ from ...defaults import BOUND, Place, over, without
 from ...errors import SetupError
 from ...providers.secret import opened, sealed
 from ...providers.select import address_of
+from ...providers.table import providers
 from ...session import SIMULATOR_KEY, check_key_is_for_one, simulator_speed
 from ...session import session as kernel
 from ...simulator.process import note_of
@@ -93,6 +94,19 @@ async def locate(door: str, models: object, options: ClientOptions) -> Located:
         if place.options.base_url is not None and place.provider.base_url is not None
     }
     return Located(tuple(labels), named, own, _said(options, named))
+
+
+def again(plan: Plan, options: ClientOptions) -> tuple[list[Model], ClientOptions]:
+    """The models of a run's file as `locate` takes them, and the options with what the file says of them."""
+    known, models = providers(), list[Model]()
+    for label, name in map(plan.split, plan.models):
+        own: dict[str, Any] = {"wire": wire} if (wire := plan.options.get("wire", {}).get(label)) else {}
+        if (url := plan.own.get(label)) is not None and url != plan.base_url:
+            own["base_url"] = url
+        text = f"{label}:{name}" if label in known else name
+        models.append({"model": text, **own} if own else text)
+    said = {name: value for name in _SPOKEN if (value := plan.options.get(name)) is not None}
+    return models, replace(options, base_url=plan.base_url, **said)
 
 
 def listed(door: str, models: object) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import cast
+from typing import Final, cast
 
 from ...client.request import choices_in, limits_in, tier_in
 from ...client.stream import ANSWER_TOKENS
@@ -26,6 +26,8 @@ from ...wire.formats import format_of
 from ..values.plan import Plan
 from ..values.synthetic import FIT_ANSWER, Synthetic, fit_lengths
 from ..values.words import counted
+
+OF_A_DURATION: Final = "the duration holds; the answers that then run are waited for"
 
 
 class TooDear(SetupError):
@@ -56,7 +58,7 @@ class Estimate:
     fits: int = 0
     cny: Decimal | None = None
     simulated_cny: Decimal | None = Decimal(0)
-    as_many_as: str = "the duration holds"
+    as_many_as: str = OF_A_DURATION
 
     def __str__(self) -> str:
         if not self.requests:
@@ -112,7 +114,7 @@ def estimate(plan: Plan, workers: int, missing: int | None = None) -> Estimate:
         simulated_usd=_total(unpaid, requests, warmups, [each.usd for each in simulated]) or Decimal(0),
         cny=_total(cny, requests, warmups, [each.cny for _, each in fits]),
         simulated_cny=_total(unpaid_cny, requests, warmups, [each.cny for each in simulated]),
-        as_many_as="it takes to decide, within its limits" if plan.until_decided else "the duration holds",
+        as_many_as="it takes to decide, within its limits" if plan.until_decided else OF_A_DURATION,
         fits=len(fits),
     )
 

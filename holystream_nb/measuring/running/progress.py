@@ -206,6 +206,10 @@ class _Terminal(_Shown):
         print(printable(f"{', '.join(tally.parts)}: {self.title}"), flush=True)
         self.update()
 
+    def say(self, state: str) -> None:
+        self._next = time.monotonic()  # also in a log at once
+        super().say(state)
+
     def _draw(self, tally: Tally) -> None:
         if self._overwrites:
             print(f"\r\x1b[K{printable(line(tally))}", end="", flush=True)

@@ -263,6 +263,8 @@ class Sitting:
             while not work.done():
                 await asyncio.wait([work], timeout=WATCH_S)
                 tally.stops = list(dispatcher.stopped.values())
+                if dispatcher.closed == "duration" and tally.state == "running":
+                    self.screen.say("the time is up: waiting for the answers that run")
                 if self.plan.until_decided and dispatcher.stopped:
                     dispatcher.close("failures")
                 self.screen.update()
