@@ -28,6 +28,9 @@ SMALL: Final = 0.05
 NEAR: Final = 0.01
 """Synthetic prompts and their answers that are so near to what was asked for are as long as that."""
 
+_APART: Final = 12
+"""Of more lengths than these nobody looks at each: they are a distribution, or a trace."""
+
 _LATE: Final = 0.5
 _UNDECIDED: Final = {
     "max_cost": "the budget was spent",
@@ -144,10 +147,17 @@ def _lengths(result: Run) -> list[str]:
         for word, ratios in _reached(result, model).items():
             if ratios and max(abs(ratio - 1) for ratio in ratios) > NEAR:
                 low, high = (f"{100 * ratio:.3g}" for ratio in (min(ratios), max(ratios)))
-                said.setdefault(word, []).append(f"{low} to {high} % at {model}")
+                why = "" if model in result.plan.fits else ", where no request that finds out lengths succeeded"
+                said.setdefault(word, []).append(f"{low} to {high} % at {model}{why}")
             elif not ratios:
                 said.setdefault(word, []).append(f"unknown at {model}, which reports no usage")
-    return [f"{word} of what was asked for: {'; '.join(parts)}." for word, parts in said.items()]
+    found = [f"{word} of what was asked for: {'; '.join(parts)}." for word, parts in said.items()]
+    several = len({prompt.input_tokens for prompt in result.plan.prompts if isinstance(prompt, Synthetic)})
+    if 1 < several <= _APART:
+        found.append(
+            f"Prompts of {several} lengths are mixed in every figure here: result.by_prompt() has them one by one."
+        )
+    return found
 
 
 def _reached(result: Run, model: str) -> dict[str, list[float]]:
