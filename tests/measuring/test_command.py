@@ -117,7 +117,7 @@ def test_a_limit_of_nothing_is_refused() -> None:
         (["--limit", "ttft_p95_ms=nan"], "--limit ttft_p95_ms=nan: give a number"),
         (["--limit", "ttft_ms=800", "--limit", "ttft_ms=900"], "--limit ttft_ms is there more than once"),
         (["--share", "1"], "below 1"),
-        (["--prompts", "nowhere.txt"], "cannot be read (No such file"),
+        (["--prompts", "nowhere.txt"], "There is no file nowhere.txt in this folder"),
         (["--rate", "1", "--arrivals", "bursty"], "arrivals is 'bursty': choose one of poisson, constant"),
         (["--arrivals", "0.5"], "arrivals are those of an open loop"),
         (["--until-decided"], "never ends where there is no difference"),
