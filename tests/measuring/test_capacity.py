@@ -104,7 +104,7 @@ def test_a_chart_says_at_least_where_no_load_broke_the_limits() -> None:
     """And not that the largest load that was tried is the most that it bears."""
     probes = tuple(Probe(load, 120, 120, 0) for load in (4, 8))
     found = Capacity("x:a", {"ttft_ms": 500}, 0.95, "users", "not reached", probes, (), Path("x"))
-    assert "holds at least 8 users at once" in repr(found.plot())
+    assert "bears at least a load of 8" in repr(found.plot())
 
 
 def _answer(probes: list[Probe], reason: str, by: By) -> CapacityFigures:
