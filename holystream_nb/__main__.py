@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_bench = next(iter(sys.argv[1:] if arguments is None else arguments), "") == "bench"
     measured = commands.add_parser("bench", help="measure models, and say by the exit code whether limits held")
     if is_bench:
-        _describe_bench(measured)
+        _describe_bench(measured, sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
     try:
         if options.command == "bench":
@@ -61,11 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _describe_bench(parser: argparse.ArgumentParser) -> None:
-    from .measuring.command import EPILOG, add_arguments  # late: the other commands need nothing of it
+def _describe_bench(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    from .measuring.command import EPILOG, add_arguments, check_names  # late: the other commands need nothing of it
 
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
     add_arguments(parser)
+    check_names(parser, arguments)
 
 
 def _environment_port() -> int:

@@ -18,12 +18,14 @@ from ..providers.secret import sealing
 from .bench import KEYWORDS, bench, check_fields
 from .board import Board
 from .bundle import bundle
+from .carry import measure_error
 from .figures.capacity import UNITS, By, CapacityFigures, Probe, limits_in_words, needed, next_load, probe, said
 from .figures.statistics import Quantile
 from .result import Result
 from .running import addresses
 from .running.addresses import Model
 from .running.estimate import TooDear
+from .running.interrupt import cancelled_by_ctrl_c
 from .running.progress import Place, shown
 from .values.folder import file_name, folder_of, read_about, write_about
 from .values.given import limits_of
@@ -44,7 +46,7 @@ _SET: Final = frozenset({"concurrency", "repeats", "resume"})
 
 
 class Capacity(CapacityFigures):
-    """The answer to a search; its text is a sentence. See `CapacityFigures` for what it has."""
+    """The answer to a search; its text is a sentence and, printed, its table. See `CapacityFigures` for what it has."""
 
     def plot(self) -> Any:
         """Good requests and p95 TTFT of each load, and the answer as a strip between its two loads."""
@@ -53,6 +55,7 @@ class Capacity(CapacityFigures):
         empty = Quantile(0.95, None, None, None, 0, 72)
         levels = [Level(each.load, each.n, each.share, each.ttft_p95_ms or empty) for each in self.probes]
         simulator = next((result.simulator for result in self.results if result.simulator), "")
+        ours = "may be limited by this machine" if self.may_be_ours else ""
         return capacity(
             levels,
             model=self.model,
@@ -61,11 +64,14 @@ class Capacity(CapacityFigures):
             within=self.within,
             beyond=self.beyond,
             unit="users at once" if self.by == "users" else "requests/s",
-            under=" · ".join(filter(None, (simulator, limits_in_words(self.limits)))),
+            under=" · ".join(filter(None, (simulator, limits_in_words(self.limits), ours))),
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        return bundle(self.table(), [self.sentence], self.plot() if self.probes else None)
+        return bundle(self.table(), [self.sentence, *self.warnings], self.plot() if self.probes else None)
+
+    def __str__(self) -> str:
+        return bundle(self.table(), [self.sentence, *self.warnings])["text/plain"]
 
 
 @sealing("model")
@@ -100,6 +106,9 @@ async def capacity(
     max_cost: USD of the whole search.
     path: a folder for the runs' files; a search that is there already goes on.
     options: as for `bench`: seed, warmup, timeout, those of the client and fields of the request.
+
+    Where a load breaks the limits, the timing error at the answer's is measured (a few seconds), and the answer says
+    what its run's notes warn of, and whether it may be this machine that is too slow (`calibrate=False` leaves it out).
 
     By simulation, the true capacity lies between the two loads of the answer in 99 of 100 searches.
 
@@ -142,6 +151,10 @@ async def capacity(
         write_about(folder, {**about, "reason": reason})
         return _capacity(folder, about, reason, list(found.values()))
 
+    def stopped(exc: asyncio.CancelledError, reason: str = "stopped") -> None:
+        lines = f"{answer(reason)!r}\nhs.load({shown(folder)!r})".splitlines
+        exc._render_traceback_ = lines  # type: ignore[attr-defined]  # IPython's protocol
+
     while not isinstance(
         load := next_load([each for each, _ in found.values()], target=share, by=by, start=first, most=last), str
     ):
@@ -174,8 +187,7 @@ async def capacity(
                 raise
             return answer("max_cost")
         except asyncio.CancelledError as exc:
-            said_last = f"{answer('stopped')}\nhs.load({shown(folder)!r})"
-            exc._render_traceback_ = said_last.splitlines  # type: ignore[attr-defined]  # IPython's protocol
+            stopped(exc)
             raise
         if not _is_whole(result):
             return answer("max_cost" if result.contents.ends[-1].reason == "max_cost" else "stopped")
@@ -183,6 +195,18 @@ async def capacity(
         found[load] = each, result
         board.show(f"{load:g} {UNITS[by][load != 1]}: {said(each)}, {each.verdict(share)}", answer("stopped"))
     whole = answer(load)
+    edge = whole.beyond
+    if edge is not None and options.get("calibrate", True) and found[edge][1].calibration is None:
+        board.show(f"measuring the timing error at {edge:g} {UNITS[by][edge != 1]}", whole)
+        file = found[edge][1].path
+        try:
+            with cancelled_by_ctrl_c():
+                await measure_error(file, options.get("executor"))
+        except asyncio.CancelledError as exc:
+            stopped(exc, load)
+            raise
+        found[edge] = found[edge][0], Result(read(file), file)
+        whole = answer(load)
     board.end(whole)
     return whole
 

@@ -82,7 +82,7 @@ async def carry_out(
             reason = await sitting.go()
             if reason and calibrate:
                 screen.say("measuring the timing error")
-                await _calibrate(file, executor, 1 if sitting.crew is None else sitting.crew.hosts)
+                await measure_error(file, executor, 1 if sitting.crew is None else sitting.crew.hosts)
         except asyncio.CancelledError as exc:
             reason = "cancelled"
             said = f"Stopped; what had finished is kept: hs.load({shown(file)!r})"
@@ -94,7 +94,7 @@ async def carry_out(
     return Result(read(file), file)
 
 
-async def _calibrate(file: Path, executor: Executor | None, hosts: int) -> None:
+async def measure_error(file: Path, executor: Executor | None, hosts: int = 1) -> None:
     """Measures the timing error of the run in a file where that was made, and writes it there. A run without a success
     has none, and neither has one whose executor is broken."""
 

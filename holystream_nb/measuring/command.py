@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from difflib import get_close_matches
 from typing import Any, Final
 
 from .. import kinds
@@ -16,9 +19,11 @@ from ..errors import SetupError
 from ..live.saved import printable
 from .bench import bench
 from .export import as_json, document, written
-from .figures.checks import Check, checks, split
+from .figures.checks import SHARES, Check, checks, fewest, split
 from .result import Result
 from .values.folder import path_of
+from .values.prompts import read_prompts
+from .values.words import counted
 
 HELD: Final = 0
 BROKEN: Final = 1
@@ -87,6 +92,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", metavar="FILE", help="write a page of HTML")
 
 
+_MEANT: Final = {
+    "--users": "--concurrency",
+    "--streams": "--concurrency",
+    "--n": "--repeats",
+    "--requests": "--repeats",
+}
+
+
+def check_names(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """Ends with what is meant by an option that there is not; argparse names another one that is missing then."""
+    known = {"--help", *re.findall(r"--[a-z-]+", parser.format_usage())}
+    for word in arguments:
+        name = word.partition("=")[0]
+        if name.startswith("--") and not any(each.startswith(name) for each in known):
+            near = [_MEANT[name]] if name in _MEANT else get_close_matches(name, known, n=1)
+            if near:
+                parser.error(f"there is no {name}: did you mean {near[0]}?")
+
+
 def run(options: argparse.Namespace) -> int:
     """Carries it out; the exit code. Raises HolystreamError, for which `UNCLEAR` is right."""
     limits = [*map(_limit, options.limit)]
@@ -99,11 +123,18 @@ def run(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {name: getattr(options, name) for name in _HANDED_ON}
     given |= {} if options.max_tokens is None else {"max_tokens": options.max_tokens}
     given |= {} if options.until_decided is None else {"until": "decided", "metric": options.until_decided}
+    prompts = read_prompts("hs.bench", path_of(options.prompts))
+    many = len(prompts.prompts)
+    if options.repeats is not None or (options.duration is None and options.until_decided is None):
+        stated = {**columns, **({"good_share": 100 * share} if wanted else {})}
+        _foresee(stated, many, options.repeats or 1, options.concurrency or 1)
     with redirect_stdout(sys.stderr):
-        result = asyncio.run(bench(options.model, path_of(options.prompts), limits=wanted or None, **given))
+        result = asyncio.run(bench(options.model, prompts, limits=wanted or None, **given))
     found = checks(result, columns, share)
     code = exit_code(result, found)
     ending = _ENDINGS[code] if found else _NO_LIMITS[code]
+    if code == UNCLEAR and not result.missing and (more := max((each.needed for each in found), default=0)):
+        ending = f"{ending[:-1]}: ask with {_asking(result, more)}."
     _say([result.text.plain(), "", *(each.sentence for each in found), ending])
     if options.json:
         text = as_json({"exit_code": code, "checks": list(map(_plain, found)), **document(result)})
@@ -111,6 +142,29 @@ def run(options: argparse.Namespace) -> int:
     if options.report:
         result.report(options.report)
     return code
+
+
+def _foresee(limits: Mapping[str, float], prompts: int, repeats: int, users: int) -> None:
+    """Says, before anything is paid for, which limits so many requests cannot show to be kept."""
+    for name, limit in limits.items():
+        needed = fewest(name, limit)
+        if needed > 1 and users > 1 and name not in SHARES:
+            needed += 2 * users  # about so many are no part of the steady part
+        if needed > prompts * repeats:
+            what = f"{limit:g} % keep the limits" if name == "good_share" else f"{name}={limit:g} is kept"
+            print(
+                f"WARNING: {counted(prompts * repeats, 'request')} of each model cannot show that {what}: "
+                f"about {needed:,} are needed, --repeats {math.ceil(needed / prompts)}.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _asking(result: Result, requests: int) -> str:
+    """What brings a run like this to so many requests of each model."""
+    if result.plan.repeats:
+        return f"--repeats {math.ceil(requests / len(result.plan.prompts))}"
+    return f"a longer --duration, of {requests:,} requests of each model"
 
 
 def _say(lines: Sequence[str]) -> None:

@@ -116,8 +116,8 @@ class Ballot:
         if not self._left:
             return printable(repr(self))
         sides = f"LEFT\n{self.left}\n\nRIGHT\n{self.right}"
-        how = 'vote("left"), vote("right"), vote("tie") or vote("both bad")'
-        return printable(f"{self.question}\n\n{sides}\n\n{self._done} Judge it by {how}.")
+        how = 'v.vote("left"), v.vote("right"), v.vote("tie") or v.vote("both bad")'
+        return printable(f"{self.question}\n\n{sides}\n\n{self._done} Judge it by {how}, where v = result.vote().")
 
     def __repr__(self) -> str:
         return self._done if self._left else f"{self.preference} {self._done}"

@@ -116,7 +116,9 @@ async def watch(
         said = f"{found()}\nhs.load({shown(folder)!r})"
         exc._render_traceback_ = said.splitlines  # type: ignore[attr-defined]  # IPython's protocol
         raise
-    return found()
+    whole = found()
+    board.end(whole)
+    return whole
 
 
 def load_watch(folder: Path, about: Mapping[str, Any]) -> Watch:

@@ -22,7 +22,7 @@ from holystream_nb.measuring.figures.capacity import By, CapacityFigures, Probe,
 from holystream_nb.measuring.load import load
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.sweep import sweep
-from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.values.record import Calibration, Trial
 
 Make = Callable[..., Trial]
 Results = Callable[..., Result]
@@ -104,7 +104,7 @@ def test_a_chart_says_at_least_where_no_load_broke_the_limits() -> None:
     """And not that the largest load that was tried is the most that it bears."""
     probes = tuple(Probe(load, 120, 120, 0) for load in (4, 8))
     found = Capacity("x:a", {"ttft_ms": 500}, 0.95, "users", "not reached", probes, (), Path("x"))
-    assert "holds at least 8 users at once" in repr(found.plot())
+    assert "bears at least a load of 8" in repr(found.plot())
 
 
 def _answer(probes: list[Probe], reason: str, by: By) -> CapacityFigures:
@@ -277,17 +277,69 @@ async def test_a_cancelled_search_says_what_it_knows(simulator: Simulator, tmp_p
 
 
 @pytest.mark.slow
-async def test_a_notebook_shows_the_answer_at_the_end(
+async def test_a_notebook_keeps_the_answers_text_and_no_second_chart(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not what was known before the last step, which says that the search was stopped."""
-    drawn: list[Capacity] = []
-    handle = SimpleNamespace(update=drawn.append)
+    """While it searches, what is known; at the end the answer in words: a cell's last line has its table and chart."""
+    drawn: list[object] = []
+    handle = SimpleNamespace(update=lambda found, **_: drawn.append(found))
     monkeypatch.setattr(board, "current_shell", lambda: SimpleNamespace(kernel=object()))
     monkeypatch.setattr("IPython.display.display", lambda found, **_: drawn.append(found) or handle)
     asked = {"base_url": simulator.url, "max_tokens": 2, "path": tmp_path / "search"}
     found = await capacity("simulator:gpt-4.1", "Hello", limits={"e2e_s": 60}, most=4, **asked)
-    assert drawn[-1].reason == found.reason == "not reached"
+    assert isinstance(drawn[0], Capacity)
+    assert drawn[-1] == {"text/plain": repr(found)}
+    assert "was not reached" in repr(found)
+    assert str(found).startswith("load")
+    assert str(found).endswith(repr(found))
+
+
+CALIBRATED = Calibration(
+    concurrency=2, workers=1, requests=400, tokens_per_s=50, ttft_ms=(20, 60, 70), e2e_ms=(20, 60, 70), gap_ms=(1, 2, 3)
+)
+
+
+@pytest.mark.parametrize(
+    ("ttft", "more", "ours"),
+    [
+        (540, {"calibration": CALIBRATED}, True),  # 60 ms of it may be our own
+        (600, {"calibration": CALIBRATED}, False),
+        (540, {"calibration": None}, False),
+        (540, {"rate": 10, "concurrency": None, "late": 400}, True),
+        (600, {"bursts": True}, True),
+    ],
+)
+def test_a_search_says_where_this_machine_may_be_what_broke_the_limits(
+    ttft: float, more: dict[str, Any], ours: bool, trial: Make, result: Results
+) -> None:
+    """A limit of 500 ms, broken at a load of 10: by the timing error, by requests that went out late, or in bursts."""
+    late, bursts, calibration = more.get("late", 0), more.get("bursts", False), more.get("calibration")
+    loads = {"rate": more.get("rate"), "concurrency": more.get("concurrency", 10)}
+    shape: dict[str, Any] = {"gaps": (100,) * 5, "events": [20] * 6} if bursts else {"gaps": (20,)}
+
+    def at(load: float, first: float, **known: Any) -> Result:
+        at_rate = {"scheduled": 100 * 1_000_000} if loads["rate"] else {}
+        rows = [
+            trial("x:a", repeat=i, sent=100 + (late if first == ttft else 0), ttft=first, **shape, **at_rate)
+            for i in range(80)
+        ]
+        given = {name: load for name, value in loads.items() if value}
+        return result(*rows, limits={"ttft_ms": 500}, **{"concurrency": None, **given}, **known)
+
+    runs = at(4, 100), at(10, ttft, calibration=calibration)
+    probes = tuple(probe(run, load) for run, load in zip(runs, (4, 10), strict=True))
+    by: By = "rate" if loads["rate"] else "users"
+    found = Capacity("x:a", {"ttft_ms": 500}, 0.95, by, "found", probes, runs, Path("x"))
+    assert (found.within, found.beyond) == (4, 10)
+    assert found.may_be_ours == ours
+    assert ("This may be limited by this machine, and not by the model." in repr(found)) == ours
+    for said in found.warnings:
+        assert str(found).count(said) == 1
+        assert said in found._repr_mimebundle_()["text/plain"]
+    warned = sum("WARNING" in note for note in runs[1].notes)
+    assert found.table()["warnings"].iloc[1] == warned
+    assert bool(warned) == bool(calibration or late or bursts)
+    assert ("was not measured" in repr(found)) == (calibration is None)
 
 
 @pytest.mark.slow

@@ -58,6 +58,27 @@ def test_the_exit_code_says_whether_the_limits_held(simulator: Simulator, tmp_pa
 
 
 @pytest.mark.slow
+def test_too_few_requests_are_said_before_and_what_to_do_after(
+    simulator: Simulator, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten prompts once cannot show 95 %: it is known before anything is paid for, and eight times they can."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "q.txt").write_text("\n".join(f"Question {number}?" for number in range(10)))
+    command = ["bench", "--model", "simulator:gpt-4.1#tokens=2,first=0.005", "--base-url", simulator.url]
+    command += ["--prompts", str(tmp_path / "q.txt"), "--limit", "ttft_ms=9000"]
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    before, _ = err.split("simulator:gpt-4.1", 1)
+    assert before == (
+        "WARNING: 10 requests of each model cannot show that 95 % keep the limits: about 72 are needed, --repeats 8.\n"
+    )
+    assert "10 of 10 requests kept the limits (69.2 to 100.0 %); about 72 requests would show it" in out
+    assert out.rstrip().endswith("Nobody can say yet: ask with --repeats 8.")
+    assert main([*command, "--repeats", "8"]) == 0
+    assert "WARNING" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_reader_that_has_enough_changes_no_verdict(simulator: Simulator, tmp_path: Path) -> None:
     """Piped into `head`, which closes standard output: it ended in a traceback, and as if a limit were broken."""
     (tmp_path / "p.txt").write_text("Hello")
@@ -94,6 +115,27 @@ def test_a_limit_holds_or_breaks_only_by_its_whole_interval(trial: Make, result:
     assert verdicts(80, 0, decode_tokens_per_s=1000) == ["held", "broken"]
 
 
+def test_what_is_unclear_says_how_many_requests_would_show_it(trial: Make, result: Callable[..., Result]) -> None:
+    """By hand: 72 of 72 at 95 %, 368 without an error at 1 %; one bad of 80 needs more than none, and as many bad as
+    are allowed are never shown. Of a part that is steady, those that are not come on top.
+    """
+
+    def needed(n: int, slow: int, **columns: float) -> list[int]:
+        trials = [trial(repeat=i, ttft=900 if i < slow else 300) for i in range(n)]
+        return [each.needed for each in checks(result(*trials, limits={"ttft_ms": 800}), columns, 0.95)]
+
+    assert needed(10, 0) == [72]
+    assert needed(80, 0, error_rate=1, ttft_p95_ms=800, ttft_p99_ms=800) == [0, 368, 0, 368]
+    assert needed(80, 0, error_rate=0) == [0, 0]
+    assert 100 < needed(80, 1)[0] < 400
+    assert needed(80, 4) == [0]
+    rows = [trial(stream=user, repeat=user * 5 + i, sent=1000 * i + user) for user in range(16) for i in range(5)]
+    (check,) = checks(result(*rows, concurrency=16), {"ttft_p95_ms": 800}, 0.95)
+    said = "; it is of 64 of 80 requests, those of the steady part that succeeded, and 72 are needed"
+    assert check.found.endswith(said)
+    assert check.needed == 88
+
+
 @pytest.mark.parametrize(("reason", "code"), [("decided", 0), ("complete", 2), ("max_cost", 2)])
 def test_nobody_can_say_what_was_not_decided(
     reason: str, code: int, trial: Make, result: Callable[..., Result]
@@ -104,9 +146,31 @@ def test_nobody_can_say_what_was_not_decided(
 
 
 def test_a_limit_of_nothing_is_refused() -> None:
-    """By name, with what there is."""
-    with pytest.raises(SetupError, match=r"no figure tttf_ms to limit: choose among ttft_ms, tpot_ms, e2e_s, n"):
-        split({"tttf_ms": 1})
+    """By name, with what is meant, or with all that there is."""
+    for name, meant in (("tttf_ms", "ttft_ms"), ("ttft", "ttft_ms"), ("decode", "decode_tokens_per_s")):
+        with pytest.raises(SetupError, match=rf"no figure {name} to limit: did you mean {meant}\?$"):
+            split({name: 1})
+    with pytest.raises(SetupError, match=r"no figure x to limit: choose among ttft_ms, tpot_ms, e2e_s, n"):
+        split({"x": 1})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--models", "gpt-4.1"], "there is no --models: did you mean --model?"),
+        (["--users", "4"], "there is no --users: did you mean --concurrency?"),
+        (["--limits=ttft_ms=1"], "there is no --limits: did you mean --limit?"),
+        (["--zzz"], "the following arguments are required: --model"),
+    ],
+)
+def test_an_option_that_there_is_not_names_the_one_that_is_meant(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not another one that is missing because of that."""
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--prompts", "p.txt", *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -117,7 +181,7 @@ def test_a_limit_of_nothing_is_refused() -> None:
         (["--limit", "ttft_p95_ms=nan"], "--limit ttft_p95_ms=nan: give a number"),
         (["--limit", "ttft_ms=800", "--limit", "ttft_ms=900"], "--limit ttft_ms is there more than once"),
         (["--share", "1"], "below 1"),
-        (["--prompts", "nowhere.txt"], "cannot be read (No such file"),
+        (["--prompts", "nowhere.txt"], "There is no file nowhere.txt in this folder"),
         (["--rate", "1", "--arrivals", "bursty"], "arrivals is 'bursty': choose one of poisson, constant"),
         (["--arrivals", "0.5"], "arrivals are those of an open loop"),
         (["--until-decided"], "never ends where there is no difference"),

@@ -234,8 +234,10 @@ def test_a_file_that_holds_no_prompts_is_refused_in_a_sentence(tmp_path: Path, n
 
 def test_a_file_that_is_not_there_is_no_prompt() -> None:
     """A misspelt name is not sent to a model as a question."""
-    with pytest.raises(SetupError, match=r"questions\.csv cannot be read"):
+    with pytest.raises(SetupError, match=r"^There is no file questions\.csv in this folder: a prompt that ends so"):
         read("questions.csv")
+    with pytest.raises(SetupError, match=r"^There is no file b\.jsonl in /nowhere"):
+        read(Path("/nowhere/b.jsonl"))
 
 
 @pytest.mark.slow

@@ -266,6 +266,28 @@ def test_an_address_and_a_model_are_told_apart(given: Any, address: str | None, 
     assert (options.base_url, text) == (address, model)
 
 
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ([["gpt-4.1", "deepseek-v3.2"]], "a pair that begins with neither an address nor a provider"),
+        ("gpt-4.1,deepseek-v3.2", "a text with a comma in it, and several are a list of texts"),
+        ([("opnai", "gpt-4.1")], "did you mean openai"),
+    ],
+)
+async def test_two_names_are_not_one_model(models: Any, said: str, tmp_path: Path) -> None:
+    """As one they were sent, and failed with UnknownModel, at a search that takes one and in a text."""
+    with pytest.raises(SetupError, match=said):
+        await hs.bench(models, "Hi", path=tmp_path / "run.jsonl")
+    (one,) = models if isinstance(models, list) else [models]
+    with pytest.raises(SetupError, match=said):
+        await hs.capacity(one, "Hi", limits={"ttft_ms": 800}, path=tmp_path / "search")
+    assert not (tmp_path / "run.jsonl").exists()
+    assert not (tmp_path / "search").exists()
+    apart = ["simulator:gpt-4.1#tokens=5,first=1", ("openai", "m")]
+    plain = await addresses.locate("hs.bench", apart, client_options())
+    assert plain.models == ("simulator:gpt-4.1#tokens=5,first=1", "openai:m")
+
+
 @pytest.mark.parametrize("door", ["bench", "mapping", "sweep", "shadow", "kind"])
 async def test_no_frame_of_a_traceback_has_a_secret(door: str, tmp_path: Path) -> None:
     """What was given to the door is sealed in its own frame too, whatever fails behind it."""

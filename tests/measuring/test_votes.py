@@ -225,7 +225,7 @@ def test_a_vote_is_cast_in_a_terminal(kept: Result, capsys: pytest.CaptureFixtur
         said = capsys.readouterr().out
         assert ballot.question in said
         assert f"LEFT\n{ballot.left}" in said
-        assert 'vote("both bad")' in said
+        assert 'v.vote("both bad"), where v = result.vote().' in said
         ballot.vote("tie")
     ballot._ipython_display_()
     assert "10 ties" in capsys.readouterr().out

@@ -35,6 +35,20 @@ async def test_prompts_and_answers_have_the_tokens_that_were_asked_for(
     assert not any("of what was asked for" in note for note in result.notes)
 
 
+async def test_a_prompt_that_does_not_fit_leaves_the_others_exact(smollm: Engine, tmp_path: Path) -> None:
+    """Of a slot of 1,024 tokens the engine refuses 2,000, and counts 100 and 500 as what was asked for."""
+    result = await hs.bench(
+        smollm.model,
+        hs.synthetic([100, 500, 2000], 8),
+        base_url=smollm.url,
+        api_key="none",
+        calibrate=False,
+        path=tmp_path / "run.jsonl",
+    )
+    counts = {trial.prompt: (trial.prompt_tokens, trial.error) for trial in result.records}
+    assert counts == {0: (100, ""), 1: (500, ""), 2: (0, "PromptTooLong")}
+
+
 async def test_a_warm_prompt_is_in_the_cache(smollm: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine takes the shared beginning from its cache, and answers sooner."""
     table = tmp_path / "providers.toml"

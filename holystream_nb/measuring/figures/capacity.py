@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ...live.saved import printable
 from ...money.exact import exactly
 from ..values.words import counted, digits
+from .error import quantiles
 from .figures import Figures
 from .limits import good
+from .notes import UNMEASURED, bursts, late
 from .statistics import CONFIDENCE, Interval, Quantile, quantile, share
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ COLUMNS: Final = (
     "ttft_p95_ms",
     "requests_per_s",
     "cost_usd",
+    "warnings",
 )
 PRECISION: Final = 0.1
 """The search ends when its two loads are this near, as a part of the lower one (or one user apart)."""
@@ -75,10 +79,13 @@ def _share(good: int, n: int) -> Interval:
     return share(good, n)
 
 
-def probe(result: Figures, load: float) -> Probe:
-    """What a run of this load says: of the requests of its steady part, where that holds enough; the cost is of all."""
+def probe(result: Figures, load: float, limits: Mapping[str, float] | None = None) -> Probe:
+    """What a run of this load says: of the requests of its steady part, where that holds enough; the cost is of all.
+
+    limits: others than its plan's.
+    """
     counted = result.steady.counted(result.records)
-    limits = result.plan.limits
+    limits = limits or result.plan.limits
     succeeded = [trial for trial in counted if not trial.error]
     known = [cost for trial in result.records if (cost := trial.due_usd) is not None]
     with exactly():
@@ -195,7 +202,8 @@ class CapacityFigures:
 
     def table(self) -> DataFrame:
         """A row a load (`COLUMNS`): good of n requests met all limits, share, low and high in % (95 % interval), what
-        that says, p95 TTFT of those that succeeded, requests/s that succeeded, and their cost.
+        that says, p95 TTFT of those that succeeded, requests/s that succeeded, their cost, and how many warnings the
+        load's run has in its notes.
         """
         from pandas import DataFrame
 
@@ -215,7 +223,42 @@ class CapacityFigures:
             "ttft_p95_ms": None if each.ttft_p95_ms is None else each.ttft_p95_ms.value,
             "requests_per_s": each.requests_per_s,
             "cost_usd": each.cost_usd,
+            "warnings": sum(map(_is_warning, self._notes(each))),
         }
+
+    def _run(self, each: Probe | None) -> Figures | None:
+        if each is None:
+            return None
+        return next((run for run in self.results if (run.plan.rate or run.plan.concurrency) == each.load), None)
+
+    def _notes(self, each: Probe | None) -> tuple[str, ...]:
+        run = self._run(each)
+        return () if run is None else run.notes
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the notes of the loads on either side of the answer warn of, each kind once: `At 38 users: WARNING: …`.
+
+        And that the timing error of the one beyond was not measured, where that is so.
+        """
+        low, high = bounds(self.probes, self.share)
+        found: dict[str, str] = {}
+        for each in filter(None, (high, low)):
+            for note in self._notes(each):
+                if _is_warning(note) or (each is high and note == UNMEASURED):
+                    found.setdefault(re.sub(r"[\d.,]+", "", note), f"At {self._loads(each.load)}: {note}")
+        return list(found.values())
+
+    @property
+    def may_be_ours(self) -> bool:
+        """Whether the limits may have been broken by the machine that measured, or by what lies before the service:
+        answers came in bursts, requests went out late, or without the timing error the load would not be beyond.
+        """
+        _, high = bounds(self.probes, self.share)
+        run = self._run(high)
+        if high is None or run is None:
+            return False
+        return bool(bursts(run)) or late(run) is not None or _within_error(run, high.load, self.share)
 
     @property
     def sentence(self) -> str:
@@ -234,7 +277,8 @@ class CapacityFigures:
                 f"{self.model} bears {self._loads(low.load)}, but not {high.load:,g} ({asked}): {said(low)} at "
                 f"{low.load:,g}, {said(high)} at {high.load:,g}"
             )
-        return " ".join(filter(None, (f"{head}.", self._unclear(), _REASONS[self.reason], self._simulated())))
+        ours = "This may be limited by this machine, and not by the model." if self.may_be_ours else ""
+        return " ".join(filter(None, (f"{head}.", ours, self._unclear(), _REASONS[self.reason], self._simulated())))
 
     def _unclear(self) -> str:
         unclear = [f"{each.load:,g}" for each in self.probes if each.verdict(self.share) == "unclear"]
@@ -248,10 +292,8 @@ class CapacityFigures:
         one, several = UNITS[self.by]
         return f"{load:,g} {one if load == 1 else several}"
 
-    def __str__(self) -> str:
-        return printable(self.sentence)
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return "\n".join(map(printable, (self.sentence, *self.warnings)))
 
 
 _REASONS: Final = {
@@ -263,6 +305,21 @@ _REASONS: Final = {
     "max_cost": "max_cost, or the session's budget, ended the search.",
     "stopped": "The search was stopped; it goes on with path=.",
 }
+
+
+def _is_warning(note: str) -> bool:
+    return note.startswith("WARNING")
+
+
+def _within_error(result: Figures, load: float, target: float) -> bool:
+    """Whether the load is no longer beyond limits that are as much wider as the timing error is, at p95."""
+    if result.calibration is None:
+        return False
+    rows = [quantiles(result.calibration, name) for name in ("ttft", "e2e", "gap")]
+    ttft, e2e, gap = (row[1].value or 0.0 if row else 0.0 for row in rows)
+    slack = {"ttft_ms": ttft, "e2e_s": e2e / 1e3, "tpot_ms": gap}
+    limits = {name: limit + slack[name] for name, limit in result.plan.limits.items()}
+    return probe(result, load, limits).verdict(target) != "beyond"
 
 
 def said(each: Probe) -> str:

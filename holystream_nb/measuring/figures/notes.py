@@ -28,6 +28,11 @@ SMALL: Final = 0.05
 NEAR: Final = 0.01
 """Synthetic prompts and their answers that are so near to what was asked for are as long as that."""
 
+UNMEASURED: Final = "The timing error was not measured: see hs.calibrate."
+
+_APART: Final = 12
+"""Of more lengths than these nobody looks at each: they are a distribution, or a trace."""
+
 _LATE: Final = 0.5
 _UNDECIDED: Final = {
     "max_cost": "the budget was spent",
@@ -106,8 +111,8 @@ def notes(result: Run) -> list[str]:
         found.append("≈ Some costs are estimates: a price that they need, or what output was, is only likely.")
     if any(trial.price_note == "unknown" and not trial.error for trial in result.records):
         found.append("Some prices are unknown: their cost is left out, not taken as 0.")
-    if result.plan.rate is not None and (late := _late(result)) is not None:
-        found.append(late)
+    if (lag := late(result)) is not None:
+        found.append(lag)
     if result.plan.rate is not None and result.plan.arrivals is None and len(result.arms) > 1:
         found.append(
             f"The rate of {result.plan.rate:g} requests/s is of all rows together; each got "
@@ -144,10 +149,17 @@ def _lengths(result: Run) -> list[str]:
         for word, ratios in _reached(result, model).items():
             if ratios and max(abs(ratio - 1) for ratio in ratios) > NEAR:
                 low, high = (f"{100 * ratio:.3g}" for ratio in (min(ratios), max(ratios)))
-                said.setdefault(word, []).append(f"{low} to {high} % at {model}")
+                why = "" if model in result.plan.fits else ", where no request that finds out lengths succeeded"
+                said.setdefault(word, []).append(f"{low} to {high} % at {model}{why}")
             elif not ratios:
                 said.setdefault(word, []).append(f"unknown at {model}, which reports no usage")
-    return [f"{word} of what was asked for: {'; '.join(parts)}." for word, parts in said.items()]
+    found = [f"{word} of what was asked for: {'; '.join(parts)}." for word, parts in said.items()]
+    several = len({prompt.input_tokens for prompt in result.plan.prompts if isinstance(prompt, Synthetic)})
+    if 1 < several <= _APART:
+        found.append(
+            f"Prompts of {several} lengths are mixed in every figure here: result.by_prompt() has them one by one."
+        )
+    return found
 
 
 def _reached(result: Run, model: str) -> dict[str, list[float]]:
@@ -198,7 +210,7 @@ def _three(row: Sequence[Quantile]) -> str:
 def _timing(result: Run) -> list[str]:
     calibration = result.calibration
     if calibration is None:
-        return ["The timing error was not measured: see hs.calibrate."] if result.records else []
+        return [UNMEASURED] if result.records else []
     found = [timing_error(calibration)]
     shown = _succeeded(result)
     ttfts = [[ttft for trial in row if (ttft := trial.timing.ttft_ms) is not None] for row in shown]
@@ -275,8 +287,10 @@ def _elsewhere(result: Run) -> str:
     )
 
 
-def _late(result: Run) -> str | None:
+def late(result: Run) -> str | None:
     """A word about an open loop whose requests did not go out when they should have."""
+    if result.plan.rate is None:
+        return None
     lags = [lag for trial in result.records if (lag := trial.timing.lag_ms) is not None]
     if not lags or median(lags) < 1e3 / (result.plan.total_rate or 1) * _LATE:
         return None

@@ -78,8 +78,15 @@ async def locate(door: str, models: object, options: ClientOptions) -> Located:
 
     Raises SetupError for what is no model, or where a key would go to several services.
     """
-    given = [_spoken(door, each, options) for each in listed(door, models)]
+    each_given = listed(door, models)
+    given = [_spoken(door, each, options) for each in each_given]
     places = [await kernel.locate(text or None, own) for text, own in given]
+    for each, place in zip(each_given, places, strict=True):
+        if _is_two(each, place):
+            raise SetupError(
+                f"One of the models of {door} is a pair that begins with neither an address nor a provider: give "
+                f"{_FORMS}."
+            )
     if options.base_url is None:
         check_key_is_for_one(places, options)
     named: dict[str, Place] = {}
@@ -135,6 +142,12 @@ def _is_pair(models: object) -> bool:
     return models[0].startswith(_URLS) and not models[1].startswith(_URLS)
 
 
+def _is_two(model: object, place: Place) -> bool:
+    """Whether two names were taken for one model, whose name would then have a colon."""
+    pair = opened(model)
+    return isinstance(pair, tuple | list) and place.model == ":".join(map(str, pair))
+
+
 def _spoken(door: str, model: object, options: ClientOptions) -> tuple[str, ClientOptions]:
     """The text of a model, and how its service is reached."""
     text, own, flaw = _parts(model)
@@ -162,7 +175,8 @@ def _parts(model: object) -> tuple[Any, Mapping[str, Any], str]:
         return f"{place}:{text}", {}, ""
     if isinstance(model, str) and model.strip():
         if not model.strip().startswith(_URLS):
-            return model, {}, ""
+            several = "," in model.partition("#")[0]
+            return model, {}, "a text with a comma in it, and several are a list of texts" if several else ""
         parts = _URL.fullmatch(model.strip())
         if parts is None:
             return "", {}, "an address that cannot be one"

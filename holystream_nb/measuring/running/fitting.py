@@ -1,7 +1,8 @@
 """How long a synthetic prompt must be, in words, to have its tokens at each model: found out by asking.
 
 A model's count is taken to be a line: tokens of an empty prompt (its template, the task) and tokens of a word. Two
-short requests give one; a third says whether it holds, and mends it where it does not.
+short requests give one; a third says whether it holds, and mends it where it does not. What is too long for the model
+is asked by half: a length that does not fit is no reason to get the others wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 from ...client.client import Client
 from ...client.options import ClientOptions
-from ...errors import HolystreamError
+from ...errors import HolystreamError, PromptTooLong
 from ..values.plan import Plan
 from ..values.record import USAGE, Begun, Trial, Warmup
 from ..values.schedule import Lease, Slot
@@ -70,19 +71,23 @@ class Fitting:
         """A model's fit, the best of a few rounds."""
         best, least = None, 0.0
         measured: dict[int, int] = {}
-        fit = UNFITTED
-        for number, tokens in enumerate(lengths):
+        fit, most = UNFITTED, max(lengths)
+        for number, wanted in enumerate(lengths):
+            tokens = min(wanted, most)
             trial = await self._asked(model, Synthetic(tokens, FIT_ANSWER), fit, number)
+            if trial is not None and trial.error == PromptTooLong.__name__ and tokens > 1:
+                most = tokens // 2
+                continue
             if trial is None or trial.error or trial.prompt_tokens is None or trial.token_source != USAGE:
                 break
             error = abs(trial.prompt_tokens - tokens) / tokens
-            if number and (best is None or error < least):
+            if measured and (best is None or error < least):
                 best, least = fit, error
-            if number and error <= NEAR:
+            if measured and error <= NEAR:
                 break
             measured[max(1, round((tokens - fit[0]) / fit[1]))] = trial.prompt_tokens
             fit = _line(measured)
-        return best
+        return best or (fit if measured else None)
 
     async def _asked(self, model: str, prompt: Synthetic, fit: tuple[float, float], number: int) -> Warmup | None:
         """One request of that prompt; None where the budget does not allow it, or nothing could be asked."""

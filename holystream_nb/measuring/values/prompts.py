@@ -314,10 +314,13 @@ def _of_file(door: str, path: Path) -> Prompts:
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
-    except OSError as exc:
+    except FileNotFoundError as exc:
+        where = "this folder" if path.parent == Path() else str(path.parent)
         raise SetupError(
-            f"{path} cannot be read ({exc.strerror}): a prompt that ends so is given inside of a list."
+            f"There is no file {path.name} in {where}: a prompt that ends so is given inside of a list."
         ) from exc
+    except OSError as exc:
+        raise SetupError(f"{path} cannot be read ({exc.strerror}).") from exc
     except UnicodeDecodeError as exc:
         raise SetupError(f"{path} is not in UTF-8: save it in that encoding.") from exc
 
