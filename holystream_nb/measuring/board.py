@@ -32,8 +32,8 @@ class Board:
             self._handle.update(found)
 
     def end(self, found: Shown) -> None:
-        """found: the answer, whose text takes the place of what was known before it: the cell's last line shows it with
-        its table and chart, which would be in the file twice. A terminal gets it from whoever asked.
+        """found: the answer, whose first line takes the place of what was known before it: the cell's last line shows
+        all that it has, which would be in the file twice. A terminal gets it from whoever asked.
         """
         if self._handle is not None:
-            self._handle.update({"text/plain": repr(found)}, raw=True)
+            self._handle.update({"text/plain": repr(found).partition("\n")[0]}, raw=True)

@@ -344,7 +344,7 @@ def test_answers_that_did_not_end_normally_are_counted_and_noted(trial: Make, re
     holed = trial(repeat=4, finish_reason="length", ended="length limit reached, 1 piece unreadable")
     (note,) = [note for note in result(plain, cut, *odd, holed).notes if "did not end" in note]
     assert note.startswith("WARNING: 3 answers did not end as answers do (2 the service's filter ended it, 1 length")
-    assert "| did not end normally | 2 the service's filter ended it" in result(plain, *odd).to_markdown()
+    assert "| not ended by the model | 2 the service's filter ended it" in result(plain, *odd).to_markdown()
     words = "the service's filter ended it, empty answer"
     empty = trial(repeat=5, finish_reason="content_filter", ended=words, error="empty")
     assert result(plain, empty).summary().ended.tolist() == [f"1 {words}"]

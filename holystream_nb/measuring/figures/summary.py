@@ -25,7 +25,7 @@ WORDS: Final = {
     "n": "n",
     "errors": "errors",
     "error_rate": "error rate (%)",
-    "ended": "did not end normally",
+    "ended": "not ended by the model",
     "good_share": "good requests (%)",
     "connect_p50_ms": "connect p50 (ms)",
     "ttft_mean_ms": "TTFT mean (ms)",

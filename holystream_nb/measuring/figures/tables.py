@@ -28,7 +28,7 @@ _ROWS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "": {
         "n": ["n"],
         "errors": ["errors", "error_rate"],
-        "did not end normally": ["ended"],
+        "not ended by the model": ["ended"],
         "good requests (%)": ["good_share"],
     },
     "Latency": {
