@@ -122,6 +122,11 @@ class Timing:
         return _ms(self.sent, self.first_answer)
 
     @property
+    def ttfa_scheduled_ms(self) -> float | None:
+        """First non-reasoning output event − scheduled: open loop, free of coordinated omission."""
+        return _ms(self.scheduled, self.first_answer)
+
+    @property
     def e2e_s(self) -> float | None:
         """Last output event − sent."""
         return (self.reads[-1] - self.sent) / 1e9 if self.reads and self.sent is not None else None

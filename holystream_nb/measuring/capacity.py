@@ -64,7 +64,8 @@ class Capacity(CapacityFigures):
             within=self.within,
             beyond=self.beyond,
             unit="users at once" if self.by == "users" else "requests/s",
-            under=" · ".join(filter(None, (simulator, limits_in_words(self.limits), ours))),
+            scheduled=self.by == "rate",
+            under=" · ".join(filter(None, (simulator, limits_in_words(self.limits, self.by), ours))),
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
@@ -92,7 +93,8 @@ async def capacity(
 ) -> Capacity:
     """Searches the largest load at which a model keeps the limits: doubles it until they surely break, then bisects.
 
-    limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`. A failed request is not good.
+    limits: what a good request keeps: any of `ttft_ms`, `tpot_ms`, `e2e_s`. A failed request is not good. By rate, TTFT
+        and E2E are from the scheduled start.
     by: "users" asks for users at once, each of whom sends its next request when its answer has ended (closed loop);
         "rate" for requests a second that come whatever happens (open loop; Poisson, or `arrivals` as for `bench`).
     share: what part of the requests is to be good. A load is within the limits if the exact 95 % interval of its share

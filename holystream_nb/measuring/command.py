@@ -36,7 +36,8 @@ with --until-decided also that it was not decided), 130 it was stopped by Ctrl-C
 
 A limit of ttft_ms, tpot_ms or e2e_s is one of each request: at least --share of the requests of every model are to keep
 all of them. Any column of the summary may have one too (ttft_p95_ms=800, error_rate=1, decode_tokens_per_s=50: rates
-are to be at least that). Verdicts are by 95 % intervals: 72 requests are the fewest that can show a share of 0.95.
+are to be at least that). With --rate, limits of TTFT, TTFA and E2E are from the scheduled start. Verdicts are by 95 %
+intervals: 72 requests are the fewest that can show a share of 0.95.
 The table goes to standard output, progress to standard error; keys come from their variables only."""
 
 _HANDED_ON: Final = (

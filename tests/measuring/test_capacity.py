@@ -257,6 +257,26 @@ async def test_requests_a_second_are_counted_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ttft_at_a_rate_is_from_the_scheduled_start(trial: Make, result: Results) -> None:
+    """In the table and beside the limit's line, as the requests that are good: it stood at 100 ms, far below a limit
+    that most requests had broken.
+    """
+    rows = [trial(repeat=i, sent=1000 * i + 700, scheduled=1000 * i * 1_000_000, ttft=100) for i in range(80)]
+    limits = {"ttft_ms": 500.0, "tpot_ms": 90.0}
+    run = result(*rows, rate=1.0, concurrency=None, limits=limits)
+    each = probe(run, 1)
+    assert (each.good, each.ttft_p95_ms and each.ttft_p95_ms.value) == (0, 800)
+    found = Capacity("x:a", limits, 0.95, "rate", "found", (each,), (run,), Path("x"))
+    assert found.table()["ttft_p95_ms"].tolist() == [800]
+    assert "with TTFT from the scheduled start up to 500 ms and TPOT up to 90.0 ms)" in found.sentence
+    panels = found.plot()
+    assert panels[1].get_title(loc="left") == "TTFT p95, from the scheduled start"
+    assert list(panels[1].lines[0].get_ydata()) == [800]
+    users = Capacity("x:a", limits, 0.95, "users", "found", (probe(result(*rows), 1),), (), Path("x"))
+    assert "scheduled" not in users.sentence + repr(users.plot())
+
+
+@pytest.mark.slow
 async def test_a_cancelled_search_says_what_it_knows(simulator: Simulator, tmp_path: Path) -> None:
     """■ in the second probe: the first is kept, and what IPython prints is the answer so far and where it is."""
     model = "simulator:gpt-4.1#tokens=2,first=0.05"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from holystream_nb import Simulator
@@ -113,6 +114,46 @@ def test_a_limit_holds_or_breaks_only_by_its_whole_interval(trial: Make, result:
     assert verdicts(80, 0, ttft_p95_ms=800, ttft_p50_ms=200, errors=0) == ["held", "held", "broken", "held"]
     assert verdicts(80, 0, decode_tokens_per_s=1) == ["held", "held"]
     assert verdicts(80, 0, decode_tokens_per_s=1000) == ["held", "broken"]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "found"),
+    [
+        ("ttft_p50_ms", 500, "1,100 (1,100 to 1,100)"),
+        ("ttft_p95_ms", 500, "1,100 (1,100 to 1,100)"),
+        ("ttft_p99_ms", 500, "1,100 (1,100 to 1,100)"),
+        ("ttft_mean_ms", 500, "1,000 (967 to 1,027)"),
+        ("ttft_max_ms", 500, "1,100"),
+        ("ttfa_p50_ms", 500, "1,100 (1,100 to 1,100)"),
+        ("e2e_mean_s", 0.5, "1.05 (1.02 to 1.08)"),
+        ("e2e_p95_s", 0.5, "1.15 (1.15 to 1.15)"),
+        ("e2e_sd_s", 0.1, "0.300"),
+    ],
+)
+def test_limits_of_an_open_loop_are_from_the_scheduled_start(
+    name: str, limit: float, found: str, trial: Make, result: Callable[..., Result]
+) -> None:
+    """Each was answered 100 ms after it was sent, but nine in ten were sent a second late, and their users waited: a
+    build that held the service to half a second passed.
+    """
+    trials = [
+        trial(repeat=i, sent=1000 * i + late, scheduled=1000 * i * 1_000_000, ttft=100, gaps=(50,))
+        for i, late in enumerate([0, *[1000] * 9] * 40)
+    ]
+    (late,) = checks(result(*trials, rate=1.0, concurrency=None), {name: limit}, 0.95)
+    assert (late.verdict, late.found) == ("broken", f"{found}, from the scheduled start")
+    users = [msgspec.structs.replace(each, scheduled=None) for each in trials]
+    (sent,) = checks(result(*users), {name: limit}, 0.95)
+    assert sent.verdict == "held"
+    assert "scheduled" not in sent.sentence
+
+
+def test_a_line_of_good_requests_says_from_when_they_count(trial: Make, result: Callable[..., Result]) -> None:
+    """Where a limit is of TTFT or E2E; the time of a token has no start."""
+    trials = [trial(repeat=i, scheduled=0) for i in range(8)]
+    for limits in ({"ttft_ms": 800.0}, {"e2e_s": 1.0, "tpot_ms": 90.0}, {"tpot_ms": 90.0}):
+        (check,) = checks(result(*trials, rate=1.0, concurrency=None, limits=limits), {}, 0.95)
+        assert ("from the scheduled start" in check.found) == (limits != {"tpot_ms": 90.0})
 
 
 def test_what_is_unclear_says_how_many_requests_would_show_it(trial: Make, result: Callable[..., Result]) -> None:

@@ -27,7 +27,8 @@ _HEIGHT: Final = 6.2
 class Level:
     """One probe: the load, its n requests, the share of them that were good, and their TTFT p95 (ms).
 
-    `good` is in %, as `statistics.share` makes it. Failures are no good requests, and not in `ttft_p95_ms`.
+    `good` is in %, as `statistics.share` makes it. Failures are no good requests, and not in `ttft_p95_ms`. In an open
+    loop both are from the scheduled start.
     """
 
     load: float
@@ -45,13 +46,15 @@ def capacity(
     within: float | None = None,
     beyond: float | None = None,
     unit: str = "users at once",
+    scheduled: bool = False,
     under: str = "",
 ) -> Panels:
     """Two Axes over the load: good requests (%) with what is asked for, TTFT p95 (ms) with its limit.
 
     levels: a `Level` a probe, in any order. least: the share of good requests asked for (%). ttft_ms: the limit of
     TTFT, if it is one. within: the largest load surely within the limits; beyond: the smallest surely beyond them; None
-    where there is none. unit: of the load. under: what is to be known: the simulator, the limits.
+    where there is none. unit: of the load. scheduled: whether TTFT is from the scheduled start. under: what is to be
+    known: the simulator, the limits.
     """
     made = figure(_WIDTH, _HEIGHT)
     grid = made.add_gridspec(2, 1)
@@ -60,7 +63,8 @@ def capacity(
     mark = marks([model], top)[model]
     ordered = sorted(levels, key=lambda level: level.load)
     frame(top, title="Capacity", under=" · ".join(filter(None, (model, under))), x="", y="good requests (%)")
-    frame(bottom, title="TTFT p95", under="", x=f"load ({unit})", y="TTFT p95 (ms)")
+    title = "TTFT p95, from the scheduled start" if scheduled else "TTFT p95"
+    frame(bottom, title=title, under="", x=f"load ({unit})", y="TTFT p95 (ms)")
     upper = _goods(top, ordered, mark, least)
     lower = _ttfts(bottom, ordered, mark, ttft_ms)
     _loads(top, [level.load for level in ordered])

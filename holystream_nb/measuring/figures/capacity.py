@@ -16,7 +16,7 @@ from ...money.exact import exactly
 from ..values.words import counted, digits
 from .error import quantiles
 from .figures import Figures
-from .limits import good
+from .limits import SCHEDULED, good, judged
 from .notes import UNMEASURED, bursts, late
 from .statistics import CONFIDENCE, Interval, Quantile, quantile, share
 
@@ -50,7 +50,10 @@ _LEAST_RATE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one load gave. `load`: users, or requests/s. `good` of `n` met all limits; `failed` are among the others."""
+    """What one load gave. `load`: users, or requests/s. `good` of `n` met all limits; `failed` are among the others.
+
+    ttft_p95_ms: of those that succeeded; in an open loop from the scheduled start, as the limits are.
+    """
 
     load: float
     n: int
@@ -96,7 +99,7 @@ def probe(result: Figures, load: float, limits: Mapping[str, float] | None = Non
         good=sum(good(trial, limits) for trial in counted),
         failed=len(counted) - len(succeeded),
         requests_per_s=result.throughput()["requests_per_s"],
-        ttft_p95_ms=quantile([ttft for trial in succeeded if (ttft := trial.timing.ttft_ms) is not None], 0.95),
+        ttft_p95_ms=quantile([ttft for trial in succeeded if (ttft := judged(trial, "ttft_ms")) is not None], 0.95),
         cost_usd=paid if len(known) == len(result.records) else None,
     )
 
@@ -202,8 +205,8 @@ class CapacityFigures:
 
     def table(self) -> DataFrame:
         """A row a load (`COLUMNS`): good of n requests met all limits, share, low and high in % (95 % interval), what
-        that says, p95 TTFT of those that succeeded, requests/s that succeeded, their cost, and how many warnings the
-        load's run has in its notes.
+        that says, p95 TTFT of those that succeeded (by rate from the scheduled start), requests/s that succeeded, their
+        cost, and how many warnings the load's run has in its notes.
         """
         from pandas import DataFrame
 
@@ -264,7 +267,7 @@ class CapacityFigures:
     def sentence(self) -> str:
         """The answer with its uncertainty, in words."""
         low, high = bounds(self.probes, self.share)
-        asked = f"at least {100 * self.share:g} % of requests with {limits_in_words(self.limits)}"
+        asked = f"at least {100 * self.share:g} % of requests with {limits_in_words(self.limits, self.by)}"
         if low is None and high is None:
             head = f"Nothing is decided yet about {self.model} ({asked})"
         elif low is None and high is not None:
@@ -329,11 +332,12 @@ def said(each: Probe) -> str:
     return f"{each.good:,} of {counted(each.n, 'request')} good{edges}"
 
 
-def limits_in_words(limits: dict[str, float]) -> str:
-    """`TTFT up to 800 ms and E2E up to 5.00 s`"""
+def limits_in_words(limits: dict[str, float], by: By) -> str:
+    """`TTFT up to 800 ms and E2E up to 5.00 s`, by rate `TTFT from the scheduled start up to 800 ms`."""
     words = {"ttft_ms": ("TTFT", "ms"), "tpot_ms": ("TPOT", "ms"), "e2e_s": ("E2E", "s")}
     parts = []
     for name, limit in limits.items():
         word, unit = words.get(name, (name, ""))
+        word += " from the scheduled start" if by == "rate" and name in SCHEDULED else ""
         parts.append(f"{word} up to {digits(limit)} {unit}".rstrip())
     return " and ".join(parts)

@@ -14,14 +14,16 @@ from ..values.plan import LIMITS
 from ..values.words import counted, digits
 from .capacity import needed as needed_of_a_share
 from .figures import Figures
+from .limits import SCHEDULED
 from .statistics import FOR_A_MEAN, Interval, Quantile, in_words, share
 from .statistics import needed as needed_for
-from .summary import WORDS
+from .summary import WORDS, waits
 
 Verdict = Literal["held", "broken", "unclear"]
 
 _WORDS: Final = {"good_share": "good requests (%)"}
 SHARES: Final = ("good_share", "error_rate")
+_SINCE: Final = ", from the scheduled start"
 _TEXTS: Final = frozenset({"ended", "price_source", "price_as_of"})
 
 
@@ -82,7 +84,8 @@ def checks(result: Figures, columns: Mapping[str, float], least: float) -> list[
 
     A figure holds a limit if its whole 95 % interval does, breaks it if none of it does. One without an interval at
     this size is unclear. A plain number has no interval, and is compared as it is. Rates (`…_per_s`) are to be at least
-    their limit, everything else at most.
+    their limit, everything else at most. In an open loop TTFT, TTFA and E2E are from the scheduled start, which
+    `found` says.
     """
     found = []
     for arm in result.arms:
@@ -93,11 +96,14 @@ def checks(result: Figures, columns: Mapping[str, float], least: float) -> list[
             part = share(good, of)
             verdict = _verdict(part, 100 * least, is_floor=True)
             more = _more("good_share", of - good, of, 100 * least) if verdict == "unclear" else 0
-            words = _good(part, good, of) + _at_least(more)
+            is_from_then = result.plan.rate is not None and not SCHEDULED.keys().isdisjoint(result.plan.limits)
+            words = _good(part, good, of) + (_SINCE if is_from_then else "") + _at_least(more)
             found.append(Check(label, "good_share", 100 * least, words, verdict, more))
+        waited = {} if result.plan.rate is None else waits(result, arm, result.steady)
         for name, limit in columns.items():
-            value = result.cells[arm][name]
+            value = waited.get(name, result.cells[arm][name])
             verdict = _verdict(value, limit, is_floor=_is_floor(name))
+            said = _in_words(value) + (_SINCE if name in waited else "")
             more, words = 0, ""
             if verdict == "unclear" and name == "error_rate":
                 records = result.of(arm)
@@ -107,7 +113,7 @@ def checks(result: Figures, columns: Mapping[str, float], least: float) -> list[
                 of = len(result.of(arm))
                 more = value.needed + of - value.n
                 words = _at_least(value.needed) if value.n == of else _of_part(value.n, of, value.needed)
-            found.append(Check(label, name, limit, _in_words(value) + words, verdict, more))
+            found.append(Check(label, name, limit, said + words, verdict, more))
     return found
 
 

@@ -11,7 +11,7 @@ from ...timing import Timing
 from ..values.record import Trial
 from ..values.run import Run
 from ..values.words import endings
-from .limits import good
+from .limits import SCHEDULED, good, judged
 from .network import net_ms, round_trip
 from .statistics import Interval, Quantile, mean, pooled, quantile, share
 from .steady import Steady, steady
@@ -113,6 +113,20 @@ def cells(result: Run, *, adjusted: bool = False) -> dict[str, dict[str, Any]]:
     return {arm: _row(result, arm, part, span, adjusted) | alone for arm in result.arms}
 
 
+def waits(result: Run, arm: str, part: Steady) -> dict[str, Any]:
+    """The figures of an open loop's TTFT, TTFA and E2E from the scheduled start, by the names that those from when it
+    was sent have in `cells`.
+    """
+    succeeded = [trial for trial in part.counted(result.of(arm)) if not trial.error]
+    found: dict[str, Any] = {}
+    for name in SCHEDULED:
+        sample = [value for trial in succeeded if (value := judged(trial, name)) is not None]
+        stem, _, unit = name.rpartition("_")
+        found[f"{stem}_mean_{unit}"] = mean(sample)
+        found |= _percentiles(name, sample, (50, 95, 99)) | _extremes(f"{stem}_{{}}_{unit}", sample)
+    return found
+
+
 def is_spoilt(name: str) -> bool:
     """Whether a figure is wrong where answers come in bursts: something held the first events back, and let them go
     together.
@@ -161,10 +175,8 @@ def _row(result: Run, arm: str, part: Steady, span: float, adjusted: bool) -> di
     def values(name: str) -> list[float]:
         return [value for trial in succeeded if (value := getattr(trial.timing, name)) is not None]
 
-    def percentiles(name: str, what: str, ps: Sequence[int], extra: Sequence[float] = ()) -> dict[str, Quantile]:
-        stem, _, unit = what.rpartition("_")
-        sample = [*values(name), *extra]
-        return {f"{stem}_p{p}_{unit}": quantile(sample, p / 100) for p in ps}
+    def percentiles(name: str, ps: Sequence[int], extra: Sequence[float] = ()) -> dict[str, Quantile]:
+        return _percentiles(name, [*values(name), *extra], ps)
 
     trips = round_trip(result.trips, result.plan.split(result.plan.arms[arm][0])[0])
     net = [value for ttft in values("ttft_ms") if (value := net_ms(ttft, trips.value)) is not None]
@@ -186,20 +198,20 @@ def _row(result: Run, arm: str, part: Steady, span: float, adjusted: bool) -> di
         "error_rate": share(failed, len(trials)),
         "ended": endings(trials),
         "good_share": share(sum(good(trial, limits) for trial in trials), len(trials) if limits else 0),
-        **percentiles("connect_ms", "connect_ms", (50,)),
+        **percentiles("connect_ms", (50,)),
         "ttft_mean_ms": mean(values("ttft_ms")),
-        **percentiles("ttft_ms", "ttft_ms", (50, 95, 99), failures),
+        **percentiles("ttft_ms", (50, 95, 99), failures),
         **_extremes("ttft_{}_ms", values("ttft_ms")),
         "ttft_net_p50_ms": quantile(net, 0.5),
         "round_trip_p50_ms": trips,
-        **percentiles("ttft_scheduled_ms", "ttft_scheduled_ms", (50, 95), failures if result.plan.rate else ()),
-        **percentiles("ttfa_ms", "ttfa_ms", (50,), failures),
+        **percentiles("ttft_scheduled_ms", (50, 95), failures if result.plan.rate else ()),
+        **percentiles("ttfa_ms", (50,), failures),
         "e2e_mean_s": mean(values("e2e_s")),
-        **percentiles("e2e_s", "e2e_s", (50, 95, 99), failures),
+        **percentiles("e2e_s", (50, 95, 99), failures),
         **_extremes("e2e_{}_s", values("e2e_s")),
-        **percentiles("e2e_scheduled_s", "e2e_scheduled_s", (50, 95), failures if result.plan.rate else ()),
+        **percentiles("e2e_scheduled_s", (50, 95), failures if result.plan.rate else ()),
         **dict(zip(("gap_p50_ms", "gap_p95_ms", "gap_p99_ms"), gaps, strict=True)),
-        **percentiles("tpot_ms", "tpot_ms", (50, 95)),
+        **percentiles("tpot_ms", (50, 95)),
         "decode_tokens_per_s": median("decode_tokens_per_s"),
         "e2e_tokens_per_s": median("e2e_tokens_per_s"),
         "characters_per_s": quantile([t.characters / t.timing.e2e_s for t in succeeded if t.timing.e2e_s], 0.5),
@@ -209,14 +221,19 @@ def _row(result: Run, arm: str, part: Steady, span: float, adjusted: bool) -> di
         "service_ttft_ms": service("ttft_ms"),
         "service_queue_ms": service("queue_ms"),
         "service_decode_tokens_per_s": service("decode_tokens_per_s"),
-        **percentiles("lag_ms", "lag_ms", (50, 95)),
-        **percentiles("queue_ms", "queue_ms", (50, 95)),
+        **percentiles("lag_ms", (50, 95)),
+        **percentiles("queue_ms", (50, 95)),
         "in_flight": busy_s([*trials, *result.of(arm, result.contents.retried)]) / span if span else None,
         "input_tokens": _mean([trial.prompt_tokens for trial in done]),
         "output_tokens": _mean([trial.output_tokens for trial in done]),
         "cached_tokens": _mean([trial.cached_tokens for trial in done]),
         **_money(trials),
     }
+
+
+def _percentiles(name: str, values: Sequence[float], ps: Sequence[int]) -> dict[str, Quantile]:
+    stem, _, unit = name.rpartition("_")
+    return {f"{stem}_p{p}_{unit}": quantile(values, p / 100) for p in ps}
 
 
 def _extremes(name: str, values: Sequence[float]) -> dict[str, float | None]:
