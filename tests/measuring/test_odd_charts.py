@@ -11,6 +11,7 @@ from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,11 +26,10 @@ from PIL import Image
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.charts import canvas, drift, marks, names, points
 from holystream_nb.measuring.charts.pairs import offsets
-from holystream_nb.measuring.charts.watch import watched
 from holystream_nb.measuring.charts.words import says
-from holystream_nb.measuring.figures.watch import WatchFigures
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.values.record import Trial
+from holystream_nb.measuring.watch import Watch
 from holystream_nb.money.amount import show_in
 
 from ..screenshots import charts as made
@@ -105,22 +105,48 @@ def test_axes_keep_their_size_and_words_stay_apart(models: int, crowd: Callable[
     """On each chart and on the sheet: no label on another, none outside of the figure, no Axes pressed to a strip."""
     result = crowd(models)
     for shown in [*(chart(result) for chart in SINGLE), charts.sheet(result)]:
-        axes = list(shown) if isinstance(shown, canvas.Panels) else [shown]
-        figure = canvas.figure_of(axes[0])
-        drawn(figure)
-        for ax in axes:
-            room = ax.get_window_extent()
-            assert room.height > 1.4 * figure.dpi
-            assert room.width > 0.5 * figure.dpi * canvas.inches(ax)
-            labels = [text.get_window_extent() for text in ax.texts if text.get_path_effects()]
-            ticks = [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
-            ticks = [box for box in ticks if room.y0 <= (box.y0 + box.y1) / 2 <= room.y1]
-            for boxes in (labels, ticks):
-                assert not any(a.padded(-1).overlaps(b.padded(-1)) for a, b in combinations(boxes, 2))
-            whole = figure.bbox.padded(2)
-            every = [*labels, *ticks, *(text.get_window_extent() for text in ax.texts)]
-            assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in every)
-            assert all(whole.y0 <= box.y0 and box.y1 <= whole.y1 for box in every)
+        stays_apart(shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("models", CROWDS)
+def test_words_stay_apart_over_loads_days_and_parts(models: int) -> None:
+    """The same of a sweep, a watch and a waterfall: a watch wrote all its names at its curves, one over another."""
+    swept, watch, opened = made.sweep(models, 8), made.watched(models), made.opened(models)
+    for shown in (charts.concurrency(swept), watch.plot(), charts.waterfall(opened)):
+        stays_apart(shown)
+        said = repr(shown).replace("\n", "")
+        assert all(name in said for name in made.NAMES[:models])
+
+
+@pytest.mark.slow
+def test_words_stay_apart_on_charts_of_one_or_two_models() -> None:
+    """A capacity however it ended, a shadow with and without intervals, one answer's waterfall, and a watch of one."""
+    ends: list[dict[str, Any]] = [{}, {"beyond": None}, {"within": None, "beyond": 1}, {"scheduled": True}]
+    shown = [*(made.capacity(**each) for each in ends), made.shadow(), made.shadow(4)]
+    for each in [*shown, charts.waterfall(made.answer()), made.watched(1).plot()]:
+        stays_apart(each)
+
+
+def stays_apart(shown: Axes | canvas.Panels) -> None:
+    axes = list(shown) if isinstance(shown, canvas.Panels) else [shown]
+    figure = canvas.figure_of(axes[0])
+    drawn(figure)
+    for ax in axes:
+        room = ax.get_window_extent()
+        assert room.height > 1.4 * figure.dpi
+        assert room.width > 0.5 * figure.dpi * canvas.inches(ax)
+        legend = ax.get_legend()
+        labels = [text.get_window_extent() for text in ax.texts if text.xycoords == "data"]
+        labels += [] if legend is None else [legend.get_window_extent()]
+        ticks = [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
+        ticks = [box for box in ticks if room.y0 <= (box.y0 + box.y1) / 2 <= room.y1]
+        for boxes in (labels, ticks):
+            assert not any(a.padded(-1).overlaps(b.padded(-1)) for a, b in combinations(boxes, 2))
+        whole = figure.bbox.padded(2)
+        every = [*labels, *ticks, *(each.get_window_extent() for each in (*ax.texts, *ax.artists))]
+        assert all(whole.x0 <= box.x0 and box.x1 <= whole.x1 for box in every)
+        assert all(whole.y0 <= box.y0 and box.y1 <= whole.y1 for box in every)
 
 
 @pytest.mark.slow
@@ -159,6 +185,10 @@ def test_more_than_twelve_models_are_said_to_be_more(crowd: Callable[[int], Resu
     best = points.front(points.points_of(result, "decode_tokens_per_s"), more_is_better=True)
     assert all(point.arm in says(charts.speed_against_cost(result)) for point in best)
     assert "The first 12 are drawn" in says(charts.differences(result))
+    for ax in (charts.waterfall(made.opened(15, n=4)), made.watched(15, 3).plot()):
+        assert "Drawn: the first 12 of 15; the other 3 are in the table." in says(ax).replace("\n", " ")
+        assert made.NAMES[11] in says(ax)
+        assert made.NAMES[12] not in says(ax)
 
 
 def test_past_four_names_stand_in_a_legend(crowd: Callable[[int], Result]) -> None:
@@ -397,9 +427,27 @@ def test_an_open_loop_has_e2e_from_the_scheduled_start() -> None:
 def test_a_single_sitting_of_a_watch_has_an_hour_about_it() -> None:
     """Not the four years that matplotlib gives to one date."""
     first = made.result(made.run(1, n=8))
-    ax = watched(WatchFigures(metric="ttft_ms", planned=3, results={1: first}, failed={}, path=Path("watch")))
+    ax = Watch("ttft_ms", 3, {1: first}, {}, Path("watch")).plot()
     left, right = ax.get_xlim()
     assert right - left == pytest.approx(1 / 24)
+
+
+@pytest.mark.slow
+def test_a_watch_of_many_has_its_changes_in_the_legend() -> None:
+    """Beside the name of whose they are; of up to four models also at the curve. Each says of how many a point is."""
+    many, few = made.watched(8).plot(), made.watched(2).plot()
+    assert "257 → 387" in [text.get_text() for text in few.texts]
+    assert not [text for text in many.texts if text.xycoords == "data"]
+    assert f"{made.NAMES[7]} · n = 8 a point · 126 → 204" in says(many)
+    assert "Dotted: a change point." in says(many)
+
+
+def test_a_model_without_a_figure_is_named_on_a_watch() -> None:
+    """One of which every request failed: such a watch could not even be printed."""
+    rows = [made.failed(each) if each.model == made.NAMES[1] else each for each in made.run(2, n=8)]
+    found = Watch("ttft_ms", 1, {1: made.result(rows)}, {}, Path("watch"))
+    assert f"{made.NAMES[1]}: no change of TTFT in 0 sittings; 10 are the fewest" in str(found)
+    assert re.search(r"0528.* · no figure", says(found.plot()))
 
 
 # Files and time

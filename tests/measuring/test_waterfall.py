@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from matplotlib import style
@@ -80,6 +81,31 @@ def test_a_run_shows_the_medians_of_each_arm(trial: Callable[..., Trial], result
     assert [patch.get_width() for patch in ax.patches if patch.get_hatch()] == [25, 25]
     assert "a (n = 3)" in repr(ax)
     assert "2 new connections" in repr(ax)
+
+
+def test_one_model_is_named_as_several_are(trial: Callable[..., Trial], result: Callable[..., Result]) -> None:
+    """With how many answers the medians are of."""
+    assert "a (n = 1)" in repr(charts.waterfall(result(trial())))
+
+
+def test_a_name_that_is_too_long_is_shortened(trial: Callable[..., Trial], result: Callable[..., Result]) -> None:
+    """It went on past the figure's edge; the words have it whole."""
+    called = f"a/{'very-long-' * 12}b"
+    ax = charts.waterfall(result(trial(f"s:{called}")))
+    ax.figure.draw_without_rendering()
+    assert ax.texts[0].get_window_extent().x1 < ax.get_window_extent().x1
+    assert called in repr(ax)
+
+
+def test_the_legend_covers_no_bar() -> None:
+    """Where the first part is the longest, it stands in another corner."""
+    timing = Timing(submitted=0, sent=0, reads=array("q", [2000 * MS, 2100 * MS]), paint_ms=21)
+    ax = charts.waterfall(replace(reply(None), timing=timing))
+    ax.figure.draw_without_rendering()
+    boxes = [*(patch.get_window_extent() for patch in ax.patches), *(text.get_window_extent() for text in ax.texts)]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert not any(legend.get_window_extent().overlaps(box) for box in boxes)
 
 
 def test_where_all_failed_the_chart_stands_empty(trial: Callable[..., Trial], result: Callable[..., Result]) -> None:

@@ -7,6 +7,7 @@ From results made by hand, in light and dark, with 2, 8, 12 and 15 models of rea
 from __future__ import annotations
 
 import argparse
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -16,14 +17,20 @@ from typing import Any, Final
 import msgspec
 from matplotlib import style
 
+from holystream_nb.events import Usage
 from holystream_nb.measuring import charts
 from holystream_nb.measuring.figures.statistics import quantile, share
 from holystream_nb.measuring.figures.sweep import Sweep
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.shadow import Shadow
 from holystream_nb.measuring.values.plan import Plan
-from holystream_nb.measuring.values.record import Calibration, Contents, Header, Session, Trial
+from holystream_nb.measuring.values.record import Calibration, Contents, Header, Session, Trial, Trip, Warmup
+from holystream_nb.measuring.watch import Watch
 from holystream_nb.money.amount import show_in
+from holystream_nb.money.cost import Cost
+from holystream_nb.parts import Opening
+from holystream_nb.reply import Reply
+from holystream_nb.timing import Timing
 
 from ..measuring.conftest import MS, session
 
@@ -212,6 +219,50 @@ def shadow(n: int = 60) -> Any:
     return made.plot()
 
 
+def watched(models: int, sittings: int = 24, n: int = 8) -> Watch:
+    """A sitting every half hour; from the half on every other model takes half as long again."""
+    found = {}
+    for sitting in range(1, sittings + 1):
+        rows = [
+            _slower(each, 1.5 if sitting > sittings / 2 and NAMES.index(each.model) % 2 else 1.0)
+            for each in run(models, n, seed=sitting)
+        ]
+        found[sitting] = result(rows, sessions=(session(wall_ns=(1_795_000_000 + sitting * 1800) * 10**9),))
+    return Watch("ttft_ms", sittings + 2, found, {sittings + 1: "Nobody answers there."}, Path("watch"))
+
+
+def _slower(trial: Trial, times: float) -> Trial:
+    sent = trial.sent or 0
+    return msgspec.structs.replace(trial, reads=[sent + round((trial.reads[0] - sent) * times), *trial.reads[1:]])
+
+
+def opened(models: int, n: int = 20) -> Result:
+    """With the connections that were opened for it, and round trips of the network."""
+    rows = [msgspec.structs.replace(each, written=(each.sent or 0) + MS) for each in run(models, n)]
+    old = result(rows).contents
+    warm = tuple(
+        Warmup(model=each, prompt=0, repeat=-1, permit=0, dns=9 * MS, tcp=31 * MS, tls=44 * MS, sent=90 * MS)
+        for each in NAMES[:models]
+    )
+    trips = tuple(Trip(each.partition(":")[0], 0, 0, 30 * MS) for each in NAMES[:models])
+    return Result(Contents(old.header, old.sessions, old.trials, warm, _CALIBRATION, (), 0, trips), Path("run.jsonl"))
+
+
+def answer() -> Reply:
+    """One answer over a new connection, and the page that painted it."""
+    timing = Timing(
+        submitted=0,
+        permit=5 * MS,
+        sent=90 * MS,
+        written=91 * MS,
+        reads=array("q", [481 * MS, 2181 * MS]),
+        opening=Opening(dns=9 * MS, tcp=31 * MS, tls=44 * MS),
+        paint_ms=21,
+    )
+    cost = Cost(None, None, exact=True, source="", as_of="")
+    return Reply("x", "", (), "stop", Usage(1, 1, 2), timing, cost, *NAMES[1].split(":")[::-1])
+
+
 def _single(name: str, of: Result) -> Iterator[tuple[str, Callable[[], Any]]]:
     for chart in (
         charts.distribution,
@@ -253,8 +304,13 @@ def scenes() -> dict[str, Callable[[], Any]]:
         found[f"sweep-{models}"] = lambda models=models: charts.concurrency(sweep(models))
     found["sweep-few"] = lambda: charts.concurrency(sweep(2, 20))
     found["capacity"] = capacity
+    found["capacity-rate"] = lambda: capacity(unit="requests/s", scheduled=True)
     found["capacity-unreached"] = lambda: capacity(beyond=None)
     found["capacity-none"] = lambda: capacity(within=None, beyond=1)
+    for models in (1, 2, 4, 8, 12, 15):
+        found[f"watch-{models}"] = lambda models=models: watched(models).plot()
+        found[f"waterfall-{models}"] = lambda models=models: charts.waterfall(opened(models))
+    found["waterfall-reply"] = lambda: charts.waterfall(answer())
     found["shadow"] = shadow
     found["shadow-few"] = lambda: shadow(4)
     found["open-e2e_scheduled"] = lambda: charts.distribution(open_loop(), "e2e_scheduled_s")

@@ -14,8 +14,9 @@ from ...reply import Reply
 from ...timing import Timing
 from ..figures.network import median_trips
 from ..values.words import counted
-from .canvas import SMALL, add, clean, context, figure, frame, name, note
+from .canvas import SMALL, add, clean, context, figure, frame, note
 from .marks import ON_DARK, ON_LIGHT, background, faint, ink, is_dark, readable
+from .names import drawn, names, undrawn
 from .scales import scale
 
 if TYPE_CHECKING:
@@ -45,14 +46,19 @@ _SEEN: Final = 0.005
 _ROOM: Final = 1.24
 """Of the x axis, for the words beside the last bar."""
 
+_WIDE: Final = 0.7
 _TOP, _ROW, _SIDES = 0.9, 0.3, 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Fall:
-    """The parts of one answer, or the medians of an arm's, in ms; `trip_ms` is one round trip of the network."""
+    """The parts of one answer, or the medians of an arm's, in ms; `trip_ms` is one round trip of the network.
 
-    called: str
+    n: answers of the arm; None of one answer.
+    """
+
+    arm: str
+    n: int | None
     parts: Mapping[str, float]
     trip_ms: float | None
 
@@ -68,11 +74,12 @@ def waterfall(of: Reply | Figures, ax: Axes | None = None) -> Axes:
         falls, under = [_of_reply(of)], f"{clean(of.provider)}:{clean(of.model)}"
         said = "" if of.timing.opening is not None else "The connection was open already."
     else:
-        falls, under, said = [_of_arm(of, arm) for arm in of.arms], context(of, ax), _medians(of)
-    rows = sum(len(fall.parts) for fall in falls) + len(falls) * (len(falls) > 1)
+        falls, under = [_of_arm(of, arm) for arm in drawn(of.arms)], context(of, ax)
+        said = f"{_medians(of)} {undrawn(of.arms)}"
+    rows = sum(len(fall.parts) + (fall.n is not None) for fall in falls)
     ax = add(figure(height=_TOP + _ROW * max(3, rows) + _SIDES)) if ax is None else ax
     frame(ax, title="Where the time went", under=under, x="since the connection was asked for (ms)", y="")
-    _draw(ax, falls)
+    _draw(ax, falls, {} if isinstance(of, Reply) else names(of, ax, _WIDE))
     longest = max((sum(fall.parts.values()) for fall in falls), default=0.0)
     hatched = any("wait" in fall.parts and (fall.trip_ms or 0.0) > _SEEN * longest for fall in falls)
     note(ax, [said, "Hatched in wait: one round trip of the network." if hatched else ""])
@@ -81,7 +88,7 @@ def waterfall(of: Reply | Figures, ax: Axes | None = None) -> Axes:
 
 def _of_reply(reply: Reply) -> _Fall:
     parts = reply.timing.parts
-    return _Fall("", _shown(parts.known), parts.tcp_ms if parts.proxy_ms is None else None)
+    return _Fall("", None, _shown(parts.known), parts.tcp_ms if parts.proxy_ms is None else None)
 
 
 def _of_arm(result: Figures, arm: str) -> _Fall:
@@ -96,7 +103,7 @@ def _of_arm(result: Figures, arm: str) -> _Fall:
         if (values := _values(opened if part in ("dns", "tcp", "proxy", "tls", "upgrade", "other") else good, part))
     }
     trip_ms = median_trips(result.trips).get(result.plan.split(model)[0])
-    return _Fall(f"{name(result, arm)} (n = {len(good)})", _shown(medians), trip_ms)
+    return _Fall(arm, len(good), _shown(medians), trip_ms)
 
 
 def _values(timings: list[Timing], part: str) -> list[float]:
@@ -115,14 +122,14 @@ def _medians(result: Figures) -> str:
     )
 
 
-def _draw(ax: Axes, falls: list[_Fall]) -> None:
+def _draw(ax: Axes, falls: list[_Fall], called: Mapping[str, str]) -> None:
     ground = background(ax)
     palette = ON_DARK if is_dark(ground) else ON_LIGHT
     colours = {who: palette[index] for who, index in _COLOURS.items()} | {"the client": faint(ax)}
     at, right = 0.0, 0.0
     for fall in falls:
-        if len(falls) > 1:
-            _write(ax, fall.called, (0.0, at), ink(ax), bold=True)
+        if fall.n is not None:
+            _write(ax, f"{called[fall.arm]} (n = {fall.n})", (0.0, at), ink(ax), bold=True)
             at += 1
         start, first_output = 0.0, 0.0
         for part, took in fall.parts.items():
@@ -147,7 +154,7 @@ def _draw(ax: Axes, falls: list[_Fall]) -> None:
     scale(ax, "x", [0.0])
     there = {_WHOSE.get(part, _NETWORK) for fall in falls for part in fall.parts}
     handles = [Patch(color=colour, label=who) for who, colour in colours.items() if who in there]
-    ax.legend(handles=handles, loc="upper right", fontsize=SMALL, frameon=False, labelcolor=ink(ax))
+    ax.legend(handles=handles, loc="best", fontsize=SMALL, frameon=False, labelcolor=ink(ax))
 
 
 def _write(ax: Axes, text: str, at: tuple[float, float], colour: str, bold: bool = False) -> None:

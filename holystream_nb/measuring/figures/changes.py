@@ -46,6 +46,8 @@ def changes(values: Sequence[float], *, level: float = FALSE_ALARMS, seed: int =
     without a change is said to have one no more often than `level`. A change stands where the distances to the medians
     before and after it are least.
     """
+    if not len(values):
+        return []
     cuts: dict[int, float] = {}
     _search(values, 0, level / 2, seed, cuts)
     edges = [0, *sorted(cuts), len(values)]
