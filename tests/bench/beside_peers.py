@@ -135,6 +135,8 @@ def measure() -> list[Figure]:
                 place = Path(folder) / f"{name}{number}"
                 place.mkdir()
                 seen[name].append(_beside_the_engine(TOOLS[name], target, place))
+    sure = 100 * (1 - 2 * 0.5**ROUNDS)
+    print(f"spread: from the least of {ROUNDS} runs to the most, which holds the median with {sure:.0f} % confidence")
     return [
         *_figures("TTFT p50 − the engine's prompt time", "ms", seen, lambda run, prompt, _: run.ttft_ms - prompt),
         *_figures("decode tok/s / the engine's", "×", seen, lambda run, _, rate: run.tokens_per_s / rate),

@@ -256,6 +256,23 @@ async def test_failures_are_data(run: Run) -> None:
     assert sorted(result.trials.ended) == ["", "", "", "empty answer"]
 
 
+async def test_requests_that_timed_out_took_their_time(run: Run) -> None:
+    """Four good ones of a few ms and four cut off after 0.3 s, all at once: the span of every rate is that of all."""
+    models = ["simulator:gpt-4.1#tokens=3,first=0.005", "simulator:gpt-4o#first=5"]
+    result = await run(models, repeats=4, concurrency=8, timeout=0.3, warmup=0, limits={"ttft_ms": 5000})
+    failed = [trial for trial in result.records if trial.error]
+    assert [trial.error for trial in failed] == ["DeadlineExceeded"] * 4
+    assert {trial.model for trial in failed} == {models[1]}
+    assert all(0.29 < (trial.over - trial.submitted) / 1e9 < 1 for trial in failed)
+    ends = result.trials.end_s
+    assert ends[result.trials.error != ""].min() > ends[result.trials.error == ""].max()
+    span = (max(trial.over for trial in result.records) - min(trial.begun for trial in result.records)) / 1e9
+    whole = result.throughput()
+    assert span > 0.3
+    assert whole["duration_s"] == pytest.approx(span)
+    assert whole["requests_per_s"] == whole["goodput_per_s"] == pytest.approx(4 / span)
+
+
 async def test_what_is_waited_for_after_the_time_is_up_is_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A duration of 3 s took 19, and nobody knew for what."""
     with Simulator(speed=1) as paced:

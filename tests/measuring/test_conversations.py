@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import holystream_nb as hs
+from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring.result import Result
 from holystream_nb.measuring.running.budget import Budget
@@ -86,6 +87,22 @@ async def test_each_turn_brings_what_was_said_before(run: Run) -> None:
 
 
 @pytest.mark.slow
+async def test_a_user_thinks_as_long_as_the_schedule_says(run: Run) -> None:
+    """From an answer's end to the user's next request: within a conversation and between two of them."""
+    result = await run(prompts=[TALK, "Alone."], repeats=4, concurrency=2, pause=0.1)
+    pauses = {slot.id: slot.wait_s for block in schedule(result.plan) for slot in block}
+    assert 0 < min(pauses.values()) < max(pauses.values()) <= 0.2
+    users: dict[int, list[Trial]] = {}
+    for trial in sorted(result.records, key=lambda trial: trial.submitted):
+        users.setdefault(trial.stream, []).append(trial)
+    assert sum(map(len, users.values())) == 16
+    for user in users.values():
+        for before, after in pairwise(user):
+            waited = (after.submitted - before.over) / 1e9
+            assert waited > pauses[0, after.prompt, after.repeat, 0] - 0.001
+
+
+@pytest.mark.slow
 async def test_a_conversation_that_was_cut_goes_on_from_what_is_asked_again(run: Run) -> None:
     """Turns of an earlier sitting are asked once more, and kept apart, since their answers were not."""
     models = ["simulator:gpt-4.1#tokens=50"]
@@ -122,6 +139,26 @@ def test_a_panels_questions_are_a_conversation() -> None:
             return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
 
     assert [turn.text for turn in read_prompts("hs.bench", Panel()).prompts] == ["Hi"]  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+async def test_a_chat_panel_is_asked_again_as_it_was(run: Run, simulator: Simulator) -> None:
+    """A real one's two questions, in turns of one conversation: the second brings the first and its new answer."""
+    panel = hs.ChatPanel("gpt-4.1#tokens=3", base_url=simulator.url, system="Be brief.")
+    try:
+        for question in ("Who are you?", "And then?"):
+            await panel.send(question)
+        result = await run("simulator:gpt-4.1#tokens=50", panel)
+    finally:
+        panel.close()
+    assert [(turn.text, turn.number, turn.system) for turn in result.plan.prompts] == [
+        ("Who are you?", 0, "Be brief."),
+        ("And then?", 1, ""),
+    ]
+    first, second = sorted(result.records, key=lambda trial: trial.prompt)
+    assert (first.error, second.error) == ("", "")
+    assert (second.prompt_tokens or 0) - (first.prompt_tokens or 0) >= 50
+    assert second.submitted > first.over
 
 
 # How they are dealt

@@ -7,8 +7,10 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -345,15 +347,19 @@ async def test_twenty_at_once_do_not_pass_max_cost(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"workers": 4}, {"reuse": False}, {"workers": 4, "rate": 40.0}])
+@pytest.mark.parametrize(
+    "options", [{"workers": 4}, {"reuse": False}, {"workers": 4, "rate": 40.0}, {"executor": "processes"}]
+)
 async def test_one_rate_limit_for_all_workers(
     run: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     """By the simulator's own stamps no window holds more than `requests_per_minute`; waiting is time in queue."""
     monkeypatch.setattr(pace, "MINUTE_NS", 1_250_000_000)  # a minute of one second, and its margin
-    load = {} if "rate" in options else {"concurrency": 8}
+    load: dict[str, Any] = {} if "rate" in options else {"concurrency": 8}
     known = {record["id"] for record in simulator.requests()}
-    result = await run(QUICK, repeats=26, requests_per_minute=10, **load, **options)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        others = {"executor": pool} if "executor" in options else {}
+        result = await run(QUICK, repeats=26, requests_per_minute=10, **load, **(options | others))
     records = [record for record in simulator.requests() if record["id"] not in known and record["model"]]
     stamps = sorted(record["received_ns"] for record in records)
     assert len(stamps) == 26 + len(result.warmups)

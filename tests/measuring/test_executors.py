@@ -145,6 +145,13 @@ def tree(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+def engines_of(parent: psutil.Process) -> list[psutil.Process]:
+    """The engines of ipyparallel below it, the youngest first, without those that watch them."""
+    found = [(child, " ".join(child.cmdline())) for child in parent.children(recursive=True)]
+    engines = [child for child, line in found if "ipyparallel.engine" in line and "nanny" not in line]
+    return sorted(engines, key=psutil.Process.create_time, reverse=True)
+
+
 def seen(simulator: Simulator) -> list[str]:
     """The requests that a simulator has received, by their ids."""
     return [record["id"] for record in simulator.requests() if record["model"]]
@@ -164,16 +171,19 @@ def check_all_counted(result: Result, sent: int) -> None:
 
 
 @pytest.mark.slow
-async def test_a_closed_loop_is_spread_over_all_workers(run: Run, processes: Executor) -> None:
-    """As many as the pool has, on one time axis; one warm-up for each; nothing is left beside the file."""
+@pytest.mark.parametrize(
+    ("executor", "workers"), [("processes", 2), ("loky", 2), ("engines", 2), ("cluster", 4)], indirect=["executor"]
+)
+async def test_a_closed_loop_is_spread_over_all_workers(run: Run, executor: Executor, workers: int) -> None:
+    """As many as the executor has, on one time axis; one warm-up for each; nothing is left beside the file."""
     before = time.time_ns()
-    result = await run(PACED, repeats=12, concurrency=4, executor=processes)
+    result = await run(PACED, repeats=12, concurrency=4, executor=executor)
     trials = result.trials
     assert (len(trials), result.missing) == (12, 0)
     assert trials.error.tolist() == [""] * 12
-    assert set(trials.worker) == {0, 1}
-    assert len(result.warmups) == 2
-    assert result.sessions[0].executor == "ProcessPoolExecutor"
+    assert set(trials.worker) == set(range(workers))
+    assert len(result.warmups) == result.sessions[0].workers == workers
+    assert result.sessions[0].executor == type(executor).__name__
     assert before < result.sessions[0].wall_ns < time.time_ns()
     seconds = (time.time_ns() - result.sessions[0].wall_ns) / 1e9
     assert all(0 < trial.submitted / 1e9 < seconds for trial in result.records)
@@ -211,18 +221,24 @@ async def test_max_cost_holds_over_an_executor(run: Run, processes: Executor) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("executor", ["processes", "cluster"], indirect=True)
 async def test_the_timing_error_is_measured_where_the_run_was_made(
-    processes: Executor, simulator: Simulator, tmp_path: Path
+    executor: Executor, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a service that is no simulator of ours: a worker runs one of its own."""
-    spy = Wrapped(processes, 2)
-    result = await bench(
-        f"{simulator.url}:gpt-4.1#tokens=10,rate=100", "Hello", repeats=4, executor=spy, path=tmp_path / "run.jsonl"
-    )
+    asked: list[tuple[Any, Any]] = []
+
+    def once(of: Executor, function: Any, *args: Any) -> Awaitable[bytes]:
+        asked.append((of, function))
+        return executors.once(of, function, *args)
+
+    monkeypatch.setattr(calibrate, "once", once)
+    model = f"{simulator.url}:gpt-4.1#tokens=10,rate=100"
+    result = await bench(model, "Hello", repeats=4, executor=executor, path=tmp_path / "run.jsonl")
     assert result.calibration is not None
     assert not result.calibration.own
     assert result.calibration.requests > 0
-    assert len(spy.of(calibrate.calibrated_there)) == 1
+    assert asked == [(executor, calibrate.calibrated_there)]
 
 
 @pytest.mark.slow
@@ -538,18 +554,45 @@ async def test_ipyparallel_goes_on_without_a_killed_engine(run: Run, simulator: 
             run(QUICK, repeats=60, concurrency=4, executor=client.load_balanced_view().executor)
         )
         await until(lambda: finished(path) >= 8)
-        engines = [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if "ipyparallel.engine" in " ".join(child.cmdline()) and "nanny" not in " ".join(child.cmdline())
-        ]
-        engines[0].kill()
+        engines_of(psutil.Process())[0].kill()
         result = await task
     finally:
         await cluster.stop_cluster()
         client.close()
     assert (len(result.records), result.missing) == (60, 0)
     assert result.contents.ends[-1].reason == "complete"
+    check_all_counted(result, len(seen(simulator)) - before)
+
+
+@pytest.mark.slow
+async def test_the_batch_of_a_killed_engine_is_lost_and_made_again(
+    run: Run, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Of one of two that are not known by number: all that it had been given is named and counted, none is missing."""
+    import ipyparallel
+
+    path, before = tmp_path / "run.jsonl", len(seen(simulator))
+    cluster = ipyparallel.Cluster(n=2, log_level=40)
+    client = await cluster.start_and_connect()
+    try:
+        spy = Wrapped(client.load_balanced_view().executor)
+        task = asyncio.ensure_future(run(QUICK, repeats=60, concurrency=4, workers=2, executor=spy))
+        await until(lambda: finished(path) >= 8)
+        begun = len(seen(simulator))
+        await until(lambda: len(seen(simulator)) >= begun + 4)  # both are in their next batch
+        engines_of(psutil.Process())[0].kill()
+        result = await task
+    finally:
+        await cluster.stop_cluster()
+        client.close()
+    assert result.sessions[0].executor == "Wrapped, in batches"
+    assert (len(result.records), result.missing) == (60, 0)
+    assert result.contents.ends[-1].reason == "complete"
+    lost = result.contents.lost
+    assert lost
+    assert len({each.worker for each in lost}) == 1
+    assert {each.repeat for each in lost} <= {trial.repeat for trial in result.records}
+    assert any("of the executor was lost" in note for note in result.notes)
     check_all_counted(result, len(seen(simulator)) - before)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from raw_service import Asked, Writer, serving
 
 import holystream_nb as hs
+from holystream_nb.measuring.figures import summary
 from holystream_nb.measuring.figures.notes import notes
 from holystream_nb.measuring.figures.summary import WORDS
 from holystream_nb.measuring.result import Result
@@ -263,9 +265,8 @@ def test_the_summary_is_numbers(trial: Make, result: Results, tmp_path: Path) ->
     ]
     table = result(*trials).summary()
     assert list(table.sort_values("ttft_p50_ms").index) == ["x:b", "x:a"]
-    figures = table.drop(columns=["ended", "price_source", "price_as_of"])
-    assert {kind.kind for kind in figures.dtypes} == {"i", "f"}
-    assert figures.astype(float).shape == figures.shape
+    figures = table.select_dtypes("number").astype(float)
+    assert {*table.columns} - {*figures.columns} == {"ended", "price_source", "price_as_of"}
     assert {*WORDS} <= {*table.columns}
     row = table.loc["x:a"]
     assert row.ttft_p50_ms_low < row.ttft_p50_ms < row.ttft_p50_ms_high
@@ -288,12 +289,31 @@ def test_the_summary_has_the_rows_of_its_peers(trial: Make, result: Results) -> 
     assert row.requests_per_s == pytest.approx(3 / 2.4)
 
 
-def test_a_changed_summary_is_the_callers_own(trial: Make, result: Results) -> None:
-    """It is made once, and handed out as a copy."""
+def test_lag_and_queue_are_rows(trial: Make, result: Results) -> None:
+    """submitted − scheduled and permit − submitted of each request; neither is in TTFT."""
+    rows = [
+        trial(repeat=i, scheduled=1000 * i * MS, submitted=(1000 * i + lag) * MS, permit=(1000 * i + lag + queue) * MS,
+              sent=1000 * i + lag + queue, ttft=20)
+        for i, (lag, queue) in enumerate([(1, 300), (2, 100), (3, 200)])
+    ]  # fmt: skip
+    row = result(*rows, rate=1.0, concurrency=None).summary().iloc[0]
+    assert (row.lag_p50_ms, row.lag_p95_ms) == (2, pytest.approx(2.9))
+    assert (row.queue_p50_ms, row.queue_p95_ms) == (200, pytest.approx(290))
+    assert row.ttft_max_ms == 20
+
+
+def test_a_changed_summary_is_the_callers_own(trial: Make, result: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made once, whatever asks for it, and handed out as a copy."""
+    cells, frame = Mock(wraps=summary.cells), Mock(wraps=summary.frame)
+    monkeypatch.setattr(summary, "cells", cells)
+    monkeypatch.setattr(summary, "frame", frame)
     found = result(trial())
     changed = found.summary()
     changed["n"] = 99
     assert found.summary().n.tolist() == [1]
+    assert "TTFT" in str(found)
+    assert "TTFT" in found._repr_markdown_()
+    assert (cells.call_count, frame.call_count) == (1, 1)
 
 
 def test_a_result_shows_itself_as_one_text(trial: Make, result: Results) -> None:

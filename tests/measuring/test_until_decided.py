@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,17 @@ async def test_where_too_few_pairs_decide_its_limit_ends_it_and_resume_goes_on(r
     assert any("not decided" in note and "the time was up" in note for note in first.notes)
     again = await run(models, **asked, resume=first.path)
     assert len(again.records) > len(first.records)
+
+
+@pytest.mark.slow
+async def test_a_budget_that_is_spent_before_ends_it(run: Run) -> None:
+    """Of two that are as quick as each other it holds fewer pairs than a decision takes; no request passes it."""
+    models = [QUICK, QUICK.replace("gpt-4.1", "gpt-4o")]
+    found = await run(models, until="decided", max_cost="0.0002", max_tokens=2, warmup=0)
+    assert found.contents.ends[-1].reason == "max_cost"
+    assert 1 <= found.compare(*found.arms).pairs < 8
+    assert found.contents.spent <= Decimal("0.0002")
+    assert any("not decided" in note and "the budget was spent" in note for note in found.notes)
 
 
 @pytest.mark.slow

@@ -61,7 +61,8 @@ class Figures(Run):
 
     def summary(self, *, adjusted: bool = False) -> DataFrame:
         """Numbers: a row an arm (index: `provider:model`, or `provider:model · transport` of several), the columns of
-        `summary.WORDS`.
+        `summary.WORDS`. Texts are only `ended`, `price_source` and `price_as_of`: `select_dtypes("number")` has the
+        others.
 
         A figure with an interval is three columns: `ttft_p50_ms`, `ttft_p50_ms_low` and `ttft_p50_ms_high`; the last
         two are NaN where the sample is too small for one. What is not known is NaN. Exact money is in `cells`; here it
