@@ -144,6 +144,7 @@ def test_a_text_file_has_a_prompt_a_line(tmp_path: Path) -> None:
     path.write_text("One?\n\nTwo,\u2028or three?\n", encoding="utf-8")
     for given in (path, str(path)):
         assert read(given).prompts == ("One?", "Two,\u2028or three?")
+    assert read(path).source.endswith("1 row left out, in which nothing is asked")  # the empty one between them
     assert read("What is in robots.txt").prompts == ("What is in robots.txt",)
     assert read("~nobody, what is " + "very " * 99 + "long.txt").prompts[0].startswith("~nobody")
 

@@ -307,7 +307,7 @@ def _of_file(door: str, path: Path) -> Prompts:
         return _of_rows(door, _csv(path), path.name)
     text = _text(path)
     if kind == ".txt":
-        return _read(door, text.split("\n"), [], path.name, "")
+        return _read(door, text.removesuffix("\n").split("\n"), [], path.name, "")
     return _of_values(door, _values(path, text, is_lines=kind != ".json"), path.name)
 
 
