@@ -100,9 +100,9 @@ async def capacity(
     share: what part of the requests is to be good. A load is within the limits if the exact 95 % interval of its share
         lies above this, beyond them if it lies below, and unclear otherwise.
     requests: of each load, about, when all users are there (the steady part, which alone is judged; a quick service
-        has answered some before they all are); where that is more, five for every user, or as many as come at a rate in 20 times the longest limit: a queue needs that time
-        to show. More of them decide more loads: 72 are the fewest that can show 95 %. Of more prompts than that each
-        load takes so many, chosen at random.
+        has answered some before they all are); where that is more, five for every user, or as many as come at a rate in
+        20 times the longest limit: a queue needs that time to show. More of them decide more loads: 72 are the fewest
+        that can show 95 %. Of more prompts than that each load takes so many, chosen at random.
     duration: seconds of each load instead, and as many requests as they hold.
     start, most: the first load (4 users, or 1 request/s), and the largest one (512, or 200).
     max_cost: USD of the whole search.
