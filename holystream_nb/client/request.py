@@ -185,11 +185,9 @@ class Request:
 
 
 def choices_in(fields: Mapping[str, Any]) -> int:
-    """How many choices the fields of a request ask for (`n`), as services read it: 8.0 and "8" are 8."""
-    try:
-        return max(1, int(float(fields.get("n") or 1)))
-    except (TypeError, ValueError, OverflowError):
-        return 1
+    """How many choices the fields of a request ask for (`n`)."""
+    n = fields.get("n")
+    return max(1, n) if isinstance(n, int) else 1
 
 
 def tier_in(fields: Mapping[str, Any]) -> str:

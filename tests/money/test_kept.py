@@ -416,12 +416,23 @@ async def test_more_than_any_model_writes_is_not_asked_for(priced: Start, sessio
     assert (limits(service), reply.text) == ([{}], TEN_TOKENS)
 
 
-@pytest.mark.parametrize("n", [8, 8.0, "8", np.int64(8)])
+@pytest.mark.parametrize("n", [8, np.int64(8)])
 async def test_as_many_choices_as_a_service_reads_are_paid_for(priced: Start, session: Session, n: Any) -> None:
-    """Services take 8.0, and some "8", for 8."""
+    """Of each only so much is asked for as the limit pays."""
     service = priced(short)
     await session.stream(PROMPT, model="priced:smol", max_cost=0.002, n=n)
     assert limits(service) == [{"max_tokens": 31}]
+
+
+@pytest.mark.parametrize("n", [8.0, "8", True])
+async def test_choices_in_a_form_that_only_some_services_read_are_refused(
+    priced: Start, session: Session, n: Any
+) -> None:
+    """What would be paid for is not known then."""
+    service = priced(short)
+    with pytest.raises(SetupError, match=r"n is .*: give a whole number"):
+        await session.stream(PROMPT, model="priced:smol", max_cost=0.002, parameters={"n": n})
+    assert limits(service) == []
 
 
 async def test_a_limit_of_the_user_s_own_stays_as_it_is(priced: Start, session: Session) -> None:
