@@ -49,10 +49,10 @@ def test_an_unknown_price_cannot_keep_a_limit() -> None:
 
 
 def test_the_tier_that_is_asked_for_decides_what_it_costs() -> None:
-    """Priority is twice as dear; and choices are counted as services read them."""
+    """Priority is twice as dear, and each choice as much as the first."""
     ordinary = estimate(plan(models=("openai:gpt-5",), parameters={"max_tokens": 100}), 1).usd
     priority = estimate(plan(models=("openai:gpt-5",), parameters={"max_tokens": 100, "service_tier": "priority"}), 1)
-    several = plan(models=("holysheep:gpt-4.1",), parameters={"max_tokens": 100, "n": "8"})
+    several = plan(models=("holysheep:gpt-4.1",), parameters={"max_tokens": 100, "n": 8})
     assert ordinary is not None
     assert priority.usd == 2 * ordinary
     assert estimate(several, 1).per_request == ((94 * Decimal(2) + 800 * Decimal(8)) / 1_000_000,)
