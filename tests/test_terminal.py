@@ -26,18 +26,23 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**kept, "IPYTHONDIR": str(tmp_path), "HOLYSTREAM_SIMULATOR_SPEED": "max", "TERM": "dumb"}
 
 
-def test_an_exported_script_runs_under_ipython(tmp_path: Path) -> None:
-    """`jupyter nbconvert --to script` writes such calls: plain text comes out, and nothing a terminal would obey."""
-    script = tmp_path / "exported.ipy"
-    script.write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(script)],
+def ipython(file: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """What a file of cells prints in IPython's terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(file)],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
         env=environment(tmp_path),
     )
+
+
+def test_an_exported_script_runs_under_ipython(tmp_path: Path) -> None:
+    """`jupyter nbconvert --to script` writes such calls: plain text comes out, and nothing a terminal would obey."""
+    script = tmp_path / "exported.ipy"
+    script.write_text(SCRIPT)
+    done = ipython(script, tmp_path)
     assert "A simulated answer." in done.stdout
     assert done.stdout.rstrip().splitlines()[-1].startswith("[sim-reasoner · simulator")
     assert "\x1b]0;" not in done.stdout
@@ -54,14 +59,7 @@ def test_an_error_shows_the_users_lines_and_its_sentence(tmp_path: Path) -> None
         "get_ipython().run_cell('ask()')\n"
         'get_ipython().run_cell(\'1\\nawait hs.bench("gpt-4.1", "Hi", seed="x")\')\n'
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(cells)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-        env=environment(tmp_path),
-    )
+    done = ipython(cells, tmp_path)
     assert done.stdout.splitlines() == [
         "line 1: ask()",
         "line 3: return hs.run(hs.bench('gpt-4.1', 'Hi', repeats='3'))",

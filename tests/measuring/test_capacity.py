@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from raw_service import Asked, Service, Writer, serving
 
 from holystream_nb import Simulator
 from holystream_nb.errors import SetupError
@@ -142,35 +142,16 @@ def test_the_answer_holds_the_true_capacity_as_often_as_it_should() -> None:
     assert sorted(widths)[200] < 2.5
 
 
-@asynccontextmanager
-async def queueing(slots: int = SLOTS, served_s: float = SERVED_S) -> AsyncIterator[str]:
+def queueing(slots: int = SLOTS, served_s: float = SERVED_S) -> AbstractAsyncContextManager[Service]:
     """A chat service that serves so many requests at a time, each for so long, and lets the others wait in turn."""
     turn = asyncio.Semaphore(slots)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                size = next(
-                    int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-                )
-                await reader.readexactly(size)
-                async with turn:
-                    await asyncio.sleep(served_s)
-                deltas = [{"choices": [{"index": 0, "delta": {"content": "one"}, "finish_reason": None}]}]
-                deltas.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-                deltas.append({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
-                body = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in deltas) + b"data: [DONE]\n\n"
-                answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%s"
-                writer.write(answer % (len(body), body))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+    async def answer(asked: Asked, writer: Writer) -> None:
+        async with turn:
+            await asyncio.sleep(served_s)
+        await writer.whole("one")
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    return serving(answer)
 
 
 @pytest.mark.slow
@@ -179,8 +160,14 @@ async def test_the_users_of_a_queueing_service_are_counted(tmp_path: Path, capsy
 
     The folder is the answer again, and a search that is there already asks nothing.
     """
-    async with queueing() as url:
-        options = {"limits": {"ttft_ms": 210}, "path": tmp_path / "c", "seed": 1, "base_url": url, "api_key": "none"}
+    async with queueing() as service:
+        options = {
+            "limits": {"ttft_ms": 210},
+            "path": tmp_path / "c",
+            "seed": 1,
+            "base_url": service.url,
+            "api_key": "none",
+        }
         found = await capacity("m", "Hello", **options)
     assert isinstance(found, Capacity)
     assert found.within in (5, 6, 7)
@@ -202,8 +189,8 @@ async def test_the_users_of_a_queueing_service_are_counted(tmp_path: Path, capsy
 async def test_a_search_ends_by_itself_when_the_service_is_saturated(tmp_path: Path) -> None:
     """Two slots serve as many requests a second for any users from two on: under limits that none breaks it says so."""
     asked: dict[str, Any] = {"limits": {"e2e_s": 60}, "requests": 100, "start": 2, "path": tmp_path, "api_key": "none"}
-    async with queueing(served_s=0.03) as url:
-        found = await capacity("m", "Hello", base_url=url, seed=1, **asked)
+    async with queueing(served_s=0.03) as service:
+        found = await capacity("m", "Hello", base_url=service.url, seed=1, **asked)
     assert found.reason == "saturated"
     assert [each.load for each in found.probes[:3]] == [2, 4, 8]
     assert (found.within, found.beyond) == (found.probes[-1].load, None)
@@ -248,7 +235,7 @@ async def test_a_load_takes_no_more_of_many_prompts_than_it_needs(simulator: Sim
 @pytest.mark.slow
 async def test_requests_a_second_are_counted_too(tmp_path: Path) -> None:
     """Two slots of 60 ms serve 33 requests/s: it bears some of them, and never more than that."""
-    async with queueing() as url:
+    async with queueing() as service:
         found = await capacity(
             "m",
             ["Hello"],
@@ -258,7 +245,7 @@ async def test_requests_a_second_are_counted_too(tmp_path: Path) -> None:
             start=16,
             requests=40,
             path=tmp_path,
-            base_url=url,
+            base_url=service.url,
             api_key="none",
             seed=3,
         )
