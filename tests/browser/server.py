@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import holystream_nb
+
 TOKEN: Final = "holystream-tests"
 _READY_S: Final = 30.0
 _END_S: Final = 10.0
@@ -95,9 +97,18 @@ def _environment(root: Path, speed: str) -> dict[str, str]:
         "IPYTHONDIR": str(root / "ipython"),
         "JUPYTER_CONFIG_DIR": str(root / "config"),
         "JUPYTER_DATA_DIR": str(root / "data"),
+        "JUPYTER_PATH": str(_extended(root)),
         "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
         "XDG_CONFIG_HOME": str(root / "xdg"),
     }
+
+
+def _extended(root: Path) -> Path:
+    """A folder of Jupyter data in which this tree's JupyterLab extension lies, whatever is installed."""
+    data = root / "tree"
+    data.mkdir()
+    (data / "labextensions").symlink_to(Path(holystream_nb.__file__).parent / "labextension")
+    return data
 
 
 def _url(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:

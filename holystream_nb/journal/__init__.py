@@ -1,0 +1,1 @@
+"""Answers on disk as they arrive: what outlives the page, the tab and the kernel."""
