@@ -156,7 +156,7 @@ from IPython.core.interactiveshell import InteractiveShell
 import holystream_nb
 holystream_nb.load_ipython_extension(InteractiveShell.instance())
 heavy = {"anywidget", "ipywidgets", "httpx2", "pandas", "matplotlib", "scipy", "genai_prices", "starlette", "uvicorn"}
-heavy |= {"pydantic", "docstring_parser", "PIL", "sqlite3"}
+heavy |= {"pydantic", "docstring_parser", "PIL"}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
