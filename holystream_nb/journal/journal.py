@@ -14,7 +14,7 @@ from typing import Any, Final
 from .file import File
 from .place import VARIABLE, Settings, changed, settings
 from .values import Answer, Door, Origin
-from .writer import Begun, Entry, Unwritten, Writer
+from .writer import NO_SQLITE, Begun, Entry, Unwritten, Writer
 
 _TOLD: Final = "told"
 """The file that says that this user was told of the journal."""
@@ -103,8 +103,11 @@ class Journal:
         words: texts that are all in what was asked or in the answer, in any case; a text is its words.
         limit: how many at most.
         """
-        from .reading import Question, read
-
+        try:
+            from .reading import Question, read
+        except ImportError:
+            self._say(NO_SQLITE)
+            return []
         given = words.split() if isinstance(words, str) else list(words or ())
         question = Question(
             None if ids is None else tuple(ids),
@@ -130,17 +133,22 @@ class Journal:
 
     def conversation(self, name: str, notebook: str) -> str | None:
         """The newest state of a conversation, of any kernel; None where there is none."""
-        from .reading import conversation
-
+        try:
+            from .reading import conversation
+        except ImportError:
+            self._say(NO_SQLITE)
+            return None
         self.flush()
         return conversation(self.settings.path, name, notebook, self._say)
 
     def forget_conversation(self, name: str, notebook: str) -> None:
         """Erases a conversation's state; the answers stay."""
-        from .erasing import forget_conversation
-
         if self._writer is not None:
             self._writer.drop(name, notebook)
+        try:
+            from .erasing import forget_conversation
+        except ImportError:
+            return  # then there is none
         self.flush()
         forget_conversation(self.settings.path, name, notebook, self._own, self._say)
 
@@ -157,8 +165,10 @@ class Journal:
         before: seconds since 1970. everything: all that there is. Panels' conversations of that time or notebook go
         too, unless ids are given.
         """
-        from .erasing import condition, forget
-
+        try:
+            from .erasing import condition, forget
+        except ImportError:
+            return 0  # then there is nothing
         if ids is None and before is None and notebook is None and not everything:
             return 0
         self.flush()

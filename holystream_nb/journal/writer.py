@@ -31,6 +31,8 @@ INTERVAL: Final = 0.25
 AGAIN: Final = 5.0
 """Seconds after a write that failed, until the next one."""
 
+NO_SQLITE: Final = "Answers are not written down, because this Python has no sqlite3; they stream on all the same."
+
 MOST_WAITING: Final = 1000
 """Answers that wait for a disk that takes nothing; older ones that have ended are given up."""
 
@@ -243,7 +245,7 @@ class Writer:
         try:
             import sqlite3
         except ImportError:
-            self._fail("this Python has no sqlite3")
+            self._fail(NO_SQLITE)
             return None
         try:
             if connection is None or not self._is_there():
@@ -271,7 +273,10 @@ class Writer:
 
     def _fail(self, why: str) -> None:
         self._failed_at = time.monotonic()
-        self._say(f"Answers are not written down ({self.folder}: {why}); they stream on all the same.")
+        if why == NO_SQLITE:
+            self._say(why)
+        else:
+            self._say(f"Answers are not written down ({self.folder}: {why}); they stream on all the same.")
         self._take()
         ended = [each for each in self._running if each.entry._ended is not None]
         for each in ended[:-MOST_WAITING]:
@@ -364,7 +369,7 @@ class Writer:
 
     def _message(self, connection: Connection, message: Mapping[str, Any], keys: list[Key]) -> int:
         """The id of this message; in a conversation each is there once, whatever is asked after it."""
-        given = _hash(_json(_plain(message)))
+        given = _hash(_json([self.images, _plain(message)]))
         if (known := self._seen.get(given)) is not None:
             found = connection.execute("SELECT id FROM messages WHERE hash = ?", [known]).fetchone()
             if found is not None:

@@ -29,7 +29,7 @@ _SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey) +", re.I)
 _PREFIX = r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf|r8|vck|gh[opsur]|github_pat|glpat|bedrock-api-key)[-_]"
 _NAMED = r"(?:api|access|auth|subscription|secret)[-_ ]?(?:key|token)(?: provided)?[\"']?\s*[:=]\s*[\"']?"
 _KEYS: Final = (  # with a word that a text must have, in small letters, before the pattern is worth its time
-    (("bearer",), re.compile(r"\bBearer\s+[^\s\"',;]+", re.I), "Bearer …"),
+    (("bearer",), re.compile(r"\b(?:Bearer\s+)+[^\s\"',;]+", re.I), "Bearer …"),
     (("basic",), re.compile(r"\bBasic\s+(?=[A-Za-z]*[\d+/=])[\w+/=]{12,}"), "Basic …"),
     (  # a digit, or a star for what is left out: pk_user_account is a column, hf_hub_download a function
         ("",),

@@ -34,7 +34,8 @@ class Writers:
 
     def start(self, name: str) -> int:
         with self._lock:
-            assert self.process.stdin is not None and self.process.stdout is not None
+            assert self.process.stdin is not None
+            assert self.process.stdout is not None
             self.process.stdin.write(f"{name}\n")
             self.process.stdin.flush()
             return int(self.process.stdout.readline())
