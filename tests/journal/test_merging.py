@@ -18,6 +18,7 @@ WORDS = st.lists(st.sampled_from(["alpha", "Beta", "gamma"]), max_size=3).map(" 
 STEP = st.tuples(st.integers(0, 3), WORDS, st.booleans())
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEP, max_size=12),
