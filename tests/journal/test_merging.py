@@ -65,7 +65,7 @@ def test_the_newest_of_thousands_come_at_once(journal_folder: Path) -> None:
             entry = journal.begin(Origin("python"), messages=[{"role": "user", "content": f"{kernel}.{number}"}])
             entry.end(text="text " * 500, state="done")
         journal.close()
-    reader, start = Journal(), time.perf_counter()
+    reader, start = Journal(), time.process_time()
     assert len(reader.answers(limit=20)) == 20
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert len(reader.answers()) == 1000
