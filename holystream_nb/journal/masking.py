@@ -107,13 +107,15 @@ _CREDENTIAL: Final = re.compile(
     re.IGNORECASE,
 )
 _BASE64_FIELDS: Final = frozenset({"data", "file_data", "b64_json", "result", "partial_image_b64"})
+_LEAST_BASE64: Final = 256
+"""Characters from which such a field is no short word or hash any more."""
 
 
 def _field(name: str, value: Any, keys: Sequence[Key], images: bool) -> Any:
     if isinstance(value, str):
         if _CREDENTIAL.fullmatch(name):
             return "…"
-        if name in _BASE64_FIELDS and len(value) >= 64:
+        if name in _BASE64_FIELDS and len(value) >= _LEAST_BASE64:
             try:
                 data = base64.b64decode(value, validate=True)
             except (binascii.Error, ValueError):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernels import kernel
 
 from holystream_nb.journal import file as files_module
 from holystream_nb.journal.file import files
@@ -452,3 +453,19 @@ def test_a_fork_writes_its_own_and_leaves_its_parents(journal: Journal, journal_
     found = sorted(answer.text for answer in journal.answers())
     assert found == ["before after", "child's"]
     assert not [*journal_folder.glob("*.lock"), *journal_folder.glob("*-wal")]
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_shut_down_writes_all_and_leaves_one_file(journal: Journal, journal_folder: Path) -> None:
+    """As by *Restart*: the text up to the last piece, and no log or lock beside it."""
+    with kernel() as running:
+        running.run(
+            "from holystream_nb.journal.journal import journal\n"
+            "from holystream_nb.journal.values import Origin\n"
+            "entry = journal.begin(Origin('cell'))\n"
+            "entry.add('all of it')"
+        )
+        running.manager.shutdown_kernel(now=False)
+        (answer,) = journal.answers()
+        assert (answer.text, answer.is_running, answer.state) == ("all of it", False, "streaming")
+        assert sorted(each.suffix for each in journal_folder.iterdir()) == ["", ".sqlite"]
