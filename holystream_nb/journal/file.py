@@ -37,7 +37,7 @@ CREATE TABLE answers (
     parameters TEXT, began REAL, ended REAL, text TEXT, reasoning TEXT, state TEXT, ending TEXT, error TEXT,
     record TEXT, format TEXT
 );
-CREATE INDEX answers_began ON answers (began);
+CREATE INDEX answers_began ON answers (began, id);
 CREATE TABLE pieces (  -- of answers that have not ended; the last part is written anew with the one after it
     answer TEXT, part INTEGER, text TEXT, reasoning TEXT, PRIMARY KEY (answer, part)
 ) WITHOUT ROWID;

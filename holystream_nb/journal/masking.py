@@ -13,8 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..providers.secret import Key
-from ..wire.redaction import hide, redact_marked, settled, withheld
+from ..wire.redaction import redact_marked, settled, withheld, without
 from ..wire.values import well_formed
 
 _SLICE: Final = 16_384
@@ -28,50 +27,57 @@ _OPEN_ADDRESS: Final = re.compile(r"data:[\w.+/;=-]*(?:,[A-Za-z0-9+/=_-]*)?")
 
 
 class Masker:
-    """Masks a text that comes in pieces; `images` leaves its data: addresses as they are."""
+    """Masks a text that comes in pieces; `images` leaves its data: addresses as they are.
+
+    hidden: the known keys, as `redaction.values` gives them.
+    """
 
     def __init__(self, *, images: bool = False) -> None:
         self._images = images
         self._rest = ""
 
-    def feed(self, piece: str, keys: Sequence[Key]) -> str:
+    def feed(self, piece: str, hidden: Sequence[str]) -> str:
         """What is settled now, and is to be written for good."""
+        if not piece:
+            return ""
         done = []
         for start in range(0, len(piece), _SLICE):
             text = self._rest + piece[start : start + _SLICE]
-            cut = settled(text, keys)
+            cut = settled(text, hidden)
             if (picture := _open_address(text)) is not None:
                 cut = min(cut, picture)
             elif len(text) - cut > _LONGEST:
                 cut = len(text) - _SLICE
-            done.append(self._masked(text[:cut], keys))
+            done.append(self._masked(text[:cut], hidden))
             self._rest = text[cut:]
         return "".join(done)
 
-    def shown(self, keys: Sequence[Key]) -> str:
+    def shown(self, hidden: Sequence[str]) -> str:
         """What may stand behind it until the next piece comes."""
+        if not self._rest:
+            return ""
         text = self._rest
-        at = withheld(text, keys)
+        at = withheld(text, hidden)
         if (picture := _open_address(text)) is not None:
             at = min(at, picture)
-        return self._masked(text[:at], keys)
+        return self._masked(text[:at], hidden)
 
-    def finish(self, keys: Sequence[Key]) -> str:
+    def finish(self, hidden: Sequence[str]) -> str:
         """The rest, when nothing comes any more."""
         text, self._rest = self._rest, ""
-        return self._masked(text, keys)
+        return self._masked(text, hidden)
 
-    def _masked(self, text: str, keys: Sequence[Key]) -> str:
+    def _masked(self, text: str, hidden: Sequence[str]) -> str:
         """A part in which no key and no picture is cut."""
         text = well_formed(text)
         if "base64," not in text:
-            return redact_marked(hide(text, keys))
+            return redact_marked(without(text, hidden))
         done, at = [], 0
         for found in _ADDRESS.finditer(text):
-            done.append(redact_marked(hide(text[at : found.start()], keys)))
+            done.append(redact_marked(without(text[at : found.start()], hidden)))
             done.append(found[0] if self._images else hashed(_bytes(found[1])))
             at = found.end()
-        return "".join([*done, redact_marked(hide(text[at:], keys))])
+        return "".join([*done, redact_marked(without(text[at:], hidden))])
 
 
 def _open_address(text: str) -> int | None:
@@ -80,26 +86,26 @@ def _open_address(text: str) -> int | None:
     return at if at >= 0 and _OPEN_ADDRESS.fullmatch(text, at) else None
 
 
-def masked(text: str, keys: Sequence[Key], *, images: bool = False) -> str:
-    """A whole text without keys, and with its pictures as hashes unless `images`."""
+def masked(text: str, hidden: Sequence[str], *, images: bool = False) -> str:
+    """A whole text without hidden, and with its pictures as hashes unless `images`."""
     masker = Masker(images=images)
-    return masker.feed(text, keys) + masker.finish(keys)
+    return masker.feed(text, hidden) + masker.finish(hidden)
 
 
-def stored(value: Any, keys: Sequence[Key], *, images: bool) -> Any:
+def stored(value: Any, hidden: Sequence[str], *, images: bool) -> Any:
     """A value for JSON as it is kept: keys masked, pictures and other files as their hashes unless `images`."""
     if isinstance(value, str):
-        return masked(value, keys, images=images)
+        return masked(value, hidden, images=images)
     if isinstance(value, Mapping):
-        return {str(name): _field(str(name), each, keys, images) for name, each in value.items()}
+        return {str(name): _field(str(name), each, hidden, images) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [stored(each, keys, images=images) for each in value]
+        return [stored(each, hidden, images=images) for each in value]
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)
         return base64.b64encode(data).decode() if images else hashed(data)
     if value is None or isinstance(value, bool | int | float):
         return value
-    return masked(str(value), keys, images=images)
+    return masked(str(value), hidden, images=images)
 
 
 _CREDENTIAL: Final = re.compile(
@@ -111,7 +117,7 @@ _LEAST_BASE64: Final = 256
 """Characters from which such a field is no short word or hash any more."""
 
 
-def _field(name: str, value: Any, keys: Sequence[Key], images: bool) -> Any:
+def _field(name: str, value: Any, hidden: Sequence[str], images: bool) -> Any:
     if isinstance(value, str):
         if _CREDENTIAL.fullmatch(name):
             return "…"
@@ -122,7 +128,7 @@ def _field(name: str, value: Any, keys: Sequence[Key], images: bool) -> Any:
                 pass
             else:
                 return value if images else hashed(data)
-    return stored(value, keys, images=images)
+    return stored(value, hidden, images=images)
 
 
 def _bytes(text: str) -> bytes:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..providers.secret import Key, known
+from ..providers.secret import known
+from ..wire.redaction import values
 from .alive import Sign
 from .file import FULL, File, create
 from .masking import Masker, masked, stored
@@ -126,17 +127,17 @@ class _Running:
     is_there: bool = False
     has_new: bool = False
 
-    def drain(self, keys: list[Key]) -> None:
+    def drain(self, hidden: list[str]) -> None:
         """Takes what has come since."""
         pieces = self.entry._pieces
         if not (count := len(pieces)):
             return
         taken = pieces[:count]
         del pieces[:count]
-        text = self.text.feed("".join(each for each, _ in taken), keys)
-        reasoning = self.reasoning.feed("".join(each for _, each in taken), keys)
+        text = self.text.feed("".join(each for each, _ in taken), hidden)
+        reasoning = self.reasoning.feed("".join(each for _, each in taken), hidden)
         self.settled = self.settled[0] + text, self.settled[1] + reasoning
-        self.open = self.text.shown(keys), self.reasoning.shown(keys)
+        self.open = self.text.shown(hidden), self.reasoning.shown(hidden)
         self.has_new = True
 
 
@@ -322,25 +323,25 @@ class Writer:
 
     def _write(self, connection: Connection) -> None:
         self._take()
-        keys = known()
+        hidden = values(known())
         conversations = dict(self._conversations)
         ended = {id(each): each.entry._ended for each in self._running}
         for each in self._running:
             if ended[id(each)] is None:
-                each.drain(keys)
+                each.drain(hidden)
         if self._sign is not None:
             self._sign.beat()
         connection.execute("BEGIN IMMEDIATE")
         for each in self._running:
             if not each.is_there:
-                self._insert(connection, each.entry._begun, keys)
+                self._insert(connection, each.entry._begun, hidden)
             if (end := ended[id(each)]) is not None:
-                self._finish(connection, each.entry.id, end, keys)
+                self._finish(connection, each.entry.id, end, hidden)
             elif each.has_new:
                 self._append(connection, each)
         for (name, notebook), state in conversations.items():
-            values = name, notebook, self._state(state, keys), time.time()
-            connection.execute("INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?)", values)
+            row = name, notebook, self._state(state, hidden), time.time()
+            connection.execute("INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?)", row)
         connection.execute("COMMIT")
         for each in self._running:
             each.is_there = True
@@ -351,12 +352,12 @@ class Writer:
             if self._conversations.get(key) is state:
                 del self._conversations[key]
 
-    def _insert(self, connection: Connection, begun: Begun, keys: list[Key]) -> None:
-        ids = [self._message(connection, each, keys) for each in begun.messages]
+    def _insert(self, connection: Connection, begun: Begun, hidden: list[str]) -> None:
+        ids = [self._message(connection, each, hidden) for each in begun.messages]
         roles = [each.get("role") for each in reversed(begun.messages)]
         asked = roles.index("assistant") if "assistant" in roles else len(roles)
         origin = begun.origin
-        values = {
+        row = {
             "id": begun.id,
             "group": begun.group,
             "door": origin.door,
@@ -371,23 +372,23 @@ class Writer:
             "note": begun.note,
             "messages": _json(ids),
             "asked": asked,
-            "parameters": _json(stored(begun.parameters, keys, images=self.images)),
+            "parameters": _json(stored(begun.parameters, hidden, images=self.images)),
             "began": begun.began,
             "state": "streaming",
             "format": begun.format,
         }
-        names = ", ".join(f'"{name}"' for name in values)
-        marks = ", ".join("?" * len(values))
-        connection.execute(f"INSERT OR IGNORE INTO answers ({names}) VALUES ({marks})", [*values.values()])  # noqa: S608
+        names = ", ".join(f'"{name}"' for name in row)
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT OR IGNORE INTO answers ({names}) VALUES ({marks})", [*row.values()])  # noqa: S608
 
-    def _message(self, connection: Connection, message: Mapping[str, Any], keys: list[Key]) -> int:
+    def _message(self, connection: Connection, message: Mapping[str, Any], hidden: list[str]) -> int:
         """The id of this message; in a conversation each is there once, whatever is asked after it."""
         given = _hash(_json([self.images, _plain(message)]))
         if (known := self._seen.get(given)) is not None:
             found = connection.execute("SELECT id FROM messages WHERE hash = ?", [known]).fetchone()
             if found is not None:
                 return int(found[0])
-        body = _json(stored(message, keys, images=self.images))
+        body = _json(stored(message, hidden, images=self.images))
         digest = _hash(body)
         connection.execute("INSERT OR IGNORE INTO messages (hash, body) VALUES (?, ?)", [digest, body])
         if len(self._seen) >= _SEEN:
@@ -407,29 +408,29 @@ class Writer:
             part += 1
         connection.execute(insert, [name, part, *running.open, name])
 
-    def _finish(self, connection: Connection, name: str, end: Ended, keys: list[Key]) -> None:
+    def _finish(self, connection: Connection, name: str, end: Ended, hidden: list[str]) -> None:
         connection.execute(
             "UPDATE answers SET ended = ?, text = ?, reasoning = ?, state = ?, ending = ?, error = ?, record = ? "
             "WHERE id = ?",
             [
                 end.ended,
-                masked(end.text, keys, images=self.images),
-                masked(end.reasoning, keys, images=self.images),
+                masked(end.text, hidden, images=self.images),
+                masked(end.reasoning, hidden, images=self.images),
                 end.state,
-                masked(end.ending, keys),
-                masked(end.error, keys),
-                _json(stored(end.record, keys, images=self.images)),
+                masked(end.ending, hidden),
+                masked(end.error, hidden),
+                _json(stored(end.record, hidden, images=self.images)),
                 name,
             ],
         )
         connection.execute("DELETE FROM pieces WHERE answer = ?", [name])
 
-    def _state(self, state: str, keys: list[Key]) -> str:
+    def _state(self, state: str, hidden: list[str]) -> str:
         try:
             value = json.loads(state)
         except ValueError:
-            return masked(state, keys)
-        return _json(stored(value, keys, images=self.images))
+            return masked(state, hidden)
+        return _json(stored(value, hidden, images=self.images))
 
     def _leave(self, connection: Connection | None) -> None:
         """Closes the file, and removes it where nothing is in it."""

@@ -59,19 +59,24 @@ def redact(text: str, key: Hidden = ()) -> str:
 
 def hide(text: str, key: Hidden) -> str:
     """The text without these keys."""
-    for value in _values(key):
+    return without(text, values(key))
+
+
+def without(text: str, hidden: Sequence[str]) -> str:
+    """The same by the keys' `values`."""
+    for value in hidden:
         text = text.replace(value, "…")
     return text
 
 
 def concealed(data: bytes, key: Hidden) -> bytes:
     """What a service said, without these keys, before anything is made of it."""
-    for value in _values(key):
+    for value in values(key):
         data = data.replace(value.encode(), "…".encode())
     return data
 
 
-def _values(key: Hidden) -> list[str]:
+def values(key: Hidden) -> list[str]:
     """The keys as texts, also without the word of their scheme; longer ones first, in which shorter ones may be."""
     given = [key] if isinstance(key, str) else [each.reveal() for each in key]
     parts = {part for value in given for part in (value, _SCHEME.sub("", value))}
@@ -96,44 +101,46 @@ def redact_marked(text: str) -> str:
     return "".join([*parts, text[at:]])
 
 
-def settled(text: str, key: Hidden = ()) -> int:
-    """How much of a text that is still coming can be redacted for good: no key begins before and ends behind it."""
-    starts = [0]
-    for found in _SPACE.finditer(text):
-        starts.append(found.end())
-    if len(starts) <= _WORDS:
+def settled(text: str, hidden: Sequence[str] = ()) -> int:
+    """How much of a text that is still coming can be redacted for good: no key begins before and ends behind it.
+
+    hidden: the `values` of known keys.
+    """
+    starts = [0, *(found.end() for found in _SPACE.finditer(text))]
+    number = len(starts) - _WORDS - (starts[-1] == len(text))  # a last word may not have begun
+    if number <= 0:
         return 0
-    number = len(starts) - _WORDS
-    if starts[-1] == len(text):
-        number -= 1  # its last word has not begun
-    while number > 0 and _is_within_a_key(text, starts[max(0, number - _WORDS)], starts[number], key):
+    first = starts[max(0, number - _WORDS)]
+    spans = _spans(text, first)
+    for value in hidden:
+        if value in text:
+            spans += [found.span() for found in re.compile(re.escape(value)).finditer(text, first)]
+    while number > 0 and any(start < starts[number] < end for start, end in spans):
         number -= 1
-    return starts[max(0, number)]
+    return starts[number]
 
 
-def withheld(text: str, key: Hidden = ()) -> int:
+def withheld(text: str, hidden: Sequence[str] = ()) -> int:
     """Where at the text's end a key may have begun whose secret part must not be shown; its length if there is none."""
     begun = _BEGUN.search(text)
     at = len(text) if begun is None else begun.end()
-    for value in _values(key):
-        known = next((size for size in range(len(value) - 1, _OPEN, -1) if text.endswith(value[:size])), 0)
-        at = min(at, len(text) - known + _OPEN if known else at)
+    for value in hidden:
+        if value[: _OPEN + 1] in text:
+            known = next((size for size in range(len(value) - 1, _OPEN, -1) if text.endswith(value[:size])), 0)
+            at = min(at, len(text) - known + _OPEN if known else at)
     return at
+
+
+def _spans(text: str, start: int = 0) -> list[tuple[int, int]]:
+    """Where what says that it is a key begins, with what says so, and ends."""
+    small = text.lower()
+    found: list[tuple[int, int]] = []
+    for words, pattern in _KEYS:
+        if any(word in small for word in words):
+            found += [(each.start(), each.end(1)) for each in pattern.finditer(text, start)]
+    return found
 
 
 _SPACE = re.compile(r"\s+")
 _OPEN = 3
 """Characters of a known key that are no secret."""
-
-
-def _is_within_a_key(text: str, start: int, at: int, key: Hidden) -> bool:
-    for _, pattern in _KEYS:
-        if any(found.start() < at < found.end(1) for found in pattern.finditer(text, start)):
-            return True
-    for value in _values(key):
-        found = text.find(value, start)
-        while found >= 0:
-            if found < at < found + len(value):
-                return True
-            found = text.find(value, found + 1)
-    return False

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from holystream_nb.journal.masking import Masker, hashed, masked, stored
 from holystream_nb.providers.secret import Key, known
+from holystream_nb.wire.redaction import values
 
 HEX = "0123456789abcdef"
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -33,6 +34,7 @@ PROSE = st.lists(
     max_size=30,
 ).map("".join)
 OWN = Key("Zq9 own:key/42 with spaces")
+HIDDEN = values([OWN])
 
 
 @st.composite
@@ -68,11 +70,11 @@ def test_a_key_in_pieces_never_reaches_the_disk(given_text: tuple[str, list[str]
     text, keys = given_text
     masker, written = Masker(), ""
     for piece in cut(text, at):
-        written += masker.feed(piece, [OWN])
-        seen = written + masker.shown([OWN])
+        written += masker.feed(piece, HIDDEN)
+        seen = written + masker.shown(HIDDEN)
         for key in keys:
             assert key[:6] not in seen, (piece, seen)
-    written += masker.finish([OWN])
+    written += masker.finish(HIDDEN)
     assert not [key for key in keys if key[:6] in written]
 
 
@@ -83,8 +85,8 @@ def test_pieces_come_to_the_same_as_the_whole(given_text: tuple[str, list[str]],
     """How a text was cut makes no difference to what is written of it."""
     text, _ = given_text
     masker = Masker()
-    written = "".join(masker.feed(piece, [OWN]) for piece in cut(text, at)) + masker.finish([OWN])
-    assert written == masked(text, [OWN])
+    written = "".join(masker.feed(piece, HIDDEN) for piece in cut(text, at)) + masker.finish(HIDDEN)
+    assert written == masked(text, HIDDEN)
 
 
 @settings(max_examples=200, deadline=None)
@@ -170,10 +172,10 @@ def test_fields_that_hold_credentials_are_masked_whatever_is_in_them() -> None:
 def test_the_keys_of_this_process_are_known_whatever_their_shape() -> None:
     """Everything that was ever a Key; everyday words that are used for one are not."""
     key, word, date = Key("correct-horse-7"), Key("ollama"), Key("2023-06-01")
-    values = [each.reveal() for each in known()]
-    assert "correct-horse-7" in values
-    assert not {word.reveal(), date.reveal()} & {*values}
-    assert masked(f"it is {key.reveal()}!", known()) == "it is …!"
+    hidden = values(known())
+    assert "correct-horse-7" in hidden
+    assert not {word.reveal(), date.reveal()} & {*hidden}
+    assert masked(f"it is {key.reveal()}!", hidden) == "it is …!"
 
 
 def test_what_is_no_key_stays() -> None:
