@@ -38,6 +38,7 @@ CREATE TABLE answers (
     record TEXT, format TEXT
 );
 CREATE INDEX answers_began ON answers (began, id);
+CREATE INDEX answers_cell ON answers (cell, began, id);
 CREATE TABLE pieces (  -- of answers that have not ended; the last part is written anew with the one after it
     answer TEXT, part INTEGER, text TEXT, reasoning TEXT, PRIMARY KEY (answer, part)
 ) WITHOUT ROWID;
