@@ -22,10 +22,10 @@ See https://spec.commonmark.org/0.31.2/ and https://github.github.com/gfm/.
 from __future__ import annotations
 
 from .blocks import parser, tree
-from .characters import CELLS, GROWTH, IMAGE, JOINER, LINES, LONGEST, MARK, MARKS, cells, readable
-from .writer import Writer, fence
+from .characters import CELLS, GROWTH, IMAGE, LINES, LONGEST, MARK, MARKS, cells, readable
+from .writer import fence, settled
 
-__all__ = ["IMAGE", "JOINER", "code_block", "harmless", "plain_line", "readable"]
+__all__ = ["IMAGE", "code_block", "harmless", "plain_line", "readable"]
 
 
 def harmless(markdown: str) -> str:
@@ -45,8 +45,9 @@ def harmless(markdown: str) -> str:
 
 
 def _written(text: str) -> str:
-    writer = Writer(room=GROWTH * len(text) + 10_000)
-    return writer.finished("\n".join(writer.blocks(tree(parser().parse(f"{text}\n"))).lines))
+    nodes = tree(parser().parse(f"{text}\n"))
+    written = settled(lambda writer: "\n".join(writer.blocks(nodes).lines), room=GROWTH * len(text) + 10_000)
+    return f"{written}\n" if written else ""
 
 
 def _plain(text: str) -> str:
@@ -60,5 +61,5 @@ def code_block(code: str, language: str = "") -> str:
 
 def plain_line(text: str) -> str:
     """*text* on one line, in which nothing is Markdown; fit for a paragraph, a heading or an emphasis."""
-    writer = Writer(room=0)
-    return writer.finished(writer.line(" ".join(readable(text).split()))).rstrip("\n")
+    line = " ".join(readable(text).split())
+    return settled(lambda writer: writer.line(line))

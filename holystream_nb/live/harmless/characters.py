@@ -15,8 +15,7 @@ MARKS, LINES, CELLS, DEPTH, GROWTH = 50_000, 15_000, 100_000, 20, 8
 ADDRESS_SHOWN = 300
 """Characters of an address that are shown (a data: address can be a megabyte)."""
 
-BREAK = "\ufdd0"  # a noncharacter, so never in the text: where a word joiner goes if the finished document needs one
-JOINER = "\u2060"
+BREAK = "\ufdd0"  # a noncharacter, so never in the text: before what may have to stand apart
 IMAGE = "🖼"
 
 

@@ -1,76 +1,44 @@
-"""Maths: which TeX is drawn as a formula, and which is shown as its source."""
+r"""Maths: which TeX is drawn as a formula, and which is shown as its source.
+
+A formula is what it is because all of it is allowed, not because nothing in it is forbidden: it is read as TeX reads it
+(``^^5c`` is a backslash), and a command, an environment or a character that is not on a list makes it text. The lists
+are in ``tex.json``, and the page's live view reads them by the same rule (``frontend/src/tex.ts``).
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
+from pathlib import Path
+from typing import Final
 
+_LISTS: Final = json.loads(Path(__file__).with_name("tex.json").read_text("utf-8"))
+_COMMANDS: Final = frozenset(" ".join(_LISTS["commands"]).split())
+ENVIRONMENTS: Final = frozenset(" ".join(_LISTS["environments"]).split())
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+_LENGTH, _DEPTH = 4_000, 40
+"""Characters of a formula, and groups, environments and fences within one another."""
 
-
-_COMMANDS = _words(
-    """
-    alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa varkappa lambda mu nu xi omicron pi
-    varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega digamma Gamma Delta Theta Lambda Xi Pi Sigma
-    Upsilon Phi Psi Omega aleph beth gimel daleth hbar hslash ell imath jmath wp Re Im partial nabla infty emptyset
-    varnothing forall exists nexists neg lnot top bot angle measuredangle sphericalangle triangle square Box blacksquare
-    diamond Diamond lozenge bigstar star prime backprime complement checkmark dagger ddagger sharp flat natural
-    clubsuit diamondsuit heartsuit spadesuit degree surd eth mho Finv
-    sum prod coprod int iint iiint iiiint oint bigcup bigcap bigsqcup bigvee bigwedge bigodot bigoplus bigotimes
-    biguplus limits nolimits
-    pm mp times div cdot ast circ bullet cap cup uplus sqcap sqcup vee wedge lor land setminus smallsetminus wr amalg
-    oplus ominus otimes oslash odot bigcirc boxplus boxminus boxtimes boxdot ltimes rtimes intercal dotplus
-    divideontimes
-    le leq leqslant lt ge geq geqslant gt ne neq equiv sim simeq approx approxeq cong doteq triangleq coloneqq eqqcolon
-    propto varpropto ll gg lll ggg prec succ preceq succeq precsim succsim lesssim gtrsim lessapprox gtrapprox nless
-    ngtr nleq ngeq nsim ncong subset supset subseteq supseteq subsetneq supsetneq nsubseteq nsupseteq sqsubset sqsupset
-    sqsubseteq sqsupseteq in ni owns notin not models vdash dashv Vdash vDash Vvdash nvdash nvDash perp parallel
-    nparallel mid nmid bowtie asymp smile frown therefore because between pitchfork trianglelefteq trianglerighteq
-    to gets leftarrow rightarrow leftrightarrow Leftarrow Rightarrow Leftrightarrow longleftarrow longrightarrow
-    longleftrightarrow Longleftarrow Longrightarrow Longleftrightarrow iff implies impliedby mapsto longmapsto uparrow
-    downarrow updownarrow Uparrow Downarrow Updownarrow nearrow searrow swarrow nwarrow hookleftarrow hookrightarrow
-    leftharpoonup leftharpoondown rightharpoonup rightharpoondown rightleftharpoons leftrightharpoons leadsto
-    rightsquigarrow twoheadrightarrow twoheadleftarrow rightarrowtail nleftarrow nrightarrow nRightarrow
-    nLeftrightarrow circlearrowleft circlearrowright curvearrowleft curvearrowright xleftarrow xrightarrow
-    ldots cdots vdots ddots dots dotsc dotsb dotsm dotsi colon
-    frac dfrac tfrac cfrac binom dbinom tbinom sqrt root over choose atop genfrac substack stackrel overset underset
-    overbrace underbrace overline underline overleftarrow overrightarrow overleftrightarrow widehat widetilde hat check
-    tilde acute grave dot ddot dddot breve bar vec mathring boxed fbox cancel bcancel xcancel pmod bmod mod pod
-    left right middle big Big bigg Bigg bigl bigr bigm Bigl Bigr Bigm biggl biggr biggm Biggl Biggr Biggm
-    langle rangle lbrace rbrace lbrack rbrack lfloor rfloor lceil rceil lvert rvert lVert rVert vert Vert ulcorner
-    urcorner llcorner lrcorner backslash
-    arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log max min
-    Pr sec sin sinh sup tan tanh injlim projlim varlimsup varliminf operatorname argmax argmin
-    mathrm mathbf mathit mathsf mathtt mathcal mathbb mathfrak mathscr mathnormal boldsymbol bm pmb rm bf it sf tt cal
-    text textrm textbf textit textsf texttt textnormal mbox hbox emph mathop mathbin mathrel mathopen mathclose
-    mathpunct mathord mathinner mathstrut displaystyle textstyle scriptstyle scriptscriptstyle
-    quad qquad hspace thinspace medspace thickspace negthinspace enspace space phantom hphantom vphantom smash
-    begin end hline hdashline cr newline tag label nonumber notag color textcolor ket bra braket dag
-    """
-)
-ENVIRONMENTS = _words(
-    """
-    equation equation* align align* aligned alignat alignat* alignedat gather gather* gathered multline multline* split
-    cases dcases rcases array subarray matrix pmatrix bmatrix Bmatrix vmatrix Vmatrix smallmatrix eqnarray eqnarray* CD
-    math displaymath
-    """
-)
-_COMMAND = re.compile(r"\\(?:([A-Za-z]+)|(.?))")
-_SIGNS = frozenset(r",;:!> {}|\%#&_")
-_NOT_MATHS = re.compile(
-    r"""[$`@]|://|www\.|url\(
+_SIGNS: Final = frozenset(r",;:!> {}|\%#&_")
+_TOKEN: Final = re.compile(r"\\(?:(begin|end)\{([A-Za-z]+\*?)\}|([A-Za-z]+)|(.?))|([{}&])")
+_SIZE: Final = r"-?[0-9]{0,2}(?:\.[0-9]{1,4})? ?(?:em|ex|pt|px|cm|mm|in|mu|pc)"
+_ARGUMENTS: Final[dict[str, re.Pattern[str]]] = {
+    "array": re.compile(r"(?:\[[tbc]\])? ?\{[lcr|: ]{1,64}\}"),
+    "subarray": re.compile(r"\{[lcr]\}"),
+    **dict.fromkeys(("alignat", "alignat*", "alignedat"), re.compile(r"\{[0-9]{1,2}\}")),
+    **dict.fromkeys(("color", "textcolor"), re.compile(r"\{[A-Za-z]{1,32}\}")),
+    "hspace": re.compile(rf"\*?\{{{_SIZE}\}}"),
+    "label": re.compile(r"\{[\w:. -]{0,64}\}", re.ASCII),
+    "tag": re.compile(r"\*?\{[\w:. '*+-]{0,64}\}", re.ASCII),
+}
+_REFUSED: Final = re.compile(
+    r"""[$`@] | \^\^ | (?<!\\)(?:\\\\)*[%\#]
     | \d{3,}\s*(?:em|ex|pt|px|cm|mm|in|mu|pc)\s*[\]}]      # a size that could cover the page
-    | \\(?:text)?color(?!\{[A-Za-z]+\})
-    | \\(?:begin|end)(?!\{[A-Za-z]+\*?\})
-    | \\label(?!\{[\w:. -]*\})""",
-    re.VERBOSE,
+    | ://|www\.|data-cite                                   # links for GitHub, a citation for nbconvert""",
+    re.VERBOSE | re.IGNORECASE,
 )
-_TEX_LENGTH = 4_000
-_TEX_SKIP = re.compile(r"(\\\\\*?)\s*\[\s*-?[\d.]+\s*(?:em|ex|pt|px|cm|mm|in|mu|pc)\s*\]")  # space between rows
-_TEX_TEXT = re.compile(r"\\(text[a-z]*|mbox|hbox)\{([^{}]*)\}")
-_TEX_REWRITTEN = re.compile(r"\\\\(?=\s?[()\[\]])|\\[A-Za-z]+|\\.|[<>&%]|[\]!](?=[(\[:])|\.(?=[^\W\d_]{2})")
-_TEX_SAFE = {"<": r"\lt ", ">": r"\gt ", "&": "& ", "%": r"\%", "]": "] ", "!": "! ", ".": ". ", r"\>": r"\:"}
+_SKIP: Final = re.compile(r"(\\\\\*?)\s*\[\s*-?[\d.]+\s*(?:em|ex|pt|px|cm|mm|in|mu|pc)\s*\]")  # space between rows
 
 
 def safe_tex(source: str) -> str | None:
@@ -79,46 +47,79 @@ def safe_tex(source: str) -> str | None:
     MathJax and KaTeX draw ``\lt`` as ``<``; spaces mean nothing to them, so one after ``&``, ``]`` and ``\\`` keeps
     apart what would be an entity, a link or a bracket of maths to somebody else.
     """
-    tex = _TEX_SKIP.sub(r"\1 ", " ".join(source.split())).strip()
-    if not tex or len(tex) > _TEX_LENGTH or _NOT_MATHS.search(tex) or tex.endswith("\\"):
+    tex = _SKIP.sub(r"\1 ", " ".join(source.split())).strip()
+    if not is_allowed(tex):
         return None
-    if any(name not in _COMMANDS if name else sign not in _SIGNS for name, sign in _COMMAND.findall(tex)):
-        return None
-    if not (_is_balanced(tex) and _is_nested(tex)):
-        return None
-    safe = _TEX_REWRITTEN.sub(_tex_replaced, _TEX_TEXT.sub(_tex_text, tex))
-    return re.sub(r" {2,}", " ", safe).strip()
+    safe = re.sub(r" {2,}", " ", _REWRITTEN.sub(_replaced, _TEXT.sub(_text, _inner(tex)))).strip()
+    return safe if is_allowed(safe) else None
 
 
-def _tex_replaced(match: re.Match[str]) -> str:
+def is_allowed(tex: str) -> bool:
+    """Whether *tex*, on one line, is made of known commands, environments and characters, with all closed it opens."""
+    if not tex or len(tex) > _LENGTH or _REFUSED.search(tex) or not all(map(_is_written, set(tex))):
+        return False
+    opened: list[str] = []
+    for token in _TOKEN.finditer(tex):
+        edge, environment, command, sign, mark = token.groups()
+        arguments = _ARGUMENTS.get((environment if edge == "begin" else command) or "")
+        if arguments and not arguments.match(tex, token.end()):
+            return False
+        if edge == "begin" or command == "left" or mark == "{":
+            opened.append(environment or command or mark)
+            is_known = len(opened) <= _DEPTH and (edge is None or environment in ENVIRONMENTS)
+        elif edge == "end" or command == "right" or mark == "}":
+            is_known = bool(opened) and opened.pop() == (environment or {"right": "left", "}": "{"}[command or mark])
+        elif mark == "&":
+            is_known = bool(opened) and opened[-1] in ENVIRONMENTS
+        else:
+            is_known = command in _COMMANDS if command else sign in _SIGNS
+        if not is_known:
+            return False
+    return not opened
+
+
+def _is_written(char: str) -> bool:
+    """ASCII that is printed; of the rest letters, digits, marks, punctuation and signs."""
+    return " " <= char <= "~" if char < "\x80" else unicodedata.category(char)[0] in "LMNPS"
+
+
+_NUMBERED: Final = re.compile(r"\\label\{[^{}]*\}|\\(?:nonumber|notag)(?![A-Za-z])")
+_ROWS: Final = {
+    **dict.fromkeys(("align", "align*", "eqnarray", "eqnarray*"), "aligned"),
+    **dict.fromkeys(("alignat", "alignat*"), "alignedat"),
+    **dict.fromkeys(("gather", "gather*", "multline", "multline*"), "gathered"),
+    **dict.fromkeys(("equation", "equation*", "math", "displaymath"), ""),
+}
+"""Environments that are displays of their own, with what says the same within a display: LaTeX insists on it."""
+_OWN: Final = re.compile(r"\\(begin|end)\{([a-z]+\*?)\}")
+_TEXT: Final = re.compile(r"\\(text[a-z]*|mbox|hbox)\{([^{}]*)\}")
+_REWRITTEN: Final = re.compile(r"\\\\(?=\s?[()\[\]])|\\[A-Za-z]+|\\.|[<>&]|[\]!](?=[(\[:])|\.(?=[^\W\d_]{2})")
+_SAFE: Final = {"<": r"\lt ", ">": r"\gt ", "&": "& ", "]": "] ", "!": "! ", ".": ". ", r"\>": r"\:"}
+
+
+def _inner(tex: str) -> str:
+    """*tex* as it stands within a display, without the marks that other text would refer to."""
+    tex = _NUMBERED.sub("", tex)
+    has_tag = r"\tag" in tex  # only displays of their own take one for a row
+
+    def replaced(found: re.Match[str]) -> str:
+        name = _ROWS.get(found[2], found[2])
+        return "" if not name else found[0] if has_tag else rf"\{found[1]}{{{name}}}"
+
+    return _OWN.sub(replaced, tex)
+
+
+def _replaced(match: re.Match[str]) -> str:
     found = match[0]
     if found == r"\\" and match.string[match.end()] != " ":
         return r"\\ "
-    return _TEX_SAFE.get(found, found)
+    return _SAFE.get(found, found)
 
 
-def _tex_text(match: re.Match[str]) -> str:
-    """Text in maths, ended before each comparison, which only maths knows, and begun again after it."""
+def _text(match: re.Match[str]) -> str:
+    """Text in maths, ended before each sign that only maths knows in every renderer, and begun again after it."""
     command = match[1]
-    return re.sub("[<>]", lambda sign: f"}}{sign[0]}\\{command}{{", match[0])
+    return re.sub(r"\\[%&#_]|[<>_]", lambda sign: rf"}}{_SIGN.get(sign[0], sign[0])}\{command}{{", match[0])
 
 
-def _is_balanced(tex: str) -> bool:
-    depth = 0
-    for brace in re.findall(r"\\.|[{}]", tex):
-        depth += (brace == "{") - (brace == "}")
-        if depth < 0:
-            return False
-    return depth == 0
-
-
-def _is_nested(tex: str) -> bool:
-    open_names: list[str] = []
-    for kind, name in re.findall(r"\\(begin|end)\{([A-Za-z]+\*?)\}", tex):
-        if name not in ENVIRONMENTS:
-            return False
-        if kind == "begin":
-            open_names.append(name)
-        elif not open_names or open_names.pop() != name:
-            return False
-    return not open_names
+_SIGN: Final = {"_": r"\_"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby, zip_longest
 from typing import TYPE_CHECKING
 
-from .characters import ADDRESS_SHOWN, BREAK, IMAGE, JOINER, flat
+from .characters import ADDRESS_SHOWN, BREAK, IMAGE, flat
 from .formulas import safe_tex
 
 if TYPE_CHECKING:
@@ -98,14 +98,14 @@ _ADDRESS_RIGHT = re.compile(r"[^\s<>\"“”‘’«»，。；：！？、（�
 _TEX_SEEN = r"\\[()\[\]]|\\(?:begin|end|(?:eq)?ref)(?![A-Za-z])(?:\s*\{[^{}\s]*\})?"
 _TEX_OUTSIDE = re.compile(_TEX_SEEN)
 _TEX_BESIDE = re.compile(rf"{_TEX_SEEN}|(?:(?<![\w.:/-])[\w.:/-]+)?\\[A-Za-z][\w.:/\\-]*")
-_TEX_BETWEEN = re.compile(rf"{_TEX_BESIDE.pattern}|(?<!\w)\w+\$[\w.,]*")  # US$5: no emphasis fits in there
+_TEX_BETWEEN = re.compile(rf"{_TEX_BESIDE.pattern}|(?<!\w)\w*\$(?:[\w$.,:/{{}}()-]*[\w}}$])?")
 
 
 def _guarded(parts: Sequence[Part], dollars: int) -> Iterator[Part]:
     r"""*parts* with addresses, and TeX which MathJax would find in the drawn page, put into code.
 
-    MathJax takes ``\(``, ``\[``, ``\begin{}`` and ``\ref{}`` wherever text shows them, and any command between ``$``
-    (*dollars*: how many are around); it leaves code alone.
+    MathJax takes ``\(``, ``\[``, ``\begin{}`` and ``\ref{}`` wherever text shows them, and all between two ``$``
+    (*dollars*: how many are around), prices too; it leaves code alone.
     """
     dollars += sum(part.value.count("$") for part in parts if part.kind in ("maths", "text"))
     seen = _TEX_BETWEEN if dollars > 1 else _TEX_BESIDE if dollars else _TEX_OUTSIDE
@@ -165,16 +165,9 @@ def _without_marks(parts: Sequence[Part], unwanted: set[int]) -> list[Part]:
 
 
 def _empty_marks(parts: Sequence[Part]) -> set[int]:
-    """Styles of nothing, or of the joiner that keeps dollars apart (written by an earlier pass)."""
-    unwanted: set[int] = set()
-    for i, part in enumerate(parts):
-        if part.kind != "close" or part.mate is None:
-            continue
-        if parts[i - 1] is part.mate:
-            unwanted |= {id(part), id(part.mate)}
-        elif parts[i - 1].value == JOINER and parts[i - 2] is part.mate:
-            unwanted |= {id(part), id(part.mate), id(parts[i - 1])}
-    return unwanted
+    """Styles of nothing."""
+    empty = [part for i, part in enumerate(parts) if part.kind == "close" and parts[i - 1] is part.mate]
+    return {id(mark) for part in empty for mark in (part, part.mate)}
 
 
 def _weak_marks(written: Sequence[tuple[Part, str]]) -> set[int]:
@@ -200,13 +193,14 @@ def _is_sign(char: str) -> bool:
     return unicodedata.category(char)[0] in "PS"
 
 
-_SPECIAL = r"[&<>\\`*\[~$]|_|@(?=@)|(?<=\w)\.(?=[^\W\d_]{2})"
+_SPECIAL = r"[&<>\\`*\[~$]|_|@(?=@)|(?i:(?<=data)-(?=cite))|(?<=\w)\.(?=[^\W\d_]{2})"
 _SPECIALS = {
     "line": re.compile(_SPECIAL),
     "heading": re.compile(rf"{_SPECIAL}|[#{{}}]"),
     "cell": re.compile(rf"{_SPECIAL}|\|"),
 }
-_ENTITIES = frozenset("&<>\\`[|{}")
+_ENTITIES = frozenset("&<>\\`[|{}@-")
+"""``@``: JupyterLab would put maths in the place of @@0@@; ``-``: nbconvert cites what any tag's data-cite says."""
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -222,8 +216,6 @@ def _escape(match: re.Match[str]) -> str:
         text, at = match.string, match.start()
         if at and text[at - 1].isalnum() and text[at + 1 : at + 2].isalnum():
             return char
-    if char == "@":  # JupyterLab would put maths in the place of @@0@@
-        return f"@{JOINER}"
     return f"\\{char}"
 
 
@@ -231,7 +223,7 @@ def _entity(char: str) -> str:
     return _NAMED.get(char) or f"&#{ord(char)};"
 
 
-_LINE_START = re.compile(r"[#+=:|-]|\d{1,9}(?=[.)](?:\s|$))")
+_LINE_START = re.compile(r"[#+=:|%-]|\d{1,9}(?=[.)](?:\s|$))")
 _WIDE_EDGE = re.compile(r"^[^\S ]+|[^\S ]+$")
 
 
@@ -244,96 +236,82 @@ def line_safe(line: str) -> str:
     return line
 
 
-_REGION_CUT = re.compile(r"(?<=\$)(?=\$)|(?<=\\)(?=(?:begin|end)\{)|(?<=\\\\)(?=[()\[\]])")
+_REGION_CUT = re.compile(r"(?<=\$)\$|(?<=\\begin)\{|(?<=\\end)\{|\\\\(?=[()\[\]])")
 _REGION_END = re.compile(r"\\*\$\$|\\(?:begin|end)\{[a-z]*\*?\}|\\{2,}[()\[\]]")
 REGION = re.compile(r"\$|\\(?:begin|end)\{|\\\\[()\[\]]")
 _REGION_ENDS = {"$$": "$$", r"\\(": r"\\)", r"\\[": r"\\]"}
 _PLAIN_CELL_CODE = re.compile(r"[\w |=+,;()'\"-]*")
 
 
-def _piece(part: Part, place: str) -> str:
+def _piece(part: Part, place: str, apart: bool) -> str:
     match part.kind:
         case "text":
             return _escaped(part.value, place)
         case "code":
-            return _code(part.value, place)
+            return _code(part.value, place, apart)
         case "maths" if place == "cell":
             return part.value.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
     return part.value
 
 
-def _code(content: str, place: str) -> str:
+def _code(content: str, place: str, apart: bool) -> str:
     """Spans of inline code, each with one backtick around it and none in it.
 
     marked pairs single backticks when it looks for the end of an emphasis, and takes one after a backslash for
-    escaped: with any other form it would see emphasis in code, and so code in text. Likewise pipes in a table.
+    escaped: with any other form it would see emphasis in code, and so code in text. Likewise pipes in a table. What may
+    not stand in code stands between two spans of it. *apart*: so does what a renderer would take for an end of maths.
     """
     content = content.replace("\n", " ")
+    ends = r"`|(?i:(?<=data)-(?=cite))"
     if place == "cell" and _PLAIN_CELL_CODE.fullmatch(content):
-        content, ends = content.replace("|", r"\|"), "`"
-    else:
-        ends = "`|" if place == "cell" else "`"
-    return "".join(
-        _entity(piece) if piece in ("`", "|") else _span(piece) for piece in re.split(f"([{ends}])", content) if piece
-    )
+        content = content.replace("|", r"\|")
+    elif place == "cell":
+        ends += r"|\|"
+    if apart:
+        ends += f"|{_REGION_CUT.pattern}"
+    pieces = re.split(f"({ends})", content)
+    spans, between = map(_span, pieces[::2]), ("".join(map(_entity, end)) for end in pieces[1::2])
+    return "".join(chain(*zip_longest(spans, between, fillvalue="")))
 
 
 def _span(content: str) -> str:
-    if content.isspace():
-        return " "
-    content = _REGION_CUT.sub(BREAK, content)
+    if not content or content.isspace():
+        return " " if content else ""
+    content = _REGION_CUT.sub(rf"{BREAK}\g<0>", content)
     pad = " " if content[-1] == "\\" or content[0] == " " == content[-1] else ""
     return f"`{pad}{content}{pad}`"
 
 
-def written_lines(parts: Sequence[Part], place: str, dollars: int = 0) -> list[str]:
-    safe = _joined(_guarded(parts, dollars))
+def written_lines(parts: Sequence[Part], place: str, dollars: int = 0, apart: bool = False) -> list[str]:
+    """The lines of *parts* at a *place*: line, heading or cell, with so many *dollars* around."""
+    safe = _joined(_guarded(parts, dollars + 2 * apart))
     safe = _without_marks(safe, _empty_marks(safe))
-    written = [(part, _piece(part, place)) for part in safe]
+    written = [(part, _piece(part, place, apart)) for part in safe]
     for attempt in range(_ATTEMPTS):  # without one mark, another may be weak
         if not (weak := _weak_marks(written)):
             break
         if attempt == _ATTEMPTS - 1:
             weak = {id(part) for part in safe if part.kind in ("open", "close")}
         safe = _without_marks(safe, weak)
-        written = [(part, _piece(part, place)) for part in safe]
+        written = [(part, _piece(part, place, apart)) for part in safe]
     return _assembled(written)
 
 
 def _assembled(written: Sequence[tuple[Part, str]]) -> list[str]:
-    r"""Lines of the pieces, with an empty emphasis between two dollars that are not maths.
-
-    ``\$5 and \$6`` is drawn as ``$5 and $6``, in which MathJax then finds maths; it does not look across elements.
-    """
     lines: list[list[str]] = [[]]
-    dollar = False
-    around: set[str] = set()
     for i, (part, piece) in enumerate(written):
         if part.kind == "break":
             lines.append([])
             continue
-        if part.kind in ("open", "close"):
-            around ^= {piece}
-        if part.kind in ("open", "close", "code"):
-            dollar = False
-        mark = next((mark for mark in ("*", "**") if mark not in around), "")
-        apart = f"{mark}{JOINER}{mark}" if mark else " "
         before = written[i - 1][0].kind if i else ""
         after = written[i + 1][0].kind if i + 1 < len(written) else ""
-        if part.kind == "maths":
-            lines[-1].append(apart if dollar else " " if before == "maths" else "")
-            dollar = False
-        elif part.kind == "text":
-            first, *rest = piece.split(r"\$")
-            piece = first + "".join((apart if dollar or k else "") + rf"\${text}" for k, text in enumerate(rest))
-            dollar = dollar or bool(rest)
-            # pandoc reads `code`{=html} as HTML, MyST {role}`code` as a role
+        if part.kind == before == "maths":
+            lines[-1].append(" ")
+        if part.kind == "text":  # pandoc reads `code`{=html} as HTML, MyST {role}`code` as a role
             if before == "code" and piece.startswith("{"):
                 piece = _entity("{") + piece[1:]
             if after == "code" and piece.endswith("}"):
                 piece = piece[:-1] + _entity("}")
-            if before == "maths" and piece.startswith(r"\$"):
-                piece = f" {piece}"
         lines[-1].append(piece)
     return ["".join(pieces) for pieces in lines]
 

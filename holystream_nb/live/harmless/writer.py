@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .blocks import BeyondError, Node
-from .characters import BREAK, JOINER, longest_run
+from .characters import BREAK, longest_run
 from .formulas import safe_tex
-from .inline import REGION, Part, is_cut_open, line_safe, parsed_parts, split_by, written_lines
+from .inline import REGION, Part, is_cut_open, line_safe, parsed_parts, written_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from markdown_it.token import Token
 
@@ -25,17 +25,22 @@ class _Block:
     calm: bool = False
 
 
-_DOLLAR_WORD = re.compile(r"(?<!\S)\S*\$\S*")
+_CITED = re.compile("data-cite", re.IGNORECASE)  # nbconvert reads it in any tag, in code too, and undoes its entities
+_INDENTED = re.compile(r"^[ \t]+\S", re.MULTILINE)
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]+")
 _ACTING_LANGUAGES = ("mermaid", "math", "geojson", "topojson", "stl", "vega", "plantuml", "graphviz", "flowchart")
 _TASK = re.compile(r"\[([ xX])\](?=\s)")
 
 
 class Writer:
-    """Tokens into canonical Markdown; raises BeyondError when the text outgrows *room* characters."""
+    """Tokens into canonical Markdown; raises BeyondError when the text outgrows *room* characters.
 
-    def __init__(self, room: int) -> None:
+    *apart*: marks in code that a renderer could take for the begin or end of maths stand between two spans of code.
+    """
+
+    def __init__(self, room: int, apart: bool = False) -> None:
         self._room = room
+        self._apart = apart
 
     def blocks(self, nodes: Sequence[Node], path: str = "", tight: bool = False) -> _Block:
         """The lines of *nodes*; *path* has an l for each list around them, a q for each quote."""
@@ -61,19 +66,7 @@ class Writer:
 
     def line(self, text: str) -> str:
         """*text* as it is, escaped for any place but a table."""
-        parts = split_by(_DOLLAR_WORD, text) if text.count("$") > 1 else [Part("text", text)]
-        return line_safe(" ".join(written_lines(list(parts), "heading")))
-
-    def finished(self, text: str) -> str:
-        """*text* with a joiner at the places where a renderer could cut from one code span to another, and only there.
-
-        Cuts within one block stay within code.
-        """
-        if BREAK in text:
-            text = "\n\n".join(
-                block.replace(BREAK, JOINER if is_cut_open(block) else "") for block in text.split("\n\n")
-            )
-        return f"{text}\n" if text else ""
+        return line_safe(" ".join(written_lines([Part("text", text)], "heading", apart=self._apart)))
 
     def _block(self, node: Node, path: str, other: bool) -> _Block:
         token = node.token
@@ -91,7 +84,7 @@ class Writer:
                     return self._code_block(token.markup or token.content, "latex", path)
                 return _Block([f"$${formula}$$"])
             case "html_block":
-                return self._shown(token.content)
+                return self._shown(token.content, path)
             case "hr":
                 return _Block(["___"], calm=True)
             case "blockquote_open":
@@ -149,25 +142,21 @@ class Writer:
         cut = bool(REGION.search(code))
         if path in ("", "l", "ll", "lll") or (path == "q" and not cut):
             return _Block(fence(code, info), calm=not cut)
-        parts: list[Part] = []
-        for line in code.split("\n"):
-            parts += [Part("code", line), Part("break", "")]
-        return _Block(self._paragraph(parts))
+        return _Block(_spelt(code, self._apart))
 
-    def _shown(self, html: str) -> _Block:
+    def _shown(self, html: str, path: str) -> _Block:
+        if _INDENTED.search(html):
+            return self._code_block(html, "html", path)
         parts: list[Part] = []
         for line in html.strip("\n").split("\n"):
-            bare = line.lstrip(" \t")
-            parts += [Part("text", "\xa0" * (len(line) - len(bare)) + bare if bare else ""), Part("break", "")]
+            parts += [Part("text", line), Part("break", "")]
         return _Block(self._paragraph(parts))
 
     def _paragraph(self, parts: Sequence[Part]) -> list[str]:
-        lines = [line_safe(line) for line in written_lines(parts, "line")]
-        lines = [line for line in lines if line]
-        return [*(f"{line}\\" for line in lines[:-1]), *lines[-1:]]
+        return _paragraph(written_lines(parts, "line", apart=self._apart))
 
     def _single(self, tokens: Sequence[Token], place: str, dollars: int = 0) -> str:
-        return " ".join(written_lines(parsed_parts(tokens), place, dollars)).strip()
+        return " ".join(written_lines(parsed_parts(tokens), place, dollars, self._apart)).strip()
 
 
 def _inline(node: Node) -> Sequence[Token]:
@@ -183,12 +172,36 @@ def _tick(item: Node) -> None:
             line.children[0].content = ("☐" if box[1] == " " else "☑") + line.children[0].content[len(box[0]) :]
 
 
+def settled(write: Callable[[Writer], str], room: int = 0) -> str:
+    """What *write* writes, with marks in code apart if a renderer could cut from one span of code to another block."""
+    text = write(Writer(room))
+    if any(BREAK in block and is_cut_open(block) for block in text.split("\n\n")):
+        text = write(Writer(room, apart=True))
+    return text.replace(BREAK, "")
+
+
 def fence(code: str, info: str = "") -> list[str]:
+    """Lines of a fenced block, or of inline code where its text would act even there."""
+    if _CITED.search(code):
+        return _spelt(code, apart=True)
     mark = "`" * max(3, 1 + longest_run(code))
     return [f"{mark}{_language(info)}", *code.split("\n"), mark]
+
+
+def _spelt(code: str, apart: bool) -> list[str]:
+    parts: list[Part] = []
+    for line in code.split("\n"):
+        parts += [Part("code", line), Part("break", "")]
+    return _paragraph(written_lines(parts, "line", apart=apart))
+
+
+def _paragraph(lines: Sequence[str]) -> list[str]:
+    """One paragraph of lines that stay apart, blank ones too."""
+    safe = "\n".join(map(line_safe, lines)).strip("\n").split("\n")
+    return [*(f"{line}\\" for line in safe[:-1]), *filter(None, safe[-1:])]
 
 
 def _language(info: str) -> str:
     """The first word of a fence's info string, if nothing acts on it."""
     word = "".join(_LANGUAGE.findall(info.split(maxsplit=1)[0]))[:32] if info.strip() else ""
-    return "" if word.lower().startswith(_ACTING_LANGUAGES) else word
+    return "" if word.lower().startswith(_ACTING_LANGUAGES) or _CITED.search(word) else word
