@@ -71,7 +71,7 @@ def typeset(tex: str, folder: Path) -> tuple[str, set[str]]:
     """What XeLaTeX says of a document, and the files it has opened."""
     (folder / "notebook.tex").write_text(tex, encoding="utf-8")
     command = ["xelatex", "-interaction=nonstopmode", "-recorder", "-no-shell-escape", "notebook.tex"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
     record = (folder / "notebook.fls").read_text("utf-8", "replace")
     opened = {line.partition(" ")[2] for line in record.splitlines() if line.startswith("INPUT ")}
     return done.stdout.decode("utf-8", "replace"), opened

@@ -288,7 +288,7 @@ TEX: Final[dict[str, str]] = {
         "$\\color{\\input{/etc/passwd}}x$ $\\color[rgb]{1,0,0}x$ "
         "$\\textcolor{^^5cinput}{x}$ $\\definecolor{x}{rgb}{0,0,0}$"
     ),
-    "depth": "$" + "{" * 300 + "x" + "}" * 300 + "$ $" + "\\left(" * 300 + "\\right)" * 300 + "$",
+    "depth": "$" + "{" * 300 + "x" + "}" * 300 + "$ $" + "\\left(" * 50 + "\\right)" * 50 + "$",
     "what is not closed": "$\\begin{matrix}x$ $\\left( x$ $x}{y$ $\\end{matrix}\\begin{matrix}$ $\\frac{a$",
     "end of a box": "$x} \\] \\input{/etc/passwd} \\[ {y$ $x\\) \\input{/etc/passwd} \\(y$",
 }

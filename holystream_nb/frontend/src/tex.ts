@@ -27,7 +27,7 @@ const ARGUMENTS: Record<string, RegExp> = {
   label: /\{[\w:. -]{0,64}\}/y,
   tag: /\*?\{[\w:. '*+-]{0,64}\}/y,
 };
-const REFUSED = /[$`@]|\^\^|(?<!\\)(?:\\\\)*[%#]|\d{3,}\s*(?:em|ex|pt|px|cm|mm|in|mu|pc)\s*[\]}]|:\/\/|www\.|data-cite/i;
+const REFUSED = /[$`@]|(?<!\\)[\^_]\s*[\^_]|\^\^|(?<!\\)(?:\\\\)*[%#]|\d{3,}\s*(?:em|ex|pt|px|cm|mm|in|mu|pc)\s*[\]}]|:\/\/|www\.|data-cite/i;
 const WRITTEN = /^(?:[ -~]|[^\x00-\x7f\p{C}\p{Z}])*$/u;
 const SKIP = /(\\\\\*?)\s*\[\s*-?[\d.]+\s*(?:em|ex|pt|px|cm|mm|in|mu|pc)\s*\]/g;
 const OPENING: Record<string, string> = { right: "left", "}": "{" };

@@ -33,7 +33,7 @@ _ARGUMENTS: Final[dict[str, re.Pattern[str]]] = {
     "tag": re.compile(r"\*?\{[\w:. '*+-]{0,64}\}", re.ASCII),
 }
 _REFUSED: Final = re.compile(
-    r"""[$`@] | \^\^ | (?<!\\)(?:\\\\)*[%\#]
+    r"""[$`@] | (?<!\\)[\^_]\s*[\^_] | \^\^ | (?<!\\)(?:\\\\)*[%\#]
     | \d{3,}\s*(?:em|ex|pt|px|cm|mm|in|mu|pc)\s*[\]}]      # a size that could cover the page
     | ://|www\.|data-cite                                   # links for GitHub, a citation for nbconvert""",
     re.VERBOSE | re.IGNORECASE,
