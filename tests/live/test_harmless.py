@@ -617,7 +617,7 @@ COPIED: Final[dict[str, str]] = {
     "citation": '```html\n<p>\n\n  <cite data-cite="x">y</cite>\n</p>\n```',
     "address": "https://a.test/x_y?z=1&w=2#f and www.a.test, ftp://a.test/",
     "e-mail": "me@a.test or mailto:me@a.test",
-    "prices": "It costs $5, $6.50 or US$7, and 8$.",
+    "prices": "It costs $5, $6.50 or US$7, not $8.",
     "variables": "Set $HOME/bin:$PATH, ${x} and $1.",
     "code": "`\\begin{align}` `$$` `\\\\(` `a|b` `@@0@@` `<b data-cite=x>` `C:\\x`",
     "marks of a notebook": "@@0@@ @@1@@ a@@b ~D ~T",

@@ -95,7 +95,7 @@ def _shortened(token: Token, attribute: str) -> str:
 
 _ADDRESS = re.compile(r"(?i)(?<=:)//|//(?=[\w\[])|www\.|(?<=[\w.+-])@(?=[\w-])|(?:mailto|xmpp):(?=\S)")
 _ADDRESS_RIGHT = re.compile(r"[^\s<>\"“”‘’«»，。；：！？、（）【】「」『』《》]*")
-_TEX_SEEN = r"\\[()\[\]]|\\(?:begin|end|(?:eq)?ref)(?![A-Za-z])(?:\s*\{[^{}\s]*\})?|@(?=@\d+@@)"
+_TEX_SEEN = r"\\+(?=[\\$])[\\$]|\\[()\[\]]|\\(?:begin|end|(?:eq)?ref)(?![A-Za-z])(?:\s*\{[^{}\s]*\})?|@(?=@\d+@@)"
 _TEX_OUTSIDE = re.compile(_TEX_SEEN)
 _TEX_BESIDE = re.compile(rf"{_TEX_SEEN}|(?:(?<![\w.:/-])[\w.:/-]+)?\\[A-Za-z][\w.:/\\-]*")
 _TEX_BETWEEN = re.compile(rf"{_TEX_BESIDE.pattern}|(?<!\w)\w*\$(?:[\w$.,:/{{}}()-]*[\w}}$])?")
@@ -106,7 +106,8 @@ def _guarded(parts: Sequence[Part], dollars: int) -> Iterator[Part]:
 
     MathJax takes ``\(``, ``\[``, ``\begin{}`` and ``\ref{}`` wherever text shows them, and all between two ``$``
     (*dollars*: how many are around), prices too; it leaves code alone.
-    JupyterLab would put maths in the place of @@0@@ if no element began in it.
+    It takes a backslash for an escape before another one and before a dollar. JupyterLab would put maths in the place
+    of @@0@@ if no element began in it.
     """
     dollars += sum(part.value.count("$") for part in parts if part.kind in ("maths", "text"))
     seen = _TEX_BETWEEN if dollars > 1 else _TEX_BESIDE if dollars else _TEX_OUTSIDE
@@ -237,7 +238,7 @@ def line_safe(line: str) -> str:
     return line
 
 
-_REGION_CUT = re.compile(r"(?<=\$)\$|(?<=\\begin)\{|(?<=\\end)\{|\\\\(?=[()\[\]])")
+_REGION_CUT = re.compile(r"(?<=\$)\$|(?<=\\begin)\{|(?<=\\end)\{|(?<=\\\\)[()\[\]]")
 _REGION_END = re.compile(r"\\*\$\$|\\(?:begin|end)\{[a-z]*\*?\}|\\{2,}[()\[\]]")
 REGION = re.compile(r"\$|\\(?:begin|end)\{|\\\\[()\[\]]")
 _REGION_ENDS = {"$$": "$$", r"\\(": r"\\)", r"\\[": r"\\]"}
