@@ -31,7 +31,7 @@ ORDER: list[set[str]] = [
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},
-    {"tools", "migration", "defaults"},
+    {"tools", "migration", "defaults", "journal"},
     {"live", "ask"},
     {"clients"},
     {"lists"},
