@@ -35,6 +35,7 @@ from .facts import WIRES, Wire
 from .money.amount import CURRENCIES, show_in
 from .providers.address import parts_of
 from .providers.extras import header_name_flaw, variable_flaw
+from .recall import going_on
 from .reply import TransportChoice
 from .report import report
 from .session import session
@@ -272,15 +273,35 @@ class StreamMagics(Magics):
         %stream models [NAME]  the models of the session's provider, or of the one named, with pace and prices
         %stream check [NAME …] try a provider, or provider:model, with a few tokens; several stand side by side
         %stream formats        which format was tried on what, for each provider
-        %stream last [n]       the last answer of this kernel, or the n-th last, as plain text
+        %stream last [n]       the last answer of this notebook, or the n-th last, also of before a restart, as text
+        %stream find WORDS     answers with these words, of all notebooks, the newest first, each with its id
+        %stream show ID        one of them
+        %stream continue [n]   go on where the last answer was cut, or the n-th last, or the one of an ID
         %stream forget NAME    forget the conversation of %%stream --chat NAME
         """
         try:
-            report(shlex.split(line), session)
+            words = shlex.split(line)
+            if words[:1] == ["continue"]:
+                run(self.continue_cell(line))
+            else:
+                report(words, session)
         except (HolystreamError, ValueError) as exc:
             error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
             raise in_one_line(error) from None
         except KeyboardInterrupt as exc:
+            raise Interrupted from exc
+
+    async def continue_cell(self, line: str) -> None:
+        """`%stream continue`, awaited."""
+        try:
+            match shlex.split(line):
+                case ["continue", *which] if len(which) <= 1:
+                    await session.ask(going_on(session, *which))
+                case words:
+                    raise SetupError(f"%stream {' '.join(words)}: write %stream continue, continue N, or continue ID.")
+        except HolystreamError as exc:
+            raise in_one_line(exc) from None
+        except asyncio.CancelledError as exc:
             raise Interrupted from exc
 
     async def _answer(self, options: Options, prompt: str) -> None:
@@ -318,7 +339,7 @@ class StreamMagics(Magics):
             await session.ask(ask)
         finally:
             if options.name and session.totals.requests > requests:
-                replies = list(session.history)[-len(models) :]
+                replies = session.history[-len(models) :]
                 labels = [model or reply.model for model, reply in zip(models, replies, strict=True)]
                 value = replies[0] if len(models) == 1 else dict(zip(labels, replies, strict=True))
                 self._variables()[options.name] = value
@@ -461,12 +482,13 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 # The awaited cell
 
-_CALL: Final = "get_ipython().run_cell_magic"
+_CELL: Final = "get_ipython().run_cell_magic"
+_LINE: Final = "get_ipython().run_line_magic"
 
 
 def awaited(lines: list[str]) -> list[str]:
-    """Input transformer: `get_ipython().run_cell_magic('stream', …)` alone in a cell becomes an `await`."""
-    if not (lines and lines[0].startswith(_CALL)) or not _may_await():
+    """Input transformer: `%%stream`, or `%stream continue`, alone in a cell becomes an `await`."""
+    if not (lines and lines[0].startswith((_CELL, _LINE))) or not _may_await():
         return lines
     try:
         body = ast.parse("".join(lines)).body
@@ -475,6 +497,9 @@ def awaited(lines: list[str]) -> list[str]:
     match body:
         case [ast.Expr(ast.Call(args=[ast.Constant("stream"), ast.Constant(str(line)), ast.Constant(str(cell))]))]:
             return [f"await get_ipython().find_cell_magic('stream').__self__.stream_cell({line!r}, {cell!r})\n"]
+        case [ast.Expr(ast.Call(args=[ast.Constant("stream"), ast.Constant(str(line))]))]:
+            if line.split()[:1] == ["continue"]:
+                return [f"await get_ipython().find_line_magic('stream').__self__.continue_cell({line!r})\n"]
     return lines
 
 

@@ -21,7 +21,9 @@ from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..facts import Wire
-from ..live.show import current_shell, is_watched
+from ..journal.journal import journal
+from ..live.show import current_shell, is_watched, say_where
+from ..live.where import origin
 from ..money.cost import Cost
 from ..providers.secret import sealing
 from ..reply import Reply, TransportChoice
@@ -210,6 +212,7 @@ class ChatPanel(traitlets.HasTraits):
             means=means,
             conversation=conversation,
             spent=spent,
+            where=origin("panel"),
         )
         self._display = Display(self._chat, options=means.options)
         self._apply(News(conversation, settings, spent, is_streaming=False))
@@ -227,6 +230,7 @@ class ChatPanel(traitlets.HasTraits):
         if getattr(shell, "kernel", None) is None:
             print(repr(self))
         else:
+            say_where(journal.notice)
             self._display.show(is_watched(shell))
 
     # What the program does

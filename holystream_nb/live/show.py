@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import HolystreamError
@@ -13,7 +13,7 @@ from ..events import Reasoning, Text, ToolCallPart
 from ..tools.call import Call
 from .lane import Lane
 from .questions import NOBODY
-from .saved import bundle
+from .saved import bundle, printable
 from .terminal import print_lanes
 
 
@@ -48,6 +48,14 @@ def is_watched(shell: Any) -> bool:
     return not captured and bool(getattr(shell.kernel, "_allow_stdin", True))
 
 
+def say_where(notice: Callable[[], str]) -> None:
+    """Prints what is to be said once of where answers are kept, where somebody looks on: nobody else asks for it."""
+    shell = current_shell()
+    looks_on = sys.stdout.isatty() if getattr(shell, "kernel", None) is None else is_watched(shell)
+    if looks_on and (said := notice()):
+        print(printable(said))
+
+
 async def _show_result(lanes: Sequence[Lane]) -> None:
     from IPython.display import display
 
@@ -63,7 +71,7 @@ async def _show_result(lanes: Sequence[Lane]) -> None:
 async def _consume(lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for _ in lane.source:
+        async for _ in lane.events():
             pass
     except HolystreamError as exc:
         error = exc
@@ -100,7 +108,7 @@ async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
 async def _draw(feed: Any, index: int, lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for event in lane.source:
+        async for event in lane.events():
             kind = type(event)
             if kind is Text:
                 feed.draw(index, text=event.text, read=event.read)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`
