@@ -17,6 +17,7 @@ from .lane import Lane, State
 WORDS: Final[dict[State, str]] = {
     "stopped": "stopped",
     "interrupted": "interrupted: the connection broke",
+    "lost": "interrupted: the kernel ended",
     "truncated": "truncated: it may be cut off",
     "failed": "failed",
 }
