@@ -19,8 +19,9 @@ from .figures import approximate, bursts, figures, milliseconds, rate, record, t
 from .painted import Painted
 from .questions import Questions
 
-State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
-FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "truncated", "failed"})
+State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "lost", "truncated", "failed"]
+FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "lost", "truncated", "failed"})
+"""`lost` is an answer whose kernel ended first: the journal has what had arrived."""
 
 CUT_OFF: Final = (
     "The answer ended without its end marker: it may be cut off. Ask again; if that happens often, look at the proxy "

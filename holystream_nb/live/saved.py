@@ -16,6 +16,7 @@ from .lane import Lane, State, stretches
 WORDS: Final[dict[State, str]] = {
     "stopped": "stopped",
     "interrupted": "interrupted: the connection broke",
+    "lost": "interrupted: the kernel ended",
     "truncated": "truncated: it may be cut off",
     "failed": "failed",
 }
