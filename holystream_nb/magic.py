@@ -26,12 +26,13 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
-from traitlets import Enum, Float, Int, TraitError, Unicode, observe, validate
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, Union, observe, validate
 
 from . import kinds
 from .ask import Ask, Format
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .facts import WIRES, Wire
+from .journal.journal import journal
 from .money.amount import CURRENCIES, show_in
 from .providers.address import parts_of
 from .providers.extras import header_name_flaw, variable_flaw
@@ -153,6 +154,13 @@ class StreamMagics(Magics):
     progress_timeout = Float(None, allow_none=True, help="limit on the time without output in seconds").tag(config=True)
     retries = Int(None, allow_none=True, help="attempts after the first, before any output").tag(config=True)
 
+    journal = Union(
+        (Bool(), Unicode()),
+        default_value=None,
+        allow_none=True,
+        help="whether answers are written down, or the folder; None: as HOLYSTREAM_JOURNAL says",
+    ).tag(config=True)
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._tell()
@@ -171,6 +179,15 @@ class StreamMagics(Magics):
     @observe("currency")
     def _tell_currency(self, _change: Any = None) -> None:
         show_in(self.currency)
+
+    @validate("journal")
+    def _is_place(self, proposal: Any) -> Any:
+        """At once for this kernel's answers; TraitError for what is no place: what was set before stays."""
+        try:
+            journal.configure(journal=proposal["value"])
+        except SetupError as exc:
+            raise TraitError(str(exc)) from None
+        return proposal["value"]
 
     @validate(*_CHECKS)
     def _can_be(self, proposal: Any) -> Any:
@@ -539,5 +556,6 @@ def unload(shell: InteractiveShell) -> None:
     session.config = {}
     session.end_servers()
     session.budget.limit = None
+    journal.configure()
     show_in("USD")
     shell.configurables[:] = [item for item in shell.configurables if not isinstance(item, StreamMagics)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import hexdigits
 from typing import Any, Final
 
+from .answered import how_it_ended, short_id
 from .ask import Ask, answer_format
 from .continued import Cut
 from .errors import SetupError
-from .history import how_it_ended, short_id
 from .journal.values import Answer
 from .live.beside import ended, pictures, sources
 from .live.saved import plain_beside, printable
@@ -52,9 +53,9 @@ def earlier(session: Session) -> list[Answer]:
 def _by_id(text: str) -> Answer:
     from .journal.journal import journal
 
-    if len(text) < _ID:
+    if len(text) < _ID or not set(text.lower()) <= set(hexdigits):
         raise SetupError(f"{text!r} is neither a number nor the id of an answer, as %stream find shows them.")
-    matching = [answer for answer in journal.answers() if answer.id.startswith(text.lower())]
+    matching = journal.answers(ids=[text.lower()])
     if not matching:
         raise SetupError(f"There is no answer {text!r} in the journal: %stream find shows the ids.")
     if len(matching) > 1:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .answered import answer_rows, found
 from .errors import HolystreamError, SetupError
-from .history import answer_rows, found
+from .journal.journal import journal
+from .journal.place import SITE_FILE, VARIABLE, settings
+from .journal.place import Settings as JournalSettings
 from .live.figures import approximate
 from .live.saved import printable
 from .live.table import bundle as table
@@ -123,7 +126,19 @@ def _settings(session: Session) -> list[list[str]]:
     path, is_there = mcp_servers.user_file()
     servers = ", ".join(map(printable, mcp_servers.names())) or "no server"
     rows.append(["mcp.json", str(path), servers if is_there else "there is none yet"])
+    kept = journal.settings
+    rows.append(["journal", str(kept.path) if kept.is_on else "off", _said_by(kept)])
     return rows
+
+
+def _said_by(kept: JournalSettings) -> str:
+    """Who says where the journal is."""
+    below = settings({})
+    if kept != below:
+        return "%config StreamMagics"
+    if VARIABLE in os.environ:
+        return VARIABLE
+    return "built in" if below == JournalSettings() else SITE_FILE
 
 
 def _shown(name: str, value: Any) -> str:
@@ -178,7 +193,8 @@ def _show_found(words: str) -> None:
     """The answers with these words, the newest first."""
     answers = found(words=words, limit=_FOUND)
     if not answers:
-        print(f"No answer in the journal has the words {printable(words)!r}.")
+        off = "" if journal.settings.is_on else " The journal is off: new answers are not written down."
+        print(f"No answer in the journal has the words {printable(words)!r}.{off}")
         return
     present(table(answer_rows(answers[::-1])))
     if len(answers) == _FOUND:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from . import kinds
+from .answered import MOST, History
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .clients import Clients
 from .conversations import Conversations
 from .errors import HolystreamError, SetupError, SeveralFailed
 from .facts import Wire
-from .history import MOST, History
 from .lists import Listed, Lists
 from .money import amount
 from .money.amount import Amount
@@ -284,8 +284,8 @@ class Session:
         from .journal.journal import journal  # late, with all that draws: importing holystream_nb stays instant
         from .live.lane import Lane
         from .live.questions import Questions
-        from .live.show import say_where, show
-        from .live.where import origin
+        from .live.show import show
+        from .live.where import origin, say_notice
 
         self._check(ask)
         where = origin("cell" if ask.is_line else "python", ask.chat or "")
@@ -338,10 +338,10 @@ class Session:
                             ),
                         )
                     )
-            say_where(journal.notice)
             try:
                 await show(lanes)
             finally:
+                say_notice()
                 replies = [lane.reply for lane in lanes]
                 for lane, asked in zip(lanes, asks, strict=True):
                     self.remember(lane.reply, getattr(lane.source, "replies", None), ask=asked)

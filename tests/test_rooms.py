@@ -34,7 +34,7 @@ ORDER: list[set[str]] = [
     {"tools", "migration", "defaults", "journal"},
     {"continued"},
     {"live", "ask"},
-    {"clients", "conversations", "history"},
+    {"clients", "conversations", "answered"},
     {"lists"},
     {"session", "sync"},
     {"checking", "models", "recall"},

@@ -21,8 +21,7 @@ from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..facts import Wire
-from ..journal.journal import journal
-from ..live.show import current_shell, is_watched, say_where
+from ..live.show import current_shell, is_watched
 from ..live.where import origin
 from ..money.cost import Cost
 from ..providers.secret import sealing
@@ -230,7 +229,6 @@ class ChatPanel(traitlets.HasTraits):
         if getattr(shell, "kernel", None) is None:
             print(repr(self))
         else:
-            say_where(journal.notice)
             self._display.show(is_watched(shell))
 
     # What the program does

@@ -14,6 +14,7 @@ from ..errors import HolystreamError, SetupError
 from ..journal.values import Origin
 from ..live.lane import Lane
 from ..live.questions import Questions
+from ..live.where import notice
 from ..money.budget import Budget
 from ..reply import Reply
 from ..session import Session
@@ -426,6 +427,8 @@ class Chat:
             self.say(f"The answer could not be drawn ({type(exc).__name__}: {exc}).", "error")
         finally:
             self._ended(running)
+            if self._looks_on and (said := notice()):
+                self.say(said)
 
     def _ended(self, running: Answering) -> None:
         replies = running.replies

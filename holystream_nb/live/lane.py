@@ -53,7 +53,8 @@ class Source(Protocol):
 class Entry(Protocol):
     """An answer in the journal, or wherever else it is written down as it arrives."""
 
-    id: str
+    @property
+    def id(self) -> str: ...
 
     def add(self, text: str = "", reasoning: str = "") -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import HolystreamError
@@ -13,7 +13,7 @@ from ..events import Reasoning, Text, ToolCallPart
 from ..tools.call import Call
 from .lane import Lane
 from .questions import NOBODY
-from .saved import bundle, printable
+from .saved import bundle
 from .terminal import print_lanes
 
 
@@ -46,14 +46,6 @@ def is_watched(shell: Any) -> bool:
 
     captured = isinstance(shell.display_pub, CapturingDisplayPublisher)
     return not captured and bool(getattr(shell.kernel, "_allow_stdin", True))
-
-
-def say_where(notice: Callable[[], str]) -> None:
-    """Prints what is to be said once of where answers are kept, where somebody looks on: nobody else asks for it."""
-    shell = current_shell()
-    looks_on = sys.stdout.isatty() if getattr(shell, "kernel", None) is None else is_watched(shell)
-    if looks_on and (said := notice()):
-        print(printable(said))
 
 
 async def _show_result(lanes: Sequence[Lane]) -> None:

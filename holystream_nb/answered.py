@@ -24,8 +24,6 @@ _SHOWN: Final = 20
 _BEGINNING: Final = 60
 """Characters of a text that its row shows."""
 
-KERNEL_ENDED: Final = "interrupted: the kernel ended"
-
 COLUMNS: Final = (
     *("began", "model", "door", "notebook", "cell", "conversation", "prompt", "text", "reasoning", "state", "ended"),
     *("error", "wire", "transport_used", "queue_ms", "connect_ms", "dns_ms", "tcp_ms", "tls_ms", "ttft_ms", "ttfa_ms"),
@@ -46,7 +44,7 @@ class Answers(list[Answer]):
     """Answers of the journal, the newest last; shown as a table."""
 
     def to_frame(self) -> DataFrame:
-        """A DataFrame with a row an answer (`history.COLUMNS`)."""
+        """A DataFrame with a row an answer (`answered.COLUMNS`)."""
         from pandas import DataFrame, to_datetime
 
         frame = DataFrame([_row(answer) for answer in self], columns=list(COLUMNS))
@@ -127,8 +125,8 @@ def how_it_ended(answer: Answer) -> str:
     from .live.saved import WORDS
 
     if answer.ended is None:
-        return "still running" if answer.is_running else KERNEL_ENDED
-    said = WORDS.get(answer.state, "")  # type: ignore[call-overload]  # other states have no word
+        return "still running" if answer.is_running else WORDS["lost"]
+    said = WORDS.get(answer.state, "")  # type: ignore[call-overload]  # it is a state
     return ", ".join(filter(None, (said, answer.ending)))
 
 
