@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MOST: Final = 100
 """Replies that are kept in memory."""
 
+SHORT: Final = 8
+"""Characters of an id that are shown."""
+
 _SHOWN: Final = 20
 """Rows of a table."""
 
@@ -117,7 +120,7 @@ def answer_rows(answers: Sequence[Answer]) -> list[list[str]]:
 
 
 def short_id(answer: Answer) -> str:
-    return answer.id[:8]
+    return answer.id[:SHORT]
 
 
 def how_it_ended(answer: Answer) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from string import hexdigits
 from typing import Any, Final
 
-from .answered import how_it_ended, short_id
+from .answered import SHORT, how_it_ended, short_id
 from .ask import Ask, answer_format
 from .continued import Cut
 from .errors import SetupError
@@ -18,7 +18,7 @@ from .session import Session
 from .wire.endings import kind_of
 
 _ID: Final = 4
-"""Characters of an answer's id that are enough, if no other begins with them."""
+"""Characters of an answer's id that are enough, if no other begins with them; of digits alone, as many as are shown."""
 
 
 def recalled(session: Session, which: str = "1") -> tuple[Reply | Answer, Ask | None]:
@@ -27,7 +27,7 @@ def recalled(session: Session, which: str = "1") -> tuple[Reply | Answer, Ask | 
     The n-th last of this kernel, and before those of the earlier kernels of this notebook. Raises SetupError where
     there is none.
     """
-    if not (which.isdecimal() and len(which) < _ID):
+    if not (which.isdecimal() and len(which) < SHORT):
         return _by_id(which), None
     number = int(which)
     if 0 < number <= len(session.history):

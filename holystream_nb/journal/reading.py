@@ -20,7 +20,10 @@ _FILTERS: Final = ("notebook", "cell", "execution", "kernel", "door", "conversat
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which answers are looked for: all that is given holds. Of `ids` their beginnings are enough. `words` are all in what was asked or in the answer."""
+    """Which answers are looked for: all that is given holds.
+
+    Of `ids` the beginnings are enough. `words` are all in what was asked or in the answer.
+    """
 
     ids: tuple[str, ...] | None = None
     notebook: str | None = None
