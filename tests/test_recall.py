@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) \x1b[31m | *b*"
 
 
 @pytest.fixture
-async def session() -> Any:
-    """A kernel's state of its own."""
+async def session(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A kernel's state of its own, whose simulator does not wait."""
+    monkeypatch.setenv("HOLYSTREAM_SIMULATOR_SPEED", "max")
     own = Session()
     yield own
     await own.close()
@@ -53,7 +55,7 @@ async def test_an_answer_is_written_down_with_all_that_was_asked_and_came(sessio
         with pytest.raises(SetupError):
             await session.stream("Hi", model="openai:gpt-4.1")  # there is no key
         with pytest.raises(SetupError):
-            await session.stream("Hi", model="m", base_url=service.url, max_cost=0.01)  # its price is not known
+            await session.stream("Hi", model="simulator:gpt-4.1", max_cost=1e-9)  # not a token for that
     (answer,) = journal.answers()
     assert answer.origin == Origin("python")
     assert answer.messages == ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
@@ -89,7 +91,7 @@ async def test_an_answer_with_tools_has_their_calls_in_its_text(session: Session
     def add(a: int, b: int) -> int:
         return a + b
 
-    await session.stream("What is 2 plus 3?", model="simulator:gpt-4.1", tools=[add], allow="all")
+    await session.stream("Use add", model="simulator:gpt-4.1", tools=[add], allow="all")
     (answer,) = journal.answers()
     assert "[add(" in answer.text
     assert answer.record["calls"] >= 1
@@ -97,8 +99,9 @@ async def test_an_answer_with_tools_has_their_calls_in_its_text(session: Session
         going_on(session)
 
 
-async def test_a_panels_answers_are_written_down() -> None:
+async def test_a_panels_answers_are_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each question's, side by side in one group."""
+    monkeypatch.setenv("HOLYSTREAM_SIMULATOR_SPEED", "max")
     panel = hs.ChatPanel(models=["simulator:gpt-4.1", "simulator:deepseek-v3.2"])
     await panel.send("Hello there")
     panel.close()
@@ -243,7 +246,7 @@ def kill(kernel: kernels.Kernel) -> None:
 @pytest.mark.slow
 def test_a_killed_kernels_answer_is_found_shown_counted_and_continued_in_the_next(tmp_path: Path) -> None:
     """`%stream last`, `find`, `show`, `continue` and the history's frame, in a new kernel of the same notebook."""
-    with kernels.kernel(**NOTEBOOK, HOLYSTREAM_SIMULATOR_SPEED="0.2") as first:
+    with kernels.kernel(**NOTEBOOK, HOLYSTREAM_SIMULATOR_SPEED="1") as first:
         msg_id = first.start("%%stream -m gpt-4.1 -n 4000\nTell me of zebras")
         for kind, content in first.messages(msg_id):
             if kind == "comm_msg" and "zebras" in json.dumps(content):
