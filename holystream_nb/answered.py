@@ -134,8 +134,8 @@ def how_it_ended(answer: Answer) -> str:
 
 
 def asked(answer: Answer) -> str:
-    """The last message that was sent, as text."""
-    content = answer.messages[-1].get("content") if answer.messages else ""
+    """The last message of the user's, as text."""
+    content = next((each.get("content") for each in reversed(answer.messages) if each.get("role") == "user"), "")
     if isinstance(content, list):
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return " ".join(part for part in parts if isinstance(part, str))

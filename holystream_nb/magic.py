@@ -222,7 +222,11 @@ class StreamMagics(Magics):
         "json: JSON is asked for, must be valid, and is the reply's data",
     )
     @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
-    @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
+    @argument(
+        "--chat",
+        metavar="NAME",
+        help="continue the conversation of this name, also after a restart (%%stream forget NAME ends it)",
+    )
     @argument(
         "--max-cost",
         type=_usd,

@@ -221,6 +221,34 @@ async def test_an_answer_that_ended_by_itself_is_not_continued(session: Session)
         recalled(session, "abcd")
 
 
+async def test_an_answer_of_the_journal_is_continued_only_at_the_service_that_gave_it(session: Session) -> None:
+    """By its id, by whatever kernel; where that service is not set, nothing is sent anywhere."""
+    texts = iter(["One, two, three", "two, three, four"])
+    with answering(lambda _: said(next(texts), "length")) as service:
+        await session.stream("Count", model="m", base_url=service.url, max_tokens=3)
+        (before,) = journal.answers()
+        later = Session()
+        with pytest.raises(SetupError, match="whose address is not set here"):
+            going_on(later, before.id[:8])
+        later.configure(base_url=service.url)
+        (reply,) = await later.ask(going_on(later, before.id[:8]))
+        assert reply.text == "One, two, three, four"
+        assert service.asked[-1].body["max_tokens"] == 3
+        await later.close()
+
+
+async def test_a_panels_cut_answer_is_continued_in_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the panel's settings, at its service."""
+    texts = iter(["One, two, three", "two, three, four"])
+    with answering(lambda _: said(next(texts), "length")) as service:
+        panel = hs.ChatPanel("m", base_url=service.url, max_tokens=3)
+        await panel.send("Count")
+        panel.close()
+        (reply,) = await hs.stream.__self__.ask(going_on(hs.stream.__self__))
+    assert reply.text == "One, two, three, four"
+    assert service.asked[-1].body["max_tokens"] == 3
+
+
 async def test_a_conversation_has_the_answer_as_it_was_continued(session: Session) -> None:
     """The next question is asked after the whole of it."""
     texts = iter([("One, two, three", "length"), ("two, three, four", "stop"), ("Five", "stop")])

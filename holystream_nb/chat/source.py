@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from ..ask import Ask
 from ..client.client import Message
 from ..client.stream import Stream
 from ..events import Event, Usage
@@ -75,6 +76,20 @@ class Asked:
         if isinstance(self.stream, ToolRun):
             return tuple(self.stream.replies)
         return () if self.stream is None else (self.stream.reply,)
+
+    @property
+    def ask(self) -> Ask:
+        """It as a cell would ask it."""
+        means = self._means
+        return Ask(
+            self.messages,
+            (self._model,),
+            options=means.options,
+            transport=means.transport,
+            tools=means.tools,
+            allow=means.allow,
+            parameters=self.parameters,
+        )
 
     @property
     def reply(self) -> Reply:
