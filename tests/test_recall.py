@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -99,6 +100,16 @@ async def test_an_answer_with_tools_has_their_calls_in_its_text(session: Session
         going_on(session)
 
 
+def test_an_answer_that_a_thread_waits_for_is_written_down() -> None:
+    """By `hs.run`, in its own loop, with the thread's end."""
+    own = Session()
+    with answering(lambda _: said("Hello you")) as service:
+        thread = threading.Thread(target=lambda: hs.run(own.stream("Hi", model="m", base_url=service.url)))
+        thread.start()
+        thread.join()
+    assert [answer.text for answer in journal.answers()] == ["Hello you"]
+
+
 async def test_a_panels_answers_are_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each question's, side by side in one group."""
     monkeypatch.setenv("HOLYSTREAM_SIMULATOR_SPEED", "max")
@@ -106,7 +117,7 @@ async def test_a_panels_answers_are_written_down(monkeypatch: pytest.MonkeyPatch
     await panel.send("Hello there")
     panel.close()
     answers = journal.answers()
-    assert len(answers) == 2
+    assert sorted(answer.model for answer in answers) == ["deepseek-v3.2", "gpt-4.1"]
     assert {answer.origin.door for answer in answers} == {"panel"}
     assert len({answer.group for answer in answers}) == 1
     assert all(answer.text and answer.state == "done" for answer in answers)
@@ -301,6 +312,27 @@ def test_a_killed_kernels_answer_is_found_shown_counted_and_continued_in_the_nex
         assert joined.startswith(last.partition("\n\n[")[0])
         assert "no 3. last" in second.run("%stream last 3").error
         assert "ended by itself" in second.run("%stream continue").error
+
+
+@pytest.mark.slow
+def test_a_continuation_is_stopped_like_any_answer_and_continued_again() -> None:
+    """■ ends the cell in one line; what was there before it is there, with what had arrived."""
+    with kernels.kernel() as kernel:
+        kernel.run("import holystream_nb as hs")
+        kernel.run("%%stream -m gpt-4.1#rate=40 -n 20\nTell me of zebras")
+        before = kernel.run("print(hs.history[-1].text)").printed[:-1]
+        msg_id = kernel.start("%stream continue")
+        for kind, content in kernel.messages(msg_id):
+            if kind == "comm_msg" and '"delta"' in json.dumps(content) and before not in json.dumps(content):
+                break
+        kernel.interrupt()
+        ran = kernel.finish(msg_id)
+        assert ran.reply["status"] == "error"
+        assert len(ran.error.splitlines()) == 1
+        told = kernel.run("r = hs.history[-1]\nprint(r.finish_reason, len(r.text), r.text)").printed
+        assert told.startswith("stopped")
+        assert before in told
+        assert not kernel.run("%stream continue").error
 
 
 @pytest.mark.slow

@@ -103,7 +103,7 @@ class Asked:
             usage=Usage(exact=False),
             timing=Timing(submitted=self._submitted),
             cost=Cost(None, None, False, "", "", UNKNOWN),
-            model=self._model,
+            model=self._model.removeprefix(f"{self._provider}:"),
             provider=self._provider,
         )
 
