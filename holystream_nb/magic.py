@@ -317,7 +317,7 @@ class StreamMagics(Magics):
         try:
             match shlex.split(line):
                 case ["continue", *which] if len(which) <= 1:
-                    ask = going_on(session, *which)
+                    ask = await asyncio.to_thread(going_on, session, *which)  # it reads the journal
                     await session.ask(ask)
                     self._set_next(ask.format)
                 case words:

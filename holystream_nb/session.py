@@ -289,7 +289,9 @@ class Session:
 
         self._check(ask)
         where = origin("cell" if ask.is_line else "python", ask.chat or "")
-        goes_on = ask.chat is not None and self.conversations.recall(ask.chat, where)
+        goes_on = False
+        if ask.chat is not None and ask.chat not in self.conversations:
+            goes_on = await asyncio.to_thread(self.conversations.recall, ask.chat, where)
         before = self._before(ask)
         messages = [*before, *_new(ask)]
         group = uuid.uuid4().hex
