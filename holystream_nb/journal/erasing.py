@@ -195,5 +195,6 @@ def _prune_own(file: File, before: float) -> int:
             connection.execute("BEGIN IMMEDIATE")
             _drop_messages(connection)
             connection.execute("COMMIT")
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            connection.executescript("PRAGMA incremental_vacuum")  # `execute` gives back one page only
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return gone

@@ -265,6 +265,14 @@ class Journal:
             self._problems.add(sentence)
             self._to_say.append(sentence)
 
+    def _before_fork(self) -> None:
+        for writer in self._writers:
+            writer.pause()
+
+    def _after_fork(self) -> None:
+        for writer in self._writers:
+            writer.resume()
+
     def _forked(self) -> None:
         """In a forked child: what the parent wrote stays the parent's."""
         for writer in self._writers:
@@ -285,4 +293,6 @@ journal: Final = Journal()
 
 atexit.register(journal.close)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=journal._forked)
+    os.register_at_fork(
+        before=journal._before_fork, after_in_parent=journal._after_fork, after_in_child=journal._forked
+    )

@@ -31,10 +31,13 @@ INTERVAL: Final = 0.25
 AGAIN: Final = 5.0
 """Seconds after a write that failed, until the next one."""
 
-NO_SQLITE: Final = "Answers are not written down, because this Python has no sqlite3; they stream on all the same."
+_FORK: Final = 1.0
+"""Seconds that a fork waits for a write."""
 
 MOST_WAITING: Final = 1000
 """Answers that wait for a disk that takes nothing; older ones that have ended are given up."""
+
+NO_SQLITE: Final = "Answers are not written down, because this Python has no sqlite3; they stream on all the same."
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,10 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._rounds = threading.Condition()
+        self._writing, self._forking = threading.Lock(), threading.local()
         self._started = self._done = 0
-        self._is_retired = False
+        self._is_retired = self._is_closing = False
+        self.is_gone = False
         self._failed_at: float | None = None
         self._seen: dict[bytes, bytes] = {}
 
@@ -196,18 +201,25 @@ class Writer:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def pause(self) -> None:
+        """Before a fork: whatever SQLite holds in the middle of a write would be held for ever in the child."""
+        self._forking.is_waited_for = self._writing.acquire(timeout=_FORK)
+
+    def resume(self) -> None:
+        """After it, in the parent."""
+        if self._forking.is_waited_for:
+            self._writing.release()
+
     def forsake(self) -> None:
         """In a forked child: the parent goes on alone."""
         if self._sign is not None:
             self._sign.close()
 
-    _is_closing = False
-    is_gone = False
-
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="holystream-journal", daemon=True)
-            self._thread.start()
+        with self._rounds:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="holystream-journal", daemon=True)
+                self._thread.start()
         self._wake.set()
 
     @property
@@ -221,7 +233,8 @@ class Writer:
                 is_last = self._is_closing or (self._is_retired and not self._is_busy)
                 with self._rounds:
                     self._started += 1
-                connection = self._round(connection)
+                with self._writing:
+                    connection = self._round(connection)
                 with self._rounds:
                     self._done = self._started
                     self._rounds.notify_all()
@@ -426,6 +439,8 @@ class Writer:
 
         with suppress(sqlite3.Error, OSError):
             is_empty = not connection.execute(FULL).fetchone()[0]
+            with suppress(sqlite3.OperationalError):  # somebody reads it
+                connection.execute("PRAGMA journal_mode = DELETE")  # so that reading it makes no files
             connection.close()
             if is_empty:
                 self.file.remove()

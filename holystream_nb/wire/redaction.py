@@ -28,19 +28,19 @@ and what follows the words Bearer, Basic, and api, access, auth, subscription or
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey) +", re.I)
 _PREFIX = r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf|r8|vck|gh[opsur]|github_pat|glpat|bedrock-api-key)[-_]"
 _NAMED = r"(?:api|access|auth|subscription|secret)[-_ ]?(?:key|token)(?: provided)?[\"']?\s*[:=]\s*[\"']?"
-_KEYS: Final = (  # with a word that a text must have, in small letters, before the pattern is worth its time
-    (("bearer",), re.compile(r"\b(?:Bearer\s+)+[^\s\"',;]+", re.I), "Bearer …"),
-    (("basic",), re.compile(r"\bBasic\s+(?=[A-Za-z]*[\d+/=])[\w+/=]{12,}"), "Basic …"),
+_KEYS: Final = (  # The first group is the key: looked ahead to where another may begin in it (`Bearer Basic KEY`).
+    # Before each, words in small letters, of which a text must have one before the pattern is worth its time.
+    (("bearer",), re.compile(r"\bBearer\s+(?=([^\s\"',;]+))", re.I)),
+    (("basic",), re.compile(r"\bBasic\s+(?=[A-Za-z]*[\d+/=])(?=([\w+/=]{12,}))")),
     (  # a digit, or a star for what is left out: pk_user_account is a column, hf_hub_download a function
         ("",),
         re.compile(
-            rf"{_PREFIX}(?=[\w.-]*[\d*])[\w*.-]{{12,}}[\w+/=.-]*"
+            rf"({_PREFIX}(?=[\w.-]*[\d*])[\w*.-]{{12,}}[\w+/=.-]*"
             r"|\b(?:AIza|eyJ)[\w.-]{16,}|\b(?:AQ|ya29)\.[\w.-]{20,}|\bABSK[\w+/=]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-            r"|\b[0-9a-f]{32}\.[A-Za-z0-9]{16}\b"
+            r"|\b[0-9a-f]{32}\.[A-Za-z0-9]{16}\b)"
         ),
-        "…",
     ),
-    (("key", "token"), re.compile(rf"({_NAMED})(?=\S*\d|\S{{16}})[^\s\"',;&}}]{{4,}}", re.I), r"\1…"),
+    (("key", "token"), re.compile(rf"{_NAMED}(?=\S*\d|\S{{16}})(?=([^\s\"',;&}}]{{4,}}))", re.I)),
 )
 _BEGUN = re.compile(  # what stands before the secret part of a key that may go on where the text ends
     rf"(?:\b(?:Bearer|Basic)\s+|{_PREFIX}|\b(?:AIza|eyJ|ABSK|AKIA|ASIA)|\b(?:AQ|ya29)\.|\b[0-9a-f]{{16}}|{_NAMED})"
@@ -82,10 +82,18 @@ def _values(key: Hidden) -> list[str]:
 def redact_marked(text: str) -> str:
     """The text without what says that it is a key; long numbers stay, which may be commits or ids that are needed."""
     small = text.lower()
-    for words, pattern, replacement in _KEYS:
+    spans: list[tuple[int, int]] = []
+    for words, pattern in _KEYS:
         if any(word in small for word in words):
-            text = pattern.sub(replacement, text)
-    return text
+            spans += [found.span(1) for found in pattern.finditer(text)]
+    if not spans:
+        return text
+    parts, at = [], 0
+    for start, end in sorted(spans):
+        if start >= at:
+            parts += [text[at:start], "…"]
+        at = max(at, end)
+    return "".join([*parts, text[at:]])
 
 
 def settled(text: str, key: Hidden = ()) -> int:
@@ -119,8 +127,8 @@ _OPEN = 3
 
 
 def _is_within_a_key(text: str, start: int, at: int, key: Hidden) -> bool:
-    for _, pattern, _ in _KEYS:
-        if any(found.start() < at < found.end() for found in pattern.finditer(text, start)):
+    for _, pattern in _KEYS:
+        if any(found.start() < at < found.end(1) for found in pattern.finditer(text, start)):
             return True
     for value in _values(key):
         found = text.find(value, start)

@@ -180,6 +180,7 @@ def test_pictures_are_kept_where_they_are_asked_for(journal: Journal) -> None:
     assert kept[1].startswith("sha256:")
 
 
+@pytest.mark.slow
 def test_adding_costs_a_list_append_and_takes_no_thread(journal: Journal) -> None:
     """Well under a microsecond a piece; the thread is there from the first answer on."""
     before = threading.active_count()
@@ -221,6 +222,7 @@ async def test_the_loop_imports_and_opens_nothing(
     assert "MainThread" not in seen
 
 
+@pytest.mark.slow
 def test_a_text_is_written_within_half_a_second(journal: Journal) -> None:
     """Read by another process's eyes: without the flush of one's own."""
     entry = begin(journal)
@@ -314,6 +316,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_stops_nothing(journal:
     assert journal.notice() == ""
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_once_and_what_waits_is_written_when_there_is_room(
     journal: Journal, journal_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,6 +443,7 @@ parent.end(text="before after", state="done")
 """
 
 
+@pytest.mark.slow
 def test_a_fork_writes_its_own_and_leaves_its_parents(journal: Journal, journal_folder: Path) -> None:
     """Both are whole, and what was not flushed is at the interpreter's end."""
     done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True)

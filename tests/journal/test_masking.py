@@ -60,6 +60,7 @@ def cut(text: str, at: list[int]) -> list[str]:
     return [text[one:two] for one, two in pairwise(places)]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(texts(), st.lists(st.integers(0, 10_000), max_size=40))
 def test_a_key_in_pieces_never_reaches_the_disk(given_text: tuple[str, list[str]], at: list[int]) -> None:
@@ -75,6 +76,7 @@ def test_a_key_in_pieces_never_reaches_the_disk(given_text: tuple[str, list[str]
     assert not [key for key in keys if key[:6] in written]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(texts(), st.lists(st.integers(0, 10_000), max_size=40))
 def test_pieces_come_to_the_same_as_the_whole(given_text: tuple[str, list[str]], at: list[int]) -> None:

@@ -18,6 +18,7 @@ WORDS = st.lists(st.sampled_from(["alpha", "Beta", "gamma"]), max_size=3).map(" 
 STEP = st.tuples(st.integers(0, 3), WORDS, st.booleans())
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEP, max_size=12),
@@ -64,7 +65,7 @@ def test_the_newest_of_thousands_come_at_once(journal_folder: Path) -> None:
             entry = journal.begin(Origin("python"), messages=[{"role": "user", "content": f"{kernel}.{number}"}])
             entry.end(text="text " * 500, state="done")
         journal.close()
-    reader, start = Journal(), time.perf_counter()
+    reader, start = Journal(), time.process_time()
     assert len(reader.answers(limit=20)) == 20
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert len(reader.answers()) == 1000
