@@ -71,4 +71,8 @@ def say_notice() -> None:
 
 def notice() -> str:
     """The same, to be shown elsewhere; the home folder's name is left out, as the line may be saved in a notebook."""
-    return printable(journal.notice().replace(str(Path.home()), "~"))
+    said = journal.notice()
+    with contextlib.suppress(RuntimeError):  # nobody's home
+        home = Path.home()
+        said = said if home == home.parent else said.replace(f"{home}{os.sep}", f"~{os.sep}")
+    return printable(said)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import kernels
 import pytest
 
+from holystream_nb.journal.journal import journal
 from holystream_nb.journal.values import Origin
-from holystream_nb.live.where import origin
+from holystream_nb.live.where import notice, origin
 
 ASK = "from dataclasses import asdict\nfrom holystream_nb.live.where import origin\nimport json, asyncio, threading\n"
 
@@ -25,6 +27,14 @@ def run_as(kernel: kernels.Kernel, code: str, cell: str) -> tuple[str, kernels.R
 
 def told(ran: kernels.Ran) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.printed.splitlines()]
+
+
+def test_what_is_said_of_the_journal_names_no_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A line that is printed is saved with the notebook; where everything is at home, nothing is replaced."""
+    for home, said in ((str(tmp_path), "in ~/j."), ("/", f"in {tmp_path}/j.")):
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.setattr(journal, "notice", lambda: f"in {tmp_path}/j.")
+        assert notice() == said
 
 
 def test_outside_a_kernel_there_is_no_cell() -> None:
