@@ -22,6 +22,7 @@ from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in
 from ..events import Usage
 from ..facts import Wire
 from ..live.show import current_shell, is_watched
+from ..live.where import origin
 from ..money.cost import Cost
 from ..providers.secret import sealing
 from ..reply import Reply, TransportChoice
@@ -210,6 +211,7 @@ class ChatPanel(traitlets.HasTraits):
             means=means,
             conversation=conversation,
             spent=spent,
+            where=origin("panel"),
         )
         self._display = Display(self._chat, options=means.options)
         self._apply(News(conversation, settings, spent, is_streaming=False))
@@ -389,7 +391,7 @@ class ChatPanel(traitlets.HasTraits):
         """On the program's thread."""
         settings = news.settings
         for paid in news.paid:
-            session.remember(paid.reply, paid.requests)
+            session.remember(paid.reply, paid.ask, paid.requests)
         self._is_told = True
         self._told = settings
         tells, self._tells = self._tells, True

@@ -28,7 +28,10 @@ _FILTERS: Final = ("notebook", "cell", "execution", "kernel", "door", "conversat
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which answers are looked for: all that is given holds. `words` are all in what was asked or in the answer."""
+    """Which answers are looked for: all that is given holds.
+
+    Of `ids` the beginnings are enough. `words` are all in what was asked or in the answer.
+    """
 
     ids: tuple[str, ...] | None = None
     notebook: str | None = None
@@ -45,8 +48,8 @@ class Question:
         asked = {name: value for name in _FILTERS if (value := getattr(self, name)) is not None}
         parts, values = [f"{name} = ?" for name in asked], [*asked.values()]
         if self.ids is not None:
-            parts.append(f"id IN ({', '.join('?' * len(self.ids))})")
-            values += self.ids
+            parts.append(f"({' OR '.join('id GLOB ?' for _ in self.ids) or '0'})")
+            values += [f"{each}*" for each in self.ids]
         return " AND ".join(parts) or "1", values
 
 

@@ -63,7 +63,7 @@ async def _show_result(lanes: Sequence[Lane]) -> None:
 async def _consume(lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for _ in lane.source:
+        async for _ in lane.events():
             pass
     except HolystreamError as exc:
         error = exc
@@ -72,12 +72,13 @@ async def _consume(lane: Lane) -> None:
 
 
 async def _show_live(lanes: Sequence[Lane]) -> None:
-    from IPython.display import display, update_display
+    from IPython.display import display
 
     from .feed import Feed
     from .widget import LiveView
 
     view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format)
+    publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
     feed = Feed(view, lanes)
     view.on_msg(feed.hear)
     handle = display(view, display_id=True)
@@ -86,10 +87,9 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
         await draw(feed, lanes)
     finally:
         feed.close()
-        feed.compare()
         data, metadata = bundle(lanes)
-        update_display(data, raw=True, metadata=metadata, display_id=handle.display_id)
-        feed.end()
+        transient = {"display_id": handle.display_id}
+        feed.end(lambda: publish(data=data, metadata=metadata, transient=transient, update=True))
 
 
 async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
@@ -100,7 +100,7 @@ async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
 async def _draw(feed: Any, index: int, lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for event in lane.source:
+        async for event in lane.events():
             kind = type(event)
             if kind is Text:
                 feed.draw(index, text=event.text, read=event.read)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`

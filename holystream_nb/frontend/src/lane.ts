@@ -14,6 +14,7 @@ const ENDS: Record<State, string> = {
   done: "",
   stopped: "stopped",
   interrupted: "interrupted: the connection broke",
+  lost: "interrupted: the kernel ended",
   truncated: "truncated: it may be cut off",
   failed: "failed",
 };
