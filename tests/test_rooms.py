@@ -34,6 +34,8 @@ ORDER: list[set[str]] = [
     {"tools", "migration", "defaults", "journal"},
     {"continued"},
     {"live", "ask"},
+    {"serveranswers"},
+    {"serverextension"},
     {"clients", "conversations", "answered"},
     {"lists"},
     {"session", "sync"},

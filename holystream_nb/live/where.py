@@ -11,7 +11,7 @@ from typing import Any
 from ..journal.journal import journal
 from ..journal.values import Door, Origin
 from .saved import printable
-from .show import current_shell, is_watched
+from .shell import current_shell, is_watched
 
 
 def origin(door: Door, conversation: str = "") -> Origin:

@@ -36,6 +36,7 @@ class LiveView(anywidget.AnyWidget):
     lanes = traitlets.List(traitlets.Dict()).tag(sync=True)
     keyframe = traitlets.Dict().tag(sync=True)
     format = traitlets.Unicode("markdown").tag(sync=True)
+    answer = traitlets.Unicode("").tag(sync=True)
 
     def close(self) -> None:
         layout = self.layout
