@@ -3,8 +3,8 @@
 Traits are state, messages are motion. Kernel -> page:  conversation {seq, turns} · added {seq, turn} · cut {seq, from}
 · chosen {seq, turn, lane} · judged {seq, turn, verdict} · said {text, level}
 · turn {turn, message}, a message of that turn's feed (`live/widget.py`)
-Page -> kernel:  ready {page} · missed · gone {page} · turn {turn, message} · send {text} · stop · regenerate {turn}
-· edit {turn, text} · delete {turn} · clear · choose {turn, lane} · save_copy
+Page -> kernel:  ready {page, appends} · missed · gone {page} · turn {turn, message} · send {text} · stop
+· regenerate {turn} · edit {turn, text} · delete {turn} · begin_anew · choose {turn, lane} · save_copy
 """
 
 from __future__ import annotations
@@ -54,9 +54,15 @@ class PanelView(anywidget.AnyWidget):
     stale = traitlets.List(traitlets.Unicode()).tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
+    is_kept = traitlets.Bool(False).tag(sync=True)
 
     def __init__(
-        self, settings: Settings, *, changed: Callable[[Settings], object], closed: Callable[[], object]
+        self,
+        settings: Settings,
+        *,
+        is_kept: bool,
+        changed: Callable[[Settings], object],
+        closed: Callable[[], object],
     ) -> None:
         self._told: deque[dict[str, Any]] = deque()
         self._writing = threading.Lock()
@@ -67,6 +73,7 @@ class PanelView(anywidget.AnyWidget):
             system=settings.system,
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
+            is_kept=is_kept,
         )
         if self.comm is not None and hasattr(self.comm, "on_close"):
             self.comm.on_close(lambda _message: closed())
@@ -95,6 +102,7 @@ class PanelView(anywidget.AnyWidget):
 
     def close(self) -> None:
         self._closed()
+        self.layout.close()  # ipywidgets keeps it for ever
         super().close()
 
     def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:

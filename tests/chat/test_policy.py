@@ -210,7 +210,7 @@ async def test_an_edited_question_cuts_what_came_after_it(bench: Make) -> None:
     assert [turn["question"] for turn in replayed(b.page)] == ["One", "Zwei"]
     b.chat.hear({"kind": "delete", "turn": b.last().id})
     assert [turn.question for turn in b.chat.conversation.turns] == ["One"]
-    b.chat.hear({"kind": "clear"})
+    b.chat.hear({"kind": "begin_anew"})
     assert b.chat.conversation.turns == ()
     assert replayed(b.page) == []
     assert b.page.state["total"].startswith("4 requests")
@@ -221,7 +221,7 @@ async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, sim
     b = bench("gpt-4.1#rate=50,tokens=1000")
     running = b.chat.send("Hello")
     await until(lambda: b.page.inner(running.turn.id, "delta"))
-    b.chat.hear({"kind": "clear"})
+    b.chat.hear({"kind": "begin_anew"})
     after = len(b.page.messages)
     replies = await asyncio.wrap_future(running.done)
     assert replies[0].finish_reason == "stopped"

@@ -14,7 +14,7 @@ export interface Model {
 
 const TRAITS: (keyof PanelTraits)[] = [
   ...(["models", "system", "temperature", "max_tokens", "catalogue", "is_streaming", "total", "examples"] as const),
-  ...(["stale", "title", "note"] as const),
+  ...(["stale", "title", "note", "is_kept"] as const),
 ];
 const ASK_AGAIN_MS = 2000;
 /** A first `ready` may be sent before the kernel can hear it; ever more rarely, since it may answer all of them later. */
@@ -89,7 +89,7 @@ export class Conversation {
 
   /** A view of it is on the page. */
   appeared(): void {
-    this.model.send({ kind: "ready", page: this.page });
+    this.model.send({ kind: "ready", page: this.page, appends: document.querySelector(".jp-NotebookPanel") !== null });
     if (!this.heard) this.#hailLater(FIRST_HAIL_MS);
   }
 

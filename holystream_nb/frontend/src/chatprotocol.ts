@@ -22,6 +22,8 @@ export interface PanelTraits {
   stale: string[];
   title: string;
   note: string;
+  /** A panel of the same name, as that of the same cell run again, goes on with the conversation. */
+  is_kept: boolean;
 }
 
 /** A model that can be asked; `value` is what `models` calls it, such as "gpt-4.1" or "provider:gpt-4.1". */
@@ -95,10 +97,11 @@ export type FromPanel = Conversation | Added | Cut | Chosen | Judged | OfTurn | 
 
 /**
  * `page` is a random word for the browser's page; `edit`, `regenerate` and `delete` cut the conversation at their turn;
+ * `appends` tells that what the kernel displays later still comes to the cell it belongs to;
  * `open` names a provider whose models the reader is looking for: what its service lists comes into `catalogue`.
  */
 export type ToPanel =
-  | { kind: "ready"; page: string }
+  | { kind: "ready"; page: string; appends: boolean }
   | { kind: "missed" }
   | { kind: "gone"; page: string }
   | { kind: "turn"; turn: string; message: ToKernel }
@@ -107,7 +110,7 @@ export type ToPanel =
   | { kind: "regenerate"; turn: string }
   | { kind: "edit"; turn: string; text: string }
   | { kind: "delete"; turn: string }
-  | { kind: "clear" }
+  | { kind: "begin_anew" }
   | { kind: "choose"; turn: string; lane: number }
   | { kind: "open"; provider: string }
   | { kind: "save_copy" };

@@ -38,6 +38,7 @@ class Kernel implements Model {
     stale: [],
     title: "Panel",
     note: "simulator",
+    is_kept: true,
   };
   saved: Partial<PanelTraits>[] = [];
   seq = 0;
@@ -377,7 +378,7 @@ test("The last answer is asked for again at once; an earlier one only after a qu
     assert.deepEqual(kernel.news, [{ kind: "regenerate", turn: "1" }]);
   }));
 
-test("Deleting and clearing ask first, and take the question back when the focus goes elsewhere.", () =>
+test("Deleting and beginning anew ask first, and take the question back when the focus goes elsewhere.", () =>
   panel((kernel, view) => {
     kernel.holds(turn("1", "one"), turn("2", "two"));
     const remove = view.all("button").find(({ title }) => title === "delete from here")!;
@@ -391,17 +392,17 @@ test("Deleting and clearing ask first, and take the question back when the focus
     remove.click();
     assert.deepEqual(kernel.news, [{ kind: "delete", turn: "1" }]);
     kernel.cuts(1);
-    const clear = view.button("clear the conversation");
-    clear.click();
+    const begin = view.button("new conversation");
+    begin.click();
     assert.deepEqual(kernel.news, []);
-    clear.click();
-    assert.deepEqual(kernel.news, [{ kind: "clear" }]);
+    begin.click();
+    assert.deepEqual(kernel.news, [{ kind: "begin_anew" }]);
     kernel.cuts(0);
     assert.equal(view.all(".hs-turn").length, 0);
     assert.equal(view.all(".hs-example").length, 3);
-    clear.click();
-    clear.click();
-    assert.deepEqual(kernel.news, [], "there is nothing to clear");
+    begin.click();
+    begin.click();
+    assert.deepEqual(kernel.news, [], "there is nothing to begin anew");
   }));
 
 test("When the turn that has the focus goes, the focus goes to the composer.", () =>
