@@ -33,14 +33,14 @@ class Kept:
     given: the settings that the code gives it.
     """
 
-    def __init__(self, origin: Origin, given: Settings) -> None:
-        self._name = origin.conversation
-        self._notebook = origin.notebook
+    def __init__(self, where: Origin, given: Settings) -> None:
+        self._name = where.conversation
+        self._notebook = where.notebook
         self.given = given
 
     @property
     def is_kept(self) -> bool:
-        return bool(self._name) and journal.is_on
+        return bool(self._name) and _is_on()
 
     def begin(self, file: Saved | None) -> Saved:
         """What a panel begins with: what a file says, or what one of its name left, or nothing."""
@@ -56,7 +56,7 @@ class Kept:
 
         What this version cannot read is set aside.
         """
-        text = journal.conversation(self._name, self._notebook) if self.is_kept else None
+        text = journal.conversation(_key(self._name), self._notebook) if self.is_kept else None
         if text is None:
             return None
         try:
@@ -71,7 +71,7 @@ class Kept:
     def write(self, conversation: Conversation, settings: Settings, spent: Spent) -> None:
         """It as it stands; of an answer that still arrives the journal has the text by itself."""
         if self.is_kept:
-            journal.keep_conversation(self._name, self._notebook, self._state(conversation, settings, spent))
+            journal.keep_conversation(_key(self._name), self._notebook, self._state(conversation, settings, spent))
 
     def set_aside(self, conversation: Conversation, settings: Settings, spent: Spent) -> str:
         """Keeps it under another name, and says under which; "" where nothing is kept."""
@@ -79,7 +79,7 @@ class Kept:
 
     def _aside(self, state: str) -> str:
         name = f"{self._name} {datetime.now():%Y-%m-%d %H:%M:%S}"
-        journal.keep_conversation(name, self._notebook, state)
+        journal.keep_conversation(_key(name), self._notebook, state)
         return f'The conversation before is kept: hs.ChatPanel(name="{name}") opens it.'
 
     def _state(self, conversation: Conversation, settings: Settings, spent: Spent) -> str:
@@ -90,8 +90,20 @@ class Kept:
         """The turn whose answers were still arriving gets what the journal has of them."""
         if all(turn.answers for turn in turns):
             return turns
-        written = journal.answers(conversation=self._name, notebook=self._notebook, limit=MOST_LANES)
+        written = journal.answers(door="panel", conversation=self._name, notebook=self._notebook, limit=MOST_LANES)
         return tuple(turn if turn.answers else _answered(turn, written) for turn in turns)
+
+
+def _key(name: str) -> str:
+    """What the journal calls it: the conversations of `--chat` have names of their own."""
+    return f"panel {name}"
+
+
+def _is_on() -> bool:
+    try:
+        return journal.settings.is_on
+    except SetupError:  # of the environment or the site's file: whoever asks is told
+        return False
 
 
 def settled(given: Settings, before: Settings, now: Settings) -> Settings:

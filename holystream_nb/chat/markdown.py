@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..live.lane import stretches
 from ..live.saved import (
     MARKDOWN_LIMIT,
     WORDS,
@@ -14,7 +15,6 @@ from ..live.saved import (
     plain_beside,
     plain_call,
     printable,
-    stretches,
     unlinked,
 )
 from .conversation import Answer, Conversation, Turn

@@ -201,7 +201,7 @@ class ChatPanel(traitlets.HasTraits):
         given = Settings(named or (model or places[0].text,), system, temperature, max_tokens).checked()
         self._begin(given, means, names.call(kinds.optional_text("name", name, "name='notes'")))
 
-    def _begin(self, given: Settings, means: Means, origin: Origin, file: Saved | None = None) -> None:
+    def _begin(self, given: Settings, means: Means, where: Origin, file: Saved | None = None) -> None:
         """Goes on with the conversation of its name, unless a file says what it begins with."""
         self._is_told = True
         self._told = given
@@ -210,17 +210,19 @@ class ChatPanel(traitlets.HasTraits):
         self._home = Home()
         self._callbacks: list[tuple[Callable[[Reply], object], Context]] = []
         self._later: set[asyncio.Future[Any]] = set()
-        self._kept = Kept(origin, given)
-        before = names.take(origin, self)
+        self._where = where
+        self._kept = Kept(where, given)
+        before = names.take(where, self)
         if before is not None and file is None:
             now = panels.call(lambda: before._chat.settings)
             settings = settled(given, before._kept.given, now)
             self._chat = before._leave()
             self._display = Display(self._chat, options=means.options, is_kept=self._kept.is_kept)
-            self._do(self._chat.go_on, settings, means, report=self._hear_news, set_aside=self._kept.set_aside)
+            kept = self._kept
+            self._do(self._chat.go_on, settings, means, report=self._hear_news, set_aside=kept.set_aside, where=where)
         else:
             if before is not None:
-                before.close()
+                panels.call(before._leave().close)
             self._chat = self._with(self._kept.begin(file), means)
             self._display = Display(self._chat, options=means.options, is_kept=self._kept.is_kept)
             self._apply(News(self._chat.conversation, self._chat.settings, self._chat.spent, is_streaming=False))
@@ -237,6 +239,7 @@ class ChatPanel(traitlets.HasTraits):
             means=means,
             conversation=Conversation(saved.turns),
             spent=saved.spent,
+            where=self._where,
         )
 
     def _leave(self) -> Chat:

@@ -11,8 +11,10 @@ from typing import Any, Final, Protocol
 
 from .. import kinds
 from ..errors import HolystreamError, SetupError
+from ..journal.values import Origin
 from ..live.lane import Lane
 from ..live.questions import Questions
+from ..live.where import notice
 from ..money.budget import Budget
 from ..reply import Reply
 from ..session import Session
@@ -74,6 +76,7 @@ class Chat:
     report: is told all that concerns the program, in order.
     save_copy: writes the conversation to a new file, and says where.
     set_aside: keeps a conversation that makes room for a new one, and says where; "" where nothing is kept.
+    where: the panel's place, for the journal.
     Its methods raise SetupError where what is asked for cannot be; `hear` shows that to the reader.
     """
 
@@ -88,12 +91,14 @@ class Chat:
         means: Means | None = None,
         conversation: Conversation | None = None,
         spent: Spent | None = None,
+        where: Origin | None = None,
         linger_s: float = LINGER_S,
     ) -> None:
         self._session = session
         self.settings = settings
         self.conversation = conversation or Conversation()
         self.spent = spent or Spent()
+        self._where = where or Origin("panel")
         self._report = report
         self._save_copy = save_copy
         self._set_aside = set_aside
@@ -127,7 +132,7 @@ class Chat:
         lanes = [self._lane(model, question, settings) for model in settings.models]
         labels = tuple(Label(lane.label, lane.provider, lane.note) for lane in lanes)
         turn = Turn(secrets.token_hex(6), question, labels, chosen=0 if len(lanes) == 1 else OPEN)
-        running = self._running = Answering(turn, lanes, self._page_send, self._keyframe_wanted, asked_in)
+        running = self._running = Answering(turn, lanes, self._page_send, self._keyframe_wanted, asked_in, self._where)
         if not self._looks_on:
             running.nobody_looks_on()
         self.conversation = self.conversation.added(turn)
@@ -195,6 +200,7 @@ class Chat:
         *,
         report: Callable[[News], None],
         set_aside: Callable[[Conversation, Settings, Spent], str],
+        where: Origin,
     ) -> None:
         """Another panel of the program takes it over, with what is arriving; nothing of the one before counts any more.
 
@@ -202,6 +208,7 @@ class Chat:
         """
         self._report = report
         self._set_aside = set_aside
+        self._where = where
         self._means = means
         self._budget = self._limited()
         self._page = NoPage()
@@ -457,6 +464,8 @@ class Chat:
             self.say(f"The answer could not be drawn ({type(exc).__name__}: {exc}).", "error")
         finally:
             self._ended(running)
+            if self._looks_on and (said := notice()):
+                self.say(said)
 
     def _ended(self, running: Answering) -> None:
         replies = running.replies

@@ -38,12 +38,12 @@ class Asked:
         budget: Budget | None = None,
         shares: int = 1,
     ) -> None:
+        self.messages = messages
+        self.parameters = parameters
         self._session = session
-        self._messages = messages
         self._model = model
         self._provider = provider
         self._means = means
-        self._parameters = parameters
         self._questions = questions
         self._budget = budget
         self._shares = shares
@@ -109,13 +109,13 @@ class Asked:
         async with self._session.reached(place) as client:
             if self._budget is not None:
                 client = client.within(self._budget, shares=self._shares)
-            how: dict[str, Any] = {"model": place.model, "transport": means.transport, **self._parameters}
+            how: dict[str, Any] = {"model": place.model, "transport": means.transport, **self.parameters}
             if means.tools:
                 self.stream = run_tools(
-                    client, self._messages, tools=means.tools, consent=means.allow, ask=self._questions.ask, **how
+                    client, self.messages, tools=means.tools, consent=means.allow, ask=self._questions.ask, **how
                 )
             else:
-                self.stream = client.stream(self._messages, **how)
+                self.stream = client.stream(self.messages, **how)
             if self._stopped:
                 self.stream.stop()
             async with self.stream:

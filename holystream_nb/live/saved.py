@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, Final
 
 from ..tools.call import Call
 from ..wire.values import well_formed
 from .beside import Citation, Picture, named
-from .cards import card, ending
+from .cards import card, ending, plain
 from .figures import bursts, costs, figures, milliseconds, rate, record, verdict, way
-from .lane import Lane, State
+from .lane import Lane, State, stretches
 
 WORDS: Final[dict[State, str]] = {
     "stopped": "stopped",
@@ -92,9 +91,7 @@ def tool_calls(lane: Lane) -> str:
 
 def plain_call(call: Call) -> str:
     """A call as text: its line, then what it returned."""
-    shown = card(call)
-    line = f"[{shown['name']}({shown['arguments']}) · {ending(call)}]"
-    return printable(f"{line}\n{shown['result']}".rstrip("\n"))
+    return printable(plain(call))
 
 
 def plain_beside(sources: Sequence[Citation], pictures: Sequence[Picture]) -> str:
@@ -138,16 +135,6 @@ def _link(words: str, address: str, host: str) -> str:
 
     title = plain_line(words.translate({ord("["): "(", ord("]"): ")"}))
     return f"[{title}](<{address.replace('&', '&amp;')}>) · {plain_line(host)}"
-
-
-def stretches(text: str, calls: Sequence[Call]) -> list[tuple[str, list[Call]]]:
-    """The text in stretches, each with the calls that came after it."""
-    found: list[tuple[str, list[Call]]] = []
-    start = 0
-    for at, after in groupby(calls, key=lambda call: call.at):
-        found.append((text[start:at], list(after)))
-        start = at
-    return [*found, (text[start:], [])]
 
 
 def _verdict(lanes: Sequence[Lane]) -> str:

@@ -63,7 +63,7 @@ async def _show_result(lanes: Sequence[Lane]) -> None:
 async def _consume(lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for _ in lane.source:
+        async for _ in lane.events():
             pass
     except HolystreamError as exc:
         error = exc
@@ -100,7 +100,7 @@ async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
 async def _draw(feed: Any, index: int, lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for event in lane.source:
+        async for event in lane.events():
             kind = type(event)
             if kind is Text:
                 feed.draw(index, text=event.text, read=event.read)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`

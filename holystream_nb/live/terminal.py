@@ -55,7 +55,7 @@ async def print_lanes(lanes: Sequence[Lane]) -> None:
 async def _read(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> None:
     error: HolystreamError | None = None
     try:
-        async for event in lane.source:
+        async for event in lane.events():
             queue.put_nowait(event)
     except HolystreamError as exc:
         error = exc

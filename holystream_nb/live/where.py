@@ -1,14 +1,17 @@
-"""Where an answer was asked for: the notebook, the cell, the request that runs it."""
+"""Where an answer was asked for: the notebook, the cell, the request that runs it; and where it is kept, said once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
+from ..journal.journal import journal
 from ..journal.values import Door, Origin
-from .show import current_shell
+from .saved import printable
+from .show import current_shell, is_watched
 
 
 def origin(door: Door, conversation: str = "") -> Origin:
@@ -56,3 +59,16 @@ def _kernel_id() -> str:
 
         return Path(get_connection_file()).stem.removeprefix("kernel-")
     return ""
+
+
+def say_notice() -> None:
+    """Prints what the journal has to say, once: where it is. Only where somebody looks on: nobody else asks for it."""
+    shell = current_shell()
+    looks_on = sys.stdout.isatty() if getattr(shell, "kernel", None) is None else is_watched(shell)
+    if looks_on and (said := notice()):
+        print(said)
+
+
+def notice() -> str:
+    """The same, to be shown elsewhere; the home folder's name is left out, as the line may be saved in a notebook."""
+    return printable(journal.notice().replace(str(Path.home()), "~"))

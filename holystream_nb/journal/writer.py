@@ -1,0 +1,441 @@
+"""What writes the journal: one thread of this process, in batches, never more than a quarter of a second behind.
+
+`Entry.add` appends to a list and returns. All of SQLite is in the thread: it makes the file, writes what has come, and
+goes to sleep when nothing runs. A write that fails keeps what it would have written, and is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..providers.secret import Key
+from .alive import Sign
+from .file import File, create
+from .masking import Masker, masked, stored, unpictured
+from .values import Origin
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+INTERVAL: Final = 0.25
+"""Seconds between two batches."""
+
+AGAIN: Final = 5.0
+"""Seconds after a write that failed, until the next one."""
+
+MOST_WAITING: Final = 1000
+"""Answers that wait for a disk that takes nothing; older ones that have ended are given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is known of an answer when it is asked for."""
+
+    id: str
+    group: str
+    origin: Origin
+    label: str
+    model: str
+    provider: str
+    note: str
+    messages: tuple[Mapping[str, Any], ...]
+    parameters: Mapping[str, Any]
+    format: str
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it ended; `text` and `reasoning` are the whole."""
+
+    text: str
+    reasoning: str
+    state: str
+    ending: str
+    error: str
+    record: Mapping[str, Any]
+    ended: float
+
+
+class Entry:
+    """An answer that is being written down. `add` costs a list's append, and can be called from any thread."""
+
+    __slots__ = ("_begun", "_ended", "_pieces")
+
+    def __init__(self, begun: Begun) -> None:
+        self._begun = begun
+        self._pieces: list[tuple[str, str]] = []
+        self._ended: Ended | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id in all journals; "" where nothing is written."""
+        return self._begun.id
+
+    def add(self, text: str = "", reasoning: str = "") -> None:
+        """What has come of it."""
+        self._pieces.append((text, reasoning))
+
+    def end(
+        self,
+        *,
+        text: str,
+        reasoning: str = "",
+        state: str,
+        ending: str = "",
+        error: str = "",
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Its end, with the whole text, in which is right what was parted as reasoning. The first end counts."""
+        if self._ended is None:
+            self._ended = Ended(text, reasoning, state, ending, error, record or {}, time.time())
+
+
+class Unwritten(Entry):
+    """An answer that is not written down."""
+
+    __slots__ = ()
+
+    def add(self, text: str = "", reasoning: str = "") -> None:
+        pass
+
+
+@dataclass(slots=True)
+class _Running:
+    """An entry as far as it is written."""
+
+    entry: Entry
+    text: Masker = field(default_factory=Masker)
+    reasoning: Masker = field(default_factory=Masker)
+    settled: tuple[str, str] = ("", "")
+    open: tuple[str, str] = ("", "")
+    part: int = 0
+    is_there: bool = False
+
+    def drain(self, keys: list[Key]) -> bool:
+        """Takes what has come since; whether there was anything."""
+        pieces = self.entry._pieces
+        if not (count := len(pieces)):
+            return False
+        taken = pieces[:count]
+        del pieces[:count]
+        text, open_text = self.text.feed("".join(each for each, _ in taken), keys)
+        reasoning, open_reasoning = self.reasoning.feed("".join(each for _, each in taken), keys)
+        self.settled = self.settled[0] + text, self.settled[1] + reasoning
+        self.open = open_text, open_reasoning
+        return True
+
+
+class Writer:
+    """The thread and the file of this process in one folder. `say` is told what keeps it from writing."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.images = False
+        self.file: File | None = None
+        self._say = say
+        self._sign: Sign | None = None
+        self._identity = (0, 0)
+        self._new: list[Entry] = []
+        self._running: list[_Running] = []
+        self._conversations: dict[tuple[str, str], str] = {}
+        self._thread: threading.Thread | None = None
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._rounds = threading.Condition()
+        self._started = self._done = 0
+        self._is_retired = False
+        self._failed_at: float | None = None
+        self._seen: dict[bytes, bytes] = {}
+
+    def take(self, entry: Entry) -> None:
+        """Writes this entry from now on."""
+        self._new.append(entry)
+        self._start()
+
+    def keep(self, name: str, notebook: str, state: str) -> None:
+        """Writes a conversation's state."""
+        self._conversations[name, notebook] = state
+        self._start()
+
+    def drop(self, name: str, notebook: str) -> None:
+        """Does not write what was kept last."""
+        self._conversations.pop((name, notebook), None)
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until all that is there now is written; whether it is."""
+        if self._thread is None:
+            return True
+        with self._rounds:
+            wanted = self._started + 1
+            self._hurry.set()
+            self._wake.set()
+            is_done = self._rounds.wait_for(lambda: self._done >= wanted or self.is_gone, timeout)
+        return is_done and self._failed_at is None
+
+    def retire(self) -> None:
+        """Ends as soon as nothing runs any more."""
+        self._is_retired = True
+        self._wake.set()
+
+    def close(self, timeout: float) -> None:
+        """Writes what is there, and ends: nothing comes any more."""
+        self._is_closing = True
+        self._hurry.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def forsake(self) -> None:
+        """In a forked child: the parent goes on alone."""
+        if self._sign is not None:
+            self._sign.close()
+
+    _is_closing = False
+    is_gone = False
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="holystream-journal", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._new or self._running or self._conversations)
+
+    def _run(self) -> None:
+        connection: Connection | None = None  # never in an attribute: a forked child must not close it
+        try:
+            while True:
+                is_last = self._is_closing or (self._is_retired and not self._is_busy)
+                with self._rounds:
+                    self._started += 1
+                connection = self._round(connection)
+                with self._rounds:
+                    self._done = self._started
+                    self._rounds.notify_all()
+                if is_last:
+                    break
+                if not self._is_busy and not self._is_retired:
+                    self._wake.wait()
+                self._hurry.wait(INTERVAL)
+                self._wake.clear()
+                self._hurry.clear()
+        finally:
+            self.is_gone = True
+            self._leave(connection)
+
+    def _round(self, connection: Connection | None) -> Connection | None:
+        """Writes what has come; the connection it was written by."""
+        if not self._is_busy:
+            return connection
+        if self._failed_at is not None and time.monotonic() - self._failed_at < AGAIN and not self._is_closing:
+            return connection
+        try:
+            import sqlite3
+        except ImportError:
+            self._fail("this Python has no sqlite3")
+            return None
+        try:
+            if connection is None or not self._is_there():
+                if connection is not None:
+                    connection.close()
+                    connection = None
+                connection = self._create()
+            self._write(connection)
+            self._failed_at = None
+        except (sqlite3.Error, OSError) as exc:
+            if connection is not None and connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                return connection  # somebody erases; next time
+            self._fail(getattr(exc, "strerror", None) or str(exc))
+        return connection
+
+    def _fail(self, why: str) -> None:
+        self._failed_at = time.monotonic()
+        self._say(f"Answers are not written down ({self.folder}: {why}); they stream on all the same.")
+        self._take()
+        ended = [each for each in self._running if each.entry._ended is not None]
+        for each in ended[:-MOST_WAITING]:
+            self._running.remove(each)
+
+    def _is_there(self) -> bool:
+        """Whether our file still lies where it was made: somebody may have removed the folder."""
+        try:
+            found = self.file.path.stat() if self.file else None
+        except OSError:
+            return False
+        return found is not None and (found.st_dev, found.st_ino) == self._identity
+
+    def _create(self) -> Connection:
+        if self._sign is not None:
+            self._sign.close()
+            self._sign = None
+        self.file, self._sign, connection = create(self.folder)
+        found = self.file.path.stat()
+        self._identity = found.st_dev, found.st_ino
+        for each in self._running:  # what of them was in the file before comes again with their end
+            each.is_there, each.part = False, 0
+        return connection
+
+    def _take(self) -> None:
+        count = len(self._new)
+        self._running += map(_Running, self._new[:count])
+        del self._new[:count]
+
+    def _write(self, connection: Connection) -> None:
+        self._take()
+        keys: list[Key] = []
+        conversations = dict(self._conversations)
+        ended = {id(each): each.entry._ended for each in self._running}
+        for each in self._running:
+            each.drain(keys)
+        if self._sign is not None:
+            self._sign.beat()
+        connection.execute("BEGIN IMMEDIATE")
+        for each in self._running:
+            if not each.is_there:
+                self._insert(connection, each.entry._begun, keys)
+            if (end := ended[id(each)]) is not None:
+                self._finish(connection, each.entry.id, end, keys)
+            elif any(each.settled) or any(each.open):
+                self._append(connection, each)
+        for (name, notebook), state in conversations.items():
+            values = name, notebook, self._state(state, keys), time.time()
+            connection.execute("INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?)", values)
+        connection.execute("COMMIT")
+        for each in self._running:
+            each.is_there = True
+            each.part += bool(each.settled[0] or each.settled[1])
+            each.settled = "", ""
+        self._running = [each for each in self._running if ended[id(each)] is None]
+        for key, state in conversations.items():
+            if self._conversations.get(key) is state:
+                del self._conversations[key]
+
+    def _insert(self, connection: Connection, begun: Begun, keys: list[Key]) -> None:
+        ids = [self._message(connection, each, keys) for each in begun.messages]
+        roles = [each.get("role") for each in reversed(begun.messages)]
+        asked = roles.index("assistant") if "assistant" in roles else len(roles)
+        origin = begun.origin
+        values = {
+            "id": begun.id,
+            "group": begun.group,
+            "door": origin.door,
+            "notebook": origin.notebook,
+            "cell": origin.cell,
+            "execution": origin.execution,
+            "kernel": origin.kernel,
+            "conversation": origin.conversation,
+            "label": begun.label,
+            "model": begun.model,
+            "provider": begun.provider,
+            "note": begun.note,
+            "messages": _json(ids),
+            "asked": asked,
+            "parameters": _json(stored(begun.parameters, keys, images=self.images)),
+            "began": begun.began,
+            "state": "streaming",
+            "format": begun.format,
+        }
+        names = ", ".join(f'"{name}"' for name in values)
+        marks = ", ".join("?" * len(values))
+        connection.execute(f"INSERT OR IGNORE INTO answers ({names}) VALUES ({marks})", [*values.values()])  # noqa: S608
+
+    def _message(self, connection: Connection, message: Mapping[str, Any], keys: list[Key]) -> int:
+        """The id of this message; in a conversation each is there once, whatever is asked after it."""
+        given = _hash(_json(_plain(message)))
+        if (known := self._seen.get(given)) is not None:
+            found = connection.execute("SELECT id FROM messages WHERE hash = ?", [known]).fetchone()
+            if found is not None:
+                return int(found[0])
+        body = _json(stored(message, keys, images=self.images))
+        digest = _hash(body)
+        connection.execute("INSERT OR IGNORE INTO messages (hash, body) VALUES (?, ?)", [digest, body])
+        if len(self._seen) >= _SEEN:
+            self._seen.clear()
+        self._seen[given] = digest
+        return int(connection.execute("SELECT id FROM messages WHERE hash = ?", [digest]).fetchone()[0])
+
+    def _append(self, connection: Connection, running: _Running) -> None:
+        """The part that was open last is written anew, settled, and what is open now behind it."""
+        insert = (
+            "INSERT OR REPLACE INTO pieces SELECT ?, ?, ?, ? "
+            "WHERE EXISTS (SELECT 1 FROM answers WHERE id = ?)"  # it may have been forgotten
+        )
+        part, name = running.part, running.entry.id
+        if any(running.settled):
+            connection.execute(insert, [name, part, *running.settled, name])
+            part += 1
+        connection.execute(insert, [name, part, *running.open, name])
+
+    def _finish(self, connection: Connection, name: str, end: Ended, keys: list[Key]) -> None:
+        connection.execute(
+            "UPDATE answers SET ended = ?, text = ?, reasoning = ?, state = ?, ending = ?, error = ?, record = ? "
+            "WHERE id = ?",
+            [
+                end.ended,
+                masked(unpictured(end.text), keys),
+                masked(unpictured(end.reasoning), keys),
+                end.state,
+                masked(end.ending, keys),
+                masked(end.error, keys),
+                _json(stored(end.record, keys, images=self.images)),
+                name,
+            ],
+        )
+        connection.execute("DELETE FROM pieces WHERE answer = ?", [name])
+
+    def _state(self, state: str, keys: list[Key]) -> str:
+        try:
+            value = json.loads(state)
+        except ValueError:
+            return masked(state, keys)
+        return _json(stored(value, keys, images=self.images))
+
+    def _leave(self, connection: Connection | None) -> None:
+        """Closes the file, and removes it where nothing is in it."""
+        if connection is None or self.file is None:
+            return
+        import sqlite3
+
+        with suppress(sqlite3.Error, OSError):
+            full = "SELECT EXISTS (SELECT 1 FROM answers) OR EXISTS (SELECT 1 FROM conversations)"
+            is_empty = not connection.execute(full).fetchone()[0]
+            connection.close()
+            if is_empty:
+                self.file.remove()
+            self.file.sign.unlink(missing_ok=True)
+        if self._sign is not None:
+            self._sign.close()
+
+
+_SEEN: Final = 10_000
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold, for telling it from others."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_plain, value)]
+    return value if value is None or isinstance(value, str | bool | int | float) else repr(value)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
