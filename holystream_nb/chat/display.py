@@ -107,13 +107,13 @@ class Display:
 
     def close(self) -> None:
         """Takes the widget away, and puts a line in its place: a file with a closed widget shows an error there."""
-        self._end("closed")
+        self._end(", closed.")
 
     def leave(self) -> None:
         """Another panel goes on with the conversation: this one's widget goes, and its copy stays as it is."""
         self._is_ours = False
         self._copy = None
-        self._end("it goes on where its cell was run again")
+        self._end(" goes on in another cell.")
 
     def _end(self, words: str) -> None:
         if self._view is not None and not self._is_closed:
@@ -121,7 +121,7 @@ class Display:
             if self._is_watched:
                 from IPython.display import update_display
 
-                data = {"text/plain": printable(f"Chat panel of {', '.join(self._view.models)}, {words}.")}
+                data = {"text/plain": printable(f"Chat panel of {', '.join(self._view.models)}{words}")}
                 update_display(data, raw=True, display_id=self._widget_id)  # type: ignore[no-untyped-call]
         self._is_closed = True
 
