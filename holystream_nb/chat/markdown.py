@@ -87,7 +87,7 @@ Bundle = tuple[dict[str, str], dict[str, Any]]
 NOTHING: Final[Bundle] = ({"text/plain": ""}, {})
 """An output that is needed no more."""
 
-PIECE: Final = 16_000
+PIECE: Final = 12_000
 """Characters of Markdown from which on an output of the copy takes no more turns: JupyterLab draws it in one task."""
 
 

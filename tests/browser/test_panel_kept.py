@@ -13,6 +13,7 @@ from .conftest import Open
 from .notebook import Notebook, open_in_lab
 from .panel import IMPORT, PATIENCE_MS, Panel, chat
 from .server import Server
+from .service import Echo
 
 COUNTING = "gpt-4.1#numbered,tokens=9"
 ENDLESS = "gpt-4.1#numbered,rate=50,tokens=9000"
@@ -152,3 +153,29 @@ async def _write(notebook: Notebook, index: int, source: str) -> None:
       panel.content.model.cells.get(index).sharedModel.setSource(source);
     }"""
     await notebook.page.evaluate(change, [notebook.name, index, source])
+
+
+async def test_a_long_conversation_is_saved_in_pieces(open_notebook: Open, echo: Echo) -> None:
+    """What comes once an output is full gets another, in the panel's cell; the first is not drawn again, all is saved."""
+    notebook = await open_notebook(chat(f"'ollama:echo', base_url={echo.url!r}"), load=IMPORT)
+    await notebook.cell(1).run()
+    panel = Panel(notebook.cell(1).root)
+    copies = notebook.cell(1).output.locator(".jp-OutputArea-output.jp-RenderedMarkdown > details > summary")
+    for number in range(3):
+        await panel.ask(f"Question {number}: {'words ' * 900}")
+        await panel.shows(number)
+    await expect(copies).to_have_text([f"Saved copy · question {number}" for number in (1, 2, 3)], timeout=PATIENCE_MS)
+    await copies.first.evaluate("(summary) => { summary.isTheFirst = true; }")
+    await panel.ask("A short one.")
+    await panel.shows(3)
+    titles = ["Saved copy · question 1", "Saved copy · question 2", "Saved copy · questions 3 to 4"]
+    await expect(copies).to_have_text(titles, timeout=PATIENCE_MS)
+    assert await copies.first.evaluate("(summary) => summary.isTheFirst"), "an output that had not changed was drawn"
+    saved = str((await notebook.save())["cells"][1]["outputs"])
+    assert [word for word in ("Question 0:", "Question 1:", "Question 2:", "A short one.") if word not in saved] == []
+
+    await panel.turns.nth(1).hover()
+    await panel.button("delete from here", 1).click()
+    await panel.button("Delete 3 questions?").click()
+    await expect(copies).to_have_text(["Saved copy · 1 question"], timeout=PATIENCE_MS)
+    assert "Question 1:" not in str((await notebook.save())["cells"][1]["outputs"])

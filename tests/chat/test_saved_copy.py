@@ -12,7 +12,7 @@ from live.payloads import PAYLOADS
 from live.test_harmless import Page, commonmark, complaints, github, nbconvert
 
 from holystream_nb.chat.conversation import OPEN, Answer, Conversation, Label, Turn
-from holystream_nb.chat.markdown import SavedCopy, markdown
+from holystream_nb.chat.markdown import PIECE, SavedCopy, markdown
 from holystream_nb.tools.call import Call
 
 ANSWER = Answer("gpt-4.1", "simulator", "simulator", "gpt-4.1", "done", "Two *words*.", figures=("TTFT 3 ms", "$0.01"))
@@ -86,6 +86,30 @@ def test_a_very_long_conversation_is_saved_as_text() -> None:
     data, _ = SavedCopy(is_open=False).pieces(talk, at_most=1)[0]
     assert list(data) == ["text/plain"]
     assert "larger than 300,000 bytes" in data["text/plain"]
+
+
+def test_one_more_turn_changes_the_last_piece_alone() -> None:
+    """However long the conversation is, the outputs that a page draws again are of a few turns."""
+    copy = SavedCopy(is_open=False)
+    talk = Conversation(tuple(turn(f"{n}", replace(ANSWER, text="Some words. " * 200)) for n in range(400)))
+    before = copy.pieces(talk)
+    after = copy.pieces(talk.added(turn("new", ANSWER)))
+    changed = [piece for piece, was in zip(after, [*before, None], strict=False) if piece != was]
+    assert len(changed) == 1
+    assert all(len(data["text/markdown"]) < 1.1 * PIECE for data, _ in after)
+    titles = [re.search(r"questions? (\d+)(?: to (\d+))?", data["text/markdown"]) for data, _ in after]
+    assert titles[0] is not None
+    assert titles[0][1] == "1"
+    assert titles[-1] is not None
+    assert titles[-1][2] == "401"
+    assert sum(data["text/markdown"].count("**You**") for data, _ in after) == 401
+
+
+def test_where_no_output_can_be_added_the_last_takes_all() -> None:
+    """Nothing is left out."""
+    talk = Conversation(tuple(turn(f"{n}", replace(ANSWER, text="Some words. " * 200)) for n in range(40)))
+    pieces = SavedCopy(is_open=False).pieces(talk, at_most=2)
+    assert [data["text/markdown"].count("**You**") for data, _ in pieces] == [4, 36]
 
 
 def test_only_new_turns_are_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
