@@ -111,9 +111,9 @@ class Kernel implements Model {
     return news;
   }
 
-  render(): View {
+  render(parent: Node = document.body): View {
     const el = document.createElement("div");
-    document.body.append(el);
+    parent.appendChild(el);
     return new View(el, this.#module.render({ el }));
   }
 }
@@ -587,6 +587,30 @@ test("System prompt, temperature and max tokens are in a fold; what cannot be is
     kernel.change("system", "From the program.");
     assert.equal(system.value, "From the program.");
   }));
+
+test("In a shadow root, too, what is being written in a field of the settings stays while an answer arrives.", () => {
+  const kernel = new Kernel();
+  const host = document.body.appendChild(document.createElement("div"));
+  const view = kernel.render(host.attachShadow({ mode: "open" }));
+  view.button("settings").click();
+  const system = view.find<HTMLTextAreaElement>(".hs-settings textarea");
+  const [temperature] = view.all(".hs-settings input") as HTMLInputElement[];
+  for (const field of [system, temperature!]) {
+    write(field, "1");
+    kernel.change("total", field.tagName);
+    assert.equal(field.value, "1");
+  }
+  view.remove();
+  host.remove();
+});
+
+test("The kernel's end says whether the cell, run again, goes on.", () =>
+  panel((kernel, view) => {
+    kernel.fire("comm_live_update");
+    assert.match(view.said, /What had arrived stays here until the cell is run again/);
+    kernel.change("is_kept", true);
+    assert.match(view.said, /Run the cell again to go on/);
+  }, { is_kept: false }));
 
 test("The header has the title, the badge and the panel's total; the panel is called by its title.", () =>
   panel((kernel, view) => {
