@@ -156,7 +156,7 @@ async def _write(notebook: Notebook, index: int, source: str) -> None:
 
 
 async def test_a_long_conversation_is_saved_in_pieces(open_notebook: Open, echo: Echo) -> None:
-    """What comes once an output is full gets another, in the panel's cell; the first is not drawn again, all is saved."""
+    """What comes once an output is full gets another, in the panel's cell; the first is not drawn again."""
     notebook = await open_notebook(chat(f"'ollama:echo', base_url={echo.url!r}"), load=IMPORT)
     await notebook.cell(1).run()
     panel = Panel(notebook.cell(1).root)
