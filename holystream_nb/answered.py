@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MOST: Final = 100
 """Replies that are kept in memory."""
 
+SHORT: Final = 8
+"""Characters of an id that are shown."""
+
 _SHOWN: Final = 20
 """Rows of a table."""
 
@@ -117,7 +120,7 @@ def answer_rows(answers: Sequence[Answer]) -> list[list[str]]:
 
 
 def short_id(answer: Answer) -> str:
-    return answer.id[:8]
+    return answer.id[:SHORT]
 
 
 def how_it_ended(answer: Answer) -> str:
@@ -131,8 +134,8 @@ def how_it_ended(answer: Answer) -> str:
 
 
 def asked(answer: Answer) -> str:
-    """The last message that was sent, as text."""
-    content = answer.messages[-1].get("content") if answer.messages else ""
+    """The last message of the user's, as text."""
+    content = next((each.get("content") for each in reversed(answer.messages) if each.get("role") == "user"), "")
     if isinstance(content, list):
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return " ".join(part for part in parts if isinstance(part, str))

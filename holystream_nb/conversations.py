@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from .journal.values import Origin
 
 Message = Mapping[str, Any]
+
+_NOTHING: Final = '{"messages": [], "asked": []}'
 
 
 class Conversations(dict[str, list[Message]]):
@@ -23,7 +25,10 @@ class Conversations(dict[str, list[Message]]):
         self._asked: dict[str, list[tuple[str, int]]] = {}
 
     def recall(self, name: str, where: Origin) -> bool:
-        """Brings one back that an earlier kernel of this notebook had; whether there is something to go on from."""
+        """Brings one back that an earlier kernel of this notebook had; whether there is something to go on from.
+
+        It reads the journal, in a thread where answers are running.
+        """
         if name in self or not where.notebook:
             return False
         messages, asked = _read(_journal().conversation(name, where.notebook))
@@ -68,10 +73,8 @@ class Conversations(dict[str, list[Message]]):
             state = "" if has_parts else json.dumps({"messages": self[name], "asked": self._asked.get(name, [])})
         except (TypeError, ValueError):
             state = ""
-        if state:
-            _journal().keep_conversation(name, where.notebook, state)
-        else:  # pictures are not kept, and what is kept without them is another conversation
-            _journal().forget_conversation(name, where.notebook)
+        # Pictures are not kept, and what is kept without them is another conversation: then it is none.
+        _journal().keep_conversation(name, where.notebook, state or _NOTHING)
 
 
 def _read(state: str | None) -> tuple[list[Message], list[tuple[str, int]]]:

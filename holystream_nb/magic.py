@@ -222,7 +222,11 @@ class StreamMagics(Magics):
         "json: JSON is asked for, must be valid, and is the reply's data",
     )
     @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
-    @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
+    @argument(
+        "--chat",
+        metavar="NAME",
+        help="continue the conversation of this name, also after a restart (%%stream forget NAME ends it)",
+    )
     @argument(
         "--max-cost",
         type=_usd,
@@ -313,7 +317,9 @@ class StreamMagics(Magics):
         try:
             match shlex.split(line):
                 case ["continue", *which] if len(which) <= 1:
-                    await session.ask(going_on(session, *which))
+                    ask = await asyncio.to_thread(going_on, session, *which)  # it reads the journal
+                    await session.ask(ask)
+                    self._set_next(ask.format)
                 case words:
                     raise SetupError(f"%stream {' '.join(words)}: write %stream continue, continue N, or continue ID.")
         except HolystreamError as exc:
@@ -360,7 +366,11 @@ class StreamMagics(Magics):
                 labels = [model or reply.model for model, reply in zip(models, replies, strict=True)]
                 value = replies[0] if len(models) == 1 else dict(zip(labels, replies, strict=True))
                 self._variables()[options.name] = value
-        if options.format == "code" and self.shell is not None:
+        self._set_next(options.format)
+
+    def _set_next(self, format: Format) -> None:
+        """Code becomes the next cell."""
+        if format == "code" and self.shell is not None:
             self.shell.set_next_input(code(session.history[-1].text))
 
     def _variables(self) -> dict[str, Any]:

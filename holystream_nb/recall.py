@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from string import hexdigits
 from typing import Any, Final
 
-from .answered import how_it_ended, short_id
+from .answered import SHORT, how_it_ended, short_id
 from .ask import Ask, answer_format
 from .continued import Cut
 from .errors import SetupError
@@ -18,26 +19,29 @@ from .session import Session
 from .wire.endings import kind_of
 
 _ID: Final = 4
-"""Characters of an answer's id that are enough, if no other begins with them."""
+"""Characters of an answer's id that are enough, if no other begins with them; of digits alone, as many as are shown."""
 
 
-def recalled(session: Session, which: str = "1") -> tuple[Reply | Answer, Ask | None]:
-    """An answer, and what it was asked with, where this kernel's cells asked: `which` is a number, or an id.
+def recalled(session: Session, which: str = "1") -> Reply | Answer:
+    """An answer: the n-th last of this kernel and of the earlier ones of this notebook, or the one of an id.
 
-    The n-th last of this kernel, and before those of the earlier kernels of this notebook. Raises SetupError where
-    there is none.
+    Raises SetupError where there is none.
     """
-    if not (which.isdecimal() and len(which) < _ID):
-        return _by_id(which), None
+    if not _is_number(which):
+        return _by_id(which)
     number = int(which)
     if 0 < number <= len(session.history):
-        return session.history[-number], session.asks[-number]
+        return session.history[-number]
     before = earlier(session)
     if 0 < number <= len(session.history) + len(before):
-        return before[number - len(session.history) - 1], None
+        return before[number - len(session.history) - 1]
     count = len(session.history) + len(before)
     are = f"is {count} answer" if count == 1 else f"are {count:,} answers"
     raise SetupError(f"There {are} of this notebook; there is no {number}. last one.")
+
+
+def _is_number(which: str) -> bool:
+    return which.isdecimal() and len(which) < SHORT
 
 
 def earlier(session: Session) -> list[Answer]:
@@ -76,13 +80,12 @@ def plain(answer: Reply | Answer) -> str:
 
 def going_on(session: Session, which: str = "1") -> Ask:
     """What asks the same model to go on where an answer was cut. Raises SetupError where it cannot."""
-    answer, ask = recalled(session, which)
+    answer = recalled(session, which)
     if why := _whole(answer):
         raise SetupError(f"{why}: there is nothing to continue. {_OTHER}")
     if not answer.text.strip():
         raise SetupError(f"Nothing of this answer's text came: ask again. {_OTHER}")
-    if ask is None:
-        ask = _asked(session, answer)
+    ask = session.asks[-int(which)] if isinstance(answer, Reply) else _asked(session, answer)
     if ask.tools or (isinstance(answer, Answer) and answer.record.get("calls")):
         raise SetupError(
             f"The model was calling tools in this answer, whose results are not repeated: ask again. {_OTHER}"
@@ -119,16 +122,21 @@ def _whole(answer: Reply | Answer) -> str:
     return "" if was_cut else f"This answer ended by itself ({word or 'done'})"
 
 
-def _asked(session: Session, answer: Reply | Answer) -> Ask:
-    """What it was asked with, as far as the journal, or the reply itself, tells."""
-    messages = answer.asked if isinstance(answer, Reply) else answer.messages
-    if not messages or any(_has_parts(message) for message in messages):
-        raise SetupError("What was sent is not all there any more (pictures are kept as hashes): ask again.")
+def _asked(session: Session, answer: Answer) -> Ask:
+    """What it was asked with, as far as the journal tells. Raises SetupError where it would go to another service."""
+    if any(_has_parts(message) for message in answer.messages):
+        raise SetupError("What was asked has pictures in it, of which the journal keeps hashes alone: ask again.")
     at_home = answer.provider == session.default_provider()
     model = answer.model if at_home else f"{answer.provider}:{answer.model}"
-    if isinstance(answer, Reply):
-        return Ask(list(messages), (model,))
-    return Ask(list(messages), (model,), format=answer_format(answer.format), parameters=answer.parameters)
+    with contextlib.suppress(SetupError):
+        if session.located(model).provider.name == answer.provider:
+            return Ask(
+                list(answer.messages), (model,), format=answer_format(answer.format), parameters=answer.parameters
+            )
+    raise SetupError(
+        f"This answer came from {answer.provider}, whose address is not set here: set it (hs.configure(base_url=…)), "
+        "and continue again."
+    )
 
 
 def _has_parts(message: Mapping[str, Any]) -> bool:

@@ -45,9 +45,9 @@ def report(words: Sequence[str], session: Session) -> None:
             page = Path(__file__).with_name("providers").joinpath("FORMATS.md").read_text("utf-8")
             present({"text/plain": page, "text/markdown": page})
         case ["last"]:
-            print(plain(recalled(session)[0]))
+            print(plain(recalled(session)))
         case ["last" | "show", which]:
-            print(plain(recalled(session, which)[0]))
+            print(plain(recalled(session, which)))
         case ["find", _, *_]:
             _show_found(" ".join(words[1:]))
         case ["forget", name]:
@@ -197,8 +197,8 @@ def _show_found(words: str) -> None:
         print(f"No answer in the journal has the words {printable(words)!r}.{off}")
         return
     present(table(answer_rows(answers[::-1])))
-    if len(answers) == _FOUND:
-        print(f"These are the newest {_FOUND}: more words find fewer.")
+    more = f"These are the newest {_FOUND}: more words find fewer. " if len(answers) == _FOUND else ""
+    print(f"{more}%stream show ID shows one whole, `holystream-nb journal forget ID` erases it.")
 
 
 _FOUND: Final = 30

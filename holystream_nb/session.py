@@ -108,14 +108,14 @@ class Totals:
 class Session:
     """The state behind `%%stream` and `hs.stream`; one per process.
 
-    `history` keeps the last 100 replies, the newest last, `asks` what each of them was asked with, where a door of this
-    session asked; `conversations` the messages of each `--chat NAME`. `began` is its beginning (seconds since 1970).
+    `history` keeps the last 100 replies, the newest last, `asks` what each of them was asked with; `conversations` the
+    messages of each `--chat NAME`. `began` is its beginning (seconds since 1970).
     """
 
     def __init__(self) -> None:
         self.began = time.time()
         self.history = History()
-        self.asks: deque[Ask | None] = deque(maxlen=MOST)
+        self.asks: deque[Ask] = deque(maxlen=MOST)
         self.conversations = Conversations()
         self.totals = Totals()
         self.budget = Budget(
@@ -289,7 +289,9 @@ class Session:
 
         self._check(ask)
         where = origin("cell" if ask.is_line else "python", ask.chat or "")
-        goes_on = ask.chat is not None and self.conversations.recall(ask.chat, where)
+        goes_on = False
+        if ask.chat is not None and ask.chat not in self.conversations:
+            goes_on = await asyncio.to_thread(self.conversations.recall, ask.chat, where)
         before = self._before(ask)
         messages = [*before, *_new(ask)]
         group = uuid.uuid4().hex
@@ -344,7 +346,7 @@ class Session:
                 say_notice()
                 replies = [lane.reply for lane in lanes]
                 for lane, asked in zip(lanes, asks, strict=True):
-                    self.remember(lane.reply, getattr(lane.source, "replies", None), ask=asked)
+                    self.remember(lane.reply, asked, getattr(lane.source, "replies", None))
                 if ask.chat is not None and replies[0].text:
                     told = getattr(lanes[0].source, "messages", [*messages, _told(replies[0])])
                     self.conversations.keep(ask.chat, told, where, len(before))
@@ -357,8 +359,9 @@ class Session:
         """Until they are shown, those that are asked at once wait for one another: answers stand in their order."""
         return self._orders.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
-    def remember(self, reply: Reply, requests: Sequence[Reply] | None = None, *, ask: Ask | None = None) -> None:
-        """Puts a reply into history and totals; `requests` are the replies it sums up, where there were several."""
+    def remember(self, reply: Reply, ask: Ask, requests: Sequence[Reply] | None = None) -> None:
+        """Puts a reply into history and totals, and what asked for it alone into `asks`; `requests` are the replies it
+        sums up, where there were several."""
         self.history.append(reply)
         self.asks.append(ask)
         for each in [reply] if requests is None else requests:

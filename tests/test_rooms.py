@@ -42,7 +42,7 @@ ORDER: list[set[str]] = [
     {"measuring.running", "measuring.figures"},
     {"measuring.charts"},
     {"measuring"},
-    {"chat", "magic", "lab"},
+    {"chat", "magic", "lab", "journal.command"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "measuring.running", "__main__", "__init__"}
@@ -51,6 +51,8 @@ SIMULATOR_IS_FOR = {"session", "measuring", "measuring.running", "__main__", "__
 def room(module: str) -> str:
     """The room of a module: `live.feed` is in `live`; `wire.sse` and `measuring.values` are rooms of their own."""
     head, _, tail = module.partition(".")
+    if module == "journal.command":
+        return module  # a door, like the magic; all else of the journal stands left of what draws
     if head == "measuring" and (inner := tail.partition(".")[0]) in ("values", "running", "figures", "charts"):
         return f"measuring.{inner}"
     return f"wire.{tail.partition('.')[0]}" if head == "wire" and tail else head

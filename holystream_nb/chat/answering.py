@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ..ask import Ask
 from ..journal.journal import journal
 from ..journal.values import Origin
 from ..live.feed import Feed
@@ -24,9 +25,10 @@ Send = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """An answer that was sent for, and the replies of its requests: with tools there may be several."""
+    """An answer that was sent for, what it was asked with, and the replies of its requests: with tools several."""
 
     reply: Reply
+    ask: Ask
     requests: tuple[Reply, ...]
 
 
@@ -101,7 +103,7 @@ class Answering:
     def paid(self) -> tuple[Paid, ...]:
         """Those that were sent at all."""
         asked = [lane.source for lane in self.lanes if isinstance(lane.source, Asked)]
-        return tuple(Paid(each.reply, each.requests) for each in asked if each.requests)
+        return tuple(Paid(each.reply, each.ask, each.requests) for each in asked if each.requests)
 
     def nobody_looks_on(self) -> None:
         """No call of a tool can be asked for."""

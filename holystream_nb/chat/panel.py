@@ -430,7 +430,7 @@ class ChatPanel(traitlets.HasTraits):
         """On the program's thread."""
         settings = news.settings
         for paid in news.paid:
-            session.remember(paid.reply, paid.requests)
+            session.remember(paid.reply, paid.ask, paid.requests)
         self._is_told = True
         self._told = settings
         tells, self._tells = self._tells, True

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from ..ask import Ask
 from ..client.client import Message
 from ..client.stream import Stream
 from ..events import Event, Usage
@@ -77,6 +78,20 @@ class Asked:
         return () if self.stream is None else (self.stream.reply,)
 
     @property
+    def ask(self) -> Ask:
+        """It as a cell would ask it."""
+        means = self._means
+        return Ask(
+            self.messages,
+            (self._model,),
+            options=means.options,
+            transport=means.transport,
+            tools=means.tools,
+            allow=means.allow,
+            parameters=self.parameters,
+        )
+
+    @property
     def reply(self) -> Reply:
         if self.stream is not None:
             return self.stream.reply
@@ -88,7 +103,7 @@ class Asked:
             usage=Usage(exact=False),
             timing=Timing(submitted=self._submitted),
             cost=Cost(None, None, False, "", "", UNKNOWN),
-            model=self._model,
+            model=self._model.removeprefix(f"{self._provider}:"),
             provider=self._provider,
         )
 

@@ -44,7 +44,8 @@ class Sign:
 
     def beat(self) -> None:
         if self._beats and time.monotonic() - self._beaten >= BEAT:
-            os.pwrite(self._file, f"{time.time():.3f}".encode(), 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.write(self._file, f"{time.time():.3f}".encode())
             self._beaten = time.monotonic()
 
     def close(self) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 ENDING: Final = ".sqlite"
+FULL: Final = "SELECT EXISTS (SELECT 1 FROM answers) OR EXISTS (SELECT 1 FROM conversations)"
+"""Asks whether there is anything in a file."""
 
 _TABLES: Final = """
 CREATE TABLE messages (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, body TEXT NOT NULL);

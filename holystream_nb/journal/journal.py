@@ -14,13 +14,19 @@ from typing import Any, Final
 from .file import File
 from .place import VARIABLE, Settings, changed, settings
 from .values import Answer, Door, Origin
-from .writer import Begun, Entry, Unwritten, Writer
+from .writer import NO_SQLITE, Begun, Entry, Unwritten, Writer
 
 _TOLD: Final = "told"
 """The file that says that this user was told of the journal."""
 
 _PATIENCE: Final = 5.0
 """Seconds that a reader waits for what this process has not yet written, and its end for the last batch."""
+
+_PRUNE: Final = 3600.0
+"""Seconds between two looks at the limits."""
+
+_QUIET: Final = 2.0
+"""Seconds after the first answer's begin until the first of them."""
 
 
 class Journal:
@@ -34,6 +40,7 @@ class Journal:
         self._to_say: list[str] = []
         self._problems: set[str] = set()
         self._has_told = False
+        self._pruned_at: float | None = None
 
     def begin(
         self,
@@ -96,8 +103,11 @@ class Journal:
         words: texts that are all in what was asked or in the answer, in any case; a text is its words.
         limit: how many at most.
         """
-        from .reading import Question, read
-
+        try:
+            from .reading import Question, read
+        except ImportError:
+            self._say(NO_SQLITE)
+            return []
         given = words.split() if isinstance(words, str) else list(words or ())
         question = Question(
             None if ids is None else tuple(ids),
@@ -123,19 +133,24 @@ class Journal:
 
     def conversation(self, name: str, notebook: str) -> str | None:
         """The newest state of a conversation, of any kernel; None where there is none."""
-        from .reading import conversation
-
+        try:
+            from .reading import conversation
+        except ImportError:
+            self._say(NO_SQLITE)
+            return None
         self.flush()
         return conversation(self.settings.path, name, notebook, self._say)
 
     def forget_conversation(self, name: str, notebook: str) -> None:
         """Erases a conversation's state; the answers stay."""
-        from .erasing import forget_conversation
-
         if self._writer is not None:
             self._writer.drop(name, notebook)
+        try:
+            from .erasing import forget_conversation
+        except ImportError:
+            return  # then there is none
         self.flush()
-        forget_conversation(self.settings.path, name, notebook, self._say)
+        forget_conversation(self.settings.path, name, notebook, self._own, self._say)
 
     def forget(
         self,
@@ -144,28 +159,20 @@ class Journal:
         before: float | None = None,
         notebook: str | None = None,
         everything: bool = False,
-    ) -> list[str]:
-        """Erases answers for which all of this holds, in the files of all kernels; their ids.
+    ) -> int:
+        """Erases the answers for which all of this holds, in the files of all kernels; how many they were.
 
-        before: seconds since 1970. everything: all answers.
+        before: seconds since 1970. everything: all that there is. Panels' conversations of that time or notebook go
+        too, unless ids are given.
         """
-        from .erasing import forget
-
-        parts: list[str] = []
-        values: list[Any] = []
-        if ids is not None:
-            parts.append(f"id IN ({', '.join('?' * len(ids))})")
-            values += ids
-        if before is not None:
-            parts.append("began < ?")
-            values.append(before)
-        if notebook is not None:
-            parts.append("notebook = ?")
-            values.append(notebook)
-        if not parts and not everything:
-            return []
+        try:
+            from .erasing import condition, forget
+        except ImportError:
+            return 0  # then there is nothing
+        if ids is None and before is None and notebook is None and not everything:
+            return 0
         self.flush()
-        return forget(self.settings.path, " AND ".join(parts) or "1", values, self._own, self._say)
+        return forget(self.settings.path, condition(ids, before, notebook), self._own, self._say)
 
     def flush(self) -> bool:
         """Waits until all that has come is on the disk; False where it could not be written."""
@@ -223,10 +230,23 @@ class Journal:
                     self._retired = [each for each in self._retired if not each.is_gone] + [self._writer]
                 self._writer = Writer(held.path, self._say)
             self._writer.images = held.images
+            writer = self._writer
         if not self._has_told:
             self._has_told = True
             self._tell(held)
-        return self._writer
+        if self._pruned_at is None or time.monotonic() - self._pruned_at > _PRUNE:
+            self._pruned_at = time.monotonic()
+            threading.Thread(target=self._prune, args=(held, writer), name="holystream-prune", daemon=True).start()
+        return writer
+
+    def _prune(self, held: Settings, writer: Writer) -> None:
+        """Keeps all files within the limits; in a thread of its own."""
+        time.sleep(_QUIET)
+        try:
+            from .erasing import prune
+        except ImportError:
+            return  # no sqlite3, which the writer says
+        prune(held.path, held.days, held.megabytes, writer.file, self._say)
 
     def _tell(self, held: Settings) -> None:
         """Says where the journal is, once for each user."""
@@ -244,6 +264,14 @@ class Journal:
         if sentence not in self._problems:
             self._problems.add(sentence)
             self._to_say.append(sentence)
+
+    def _before_fork(self) -> None:
+        for writer in self._writers:
+            writer.pause()
+
+    def _after_fork(self) -> None:
+        for writer in self._writers:
+            writer.resume()
 
     def _forked(self) -> None:
         """In a forked child: what the parent wrote stays the parent's."""
@@ -265,4 +293,6 @@ journal: Final = Journal()
 
 atexit.register(journal.close)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=journal._forked)
+    os.register_at_fork(
+        before=journal._before_fork, after_in_parent=journal._after_fork, after_in_child=journal._forked
+    )

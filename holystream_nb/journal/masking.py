@@ -1,7 +1,7 @@
 """What is taken out before anything reaches the disk: keys (the list of `wire.redaction`), and pictures.
 
 A key may come in pieces. So the end of a text that is still coming is held back as long as a key may begin in it: its
-last words are written anew each time, without what may belong to a key.
+last words are written anew each time, without what may be a part of a key.
 """
 
 from __future__ import annotations
@@ -14,35 +14,82 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..providers.secret import Key
-from ..wire.redaction import hide, redact_marked
+from ..wire.redaction import hide, redact_marked, settled, withheld
+from ..wire.values import well_formed
 
-_WORDS: Final = 5
-"""A key with all that may stand before it (`api key provided : KEY`) has no more words."""
+_SLICE: Final = 16_384
+"""Characters that are masked at once: a regular expression lets no other thread run meanwhile."""
 
+_LONGEST: Final = 2 * _SLICE
+"""Characters without a settled end, after which they are settled all the same: no key is as long."""
 
-def masked(text: str, keys: Sequence[Key] = ()) -> str:
-    return redact_marked(hide(text, keys))
+_ADDRESS: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w=.-]+)*;base64,([A-Za-z0-9+/=_-]*)")
+_OPEN_ADDRESS: Final = re.compile(r"data:[\w.+/;=-]*(?:,[A-Za-z0-9+/=_-]*)?")
 
 
 class Masker:
-    """Masks a text that comes in pieces."""
+    """Masks a text that comes in pieces; `images` leaves its data: addresses as they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, images: bool = False) -> None:
+        self._images = images
         self._rest = ""
 
-    def feed(self, piece: str, keys: Sequence[Key] = ()) -> tuple[str, str]:
-        """What is settled now, to be written for good, and what may stand behind it until the next piece."""
-        text = self._rest + piece
-        starts = [found.end() for found in re.finditer(r"\s+", text)]
-        cut = starts[-_WORDS] if len(starts) >= _WORDS else 0
-        self._rest = text[cut:]
-        return masked(text[:cut], keys), masked(text[cut : starts[-1] if starts else 0], keys)
+    def feed(self, piece: str, keys: Sequence[Key]) -> str:
+        """What is settled now, and is to be written for good."""
+        done = []
+        for start in range(0, len(piece), _SLICE):
+            text = self._rest + piece[start : start + _SLICE]
+            cut = settled(text, keys)
+            if (picture := _open_address(text)) is not None:
+                cut = min(cut, picture)
+            elif len(text) - cut > _LONGEST:
+                cut = len(text) - _SLICE
+            done.append(self._masked(text[:cut], keys))
+            self._rest = text[cut:]
+        return "".join(done)
+
+    def shown(self, keys: Sequence[Key]) -> str:
+        """What may stand behind it until the next piece comes."""
+        text = self._rest
+        at = withheld(text, keys)
+        if (picture := _open_address(text)) is not None:
+            at = min(at, picture)
+        return self._masked(text[:at], keys)
+
+    def finish(self, keys: Sequence[Key]) -> str:
+        """The rest, when nothing comes any more."""
+        text, self._rest = self._rest, ""
+        return self._masked(text, keys)
+
+    def _masked(self, text: str, keys: Sequence[Key]) -> str:
+        """A part in which no key and no picture is cut."""
+        text = well_formed(text)
+        if "base64," not in text:
+            return redact_marked(hide(text, keys))
+        done, at = [], 0
+        for found in _ADDRESS.finditer(text):
+            done.append(redact_marked(hide(text[at : found.start()], keys)))
+            done.append(found[0] if self._images else hashed(_bytes(found[1])))
+            at = found.end()
+        return "".join([*done, redact_marked(hide(text[at:], keys))])
+
+
+def _open_address(text: str) -> int | None:
+    """Where a data: address begins that may go on behind the text's end."""
+    at = text.rfind("data:")
+    return at if at >= 0 and _OPEN_ADDRESS.fullmatch(text, at) else None
+
+
+def masked(text: str, keys: Sequence[Key], *, images: bool = False) -> str:
+    """A whole text without keys, and with its pictures as hashes unless `images`."""
+    masker = Masker(images=images)
+    return masker.feed(text, keys) + masker.finish(keys)
 
 
 def stored(value: Any, keys: Sequence[Key], *, images: bool) -> Any:
     """A value for JSON as it is kept: keys masked, pictures and other files as their hashes unless `images`."""
     if isinstance(value, str):
-        return masked(value if images else unpictured(value), keys)
+        return masked(value, keys, images=images)
     if isinstance(value, Mapping):
         return {str(name): _field(str(name), each, keys, images) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -52,7 +99,7 @@ def stored(value: Any, keys: Sequence[Key], *, images: bool) -> Any:
         return base64.b64encode(data).decode() if images else hashed(data)
     if value is None or isinstance(value, bool | int | float):
         return value
-    return masked(str(value), keys)
+    return masked(str(value), keys, images=images)
 
 
 _CREDENTIAL: Final = re.compile(
@@ -76,19 +123,11 @@ def _field(name: str, value: Any, keys: Sequence[Key], images: bool) -> Any:
     return stored(value, keys, images=images)
 
 
-_ADDRESS: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w=.-]+)*;base64,([A-Za-z0-9+/=_-]*)")
-
-
-def unpictured(text: str) -> str:
-    """The text with every data: address as the hash of what is in it."""
-    if "base64," not in text:
-        return text
-    return _ADDRESS.sub(lambda found: hashed(_bytes(found[1])), text)
-
-
 def _bytes(text: str) -> bytes:
+    """What such an address holds; one that is cut off, as far as it goes."""
+    plain = text.translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
     try:
-        return base64.b64decode(text.translate({ord("-"): "+", ord("_"): "/"}) + "===")
+        return base64.b64decode(plain[: len(plain) - (len(plain) % 4 == 1)] + "===")
     except (binascii.Error, ValueError):
         return text.encode()
 

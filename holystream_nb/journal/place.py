@@ -104,9 +104,14 @@ def _setting(name: str, value: object) -> dict[str, Any]:
 @cache
 def site() -> Settings:
     """What the machine's file says; it is read once."""
+    return of_file(site_file())
+
+
+def site_file() -> Path:
+    """The file by which a machine's administrator decides for its users."""
     from platformdirs import site_config_path
 
-    return of_file(site_config_path("holystream_nb", appauthor=False) / SITE_FILE)
+    return site_config_path("holystream_nb", appauthor=False) / SITE_FILE
 
 
 def of_file(path: Path) -> Settings:

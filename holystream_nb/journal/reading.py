@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +19,19 @@ from .values import Answer, Origin
 _SLACK: Final = 60.0
 """Seconds by which a file server's clock may be behind."""
 
+_PAGE: Final = 20
+_LARGEST_PAGE: Final = 1000
+"""Answers that are read at once; a page is four times as long as the one before."""
+
 _FILTERS: Final = ("notebook", "cell", "execution", "kernel", "door", "conversation")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which answers are looked for: all that is given holds. Of `ids` their beginnings are enough. `words` are all in what was asked or in the answer."""
+    """Which answers are looked for: all that is given holds.
+
+    Of `ids` the beginnings are enough. `words` are all in what was asked or in the answer.
+    """
 
     ids: tuple[str, ...] | None = None
     notebook: str | None = None
@@ -44,64 +55,90 @@ class Question:
 
 def read(folder: Path, question: Question, own: File | None, say: Callable[[str], None]) -> list[Answer]:
     """The answers, newest first; `say` is told which files cannot be read. `own` is this process's file."""
-    found: list[Answer] = []
-    for file in files(folder):
-        if question.limit is not None and len(found) >= question.limit and _is_older(file, found[-1]):
-            break
+    return [*islice(_merged(files(folder), question, own, say), question.limit)]
+
+
+def _merged(
+    there: Sequence[File], question: Question, own: File | None, say: Callable[[str], None]
+) -> Iterator[Answer]:
+    """The answers of all files by their time; a file is opened when none of the others has a newer answer.
+
+    Files come in the order of their last writing, before which everything in them began.
+    """
+    ahead = deque(there)
+    heads: list[tuple[float, float, Answer, Iterator[Answer]]] = []
+    for number in count():
+        while ahead and (not heads or -heads[0][0] <= ahead[0].changed + _SLACK):
+            file = ahead.popleft()
+            _push(heads, number + len(ahead) / (len(there) + 1), _of_file(file, question, file == own, say))
+        if not heads:
+            return
+        _, _, answer, rest = heappop(heads)
+        yield answer
+        _push(heads, number, rest)
+
+
+def _push(heads: list[Any], number: float, answers: Iterator[Answer]) -> None:
+    if (answer := next(answers, None)) is not None:
+        heappush(heads, (-answer.began, number, answer, answers))
+
+
+def _of_file(file: File, question: Question, is_own: bool, say: Callable[[str], None]) -> Iterator[Answer]:
+    """Those of one file, read page by page, so that no file stays open while others are read."""
+    before: tuple[float, str] | None = None
+    size = _PAGE
+    while True:
         try:
-            found += _of_file(file, question, file == own)
-        except (sqlite3.Error, ValueError) as exc:
+            found, before = _page(file, question, before, size, is_own)
+        except (sqlite3.Error, ValueError, TypeError) as exc:
             if file.path.exists():
                 say(f"A file of the journal cannot be read, and is passed over ({file.path}: {exc}).")
-        found.sort(key=lambda answer: answer.began, reverse=True)
-        if question.limit is not None:
-            del found[question.limit :]
-    return found
+            return
+        yield from found
+        if before is None:
+            return
+        size = min(4 * size, _LARGEST_PAGE)
 
 
-def _is_older(file: File, last: Answer) -> bool:
-    """Whether everything in this file is older than this answer; files come in the order of their last writing."""
-    return file.changed + _SLACK < last.began
-
-
-def _of_file(file: File, question: Question, is_own: bool) -> list[Answer]:
+def _page(
+    file: File, question: Question, before: tuple[float, str] | None, size: int, is_own: bool
+) -> tuple[list[Answer], tuple[float, str] | None]:
+    """The answers among the next `size`, and after which one the next page begins; None after the last."""
     is_living = is_own or file.is_living  # before it is read: who ends meanwhile has written all
-    found: list[Answer] = []
     where, values = question.where()
+    if before is not None:
+        where, values = f"{where} AND (began, id) < (?, ?)", [*values, *before]
+    found: list[Answer] = []
+    rows = 0
     with reading(file) as connection:
         if connection is None:
-            return []
+            return [], None
         connection.row_factory = sqlite3.Row
         messages = _Messages(connection)
-        limit = "" if question.words or question.limit is None else f" LIMIT {question.limit}"
-        query = f"SELECT * FROM answers WHERE {where} ORDER BY began DESC{limit}"  # noqa: S608
+        query = f"SELECT * FROM answers WHERE {where} ORDER BY began DESC, id DESC LIMIT {size}"  # noqa: S608
         for row in connection.execute(query, values):
-            if question.limit is not None and len(found) >= question.limit:
-                break
+            rows += 1
+            before = row["began"], row["id"]
             text, reasoning = row["text"] or "", row["reasoning"] or ""
             if row["ended"] is None:
                 parts = "SELECT text, reasoning FROM pieces WHERE answer = ? ORDER BY part"
                 pieces = connection.execute(parts, [row["id"]]).fetchall()
                 text, reasoning = "".join(each[0] for each in pieces), "".join(each[1] for each in pieces)
-            if question.words and not _has(question.words, text, row, messages):
-                continue
-            found.append(_answer(row, text, reasoning, messages, is_living))
-    return found
+            if not question.words or _has(question.words, text, row, messages):
+                found.append(_answer(row, text, reasoning, messages, is_living))
+    return found, before if rows == size else None
 
 
 class _Messages:
-    """The messages of one file; those of a conversation are read and parsed once."""
+    """The messages of one file; those of a conversation are parsed once."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._bodies: dict[int, str] = {}
         self._parsed: dict[int, Mapping[str, Any]] = {}
 
     def body(self, number: int) -> str:
-        if number not in self._bodies:
-            found = self._connection.execute("SELECT body FROM messages WHERE id = ?", [number]).fetchone()
-            self._bodies[number] = found[0] if found else "{}"
-        return self._bodies[number]
+        found = self._connection.execute("SELECT body FROM messages WHERE id = ?", [number]).fetchone()
+        return str(found[0]) if found else "{}"
 
     def parsed(self, number: int) -> Mapping[str, Any]:
         if number not in self._parsed:
@@ -115,9 +152,17 @@ def _has(words: Sequence[str], text: str, row: sqlite3.Row, messages: _Messages)
     missing = [word for word in words if word not in folded]
     if not missing:
         return True
-    asked = json.loads(row["messages"])[-row["asked"] or None :] if row["asked"] else []
-    bodies = " ".join(content_of(messages.parsed(number)) for number in asked).casefold()
-    return all(word in bodies for word in missing)
+    asked = json.loads(row["messages"])[-row["asked"] :] if row["asked"] else []
+    bodies = [messages.body(number) for number in asked]
+    raw = " ".join(bodies).casefold()
+    if any(word not in raw for word in missing if not _ESCAPED.search(word)):
+        return False  # without parsing them
+    texts = " ".join(content_of(json.loads(body)) for body in bodies).casefold()
+    return all(word in texts for word in missing)
+
+
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+"""What JSON writes in another way."""
 
 
 def content_of(message: Mapping[str, Any]) -> str:

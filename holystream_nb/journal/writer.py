@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..providers.secret import Key
+from ..providers.secret import Key, known
 from .alive import Sign
-from .file import File, create
-from .masking import Masker, masked, stored, unpictured
+from .file import FULL, File, create
+from .masking import Masker, masked, stored
 from .values import Origin
 
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ INTERVAL: Final = 0.25
 AGAIN: Final = 5.0
 """Seconds after a write that failed, until the next one."""
 
+_FORK: Final = 1.0
+"""Seconds that a fork waits for a write."""
+
 MOST_WAITING: Final = 1000
 """Answers that wait for a disk that takes nothing; older ones that have ended are given up."""
+
+NO_SQLITE: Final = "Answers are not written down, because this Python has no sqlite3; they stream on all the same."
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +118,26 @@ class _Running:
     """An entry as far as it is written."""
 
     entry: Entry
-    text: Masker = field(default_factory=Masker)
-    reasoning: Masker = field(default_factory=Masker)
+    text: Masker
+    reasoning: Masker
     settled: tuple[str, str] = ("", "")
     open: tuple[str, str] = ("", "")
     part: int = 0
     is_there: bool = False
+    has_new: bool = False
 
-    def drain(self, keys: list[Key]) -> bool:
-        """Takes what has come since; whether there was anything."""
+    def drain(self, keys: list[Key]) -> None:
+        """Takes what has come since."""
         pieces = self.entry._pieces
         if not (count := len(pieces)):
-            return False
+            return
         taken = pieces[:count]
         del pieces[:count]
-        text, open_text = self.text.feed("".join(each for each, _ in taken), keys)
-        reasoning, open_reasoning = self.reasoning.feed("".join(each for _, each in taken), keys)
+        text = self.text.feed("".join(each for each, _ in taken), keys)
+        reasoning = self.reasoning.feed("".join(each for _, each in taken), keys)
         self.settled = self.settled[0] + text, self.settled[1] + reasoning
-        self.open = open_text, open_reasoning
-        return True
+        self.open = self.text.shown(keys), self.reasoning.shown(keys)
+        self.has_new = True
 
 
 class Writer:
@@ -150,8 +156,10 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._rounds = threading.Condition()
+        self._writing, self._forking = threading.Lock(), threading.local()
         self._started = self._done = 0
-        self._is_retired = False
+        self._is_retired = self._is_closing = False
+        self.is_gone = False
         self._failed_at: float | None = None
         self._seen: dict[bytes, bytes] = {}
 
@@ -193,18 +201,25 @@ class Writer:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def pause(self) -> None:
+        """Before a fork: whatever SQLite holds in the middle of a write would be held for ever in the child."""
+        self._forking.is_waited_for = self._writing.acquire(timeout=_FORK)
+
+    def resume(self) -> None:
+        """After it, in the parent."""
+        if self._forking.is_waited_for:
+            self._writing.release()
+
     def forsake(self) -> None:
         """In a forked child: the parent goes on alone."""
         if self._sign is not None:
             self._sign.close()
 
-    _is_closing = False
-    is_gone = False
-
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="holystream-journal", daemon=True)
-            self._thread.start()
+        with self._rounds:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="holystream-journal", daemon=True)
+                self._thread.start()
         self._wake.set()
 
     @property
@@ -218,7 +233,8 @@ class Writer:
                 is_last = self._is_closing or (self._is_retired and not self._is_busy)
                 with self._rounds:
                     self._started += 1
-                connection = self._round(connection)
+                with self._writing:
+                    connection = self._round(connection)
                 with self._rounds:
                     self._done = self._started
                     self._rounds.notify_all()
@@ -242,7 +258,7 @@ class Writer:
         try:
             import sqlite3
         except ImportError:
-            self._fail("this Python has no sqlite3")
+            self._fail(NO_SQLITE)
             return None
         try:
             if connection is None or not self._is_there():
@@ -260,11 +276,20 @@ class Writer:
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 return connection  # somebody erases; next time
             self._fail(getattr(exc, "strerror", None) or str(exc))
+        except Exception as exc:  # what cannot be written at all must not keep the rest from it
+            if connection is not None and connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._fail(f"{type(exc).__name__}: {exc}")
+            self._running.clear()
+            self._conversations.clear()
         return connection
 
     def _fail(self, why: str) -> None:
         self._failed_at = time.monotonic()
-        self._say(f"Answers are not written down ({self.folder}: {why}); they stream on all the same.")
+        if why == NO_SQLITE:
+            self._say(why)
+        else:
+            self._say(f"Answers are not written down ({self.folder}: {why}); they stream on all the same.")
         self._take()
         ended = [each for each in self._running if each.entry._ended is not None]
         for each in ended[:-MOST_WAITING]:
@@ -291,16 +316,18 @@ class Writer:
 
     def _take(self) -> None:
         count = len(self._new)
-        self._running += map(_Running, self._new[:count])
+        images = self.images
+        self._running += [_Running(each, Masker(images=images), Masker(images=images)) for each in self._new[:count]]
         del self._new[:count]
 
     def _write(self, connection: Connection) -> None:
         self._take()
-        keys: list[Key] = []
+        keys = known()
         conversations = dict(self._conversations)
         ended = {id(each): each.entry._ended for each in self._running}
         for each in self._running:
-            each.drain(keys)
+            if ended[id(each)] is None:
+                each.drain(keys)
         if self._sign is not None:
             self._sign.beat()
         connection.execute("BEGIN IMMEDIATE")
@@ -309,7 +336,7 @@ class Writer:
                 self._insert(connection, each.entry._begun, keys)
             if (end := ended[id(each)]) is not None:
                 self._finish(connection, each.entry.id, end, keys)
-            elif any(each.settled) or any(each.open):
+            elif each.has_new:
                 self._append(connection, each)
         for (name, notebook), state in conversations.items():
             values = name, notebook, self._state(state, keys), time.time()
@@ -317,8 +344,8 @@ class Writer:
         connection.execute("COMMIT")
         for each in self._running:
             each.is_there = True
-            each.part += bool(each.settled[0] or each.settled[1])
-            each.settled = "", ""
+            each.part += any(each.settled)
+            each.settled, each.has_new = ("", ""), False
         self._running = [each for each in self._running if ended[id(each)] is None]
         for key, state in conversations.items():
             if self._conversations.get(key) is state:
@@ -355,7 +382,7 @@ class Writer:
 
     def _message(self, connection: Connection, message: Mapping[str, Any], keys: list[Key]) -> int:
         """The id of this message; in a conversation each is there once, whatever is asked after it."""
-        given = _hash(_json(_plain(message)))
+        given = _hash(_json([self.images, _plain(message)]))
         if (known := self._seen.get(given)) is not None:
             found = connection.execute("SELECT id FROM messages WHERE hash = ?", [known]).fetchone()
             if found is not None:
@@ -386,8 +413,8 @@ class Writer:
             "WHERE id = ?",
             [
                 end.ended,
-                masked(unpictured(end.text), keys),
-                masked(unpictured(end.reasoning), keys),
+                masked(end.text, keys, images=self.images),
+                masked(end.reasoning, keys, images=self.images),
                 end.state,
                 masked(end.ending, keys),
                 masked(end.error, keys),
@@ -411,8 +438,9 @@ class Writer:
         import sqlite3
 
         with suppress(sqlite3.Error, OSError):
-            full = "SELECT EXISTS (SELECT 1 FROM answers) OR EXISTS (SELECT 1 FROM conversations)"
-            is_empty = not connection.execute(full).fetchone()[0]
+            is_empty = not connection.execute(FULL).fetchone()[0]
+            with suppress(sqlite3.OperationalError):  # somebody reads it
+                connection.execute("PRAGMA journal_mode = DELETE")  # so that reading it makes no files
             connection.close()
             if is_empty:
                 self.file.remove()

@@ -14,7 +14,6 @@ from patience import until
 
 from holystream_nb import Simulator
 from holystream_nb.chat import policy
-from holystream_nb.chat.answering import Paid
 from holystream_nb.chat.conversation import OPEN
 from holystream_nb.chat.policy import News
 from holystream_nb.chat.settings import Means, Settings
@@ -281,7 +280,8 @@ async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, sim
     assert replies[0].finish_reason == "stopped"
     assert [message for message in b.page.messages[after:] if message["kind"] == "turn"] == []
     assert b.page.state["is_streaming"] is False
-    assert (b.news[-1].paid, b.news[-1].replies) == ((Paid(replies[0], replies),), ())
+    (paid,) = b.news[-1].paid
+    assert (paid.reply, paid.requests, b.news[-1].replies) == (replies[0], replies, ())
     assert b.news[-1].conversation.turns == ()
 
 
