@@ -3,9 +3,9 @@
 Traits are state, messages are motion. Kernel -> page:  conversation {seq, turns, said, told, state} · added {seq, turn}
 · cut {seq, from} · chosen {seq, turn, lane} · said {seq, text, level} · beat {seq, told, turn, at, heard}
 · turn {turn, message}, a message of that turn's feed (`live/widget.py`)
-Page -> kernel:  ready {page, view} · missed {told} · gone {page, view} · turn {turn, message} · send {text} · stop
-· regenerate {turn} · edit {turn, text} · delete {turn} · clear · choose {turn, lane} · open {provider} · save_copy
-· set {models, system, temperature, max_tokens} (some of them) · have {seq, told, at}
+Page -> kernel:  ready {page, view, appends} · missed {told} · gone {page, view} · turn {turn, message} · send {text}
+· stop · regenerate {turn} · edit {turn, text} · delete {turn} · begin_anew · choose {turn, lane} · open {provider}
+· save_copy · set {models, system, temperature, max_tokens} (some of them) · have {seq, told, at}
 What a page says but `have` is numbered: heeded once and in order, and said again until it is heard (`live/heard.py`).
 """
 
@@ -52,14 +52,16 @@ class PanelView(anywidget.AnyWidget):
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
     told = traitlets.Int(0).tag(sync=True)
+    is_kept = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, settings: Settings, *, closed: Callable[[], object]) -> None:
+    def __init__(self, settings: Settings, *, is_kept: bool, closed: Callable[[], object]) -> None:
         self._closed = closed
         super().__init__(
             models=list(settings.models),
             system=settings.system,
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
+            is_kept=is_kept,
         )
         if self.comm is not None and hasattr(self.comm, "on_close"):
             self.comm.on_close(lambda _message: closed())
@@ -77,6 +79,7 @@ class PanelView(anywidget.AnyWidget):
 
     def close(self) -> None:
         self._closed()
+        self.layout.close()  # ipywidgets keeps it for ever
         super().close()
 
     def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:
