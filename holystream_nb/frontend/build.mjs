@@ -92,6 +92,7 @@ async function extension(sources) {
     minify: true,
     legalComments: "inline",
     banner: { js: `/* holystream_nb: extension; sources ${sources} */` },
+    define: { SOURCES: JSON.stringify(sources) },
   }).catch(failed);
   const jupyterlab = { extension: true, _build: { load: `static/${name}.js`, extension: "./extension" } };
   writeFileSync(join(folder, "package.json"), `${JSON.stringify({ name: "holystream_nb", version: "0.1.0", license: "MIT", jupyterlab }, null, 2)}\n`);
