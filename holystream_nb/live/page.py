@@ -1,11 +1,12 @@
 """The kernel's half of the talk with a page's extension; `frontend/src/extension/page.ts` is the other.
 
 A kernel that has come to know us announces itself once; each page that is there, or comes later, opens a comm of its
-own. A page that comes later learns from the kernel's list of comms, over the control channel, whether it knows us:
-a kernel that does not would log an error. Messages are `{kind, …}`; a question's `id` comes back with its answer.
+own for each notebook that it shows. A page that comes later learns from the kernel's list of comms, over the control
+channel, whether the kernel knows us: another would log an error. Messages are `{kind, …}`; a question's `id` comes back
+with its answer.
 
 Kernel -> page:  announce {} · welcome {bundle} · who {} (are you there?) · what others send
-Page -> kernel:  hello {page, application, bundle, notebooks} (at first, as an answer to `who`, and when one changes)
+Page -> kernel:  hello {application, bundle, client, notebook} (at first, as an answer to `who`, and when one changes)
                  · what others `on`
 
 Pages' messages come on the kernel's main thread or on a subshell's (7.0 and later), where they wait for no cell.
@@ -24,7 +25,7 @@ from typing import Any, Final, Protocol
 TARGET: Final = "holystream_nb"
 
 _FRESH_S: Final = 60.0
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 10.0
 
 Message = dict[str, Any]
 
@@ -40,16 +41,17 @@ Handler = Callable[[Message, Reply], object]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of JupyterLab or Notebook 7 that has our extension.
+    """A notebook in a page of JupyterLab or Notebook 7 that has our extension.
 
-    id: another after each load of the page. bundle: digest of the sources its widgets were made from. notebooks: the
-    current path of each notebook that it has open on this kernel, by the client (a message's `session`) it speaks as.
+    id: another after each load of the page. bundle: digest of the sources its widgets were made from. client: the
+    `session` of the page's messages. notebook: the current path of its file.
     """
 
     id: str
     application: str
     bundle: str
-    notebooks: Mapping[str, str]
+    client: str
+    notebook: str
 
 
 class _Talk:
@@ -125,18 +127,30 @@ class Pages:
 
     @property
     def pages(self) -> list[Page]:
-        """The pages that are there; one that was closed without a word is dropped when it does not answer for 30 s."""
+        """The pages that are there; one that was closed without a word is dropped when it does not answer for 10 s."""
         return [talk.page for talk in self._present() if talk.page is not None]
 
     def asking(self) -> Page | None:
         """The page whose request is being handled: the one that runs this cell. None where it has no extension."""
-        session = _session()
-        return next((page for page in self.pages if session in page.notebooks), None)
+        client = _client()
+        return next((page for page in self.pages if page.client == client), None)
 
     def notebook(self) -> str | None:
         """The current path of the notebook whose cell runs, as its page has it; None where no page says so."""
         asking = self.asking()
-        return asking.notebooks.get(_session()) if asking is not None else None
+        return asking.notebook if asking is not None else None
+
+    def _doubt(self, new: Page) -> None:
+        """A page that was reloaded or closed may not have said goodbye: the others of this notebook are asked."""
+        with self._lock:
+            others = [talk for talk in self._talks.values() if talk.page is not None and talk.page is not new]
+        for talk in others:
+            if talk.asked is None and talk.page is not None and talk.page.notebook == new.notebook:
+                self._ask(talk)
+
+    def _ask(self, talk: _Talk) -> None:
+        talk.asked = self._clock()
+        talk.send({"kind": "who"})
 
     def _present(self) -> list[_Talk]:
         with self._lock:
@@ -144,18 +158,18 @@ class Pages:
         now = self._clock()
         for talk in talks:
             if talk.asked is None and now - talk.heard > _FRESH_S:
-                talk.asked = now
-                talk.send({"kind": "who"})
+                self._ask(talk)
             elif talk.asked is not None and now - talk.asked > _PATIENCE_S:
                 talk.comm.close()  # should it be there after all, it opens another
                 self._closed(talk)
         return [talk for talk in talks if talk.comm.comm_id in self._talks]
 
-    def _opened(self, comm: Any, message: dict[str, Any]) -> None:
+    def _opened(self, comm: Any, _message: dict[str, Any]) -> None:
         talk = _Talk(comm, self._clock)
         comm.on_msg(lambda message: self._hear(talk, message["content"]["data"]))
         comm.on_close(lambda _message: self._closed(talk))
-        self._greet(talk, message["content"]["data"])
+        with self._lock:
+            self._talks[comm.comm_id] = talk
 
     def _closed(self, talk: _Talk) -> None:
         with self._lock:
@@ -163,13 +177,11 @@ class Pages:
 
     def _greet(self, talk: _Talk, hello: Message) -> None:
         is_new = talk.page is None
-        talk.page = Page(
-            str(hello["page"]), str(hello.get("application", "")), str(hello.get("bundle", "")), hello["notebooks"]
-        )
-        with self._lock:
-            self._talks[talk.comm.comm_id] = talk
+        said = (str(hello.get(name, "")) for name in ("application", "bundle", "client", "notebook"))
+        talk.page = Page(talk.comm.comm_id, *said)
         if is_new:
             talk.send({"kind": "welcome"})
+            self._doubt(talk.page)
         self._call(talk, hello)
 
     def _hear(self, talk: _Talk, message: Message) -> None:
@@ -195,7 +207,7 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython is not None else None
 
 
-def _session() -> str:
+def _client() -> str:
     """The client whose request is being handled."""
     kernel = getattr(_shell(), "kernel", None)
     parent = kernel.get_parent() if kernel is not None else {}

@@ -7,19 +7,8 @@ export interface Signal<Sender, Args> {
 
 export interface Message {
   channel: string;
-  header: { msg_type: string };
+  header: { msg_type: string; subshell_id?: string | null };
   content: Record<string, unknown>;
-}
-
-export interface Comm {
-  commId: string;
-  isDisposed: boolean;
-  subshellStarted?: Promise<void>;
-  onMsg: (message: Message) => void;
-  onClose: (message: Message) => void;
-  open(data?: unknown): unknown;
-  send(data: unknown): unknown;
-  close(): unknown;
 }
 
 export interface Future {
@@ -33,15 +22,14 @@ export interface Kernel {
   id: string;
   clientId: string;
   username: string;
-  handleComms: boolean;
   isDisposed: boolean;
   status: string;
   iopubMessage: Signal<Kernel, Message>;
   statusChanged: Signal<Kernel, string>;
   disposed: Signal<Kernel, void>;
   info: Promise<{ language_info: { name: string } }>;
-  createComm(target: string): Comm;
-  sendControlMessage(message: unknown, expectReply?: boolean): Future;
+  sendControlMessage(message: Message, expectReply?: boolean): Future;
+  sendShellMessage(message: Message, expectReply?: boolean): Future;
   requestExecute(content: { code: string; silent?: boolean; store_history?: boolean }): Future;
 }
 

@@ -1,19 +1,22 @@
 /**
  * The page's half of the talk with kernels; `live/page.py` is the other, and has the words.
  *
- * One comm for each kernel of the page, opened when the kernel announces itself or, after a reload, when it says over
- * the control channel that it knows us. It goes over a subshell where there is one, and so waits for no cell.
+ * One comm for each notebook, opened when its kernel announces itself or, after a reload, when the kernel says over the
+ * control channel that it knows us. It goes over a subshell of its own where the kernel has such, and so waits for no
+ * cell. The application's own comms would wait for the kernel's first answer on the shell channel, which a page
+ * that is reloaded while a cell runs gets when the cell has ended: so the messages are made here.
  */
-import type { Application, Comm, Kernel, Message, NotebookPanel, NotebookTracker } from "./application";
+import type { Application, Kernel, Message, NotebookPanel, NotebookTracker } from "./application";
 
-export const TARGET = "holystream_nb";
+const TARGET = "holystream_nb";
+const AGAIN_MS = 1_000;
 
 /** Digest of the sources this bundle was made from; build.mjs fills it in. */
 declare const SOURCES: string;
 export const BUNDLE = typeof SOURCES === "string" ? SOURCES : "";
 
-/** How a message is made; `KernelMessage.createMessage` of @jupyterlab/services. */
-export type MakeMessage = (options: Record<string, unknown>) => unknown;
+/** `KernelMessage.createMessage` of @jupyterlab/services. */
+export type MakeMessage = (options: Record<string, unknown>) => Message;
 
 export interface Said {
   kind: string;
@@ -23,83 +26,44 @@ export interface Said {
 
 export type Handler = (said: Said, panel: NotebookPanel) => void;
 
-const AGAIN_MS = 1_000;
+const uuid = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`; // only a secure page has randomUUID
 
-/** The talk with the kernel of one notebook panel, or of several that share it. */
+/** The talk of one notebook with one connection to its kernel. */
 class Talk {
-  readonly panels = new Set<NotebookPanel>();
-  #comm: Comm | null = null;
+  #comm: string | null = null;
+  #subshell: string | null = null;
   #isOpening = false;
-  #asked = new Map<string, (said: Said) => void>();
+  #asked = new Map<string, (said: Said | null) => void>();
 
   constructor(
-    readonly page: PageLink,
+    readonly link: PageLink,
+    readonly panel: NotebookPanel,
     readonly kernel: Kernel,
   ) {
-    kernel.iopubMessage.connect((_, message) => {
-      const data = message.content.data as Said | undefined;
-      if (message.header.msg_type === "comm_msg" && data?.kind === "announce" && !this.isOpen) void this.open();
-    });
-    kernel.statusChanged.connect((_, status) => {
-      if (status === "restarting" || status === "autorestarting" || status === "dead") this.#drop();
-    });
+    kernel.iopubMessage.connect(this.#published);
+    kernel.statusChanged.connect(this.#changed);
+    void this.#find();
   }
 
   get isOpen(): boolean {
-    return this.#comm !== null && !this.#comm.isDisposed;
+    return this.#comm !== null && !this.kernel.isDisposed;
   }
 
-  /** Asks a kernel that may have known us before this page was loaded. */
-  async find(): Promise<void> {
-    const request = this.page.make({
-      msgType: "comm_info_request",
-      channel: "control",
-      username: this.kernel.username,
-      session: this.kernel.clientId,
-      content: { target_name: TARGET },
-    });
-    const future = this.kernel.sendControlMessage(request, true);
-    future.onReply = (reply) => {
-      if (Object.keys((reply.content.comms as object) ?? {}).length && !this.isOpen) void this.open();
-    };
-    await future.done.catch(() => undefined); // the kernel ended
-  }
-
-  async open(): Promise<void> {
-    if (this.#isOpening || this.kernel.isDisposed || !this.kernel.handleComms) return;
-    this.#isOpening = true;
-    try {
-      const comm = this.kernel.createComm(TARGET);
-      comm.onMsg = (message) => this.#hear(message);
-      comm.onClose = () => {
-        if (this.#comm !== comm) return;
-        this.#drop();
-        setTimeout(() => void this.find(), AGAIN_MS); // the kernel lost patience with a page that sleeps
-      };
-      await comm.subshellStarted?.catch(() => undefined);
-      if (comm.isDisposed) return;
-      this.#comm = comm;
-      comm.open(this.hello());
-    } finally {
-      this.#isOpening = false;
-    }
-  }
-
-  hello(): Said {
-    const notebooks = [...this.panels].map((panel) => [panel.sessionContext.session?.kernel?.clientId, panel.context.localPath]);
-    return { kind: "hello", page: this.page.id, application: this.page.application.name, bundle: BUNDLE, notebooks: Object.fromEntries(notebooks) };
+  /** Says where the notebook is now. */
+  tell(): void {
+    const { link, panel, kernel } = this;
+    this.say({ kind: "hello", application: link.application.name, bundle: BUNDLE, client: kernel.clientId, notebook: panel.context.localPath });
   }
 
   say(said: Said): boolean {
-    if (!this.isOpen) return false;
-    this.#comm!.send(said);
-    return true;
+    if (this.isOpen) this.#send("comm_msg", { data: said });
+    return this.isOpen;
   }
 
   ask(said: Said): Promise<Said> {
-    const id = crypto.randomUUID?.() ?? `${Math.random()}`;
+    const id = uuid();
     return new Promise((resolve, reject) => {
-      this.#asked.set(id, resolve);
+      this.#asked.set(id, (answer) => (answer ? resolve(answer) : reject(new Error("The kernel has ended."))));
       if (this.say({ ...said, id })) return;
       this.#asked.delete(id);
       reject(new Error("The kernel does not know holystream_nb."));
@@ -107,32 +71,86 @@ class Talk {
   }
 
   close(): void {
-    if (this.isOpen && !this.kernel.isDisposed) this.#comm!.close();
+    if (this.isOpen) {
+      this.#send("comm_close", { data: {} });
+      if (this.#subshell) void this.#control("delete_subshell_request", { subshell_id: this.#subshell });
+    }
     this.#drop();
+    if (this.kernel.isDisposed) return;
+    this.kernel.iopubMessage.disconnect(this.#published);
+    this.kernel.statusChanged.disconnect(this.#changed);
   }
 
+  /** Asks a kernel that may have known us before this page was loaded. */
+  async #find(): Promise<void> {
+    const { comms } = await this.#control("comm_info_request", { target_name: TARGET });
+    if (comms && Object.keys(comms).length) await this.#open();
+  }
+
+  async #open(): Promise<void> {
+    if (this.#isOpening || this.isOpen) return;
+    this.#isOpening = true;
+    const { subshell_id } = await this.#control("create_subshell_request", {}); // a kernel without them says "error"
+    this.#isOpening = false;
+    if (this.kernel.isDisposed) return;
+    this.#subshell = (subshell_id as string | undefined) ?? null;
+    this.#comm = uuid();
+    this.#send("comm_open", { target_name: TARGET, data: {} });
+    this.tell();
+  }
+
+  /** The answer to a request on the control channel, which waits for no cell; nothing where the kernel ends. */
+  async #control(msgType: string, content: object): Promise<Record<string, unknown>> {
+    const { username, clientId: session } = this.kernel;
+    const future = this.kernel.sendControlMessage(this.link.make({ msgType, channel: "control", username, session, content }), true);
+    return new Promise((resolve) => {
+      future.onReply = (reply) => resolve(reply.content);
+      future.done.catch(() => resolve({}));
+    });
+  }
+
+  #send(msgType: string, content: object): void {
+    const { username, clientId: session } = this.kernel;
+    const message = this.link.make({ msgType, channel: "shell", username, session, content: { ...content, comm_id: this.#comm } });
+    if (this.#subshell) message.header.subshell_id = this.#subshell;
+    this.kernel.sendShellMessage(message).dispose();
+  }
+
+  #published = (_: Kernel, { header, content }: Message): void => {
+    const isMessage = header.msg_type === "comm_msg";
+    if (isMessage && content.comm_id === this.#comm) this.#hear(content.data as Said);
+    else if (isMessage && (content.data as Said | undefined)?.kind === "announce") void this.#open();
+    else if (header.msg_type === "comm_close" && content.comm_id === this.#comm) {
+      this.#drop();
+      setTimeout(() => this.kernel.isDisposed || void this.#find(), AGAIN_MS); // it lost patience with a page that slept
+    }
+  };
+
+  #changed = (_: Kernel, status: string): void => {
+    if (status === "restarting" || status === "autorestarting" || status === "dead") this.#drop();
+  };
+
   #drop(): void {
-    this.#comm = null;
+    this.#comm = this.#subshell = null;
+    for (const answered of this.#asked.values()) answered(null);
     this.#asked.clear();
   }
 
-  #hear(message: Message): void {
-    const said = message.content.data as Said;
-    if (said.kind === "who") this.say(this.hello());
+  #hear(said: Said): void {
+    if (said.kind === "who") this.tell();
     const answered = said.id === undefined ? undefined : this.#asked.get(said.id);
     if (answered) {
       this.#asked.delete(said.id!);
       answered(said);
-      return;
+    } else {
+      this.link.heard(said, this.panel);
     }
-    for (const panel of this.panels) this.page.heard(said, panel);
   }
 }
 
-/** All kernels of this page. */
+/** The talks of all notebooks of this page. */
 export class PageLink {
-  readonly id = crypto.randomUUID?.() ?? `${Math.random()}`;
-  #talks = new Map<string, Talk>();
+  #talks = new Map<NotebookPanel, Talk>();
   #handlers = new Map<string, Handler[]>();
 
   constructor(
@@ -147,24 +165,24 @@ export class PageLink {
     });
   }
 
-  /** Calls back with every message of this kind, once for each notebook of its kernel. `welcome`: a kernel is there. */
+  /** Calls back with every message of this kind. A kernel says `welcome` when it has come to know the page. */
   on(kind: string, handler: Handler): void {
     this.#handlers.set(kind, [...(this.#handlers.get(kind) ?? []), handler]);
   }
 
   /** Whether the kernel of this notebook knows us. */
   knows(panel: NotebookPanel): boolean {
-    return this.#talk(panel)?.isOpen ?? false;
+    return this.#talks.get(panel)?.isOpen ?? false;
   }
 
   /** Sends to the kernel of a notebook; false where it does not know us. */
   send(panel: NotebookPanel, kind: string, content: object = {}): boolean {
-    return this.#talk(panel)?.say({ ...content, kind }) ?? false;
+    return this.#talks.get(panel)?.say({ ...content, kind }) ?? false;
   }
 
-  /** Sends, and waits for the answer; it fails where the kernel does not know us, and never comes where it ends. */
+  /** Sends, and waits for the answer; fails where the kernel does not know us, or ends. */
   async ask(panel: NotebookPanel, kind: string, content: object = {}): Promise<Said> {
-    const talk = this.#talk(panel);
+    const talk = this.#talks.get(panel);
     if (!talk) throw new Error("There is no kernel.");
     return talk.ask({ ...content, kind });
   }
@@ -173,34 +191,23 @@ export class PageLink {
     for (const handler of this.#handlers.get(said.kind) ?? []) handler(said, panel);
   }
 
-  #talk(panel: NotebookPanel): Talk | undefined {
-    return this.#talks.get(panel.sessionContext.session?.kernel?.id ?? "");
-  }
-
   #add(panel: NotebookPanel): void {
-    const changed = () => this.#join(panel, panel.sessionContext.session?.kernel ?? null);
-    panel.sessionContext.kernelChanged.connect(changed);
-    panel.context.pathChanged.connect(() => this.#talk(panel)?.say(this.#talk(panel)!.hello()));
-    panel.disposed.connect(() => this.#join(panel, null));
-    changed();
+    const join = () => this.#join(panel);
+    panel.sessionContext.kernelChanged.connect(join);
+    panel.context.pathChanged.connect(() => this.#talks.get(panel)?.tell());
+    panel.disposed.connect(() => this.#leave(panel));
+    join();
   }
 
-  /** A notebook's kernel is another now. */
-  #join(panel: NotebookPanel, kernel: Kernel | null): void {
-    for (const [id, talk] of this.#talks) {
-      if (id === kernel?.id && talk.kernel === kernel) continue;
-      if (!talk.panels.delete(panel)) continue;
-      if (talk.panels.size) talk.say(talk.hello());
-      else {
-        talk.close();
-        this.#talks.delete(id);
-      }
-    }
-    if (!kernel) return;
-    let talk = this.#talks.get(kernel.id);
-    if (!talk || talk.kernel.isDisposed) this.#talks.set(kernel.id, (talk = new Talk(this, kernel)));
-    talk.panels.add(panel);
-    if (talk.isOpen) talk.say(talk.hello());
-    else void talk.find();
+  /** The notebook's kernel is another now. */
+  #join(panel: NotebookPanel): void {
+    this.#leave(panel);
+    const kernel = panel.sessionContext.session?.kernel;
+    if (kernel && !kernel.isDisposed) this.#talks.set(panel, new Talk(this, panel, kernel));
+  }
+
+  #leave(panel: NotebookPanel): void {
+    this.#talks.get(panel)?.close();
+    this.#talks.delete(panel);
   }
 }
