@@ -42,6 +42,7 @@ ORDER: list[set[str]] = [
     {"measuring.charts"},
     {"measuring"},
     {"chat", "magic", "lab"},
+    {"completion"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "measuring.running", "__main__", "__init__"}

@@ -12,18 +12,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
-import anywidget
 import traitlets
 
+from ..live.bundle import Bundled
 from .settings import Settings
-
-_STATIC: Final = Path(__file__).parent.parent / "static"
-
-if not (_STATIC / "chat.js").is_file():  # pragma: no cover  # only a broken build gets here
-    raise ImportError("holystream_nb was installed without its front-end: install it again with `pip install`.")
 
 EXAMPLES: Final = (
     "Explain server-sent events in three sentences.",
@@ -33,7 +27,7 @@ EXAMPLES: Final = (
 SETTINGS: Final = ("models", "system", "temperature", "max_tokens")
 
 
-class PanelView(anywidget.AnyWidget):
+class PanelView(Bundled):
     """A chat panel on pages.
 
     `models`, `system`, `temperature` and `max_tokens` are written on both sides. The rest is written by the panel's
@@ -41,8 +35,7 @@ class PanelView(anywidget.AnyWidget):
     waits for another.
     """
 
-    _esm = _STATIC / "chat.js"
-    _css = _STATIC / "chat.css"
+    _bundle = "chat"
     models = traitlets.List(traitlets.Unicode()).tag(sync=True)
     system = traitlets.Unicode("").tag(sync=True)
     temperature = traitlets.Float(None, allow_none=True).tag(sync=True)

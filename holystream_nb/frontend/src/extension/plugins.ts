@@ -1,5 +1,7 @@
 import type { Application, NotebookTracker } from "./application";
-import { type MakeMessage, PageLink } from "./page";
+import { offer } from "./bundle";
+import { BUNDLE, type MakeMessage, PageLink } from "./page";
+import { drawPrompts, type Editor, language, type Languages, PROMPT } from "./prompt";
 import { shared } from "./shared";
 
 /** A plug-in of JupyterLab (https://jupyterlab.readthedocs.io/en/stable/extension/extension_dev.html#plugins). */
@@ -16,25 +18,72 @@ export interface Plugin {
 /** What a plug-in asks the application for. */
 export type Token = object;
 
+const OTHER =
+  "This page has another version of holystream_nb than the kernel: its answers take longer to appear. " +
+  "Install the same version for both, restart the kernel and reload the page.";
+
 /** All that this application has the tokens for. */
 export async function plugins(): Promise<Plugin[]> {
-  const coreutils = await shared<{ Token?: new (name: string) => Token }>("@lumino/coreutils");
-  const notebook = await shared<{ INotebookTracker?: Token }>("@jupyterlab/notebook");
+  const found = await Promise.all([page(), prompts()]);
+  return found.filter((plugin) => plugin !== null);
+}
+
+async function page(): Promise<Plugin | null> {
   const services = await shared<{ KernelMessage?: { createMessage?: MakeMessage } }>("@jupyterlab/services");
+  const apputils = await shared<{ Notification?: { warning?(message: string, options: object): unknown } }>("@jupyterlab/apputils");
   const make = services?.KernelMessage?.createMessage;
-  if (!coreutils?.Token || !notebook?.INotebookTracker || !make) return [];
-  const link = new coreutils.Token("holystream_nb:page");
-  return [
-    {
-      id: "holystream_nb:page",
-      description: "Talks with the kernels of this page's notebooks.",
-      autoStart: true,
-      requires: [notebook.INotebookTracker],
-      provides: link,
-      activate: (app, tracker: NotebookTracker) => {
-        document.body.setAttribute("data-holystream-extension", "");
-        return new PageLink(app, tracker, make);
-      },
+  const [tracker, link] = [await notebooks(), await talk()];
+  if (!tracker || !link || !make) return null;
+  return {
+    id: "holystream_nb:page",
+    description: "Talks with the kernels of this page's notebooks.",
+    autoStart: true,
+    requires: [tracker],
+    provides: link,
+    activate: (app, tracker: NotebookTracker) => {
+      document.body.setAttribute("data-holystream-extension", "");
+      offer();
+      const pages = new PageLink(app, tracker, make);
+      let isSaid = false;
+      pages.on("welcome", ({ bundle }) => {
+        if (bundle !== BUNDLE && !isSaid) apputils?.Notification?.warning?.(OTHER, { autoClose: false });
+        isSaid ||= bundle !== BUNDLE;
+      });
+      return pages;
     },
-  ];
+  };
+}
+
+async function prompts(): Promise<Plugin | null> {
+  const codemirror = await shared<{ IEditorLanguageRegistry?: Token }>("@jupyterlab/codemirror");
+  const markdown = await shared<Pick<Editor, "markdown" | "markdownLanguage">>("@codemirror/lang-markdown");
+  const languages = await shared<Pick<Editor, "LanguageSupport">>("@codemirror/language");
+  const highlight = await shared<Pick<Editor, "tags">>("@lezer/highlight");
+  const tracker = await notebooks();
+  if (!tracker || !codemirror?.IEditorLanguageRegistry || !markdown || !languages || !highlight) return null;
+  return {
+    id: "holystream_nb:prompts",
+    description: "Draws the cells of %%stream as prose.",
+    autoStart: true,
+    requires: [tracker, codemirror.IEditorLanguageRegistry],
+    activate: (_app, tracker: NotebookTracker, registry: Languages) => {
+      const { markdown: make, markdownLanguage } = markdown;
+      const editor = { markdown: make, markdownLanguage, LanguageSupport: languages.LanguageSupport, tags: highlight.tags };
+      registry.addLanguage({ name: "holystream prompt", mime: PROMPT, support: language(editor, registry) });
+      drawPrompts(tracker);
+    },
+  };
+}
+
+async function notebooks(): Promise<Token | undefined> {
+  return (await shared<{ INotebookTracker?: Token }>("@jupyterlab/notebook"))?.INotebookTracker;
+}
+
+let link: Token | undefined;
+
+/** The name under which other plug-ins of ours get the talk with the kernels. */
+async function talk(): Promise<Token | undefined> {
+  const coreutils = await shared<{ Token?: new (name: string) => Token }>("@lumino/coreutils");
+  if (coreutils?.Token) link ??= new coreutils.Token("holystream_nb:page");
+  return link;
 }
