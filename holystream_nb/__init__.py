@@ -140,9 +140,11 @@ def __dir__() -> list[str]:
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext holystream_nb`"""
     from . import completion, magic
+    from .chat.sidebar import sidebar
 
     magic.load(shell)
     completion.load(shell)
+    sidebar.begin()
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

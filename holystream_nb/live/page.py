@@ -199,7 +199,10 @@ class Pages:
         def reply(kind: str, content: Mapping[str, Any] | None = None) -> None:
             talk.send({**(content or {}), "kind": kind, "id": message.get("id")})
 
-        for handler in self._handlers.get(str(message.get("kind")), ()):
+        handlers = self._handlers.get(str(message.get("kind")), ())
+        if not handlers and "id" in message:
+            reply("unknown")
+        for handler in handlers:
             try:
                 handler({**message, "page": talk.page}, reply)
             except Exception:

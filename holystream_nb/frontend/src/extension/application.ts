@@ -36,6 +36,7 @@ export interface Kernel {
 export interface SessionContext {
   session: { kernel: Kernel | null } | null;
   kernelChanged: Signal<SessionContext, { newValue: Kernel | null }>;
+  statusChanged: Signal<SessionContext, string>;
   ready: Promise<void>;
 }
 
@@ -68,7 +69,7 @@ export interface NotebookPanel {
     localPath: string;
     ready: Promise<void>;
     pathChanged: Signal<unknown, string>;
-    model: { cells: Cells };
+    model: { cells: Cells; contentChanged: Signal<unknown, void> };
   };
   content: {
     rendermime: Rendermime;
@@ -109,12 +110,11 @@ export interface Application {
   commands: {
     addCommand(id: string, options: Record<string, unknown>): unknown;
     execute(id: string, args?: Record<string, unknown>): Promise<unknown>;
-    notifyCommandChanged(id?: string): void;
   };
   shell: {
     add(widget: unknown, area: string, options?: Record<string, unknown>): void;
     activateById(id: string): void;
-    expandRight?(): void;
+    expandRight?(id?: string): void;
   };
   restored: Promise<unknown>;
 }

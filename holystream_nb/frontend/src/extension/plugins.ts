@@ -3,6 +3,7 @@ import { offer } from "./bundle";
 import { BUNDLE, type MakeMessage, PageLink } from "./page";
 import { drawPrompts, type Editor, language, type Languages, PROMPT } from "./prompt";
 import { shared } from "./shared";
+import { COMMAND, LABEL, Sidebar, type Widgets } from "./sidebar";
 
 /** A plug-in of JupyterLab (https://jupyterlab.readthedocs.io/en/stable/extension/extension_dev.html#plugins). */
 export interface Plugin {
@@ -24,7 +25,7 @@ const OTHER =
 
 /** All that this application has the tokens for. */
 export async function plugins(): Promise<Plugin[]> {
-  const found = await Promise.all([page(), prompts()]);
+  const found = await Promise.all([page(), prompts(), chat()]);
   return found.filter((plugin) => plugin !== null);
 }
 
@@ -74,6 +75,46 @@ async function prompts(): Promise<Plugin | null> {
     },
   };
 }
+
+async function chat(): Promise<Plugin | null> {
+  const widgets = await shared<Widgets>("@lumino/widgets");
+  const apputils = await shared<{ ICommandPalette?: Token }>("@jupyterlab/apputils");
+  const launcher = await shared<{ ILauncher?: Token }>("@jupyterlab/launcher");
+  const components = await shared<{ LabIcon?: new (options: { name: string; svgstr: string }) => unknown }>("@jupyterlab/ui-components");
+  const [tracker, link] = [await notebooks(), await talk()];
+  if (!tracker || !link || !widgets) return null;
+  const optional = [apputils?.ICommandPalette, launcher?.ILauncher].filter((token) => token !== undefined);
+  return {
+    id: "holystream_nb:chat",
+    description: "A chat about the notebook, in the sidebar.",
+    autoStart: true,
+    requires: [tracker, link],
+    optional,
+    activate: (app, tracker: NotebookTracker, pages: PageLink, ...places: (Adds | null)[]) => {
+      const icon = components?.LabIcon && new components.LabIcon({ name: "holystream_nb:chat", svgstr: ICON });
+      const sidebar = new Sidebar(app, tracker, pages, widgets, icon);
+      app.commands.addCommand(COMMAND, {
+        label: LABEL,
+        caption: "Opens a chat in the sidebar, with this notebook's kernel",
+        icon,
+        execute: () => sidebar.open(),
+      });
+      for (const place of places) {
+        if (!place) continue;
+        if ("addItem" in place) place.addItem({ command: COMMAND, category: "Notebook Operations" });
+        else place.add({ command: COMMAND, category: "Other", rank: 10 });
+      }
+    },
+  };
+}
+
+/** The command palette, or the launcher. */
+type Adds = { addItem(item: object): unknown } | { add(item: object): unknown };
+
+const ICON =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" ' +
+  'd="M4 3h16a2 2 0 0 1 2 2v11a2 2 0 0 1-2 2H9l-5 4v-4a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2zm0 2v11h2v2l2.3-2H20V5z' +
+  'M6 8h12v1.6H6zm0 3.6h8v1.6H6z"/></svg>';
 
 async function notebooks(): Promise<Token | undefined> {
   return (await shared<{ INotebookTracker?: Token }>("@jupyterlab/notebook"))?.INotebookTracker;

@@ -64,7 +64,7 @@ export function language({ markdown, markdownLanguage, LanguageSupport, tags }: 
       {
         defineNodes: [
           { name: "StreamMagic", block: true, style: tags.meta },
-          { name: "PromptVariable", style: tags.variableName },
+          { name: "PromptVariable", style: tags.atom },
         ],
         parseBlock: [magic],
         parseInline: [variable],
