@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from .conftest import Open
+from .service import Echo
 from .test_page import PANEL
 
 OPEN = "async () => { await jupyterapp.commands.execute('holystream_nb:chat'); }"
@@ -59,6 +60,32 @@ async def test_what_is_sent_of_the_notebook_is_shown_and_can_be_left_out(open_no
     await expect(sent).to_contain_text("moon = 1")
     await place.locator("input[type=checkbox]").uncheck()
     await expect(sent).to_have_text("Nothing of the notebook.")
+
+
+async def test_the_notebook_goes_with_each_question_until_it_is_left_out(open_notebook: Open, echo: Echo) -> None:
+    """In the system prompt, as it was shown."""
+    service = f"import holystream_nb as hs\nhs.configure(model='ollama:echo', base_url={echo.url!r})"
+    notebook = await open_notebook(service, NOTES)
+    await notebook.cell(1).run()
+    await notebook.cell(2).run()
+    await notebook.page.evaluate(OPEN)
+    place = bar(notebook.page)
+    await expect(place.locator(".hs-context")).to_contain_text("3 cells")
+    sent = await place.locator("pre").text_content()
+    await _asked(place, "What is a tide?")
+    assert echo.requests[-1]["messages"][0] == {"role": "system", "content": sent}
+    await place.locator("input[type=checkbox]").uncheck()
+    await expect(place.locator("pre")).to_have_text("Nothing of the notebook.")
+    await _asked(place, "And the moon?")
+    assert [message["role"] for message in echo.requests[-1]["messages"]] == ["user", "assistant", "user"]
+
+
+async def _asked(place: Locator, question: str) -> None:
+    field = place.get_by_role("textbox", name="your question")
+    await field.fill(question)
+    await field.press("Enter")
+    await expect(place.locator(".hs-lane").last).to_contain_text(question)
+    await expect(place.locator(".hs-send")).to_have_attribute("aria-label", "send")
 
 
 async def test_the_conversation_stays_when_the_sidebar_is_closed_and_each_notebook_has_its_own(
