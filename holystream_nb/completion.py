@@ -29,7 +29,7 @@ _SUBCOMMAND: Final = re.compile(r"^\s+%stream (\w+)(?:[^\n]*?\s{2,})?(.*)$", re.
 _MODELS: Final = ("models", "check")
 _WAIT_S: Final = 0.3
 _FRESH_S: Final = 60.0
-_MEANING: Final = 60
+_MEANING: Final = 36
 _MOST: Final = 200
 
 Offers = Iterable[tuple[str, str]]
@@ -138,9 +138,10 @@ def _fitting(fragment: str, offers: Offers) -> list[tuple[str, str]]:
 
 
 def _short(meaning: str) -> str:
-    """As much as a list of completions has room for."""
+    """As much as a list of completions has room for, on one line: JupyterLab breaks it where it can."""
     first = re.split(r"[;(]", meaning.replace("\n", " "))[0].strip()
-    return first if len(first) <= _MEANING else first[: _MEANING - 1].rstrip() + "…"
+    cut = first if len(first) <= _MEANING else first[: _MEANING - 1].rstrip() + "…"
+    return cut.replace(" ", "\N{NO-BREAK SPACE}").replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 class _Models:

@@ -6,18 +6,18 @@ import pytest
 from playwright.async_api import expect
 
 from .conftest import Open
-from .notebook import Notebook
+from .notebook import LOAD, Notebook
 from .test_page import PANEL
 
 PROMPT = "%%stream -m deepseek-v3.2\n# Task\nPlease **summarise** {notes} for a child's mind."
 PYTHON = "def add(a, b):\n    return a + b"
 
-TYPE = f"""async ([path, index, text]) => {{ {PANEL}
+TYPE = f"""async ([path, index]) => {{ {PANEL}
   const cell = panel.content.widgets[index];
   panel.content.activeCellIndex = index;
   panel.content.mode = "edit";
   cell.editor.focus();
-  const {{ view }} = cell.editor.editor ? {{ view: cell.editor.editor }} : {{}};
+  const view = cell.editor.editor;
   view.dispatch({{ selection: {{ anchor: view.state.doc.length }} }});
 }}"""
 SOURCE = f"([path, index]) => {{ {PANEL} return panel.content.widgets[index].model.sharedModel.getSource(); }}"
@@ -52,12 +52,12 @@ async def test_a_cell_becomes_a_prompt_while_it_is_written_and_code_again_when_t
     await expect(root.locator(".cm-line span").first).to_have_text("def")
 
 
-async def written(notebook: Notebook, *keys: str) -> str:
-    """What stands in cell 1 after these keys at its end."""
-    await notebook.page.evaluate(TYPE, [notebook.name, 1, ""])
+async def written(notebook: Notebook, *keys: str, index: int = 1) -> str:
+    """What stands in a cell after these keys at its end."""
+    await notebook.page.evaluate(TYPE, [notebook.name, index])
     for key in keys:
         await notebook.page.keyboard.press(key)
-    source: str = await notebook.page.evaluate(SOURCE, [notebook.name, 1])
+    source: str = await notebook.page.evaluate(SOURCE, [notebook.name, index])
     return source
 
 
@@ -69,3 +69,15 @@ async def test_a_prompt_is_written_as_prose(open_notebook: Open) -> None:
     await notebook.page.keyboard.press("Shift+Enter")
     await notebook.cell(1).ended()
     assert await notebook.cell(1).error() is None
+
+
+async def test_tab_completes_options_and_variables_of_a_prompt(open_notebook: Open) -> None:
+    """With the notebook's own completer: what an option means stands beside it."""
+    notebook = await open_notebook("%%stream --max-", "%%stream\nSummarise {not", load=f"{LOAD}\nnotes = 1")
+    await written(notebook, "Tab")
+    completer = notebook.page.locator(".jp-Completer:visible")
+    await expect(completer).to_contain_text("--max-tokens", timeout=20_000)
+    await expect(completer).to_contain_text("largest\N{NO-BREAK SPACE}number")
+    await notebook.page.keyboard.press("Escape")
+    await written(notebook, "Tab", index=2)
+    await expect(completer).to_contain_text("notes", timeout=20_000)

@@ -64,7 +64,7 @@ async def test_what_is_sent_of_the_notebook_is_shown_and_can_be_left_out(open_no
 
 async def test_the_notebook_goes_with_each_question_until_it_is_left_out(open_notebook: Open, echo: Echo) -> None:
     """In the system prompt, as it was shown."""
-    service = f"import holystream_nb as hs\nhs.configure(model='ollama:echo', base_url={echo.url!r})"
+    service = f"import holystream_nb as hs\nhs.configure(model='echo', base_url={echo.url!r})"
     notebook = await open_notebook(service, NOTES)
     await notebook.cell(1).run()
     await notebook.cell(2).run()
