@@ -40,8 +40,7 @@ class Answering:
         self.lanes = lanes
         self.asked_in = asked_in
         self.done: Future[tuple[Reply, ...]] = Future()
-        self._view = _Envelope(turn.id, send, keyframe)
-        self.feed = Feed(self._view, lanes)
+        self.feed = Feed(_Envelope(turn.id, send, keyframe), lanes)
 
     async def run(self) -> None:
         self.feed.start()
@@ -49,7 +48,6 @@ class Answering:
             await draw(self.feed, self.lanes)
         finally:
             self.feed.close()
-            self.feed.compare()
 
     def stop(self) -> None:
         for lane in self.lanes:
@@ -72,7 +70,7 @@ class Answering:
     @property
     def verdict(self) -> str:
         """Who of several was first, fastest and cheapest; "" until all have ended."""
-        return self._view.verdict
+        return self.feed.verdict
 
     @property
     def replies(self) -> tuple[Reply, ...]:
@@ -98,7 +96,6 @@ class _Envelope:
     """A feed's view: its messages travel as the turn's."""
 
     def __init__(self, turn_id: str, send: Send, keyframe: Callable[[], None]) -> None:
-        self.verdict = ""
         self._turn_id = turn_id
         self._send = send
         self._wanted = keyframe
@@ -115,4 +112,7 @@ class _Envelope:
         self._send({"kind": "turn", "turn": self._turn_id, "message": content})
 
     def close(self) -> None:
+        pass
+
+    def forget(self) -> None:
         pass

@@ -44,12 +44,11 @@ class Display:
             chat = self._chat
             view = self._view = PanelView(
                 panels.call(lambda: chat.settings),
-                changed=lambda settings: panels.hand_over(chat.hear_settings, settings),
                 closed=lambda: panels.hand_over(chat.close),
             )
             view.on_msg(lambda _view, content, _buffers: panels.hand_over(chat.hear, content))
             panels.call(chat.attach, view)
-            picker = Picker(session, lambda offers: view.tell(catalogue=offers), self._options)
+            picker = Picker(session, lambda offers: chat.tell(catalogue=offers), self._options)
             chat.opened = lambda provider: panels.start(picker.open(provider))
             panels.start(_fill(picker, chat))
         return self._view

@@ -15,7 +15,6 @@ from ..live.saved import (
     plain_call,
     printable,
     stretches,
-    unlinked,
 )
 from .conversation import Answer, Conversation, Turn
 
@@ -100,7 +99,7 @@ class SavedCopy:
         metadata = {"holystream": {"answers": records}}
         if len(text.encode()) > MARKDOWN_LIMIT:
             note = f"[plain text: the conversation is larger than {MARKDOWN_LIMIT:,} bytes]"
-            return {"text/plain": f"{unlinked(text)}\n\n{note}"}, metadata
+            return {"text/plain": f"{text}\n\n{note}"}, metadata
         count = len(written)
         summary = f"Saved copy · {count} question{'' if count == 1 else 's'}"
         body = "\n\n---\n\n".join(markdown for _, markdown, _ in written.values()) or EMPTY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 
 class Pages:
@@ -12,7 +12,7 @@ class Pages:
     """
 
     def __init__(self) -> None:
-        self._views: Counter[str] = Counter()
+        self._views: defaultdict[str, set[str]] = defaultdict(set)
         self._fresh: set[str] = set()
         self._expected = 0
 
@@ -20,15 +20,15 @@ class Pages:
         """The panel is displayed now: the next view that appears is in the page that did it."""
         self._expected += 1
 
-    def ready(self, page: str) -> None:
-        self._views[page] += 1
+    def ready(self, page: str, view: str = "") -> None:
+        self._views[page].add(view)
         if self._expected:
             self._expected -= 1
             self._fresh.add(page)
 
-    def gone(self, page: str) -> None:
-        self._views[page] -= 1
-        if self._views[page] <= 0:
+    def gone(self, page: str, view: str = "") -> None:
+        self._views[page].discard(view)
+        if not self._views[page]:
             del self._views[page]
 
     @property

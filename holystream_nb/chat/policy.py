@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from .. import kinds
 from ..errors import HolystreamError, SetupError
+from ..live.heard import Heard
 from ..live.lane import Lane
 from ..live.questions import Questions
 from ..money.budget import Budget
@@ -26,6 +27,12 @@ from .spent import Spent
 
 LINGER_S: Final = 10.0
 """How long a page's answer runs on after its last view has gone: a view may come back."""
+
+BEAT_S: Final = 1.0
+"""How often pages are told how far the panel is, while they may not know."""
+
+SILENT_S: Final = 60.0
+"""How long a page is told that says nothing: it may have gone without a word."""
 
 UNASKED_S: Final = 0.5
 """How often at most the whole conversation is sent to a page that was never heard of."""
@@ -108,6 +115,13 @@ class Chat:
         self._looks_on = False
         self._next_unasked = 0.0
         self._seq = 0
+        self._told = 0
+        self._state: dict[str, Any] = {}
+        self._last_said: dict[str, Any] | None = None
+        self._heard = Heard()
+        self._heard_at: dict[str, float] = {}
+        self._have: dict[str, tuple[object, object, object]] = {}
+        self._beating: asyncio.TimerHandle | None = None
         self._drawn: dict[str, int] = {}
         self._running: Answering | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,7 +150,7 @@ class Chat:
             running.nobody_looks_on()
         self.conversation = self.conversation.added(turn)
         self._number("added", turn=self._drawing(turn))
-        self._page.tell(is_streaming=True)
+        self.tell(is_streaming=True)
         self._news()
         self._start(self._answer(running))
         return running
@@ -187,6 +201,9 @@ class Chat:
     def close(self) -> None:
         """Stops, and takes no question any more. The conversation stays."""
         self._closed = True
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
         self.stop()
 
     async def finish(self) -> None:
@@ -208,7 +225,14 @@ class Chat:
         self._page = page
         self._somebody_looks_on()
         self._tell_settings()
-        page.tell(is_streaming=self._running is not None, total=self._total())
+        self.tell(is_streaming=self._running is not None, total=self._total())
+
+    def tell(self, **state: Any) -> None:
+        """Sets the page's traits; `told` counts how often, so that it knows when it has missed some."""
+        self._told += 1
+        self._state.update(state)
+        self._page.tell(**state, told=self._told)
+        self._changed()
 
     def displayed(self) -> None:
         """The panel is being displayed: the page that appears next keeps the saved copy up to date."""
@@ -217,35 +241,48 @@ class Chat:
 
     def say(self, text: str, level: str = "info") -> None:
         """A line for the reader that belongs to no answer."""
-        self._page.send({"kind": "said", "text": text, "level": level})
+        self._number("said", text=text, level=level)
+        self._last_said = {"kind": "said", "seq": self._seq, "text": text, "level": level}
 
     def hear(self, content: dict[str, Any]) -> None:
         """A message from a view; one that cannot be followed is answered with a line for the reader."""
+        sender = content.get("from")
+        if isinstance(sender, str):
+            self._heard_at[sender] = asyncio.get_running_loop().time()
         try:
-            self._heed(content)
+            if self._heard.is_next(content):
+                self._heed(content)
         except HolystreamError as exc:
             self.say(str(exc), "error")
+        if "number" in content:
+            self._beat()
 
-    def hear_settings(self, settings: Settings) -> None:
+    def _hear_settings(self, changes: dict[str, Any]) -> None:
         """What a page has set; what cannot be is set back."""
         try:
-            self.settings = settings.checked()
-        except HolystreamError as exc:
-            self._tell_settings()
-            self.say(str(exc), "error")
-        else:
-            self._news()  # first: once a page sees the names, the program reads the same
-            self._tell_names()  # and not the settings: somebody may be typing on
+            if isinstance(changes.get("models"), list):
+                changes["models"] = tuple(changes["models"])
+            settings = self.settings = replace(self.settings, **changes).checked()
+        except HolystreamError:
+            self._told += 1  # a change without an update: nothing but the whole state sets the page right
+            self._tell_all()
+            raise
+        self._news()  # first: once a page sees the names, the program reads the same
+        self.tell(**{name: value for name, value in _traits(settings).items() if name in changes}, **self._names())
 
     def _heed(self, content: dict[str, Any]) -> None:
         match content:
             case {"kind": "ready", "page": str(page)}:
-                self._appeared(page)
+                self._appeared(page, str(content.get("view", "")))
             case {"kind": "gone", "page": str(page)}:
-                self._left(page)
+                self._left(page, str(content.get("view", "")))
             case {"kind": "missed"}:
                 self._heard_of = True
-                self._tell_all()
+                self._tell_all(known=content.get("told"))
+            case {"kind": "have", "from": str(sender), "seq": seq, "told": told, "at": at}:
+                self._have[sender] = seq, told, at
+            case {"kind": "set"}:
+                self._hear_settings({name: content[name] for name in _traits(self.settings) if name in content})
             case {"kind": "turn", "turn": str(turn), "message": dict(message)}:
                 self._hear_turn(turn, message)
             case {"kind": "send", "text": str(text)}:
@@ -267,19 +304,19 @@ class Chat:
             case {"kind": "save_copy"}:
                 self.say(self._save_copy(self.standing().ended()))
 
-    def _appeared(self, page: str) -> None:
+    def _appeared(self, page: str, view: str) -> None:
         self._heard_of = True
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
         self._somebody_looks_on()
-        self._pages.ready(page)
-        self._page.tell(stale=self._pages.stale)
+        self._pages.ready(page, view)
+        self.tell(stale=self._pages.stale)
         self._tell_all()
 
-    def _left(self, page: str) -> None:
-        self._pages.gone(page)
-        self._page.tell(stale=self._pages.stale)
+    def _left(self, page: str, view: str) -> None:
+        self._pages.gone(page, view)
+        self.tell(stale=self._pages.stale)
         if self._lingering is not None:
             self._lingering.cancel()
         if not self._pages.is_seen:
@@ -308,9 +345,41 @@ class Chat:
             snapshot = {"kind": "snapshot", **self._drawing(turn)["keyframe"]}
             self._page.send({"kind": "turn", "turn": turn_id, "message": snapshot})
 
-    def _tell_all(self) -> None:
+    def _tell_all(self, known: object = None) -> None:
+        """All there is; `known` is the change of the traits up to which a page has them."""
         turns = [self._drawing(turn) for turn in self.conversation.turns]
-        self._number("conversation", turns=turns)
+        state = {} if known == self._told else self._state
+        standing = {"seq": self._seq, "told": self._told, "state": state, "said": self._last_said}
+        self._page.send({"kind": "conversation", "turns": turns, **standing})
+
+    def _changed(self) -> None:
+        """Pages that have been heard of are told how far it is, until they have said that they have everything."""
+        if self._beating is None and self._heard.heard and not self._closed:
+            self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat_on)
+
+    def _beat_on(self) -> None:
+        self._beating = None
+        now = asyncio.get_running_loop().time()
+        awake = [sender for sender, at in self._heard_at.items() if now - at < SILENT_S]
+        if self._running is not None or any(self._have.get(sender) != self._standing_at() for sender in awake):
+            self._beat()
+            self._changed()
+
+    def _standing_at(self) -> tuple[int, int, int]:
+        """How far it is: messages, changes of the traits, and messages of the last turn's feed."""
+        turns = self.conversation.turns
+        if not turns:
+            return self._seq, self._told, 0
+        running = self._running
+        if running is not None and running.turn.id == turns[-1].id:
+            return self._seq, self._told, running.feed.seq
+        return self._seq, self._told, self._drawn.get(turns[-1].id, 0)
+
+    def _beat(self) -> None:
+        seq, told, at = self._standing_at()
+        turn = self.conversation.turns[-1].id if self.conversation.turns else ""
+        heard = dict(self._heard.heard)
+        self._page.send({"kind": "beat", "seq": seq, "told": told, "turn": turn, "at": at, "heard": heard})
 
     def _keyframe_wanted(self) -> None:
         """A kernel that hears nothing while its cell runs sends the whole now and then, as a live view's does."""
@@ -326,7 +395,12 @@ class Chat:
             keyframe = running.keyframe()
         else:
             lanes = [answer.drawn() for answer in turn.answers]
-            keyframe = {"seq": self._drawn.get(turn.id, 0), "lanes": lanes}
+            keyframe = {
+                "seq": self._drawn.get(turn.id, 0),
+                "lanes": lanes,
+                "verdict": turn.verdict,
+                "whole": True,
+            }
         return {
             "id": turn.id,
             "question": turn.question,
@@ -334,7 +408,6 @@ class Chat:
             "format": "markdown",
             "keyframe": keyframe,
             "chosen": turn.chosen,
-            "verdict": turn.verdict,
         }
 
     def _page_send(self, content: dict[str, Any]) -> None:
@@ -345,20 +418,15 @@ class Chat:
     def _number(self, kind: str, **content: Any) -> None:
         self._seq += 1
         self._page.send({"kind": kind, "seq": self._seq, **content})
+        self._changed()
 
     def _tell_settings(self) -> None:
-        settings = self.settings
-        self._page.tell(
-            models=list(settings.models),
-            system=settings.system,
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-        )
-        self._tell_names()
+        self.tell(**_traits(self.settings), **self._names())
 
-    def _tell_names(self) -> None:
+    def _names(self) -> dict[str, str]:
+        """What the page calls the panel."""
         models = self.settings.models
-        self._page.tell(title=f"Chat with {', '.join(models)}", note=self._note(models))
+        return {"title": f"Chat with {', '.join(models)}", "note": self._note(models)}
 
     def _note(self, models: tuple[str, ...]) -> str:
         """ "simulator" where every model is the simulator's."""
@@ -414,7 +482,7 @@ class Chat:
         if running is not None and any(turn.id == running.turn.id for turn in gone):
             self._running = None
             running.stop()
-            self._page.tell(is_streaming=False)
+            self.tell(is_streaming=False)
         self._number("cut", **{"from": at})
         self._news()
 
@@ -436,7 +504,7 @@ class Chat:
                 self._running = None
             running.done.set_result(replies)
             if not is_kept:
-                self._page.tell(is_streaming=False)
+                self.tell(is_streaming=False)
                 self._news()
 
     def _keep(self, running: Answering, replies: tuple[Reply, ...]) -> None:
@@ -444,14 +512,12 @@ class Chat:
         paid = running.paid
         for reply in (request for each in paid for request in each.requests):
             self.spent = self.spent.plus(reply)
-        self._page.tell(total=self._total())
+        self.tell(total=self._total())
         if self._running is running:
             self.conversation = self.conversation.answered(running.turn.id, running.answers, running.verdict)
-            if running.verdict:
-                self._number("judged", turn=running.turn.id, verdict=running.verdict)
-            self._drawn[running.turn.id] = running.feed.snapshot()["seq"]
+            self._drawn[running.turn.id] = running.feed.seq
             self._running = None
-            self._page.tell(is_streaming=False)
+            self.tell(is_streaming=False)
             self._news(paid=paid, replies=replies, asked_in=running.asked_in)
         else:
             self._news(paid=paid)
@@ -482,6 +548,16 @@ class Chat:
         task = asyncio.get_running_loop().create_task(answer)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _traits(settings: Settings) -> dict[str, Any]:
+    """Settings as the page's traits have them."""
+    return {
+        "models": list(settings.models),
+        "system": settings.system,
+        "temperature": settings.temperature,
+        "max_tokens": settings.max_tokens,
+    }
 
 
 def _question(text: object) -> str:

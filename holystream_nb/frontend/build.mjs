@@ -13,7 +13,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 function digest() {
   const entries = readdirSync(join(here, "src"), { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, path, name }) => join(parentPath ?? path, name));
-  const names = ["build.mjs", "package-lock.json", ...files.map((file) => relative(here, file).replaceAll("\\", "/"))];
+  const names = ["build.mjs", "package-lock.json", "../live/harmless/tex.json", ...files.map((file) => relative(here, file).replaceAll("\\", "/"))];
   const hash = createHash("sha256");
   for (const name of names.sort()) hash.update(`${name}\0`).update(readFileSync(join(here, name)));
   return hash.digest("hex");

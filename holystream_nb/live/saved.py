@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -34,10 +33,8 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
         plain += f"\n\n[{printable(said)}]"
     data = {"text/plain": plain}
     if len(plain.encode()) > MARKDOWN_LIMIT:
-        data["text/plain"] = f"{unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
-    elif lanes[0].format == "text":
-        data["text/plain"] = unlinked(plain)
-    else:
+        data["text/plain"] = f"{plain}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
+    elif lanes[0].format != "text":
         data["text/markdown"] = _markdown(lanes)
     records = {lane.label: record(lane.reply) for lane in lanes}
     return data, {"holystream": records if len(records) > 1 else record(lanes[0].reply)}
@@ -73,15 +70,6 @@ def printable(text: str) -> str:
 
 
 _OBEYED: Final = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
-
-
-def unlinked(text: str) -> str:
-    """Addresses that JupyterLab makes no links of, as it does in plain text too: an invisible joiner stands in each."""
-    return _LINKED.sub(lambda found: f"{found[0][0]}{_JOINER}{found[0][1:]}", text)
-
-
-_LINKED: Final = re.compile(r"://|data:|www\.", re.IGNORECASE)
-_JOINER: Final = "\u2060"
 
 
 def tool_calls(lane: Lane) -> str:

@@ -72,12 +72,13 @@ async def _consume(lane: Lane) -> None:
 
 
 async def _show_live(lanes: Sequence[Lane]) -> None:
-    from IPython.display import display, update_display
+    from IPython.display import display
 
     from .feed import Feed
     from .widget import LiveView
 
     view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format)
+    publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
     feed = Feed(view, lanes)
     view.on_msg(feed.hear)
     handle = display(view, display_id=True)
@@ -86,10 +87,9 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
         await draw(feed, lanes)
     finally:
         feed.close()
-        feed.compare()
         data, metadata = bundle(lanes)
-        update_display(data, raw=True, metadata=metadata, display_id=handle.display_id)
-        feed.end()
+        transient = {"display_id": handle.display_id}
+        feed.end(lambda: publish(data=data, metadata=metadata, transient=transient, update=True))
 
 
 async def draw(feed: Any, lanes: Sequence[Lane]) -> None:

@@ -31,28 +31,30 @@ def replayed(page: Any) -> list[dict[str, Any]]:
         if kind == "turn":
             turn = next(each for each in turns if each["id"] == message["turn"])
             _replay(turn["keyframe"], message["message"])
-        elif kind != "said":
+        elif kind == "conversation":
+            turns = list(message["turns"])
+            seq = message["seq"]
+        elif kind != "beat":
             seq += 1
             assert message["seq"] == seq
-            if kind == "conversation":
-                turns = list(message["turns"])
-            elif kind == "added":
+            if kind == "added":
                 turns.append(message["turn"])
             elif kind == "cut":
                 del turns[message["from"] :]
             elif kind == "chosen":
                 next(each for each in turns if each["id"] == message["turn"])["chosen"] = message["lane"]
-            elif kind == "judged":
-                next(each for each in turns if each["id"] == message["turn"])["verdict"] = message["verdict"]
     return turns
 
 
 def _replay(keyframe: dict[str, Any], message: dict[str, Any]) -> None:
     if message["kind"] == "snapshot":
-        keyframe.update({"seq": message["seq"], "lanes": message["lanes"]})
+        keyframe.update({name: value for name, value in message.items() if name != "kind"})
         return
     assert message["seq"] == keyframe["seq"] + 1
     keyframe["seq"] += 1
+    if message["kind"] == "whole":
+        keyframe.update(verdict=message["verdict"], whole=True)
+        return
     lane = keyframe["lanes"][message["lane"]]
     if message["kind"] == "delta":
         lane["text"] += message["text"]
@@ -265,14 +267,13 @@ async def test_several_answers_are_compared_when_all_have_ended(bench: Make) -> 
     await b.ask()
     verdict = b.last().verdict
     assert verdict.startswith("first to speak: ")
-    assert replayed(b.page)[0]["verdict"] == verdict
-    assert b.page.messages[-1]["kind"] == "judged"
+    assert replayed(b.page)[0]["keyframe"]["verdict"] == verdict
+    assert b.page.messages[-1]["message"] == {"kind": "whole", "seq": b.chat._drawn[b.last().id], "verdict": verdict}
     b.chat.hear({"kind": "missed"})
-    assert b.page.of("conversation")[-1]["turns"][0]["verdict"] == verdict
+    assert b.page.of("conversation")[-1]["turns"][0]["keyframe"]["verdict"] == verdict
     b.chat.configure(Settings(("gpt-4.1#tokens=4",)))
     await b.ask()
     assert b.last().verdict == ""
-    assert len(b.page.of("judged")) == 1
 
 
 async def test_two_questions_at_once_are_refused(bench: Make) -> None:
@@ -318,19 +319,22 @@ async def test_settings_that_cannot_be_are_set_back_on_the_page(bench: Make) -> 
     """The reader is told, and sees what holds."""
     b = bench("gpt-4.1")
     b.page.state.clear()
-    b.chat.hear_settings(Settings(("gpt-4.1",), temperature=9.0))
+    b.chat.hear({"kind": "set", "temperature": 9.0})
     assert "temperature 9" in b.page.said[0]
-    assert b.page.state["temperature"] is None
+    assert b.page.of("conversation")[0]["state"]["temperature"] is None
     assert b.chat.settings.temperature is None
 
 
-async def test_what_a_page_sets_is_not_told_back_to_it(bench: Make) -> None:
-    """Whoever types a system prompt would lose letters."""
+async def test_of_the_settings_only_what_a_page_set_is_told_to_all(bench: Make) -> None:
+    """Whoever types a system prompt meanwhile would lose letters."""
     b = bench("gpt-4.1")
     b.page.state.clear()
-    b.chat.hear_settings(Settings(("gpt-4o",), system="You are"))
-    assert b.page.state == {"title": "Chat with gpt-4o", "note": ""}
-    assert b.news[-1].settings.system == "You are"
+    b.chat.hear({"kind": "set", "models": ["gpt-4o"]})
+    told = b.page.state.pop("told")
+    assert b.page.state == {"models": ["gpt-4o"], "title": "Chat with gpt-4o", "note": ""}
+    assert b.news[-1].settings.models == ("gpt-4o",)
+    b.chat.hear({"kind": "set", "system": "You are"})
+    assert (b.page.state["system"], b.page.state["told"]) == ("You are", told + 1)
 
 
 async def test_a_page_s_answer_is_stopped_when_its_last_view_has_gone(bench: Make, simulator: Simulator) -> None:
@@ -384,7 +388,7 @@ async def test_the_program_knows_what_a_page_set_before_the_page_is_told(bench: 
     b = bench()
     known: list[int] = []
     b.page.tell = lambda **state: known.append(len(b.news))
-    b.chat.hear_settings(Settings(("gpt-4o",)))
+    b.chat.hear({"kind": "set", "models": ["gpt-4o"]})
     assert known == [1]
 
 

@@ -7,6 +7,7 @@ import { TurnView } from "./chatturn";
 import { Writing } from "./chatwriting";
 import { NO_SHORTCUTS } from "./keys";
 import { make, say } from "./lane";
+import { word } from "./line";
 import { scrollable } from "./scroll";
 
 /** So many of the last turns are shown whole; those before are a line each, until the reader asks for them. */
@@ -59,6 +60,7 @@ export class Panel {
   #passing: ReturnType<typeof setTimeout> | undefined;
   #marked: Element | null = null;
   #unwatch: () => void;
+  #id = word();
 
   constructor(
     el: HTMLElement,
@@ -85,7 +87,7 @@ export class Panel {
     this.#busy = setTimeout(() => this.#refresh(), BUSY_MS);
     this.#unwatch = conversation.watch(() => this.#guarded(() => this.#refresh()));
     this.#guarded(() => this.#refresh());
-    conversation.appeared();
+    conversation.appeared(this.#id);
   }
 
   remove(): void {
@@ -97,7 +99,7 @@ export class Panel {
     for (const view of this.#views.values()) view.remove();
     removeEventListener("keydown", this.#pass, { capture: true });
     this.#root.remove();
-    this.conversation.left();
+    this.conversation.left(this.#id);
   }
 
   #header(): HTMLElement {
@@ -107,7 +109,7 @@ export class Panel {
       settings.setAttribute("aria-expanded", String(this.#settings.toggle()));
     });
     settings.setAttribute("aria-expanded", "false");
-    const save = iconButton("save", "save as a Markdown file", () => conversation.model.send({ kind: "save_copy" }));
+    const save = iconButton("save", "save as a Markdown file", () => conversation.say({ kind: "save_copy" }));
     const clear = iconButton("clear", "clear the conversation", () => {});
     const question = () => (conversation.turns.length ? "Clear everything?" : "");
     asking(clear, question, () => this.#clear(), (words) => this.#tell(words));
@@ -130,7 +132,7 @@ export class Panel {
     );
     this.#stale.append(
       make("span", "", "The page was loaded again: the saved copy under this panel is no longer brought up to date."),
-      wordButton("hs-button", "Save copy", () => conversation.model.send({ kind: "save_copy" })),
+      wordButton("hs-button", "Save copy", () => conversation.say({ kind: "save_copy" })),
     );
     this.#hint.setAttribute("role", "status");
     return [this.#stale, this.#said, this.#trouble];
@@ -330,7 +332,7 @@ export class Panel {
     const { conversation } = this;
     if (!conversation.turns.length) return;
     if (conversation.isStreaming) this.#tell("An answer is being written: stop it first.");
-    else conversation.model.send({ kind: "clear" });
+    else conversation.say({ kind: "clear" });
   }
 
   /** In an empty composer, the arrow up goes to the last question. */

@@ -136,7 +136,7 @@ export class Picker {
     const provider = /^([\w-]+):/.exec(query)?.[1]?.toLowerCase();
     if (!provider || this.#opened.has(provider)) return;
     this.#opened.add(provider);
-    this.conversation.model.send({ kind: "open", provider });
+    this.conversation.say({ kind: "open", provider });
   }
 
   #option({ value, provider, note }: Offer, index: number): HTMLElement {
