@@ -33,6 +33,7 @@ from .ask import Ask, Format
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .facts import WIRES, Wire
 from .journal.journal import journal
+from .live.page import page
 from .money.amount import CURRENCIES, show_in
 from .providers.address import parts_of
 from .providers.extras import header_name_flaw, variable_flaw
@@ -557,6 +558,7 @@ def load(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Puts back what was there."""
+    page.end()
     transformers: list[Callable[[list[str]], list[str]]] = shell.input_transformers_post
     transformers[:] = [transformer for transformer in transformers if transformer is not awaited]
     manager = shell.magics_manager

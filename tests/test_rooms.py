@@ -43,6 +43,7 @@ ORDER: list[set[str]] = [
     {"measuring.charts"},
     {"measuring"},
     {"chat", "magic", "lab", "journal.command"},
+    {"completion"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "measuring.running", "__main__", "__init__"}

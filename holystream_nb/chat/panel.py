@@ -323,6 +323,16 @@ class ChatPanel(traitlets.HasTraits):
         """The panel's widget, for layouts (`ipywidgets.HBox`); observe the panel, not this."""
         return self._display.widget
 
+    def shown_alone(self) -> str:
+        """The widget's model, for a page that draws it outside of cells, without a saved copy."""
+        model_id: str = self.widget.model_id
+        panels.call(self._chat.displayed)
+        return model_id
+
+    def tell_context(self, context: Callable[[], str]) -> None:
+        """Each question's system prompt ends with what this returns then, on the panels' thread."""
+        panels.call(setattr, self._chat, "context", context)
+
     # What can be had of it
 
     def to_markdown(self) -> str:

@@ -132,6 +132,8 @@ class Chat:
         self._lingering: asyncio.TimerHandle | None = None
         self.opened: Callable[[str], object] = lambda provider: None
         """Is told the name of a provider whose models the reader is looking for."""
+        self.context: Callable[[], str] = lambda: ""
+        """What a question's system prompt ends with."""
 
     # What program and reader ask for
 
@@ -477,7 +479,8 @@ class Chat:
 
     def _lane(self, model: str, question: str, settings: Settings) -> Lane:
         provider, note = self._place(model)
-        history = self.conversation.history(model, settings.system)
+        system = "\n\n".join(filter(None, (settings.system, self.context())))
+        history = self.conversation.history(model, system)
         questions = Questions()
         source = Asked(
             self._session,

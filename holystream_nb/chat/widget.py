@@ -12,18 +12,12 @@ What a page says but `have` is numbered: heeded once and in order, and said agai
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
-import anywidget
 import traitlets
 
+from ..live.bundle import Bundled
 from .settings import Settings
-
-_STATIC: Final = Path(__file__).parent.parent / "static"
-
-if not (_STATIC / "chat.js").is_file():  # pragma: no cover  # only a broken build gets here
-    raise ImportError("holystream_nb was installed without its front-end: install it again with `pip install`.")
 
 EXAMPLES: Final = (
     "Explain server-sent events in three sentences.",
@@ -32,14 +26,13 @@ EXAMPLES: Final = (
 )
 
 
-class PanelView(anywidget.AnyWidget):
+class PanelView(Bundled):
     """A chat panel on pages.
 
     The panel's thread writes the traits, with `tell`; what a page sets comes as a message.
     """
 
-    _esm = _STATIC / "chat.js"
-    _css = _STATIC / "chat.css"
+    _bundle = "chat"
     models = traitlets.List(traitlets.Unicode()).tag(sync=True)
     system = traitlets.Unicode("").tag(sync=True)
     temperature = traitlets.Float(None, allow_none=True).tag(sync=True)
