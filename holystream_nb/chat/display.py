@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..client.options import ClientOptions
 from ..errors import HolystreamError
@@ -11,12 +11,14 @@ from ..live.saved import printable
 from ..session import session
 from .catalogue import Picker
 from .conversation import Conversation
-from .markdown import SavedCopy
+from .markdown import SavedCopy, turn_text
 from .policy import Chat
 from .thread import panels
 
 if TYPE_CHECKING:
     from .widget import PanelView
+
+NO_WIDGETS: Final = 'No widgets are drawn here: await panel.send("…"), and the answer is printed.'
 
 
 class Display:
@@ -33,6 +35,7 @@ class Display:
         self._widget_id = secrets.token_hex(16)
         self._copy_id = secrets.token_hex(16)
         self._shown: Conversation | None = None
+        self._printed: set[str] | None = None
         self._is_watched = False
         self._is_closed = False
 
@@ -67,8 +70,23 @@ class Display:
         data, metadata = self._copy.bundle(self._shown)
         display(data, raw=True, metadata=metadata, display_id=self._copy_id)  # type: ignore[no-untyped-call]
 
+    def uncopied(self) -> PanelView:
+        """The widget alone, for marimo, which keeps it with the notebook's outputs."""
+        panels.call(self._chat.displayed, is_copied=False)
+        return self.widget
+
+    def prints(self) -> None:
+        """From now on answers are printed, where no widget is drawn."""
+        if self._printed is None:
+            self._printed = {turn.id for turn in panels.call(lambda: self._chat.conversation).turns}
+
     def update(self, conversation: Conversation) -> None:
-        """Brings the copy up to date."""
+        """Brings the copy up to date; prints what is new."""
+        if self._printed is not None:
+            for turn in conversation.turns:
+                if turn.id not in self._printed:
+                    self._printed.add(turn.id)
+                    print(turn_text(turn))
         if self._copy is None or conversation is self._shown:
             return
         from IPython.display import update_display
