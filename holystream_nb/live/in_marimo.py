@@ -33,7 +33,6 @@ async def show_in_marimo(lanes: Sequence[Lane], draw: Callable[[Feed, Sequence[L
         await draw(feed, lanes)
     finally:
         feed.close()
-        feed.compare()
         view.keyframe = feed.snapshot()  # what a page that is loaded again, or an exported one, starts with
         if any(lane.error is not None or lane.state == "stopped" for lane in lanes):
             print(bundle(lanes)[0]["text/plain"])
@@ -49,7 +48,8 @@ def drawn(reply: Reply) -> LiveView:
         format="json" if reply.data is not None else "markdown",
     )
     lane.end(reply.error)
-    return LiveView(lanes=[lane.title], format=lane.format, keyframe={"seq": 1, "lanes": [lane.snapshot()]})
+    whole = {"seq": 1, "lanes": [lane.snapshot()], "verdict": "", "whole": True}
+    return LiveView(lanes=[lane.title], format=lane.format, keyframe=whole)
 
 
 class _Ended:

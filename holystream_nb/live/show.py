@@ -13,7 +13,7 @@ from ..tools.call import Call
 from .lane import Lane
 from .questions import NOBODY
 from .saved import bundle
-from .screen import screen
+from .screen import current_shell, screen
 from .terminal import print_lanes
 from .turns import turn
 
