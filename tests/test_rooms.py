@@ -31,9 +31,10 @@ ORDER: list[set[str]] = [
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},
-    {"tools", "migration", "defaults", "journal"},
+    {"tools", "defaults", "journal"},
     {"continued"},
     {"live", "ask"},
+    {"migration"},
     {"clients", "conversations", "answered"},
     {"lists"},
     {"session", "sync"},

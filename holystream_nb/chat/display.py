@@ -5,21 +5,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..client.options import ClientOptions
 from ..errors import HolystreamError
 from ..live.saved import printable
-from ..live.show import current_shell
+from ..live.screen import current_shell
 from ..session import session
 from .catalogue import Picker
 from .conversation import Conversation
-from .markdown import NOTHING, Bundle, SavedCopy
+from .markdown import NOTHING, Bundle, SavedCopy, turn_text
 from .policy import Chat
 from .thread import panels
 
 if TYPE_CHECKING:
     from .widget import PanelView
+
+NO_WIDGETS: Final = 'No widgets are drawn here: await panel.send("…"), and the answer is printed.'
 
 
 class Display:
@@ -40,6 +42,7 @@ class Display:
         self._shown: list[Bundle] = []
         self._cells: list[Context] = []
         self._appends = False
+        self._printed: set[str] | None = None
         self._is_watched = False
         self._is_ours = True
         self._is_closed = False
@@ -79,8 +82,23 @@ class Display:
         for number in range(len(self._shown)):
             self._display(number)
 
+    def uncopied(self) -> PanelView:
+        """The widget alone, for marimo, which keeps it with the notebook's outputs."""
+        panels.call(self._chat.displayed, is_copied=False)
+        return self.widget
+
+    def prints(self) -> None:
+        """From now on answers are printed, where no widget is drawn."""
+        if self._printed is None:
+            self._printed = {turn.id for turn in panels.call(lambda: self._chat.conversation).turns}
+
     def update(self, conversation: Conversation) -> None:
-        """Brings the copy up to date; pieces that stay as they are, are not drawn again."""
+        """Brings the copy up to date, of which pieces that stay as they are are not drawn again; prints what is new."""
+        if self._printed is not None:
+            for turn in conversation.turns:
+                if turn.id not in self._printed:
+                    self._printed.add(turn.id)
+                    print(turn_text(turn))
         if self._copy is None:
             return
         can_append = self._appends and len(self._cells) == 1 and _prints_into_its_cell()

@@ -22,7 +22,7 @@ from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in
 from ..events import Usage
 from ..facts import Wire
 from ..journal.values import Origin
-from ..live.show import current_shell, is_watched
+from ..live.screen import current_shell, screen
 from ..money.cost import Cost
 from ..providers.secret import sealing
 from ..reply import Reply, TransportChoice
@@ -32,7 +32,7 @@ from ..tools.executor import Consent
 from ..tools.mcp_servers import Server
 from .answering import Answering
 from .conversation import Conversation, Turn
-from .display import Display
+from .display import NO_WIDGETS, Display
 from .files import VERSION, Saved, load, save, write, write_new
 from .home import Home
 from .kept import Kept, settled
@@ -261,11 +261,16 @@ class ChatPanel(traitlets.HasTraits):
         return f"ChatPanel({', '.join(self.models)}; {asked} question{'' if asked == 1 else 's'})"
 
     def _ipython_display_(self, **_options: Any) -> None:
-        shell = current_shell()
-        if getattr(shell, "kernel", None) is None:
-            print(repr(self))
+        on = screen()
+        if on == "text":
+            print(f"{self!r} {NO_WIDGETS}")
+            self._display.prints()
         else:
-            self._display.show(is_watched(shell))
+            self._display.show(on == "page")
+
+    def _display_(self) -> Any:
+        """What marimo shows of it."""
+        return self._display.uncopied()
 
     # What the program does
 

@@ -267,9 +267,9 @@ class Chat:
         self._page.tell(**state, told=self._told)
         self._changed()
 
-    def displayed(self) -> None:
-        """The panel is being displayed: the page that appears next keeps the saved copy up to date."""
-        self._pages.displayed()
+    def displayed(self, *, is_copied: bool = True) -> None:
+        """The panel is being displayed: the page that appears next keeps the saved copy up to date, if there is one."""
+        self._pages.displayed(is_copied=is_copied)
         self._somebody_looks_on()
 
     def say(self, text: str, level: str = "info") -> None:
