@@ -555,7 +555,6 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     shell.register_magics(StreamMagics)
     shell.input_transformers_post.append(awaited)
-    page.begin()
     cells.begin()
 
 

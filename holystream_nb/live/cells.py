@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 from ..journal.values import Origin
 from .marks import MARK, is_at, mark_of
 from .page import Message, Reply, page
-from .shell import current_shell
+from .screen import current_shell
 from .where import notebook, origin
 
 KEPT: Final = 100
@@ -77,17 +77,22 @@ class Cells:
         self._orders: _Latest[int] = _Latest(KEPT)
         self._runs: _Latest[str] = _Latest(RUNS)
         self._cleared: _Latest[bool] = _Latest(RUNS)
+        self._answers = False
 
     def begin(self) -> None:
-        """Answers the pages' questions from now on, and notices when a cell is run again."""
+        """Answers the pages' questions from now on, and notices when a cell is run again; nothing the second time."""
+        events = getattr(current_shell(), "events", None)
+        if events is not None and self._run not in events.callbacks[_RUN]:
+            events.register(_RUN, self._run)
+        if self._answers:
+            return
+        self._answers = True
         page.on("cells", lambda _message, reply: reply("cells", self.told()))
         page.on("bundle", self._give)
         page.on("saved", lambda message, _reply: self._saved(_words(message.get("answers"))))
         page.on("cleared", lambda message, _reply: self._clear(_words(message.get("answers"))))
         page.on("renamed", lambda message, _reply: self._renamed(str(message.get("from")), str(message.get("to"))))
         page.on("written", _give_written)
-        if (events := getattr(current_shell(), "events", None)) is not None:
-            events.register(_RUN, self._run)
 
     def end(self) -> None:
         """The opposite."""

@@ -15,15 +15,19 @@ Pages' messages come on the kernel's main thread or on a subshell's (7.0 and lat
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 TARGET: Final = "holystream_nb"
 
+_BUNDLE: Final = Path(__file__).parent.parent / "static" / "live.js"
 _FRESH_S: Final = 60.0
 _PATIENCE_S: Final = 10.0
 
@@ -180,7 +184,7 @@ class Pages:
         said = (str(hello.get(name, "")) for name in ("application", "bundle", "client", "notebook"))
         talk.page = Page(talk.comm.comm_id, *said)
         if is_new:
-            talk.send({"kind": "welcome"})
+            talk.send({"kind": "welcome", "bundle": sources()})
             self._doubt(talk.page)
         self._call(talk, hello)
 
@@ -195,11 +199,22 @@ class Pages:
         def reply(kind: str, content: Mapping[str, Any] | None = None) -> None:
             talk.send({**(content or {}), "kind": kind, "id": message.get("id")})
 
-        for handler in self._handlers.get(str(message.get("kind")), ()):
+        handlers = self._handlers.get(str(message.get("kind")), ())
+        if not handlers and "id" in message:
+            reply("unknown")
+        for handler in handlers:
             try:
                 handler({**message, "page": talk.page}, reply)
             except Exception:
                 logging.getLogger(__name__).exception("A page's message %r was not handled.", message.get("kind"))
+
+
+@cache
+def sources() -> str:
+    """Digest of what this package's widgets were made from: it stands in the first line of each bundle."""
+    with _BUNDLE.open(encoding="utf-8") as lines:
+        found = re.search(r"sources (\w+)", lines.readline())
+    return found[1] if found else ""
 
 
 def _shell() -> Any:

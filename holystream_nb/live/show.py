@@ -13,9 +13,9 @@ from ..tools.call import Call
 from .lane import Lane
 from .questions import NOBODY
 from .saved import bundle
-from .shell import current_shell as current_shell
-from .shell import is_watched as is_watched
+from .screen import current_shell, screen
 from .terminal import print_lanes
+from .turns import turn
 
 
 async def show(lanes: Sequence[Lane]) -> None:
@@ -23,13 +23,17 @@ async def show(lanes: Sequence[Lane]) -> None:
 
     A cancellation stops every lane, leaves what arrived on the screen, and goes on.
     """
-    shell = current_shell()
-    if shell is None or getattr(shell, "kernel", None) is None:
-        await print_lanes(lanes)
-    elif is_watched(shell):
+    on = screen()
+    if on == "page":
         await _show_live(lanes)
-    else:
+    elif on == "file":
         await _show_result(lanes)
+    elif on == "marimo":
+        from .in_marimo import show_in_marimo  # late: it brings ipywidgets
+
+        await show_in_marimo(lanes, draw)
+    else:
+        await print_lanes(lanes)
 
 
 async def _show_result(lanes: Sequence[Lane]) -> None:
@@ -37,11 +41,12 @@ async def _show_result(lanes: Sequence[Lane]) -> None:
 
     for lane in lanes:
         lane.questions.close(NOBODY)
-    try:
-        await _gather(_consume(lane) for lane in lanes)
-    finally:
-        data, metadata = bundle(lanes)
-        display(data, raw=True, metadata=metadata)
+    with turn() as ours:
+        try:
+            await _gather(_consume(lane) for lane in lanes)
+        finally:
+            data, metadata = bundle(lanes)
+            ours.show(lambda: display(data, raw=True, metadata=metadata))
 
 
 async def _consume(lane: Lane) -> None:
@@ -63,6 +68,7 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
     from .marks import MARK
     from .widget import LiveView
 
+    cells.begin()
     shown = cells.show(lambda: [entry.id for lane in lanes if (entry := lane.entry) and entry.id])
     view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format, answer=shown.id)
     shown.view = view.model_id

@@ -46,7 +46,7 @@ export interface Cell {
   type: string;
   mimeType: string;
   trusted: boolean;
-  sharedModel: { getSource(): string; cell_type: string; setOutputs?(outputs: unknown[]): void; execution_count?: number | null };
+  sharedModel: { getSource(): string; cell_type: string; execution_count?: number | null };
   outputs?: Outputs;
   contentChanged: Signal<Cell, void>;
   mimeTypeChanged: Signal<Cell, unknown>;
@@ -90,7 +90,7 @@ export interface NotebookPanel {
     pathChanged: Signal<unknown, string>;
     saveState: Signal<unknown, string>;
     contentsModel: { last_modified: string } | null;
-    model: { cells: Cells; toJSON(): unknown };
+    model: { cells: Cells; contentChanged: Signal<unknown, void>; toJSON(): unknown };
   };
   content: {
     rendermime: Rendermime;
@@ -131,12 +131,11 @@ export interface Application {
   commands: {
     addCommand(id: string, options: Record<string, unknown>): unknown;
     execute(id: string, args?: Record<string, unknown>): Promise<unknown>;
-    notifyCommandChanged(id?: string): void;
   };
   shell: {
     add(widget: unknown, area: string, options?: Record<string, unknown>): void;
     activateById(id: string): void;
-    expandRight?(): void;
+    expandRight?(id?: string): void;
   };
   restored: Promise<unknown>;
   serviceManager?: { serverSettings: { baseUrl: string } };

@@ -90,7 +90,9 @@ class Talk {
   async #open(): Promise<void> {
     if (this.#isOpening || this.isOpen) return;
     this.#isOpening = true;
-    const { subshell_id } = await this.#control("create_subshell_request", {}); // a kernel without them says "error"
+    const { supported_features } = await this.#control("kernel_info_request", {});
+    const hasSubshells = (supported_features as string[] | undefined)?.includes("kernel subshells");
+    const { subshell_id } = hasSubshells ? await this.#control("create_subshell_request", {}) : {};
     this.#isOpening = false;
     if (this.kernel.isDisposed) return;
     this.#subshell = (subshell_id as string | undefined) ?? null;
