@@ -116,3 +116,18 @@ async def test_a_restarted_kernel_is_said_and_the_chat_opens_again(open_notebook
     await expect(place.locator(".hs-told")).to_contain_text("another now")
     await place.get_by_role("button", name="Open").click()
     await expect(place.locator(".hs-chat")).to_be_visible(timeout=20_000)
+
+
+async def test_the_question_field_stays_in_sight_below_a_long_notebook(open_notebook: Open) -> None:
+    """With what is sent open, too; the sidebar is as wide as a panel needs."""
+    notebook = await open_notebook("\n".join(f"line_{number} = {number}" for number in range(200)))
+    await notebook.page.evaluate(OPEN)
+    place = bar(notebook.page)
+    await expect(place.locator(".hs-context")).to_contain_text("2 cells")
+    await place.locator("summary").click()
+    await expect(place.locator("pre")).to_contain_text("line_199")
+    field, whole = await place.locator(".hs-composer").bounding_box(), await place.bounding_box()
+    assert field is not None
+    assert whole is not None
+    assert whole["width"] >= 320
+    assert 0 <= whole["y"] + whole["height"] - field["y"] - field["height"] < 20
