@@ -20,9 +20,9 @@ export interface Plugin {
 /** What a plug-in asks the application for. */
 export type Token = object;
 
+/** JupyterLab shows 140 characters. */
 const OTHER =
-  "This page has another version of holystream_nb than the kernel: its answers take longer to appear. " +
-  "Install the same version for both, restart the kernel and reload the page.";
+  "This page has another version of holystream_nb than its kernel. Answers appear later: install one for both, restart, reload.";
 
 /** All that this application has the tokens for. */
 export async function plugins(): Promise<Plugin[]> {
