@@ -32,7 +32,7 @@ _AROUND_TEXT: Final = """
     leavevmode vadjust pre rule strut DataTypeTok AlertTok AnnotationTok AttributeTok BaseNTok BuiltInTok CharTok
     CommentTok CommentVarTok ConstantTok ControlFlowTok DecValTok DocumentationTok ErrorTok ExtensionTok FloatTok
     FunctionTok ImportTok InformationTok KeywordTok NormalTok OperatorTok OtherTok PreprocessorTok RegionMarkerTok
-    SpecialCharTok SpecialStringTok StringTok VariableTok VerbatimStringTok WarningTok textasciigrave
+    SpecialCharTok SpecialStringTok StringTok VariableTok VerbatimStringTok WarningTok textasciigrave kern
 """
 PANDOC: Final = set(_AROUND_TEXT.split())
 """Commands that pandoc writes around text."""
