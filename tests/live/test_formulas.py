@@ -43,7 +43,13 @@ def test_a_formula_is_drawn(formula: str) -> None:
     [
         *(r"\hat", r"\frac{a}", r"\sqrt[3]", r"\mathbf", r"x^", r"x_{a}_{b}", r"x^2'", r"\sqrt\frac12", r"x\hline y"),
         *(r"\left x \right y", r"\big", r"\middle| x", r"x \limits_a", r"a \over b \over c", r"\text{a^b}", r"\ket"),
-        *(r"\begin{cases} a & b & c \end{cases}", r"\begin{array}{c} a & b \end{array}", r"\text{\sum}", r"\dv{x}"),
+        *(
+            r"\begin{cases} a & b & c \end{cases}",
+            r"\begin{array}{c} a & b \end{array}",
+            r"\text{\sum}",
+            r"\dv{x}",
+            r"{x \tag{1}}",
+        ),
         *(
             r"\color{zzz} x",
             r"\hspace{em}",
@@ -69,6 +75,8 @@ def test_commands_that_not_all_know_are_spelt_out() -> None:
     assert safe_tex(r"\ce{Na+ <=>[x] CH3-OH}") == r"\mathrm{Na^{+} \overset{x}{\rightleftharpoons } CH_{3}{-}OH}"
     assert safe_tex(r"\$5 + \text{\$6}") == r"\${}5 + \text{\${}6}"
     assert safe_tex(r"x \tag{1}", is_display=False) == r"x \quad \text{(1)}"
+    assert safe_tex(r"\begin{equation} x \tag{1} \end{equation}") == r"x \tag{1}"
+    assert safe_tex(r"\begin{gather} x \tag*{A} \end{gather}") == (r"\begin{gathered} x \quad \text{A} \end{gathered}")
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def safe_tex(source: str, *, is_display: bool = True) -> str | None:
     tex = on_one_line(source)
     if not is_allowed(tex):
         return None
-    spelt = spelt_out(_inner(tex if is_display else _TAG.sub(r"\\quad \\text{(\1)}", tex)))
+    spelt = spelt_out(_inner(tex, is_display))
     if spelt is None or not is_whole(spelt):
         return None
     safe = re.sub(r" {2,}", " ", _REWRITTEN.sub(_replaced, _TEXT.sub(_text, spelt))).strip()
@@ -98,7 +98,7 @@ def _is_written(char: str) -> bool:
 
 
 _NUMBERED: Final = re.compile(r"\\label\{[^{}]*\}|\\(?:nonumber|notag)(?![A-Za-z])")
-_TAG: Final = re.compile(r"\\tag\*?\{([^{}]*)\}")  # for displays alone
+_TAG: Final = re.compile(r"\\tag(\*?)\{([^{}]*)\}")  # one for a display, none for a row of it or in a line
 _ROWS: Final = {
     **dict.fromkeys(("align", "align*", "eqnarray", "eqnarray*"), "aligned"),
     **dict.fromkeys(("alignat", "alignat*"), "alignedat"),
@@ -115,16 +115,17 @@ _REWRITTEN: Final = re.compile(
 _SAFE: Final = {"<": r"\lt ", ">": r"\gt ", "&": "& ", "]": "] ", "!": "! ", ".": ". ", r"\>": r"\:", r"\$": r"\${}"}
 
 
-def _inner(tex: str) -> str:
-    """*tex* as it stands within a display, without the marks that other text would refer to."""
-    tex = _NUMBERED.sub("", tex)
-    has_tag = r"\tag" in tex  # only displays of their own take one for a row
+def _inner(tex: str, is_display: bool) -> str:
+    """*tex* as it stands within a display or a line, without the marks that other text would refer to."""
+    tex = _OWN.sub(_within, _NUMBERED.sub("", tex))
+    if is_display and r"\begin" not in tex and tex.count(r"\tag") < 2:
+        return tex
+    return _TAG.sub(lambda tag: rf"\quad \text{{{tag[2] if tag[1] else f'({tag[2]})'}}}", tex)
 
-    def replaced(found: re.Match[str]) -> str:
-        name = _ROWS.get(found[2], found[2])
-        return "" if not name else found[0] if has_tag else rf"\{found[1]}{{{name}}}"
 
-    return _OWN.sub(replaced, tex)
+def _within(found: re.Match[str]) -> str:
+    name = _ROWS.get(found[2], found[2])
+    return rf"\{found[1]}{{{name}}}" if name else ""
 
 
 def _replaced(match: re.Match[str]) -> str:

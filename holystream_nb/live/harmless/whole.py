@@ -110,6 +110,8 @@ def _is_placed(tex: str, token: re.Match[str], groups: list[_Group], texts: set[
         return not (edge and group.is_text)
     if group.is_text and command not in _IN_TEXT:
         return False
+    if command == "tag" and len(groups) > 1:
+        return False
     if command == "left":
         groups.append(_Group("left"))
     elif command in _INFIX:
