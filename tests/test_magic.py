@@ -132,6 +132,17 @@ def test_other_cells_are_left_as_they_are(lines: list[str]) -> None:
     assert awaited(lines) == lines
 
 
+def test_an_answer_that_is_continued_is_an_awaited_cell(kernel: Any) -> None:
+    """■ works there as in %%stream; other line magics are called as ever."""
+    tried = (
+        "from holystream_nb.magic import awaited\nimport holystream_nb.magic as m\nwas = m._is_nested\n"
+        "m._is_nested = lambda: False\ncall = \"get_ipython().run_line_magic('stream', {!r})\\n\"\n"
+        "print([awaited([call.format(line)])[0].startswith('await ') for line in ('continue 2', 'last', '')])\n"
+        "m._is_nested = was"
+    )
+    assert kernel.run(tried).printed == "[True, False, False]\n"
+
+
 def test_a_cell_that_is_read_outside_ipython_makes_no_shell_there() -> None:
     """Whoever came after it in that process was taken for a user of IPython."""
     awaited(["get_ipython().run_cell_magic('stream', '', 'x')\n"])

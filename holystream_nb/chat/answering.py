@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from ..ask import Ask
+from ..journal.journal import journal
+from ..journal.values import Origin
 from ..live.feed import Feed
 from ..live.lane import Lane
 from ..live.questions import NOBODY
@@ -21,23 +25,40 @@ Send = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """An answer that was sent for, and the replies of its requests: with tools there may be several."""
+    """An answer that was sent for, what it was asked with, and the replies of its requests: with tools several."""
 
     reply: Reply
+    ask: Ask
     requests: tuple[Reply, ...]
 
 
 class Answering:
     """Runs a turn's lanes to their end. All methods belong to the loop's thread; `done` may be waited for anywhere.
 
-    `asked_in` is the context in which the program asked; None tells that a page did, for somebody who looks on.
+    `asked_in` is the context in which the program asked; None tells that a page did, for somebody who looks on. `where`
+    is the panel's place: the answers are written into the journal as from there.
     """
 
     def __init__(
-        self, turn: Turn, lanes: Sequence[Lane], send: Send, keyframe: Callable[[], None], asked_in: Context | None
+        self,
+        turn: Turn,
+        lanes: Sequence[Lane],
+        send: Send,
+        keyframe: Callable[[], None],
+        asked_in: Context | None,
+        where: Origin,
     ):
         self.turn = turn
         self.lanes = lanes
+        for lane in lanes:
+            if isinstance(lane.source, Asked):
+                lane.begin = partial(
+                    journal.begin,
+                    where,
+                    group=turn.id,
+                    messages=lane.source.messages,
+                    parameters=lane.source.parameters,
+                )
         self.asked_in = asked_in
         self.done: Future[tuple[Reply, ...]] = Future()
         self.feed = Feed(_Envelope(turn.id, send, keyframe), lanes)
@@ -80,7 +101,7 @@ class Answering:
     def paid(self) -> tuple[Paid, ...]:
         """Those that were sent at all."""
         asked = [lane.source for lane in self.lanes if isinstance(lane.source, Asked)]
-        return tuple(Paid(each.reply, each.requests) for each in asked if each.requests)
+        return tuple(Paid(each.reply, each.ask, each.requests) for each in asked if each.requests)
 
     def nobody_looks_on(self) -> None:
         """No call of a tool can be asked for."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ..tools.call import Call
 from ..wire.values import well_formed
 from .beside import Citation, Picture, named
-from .cards import card, ending
+from .cards import card, ending, plain
 from .figures import bursts, costs, figures, milliseconds, rate, record, verdict, way
-from .lane import Lane, State
+from .lane import Lane, State, stretches
 
 WORDS: Final[dict[State, str]] = {
     "stopped": "stopped",
     "interrupted": "interrupted: the connection broke",
+    "lost": "interrupted: the kernel ended",
     "truncated": "truncated: it may be cut off",
     "failed": "failed",
 }
@@ -31,13 +31,18 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
     plain = "\n\n".join(_plain(lane, titled=len(lanes) > 1) for lane in lanes)
     if said := _verdict(lanes):
         plain += f"\n\n[{printable(said)}]"
-    data = {"text/plain": plain}
-    if len(plain.encode()) > MARKDOWN_LIMIT:
-        data["text/plain"] = f"{plain}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
-    elif lanes[0].format != "text":
-        data["text/markdown"] = _markdown(lanes)
+    data = limited(plain, lanes[0].format, lambda: _markdown(lanes))
     records = {lane.label: record(lane.reply) for lane in lanes}
     return data, {"holystream": records if len(records) > 1 else record(lanes[0].reply)}
+
+
+def limited(plain: str, format: str, markdown: Callable[[], str]) -> dict[str, str]:
+    """An output's data from its text and, unless it would be too large or is not wanted, its Markdown."""
+    if len(plain.encode()) > MARKDOWN_LIMIT:
+        return {"text/plain": f"{plain}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"}
+    if format == "text":
+        return {"text/plain": plain}
+    return {"text/plain": plain, "text/markdown": markdown()}
 
 
 def status_line(lane: Lane) -> str:
@@ -79,9 +84,7 @@ def tool_calls(lane: Lane) -> str:
 
 def plain_call(call: Call) -> str:
     """A call as text: its line, then what it returned."""
-    shown = card(call)
-    line = f"[{shown['name']}({shown['arguments']}) · {ending(call)}]"
-    return printable(f"{line}\n{shown['result']}".rstrip("\n"))
+    return printable(plain(call))
 
 
 def plain_beside(sources: Sequence[Citation], pictures: Sequence[Picture]) -> str:
@@ -125,16 +128,6 @@ def _link(words: str, address: str, host: str) -> str:
 
     title = plain_line(words.translate({ord("["): "(", ord("]"): ")"}))
     return f"[{title}](<{address.replace('&', '&amp;')}>) · {plain_line(host)}"
-
-
-def stretches(text: str, calls: Sequence[Call]) -> list[tuple[str, list[Call]]]:
-    """The text in stretches, each with the calls that came after it."""
-    found: list[tuple[str, list[Call]]] = []
-    start = 0
-    for at, after in groupby(calls, key=lambda call: call.at):
-        found.append((text[start:at], list(after)))
-        start = at
-    return [*found, (text[start:], [])]
 
 
 def _verdict(lanes: Sequence[Lane]) -> str:

@@ -4,7 +4,8 @@
  * Traits: `lanes`, `keyframe`, `format`. Messages: FromKernel and ToKernel; any may be lost on its way (line.ts).
  */
 
-export type State = "waiting" | "streaming" | "done" | "stopped" | "interrupted" | "truncated" | "failed";
+/** An answer is `lost` whose kernel ended first: what had arrived comes from the journal. */
+export type State = "waiting" | "streaming" | "done" | "stopped" | "interrupted" | "lost" | "truncated" | "failed";
 
 /** The trait `format`: how answers are drawn. `code` is drawn as Markdown: the difference is what becomes of it later. */
 export type Format = "markdown" | "text" | "code" | "json";
