@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import HolystreamError
 from ..events import Reasoning, Text, ToolCallPart
@@ -16,6 +16,9 @@ from .saved import bundle
 from .screen import current_shell, screen
 from .terminal import print_lanes
 from .turns import turn
+
+if TYPE_CHECKING:
+    from .widget import LiveView
 
 
 async def show(lanes: Sequence[Lane]) -> None:
@@ -61,24 +64,38 @@ async def _consume(lane: Lane) -> None:
 
 
 async def _show_live(lanes: Sequence[Lane]) -> None:
-    from IPython.display import display
-
     from .feed import Feed
     from .widget import LiveView
 
     view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format)
-    publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
     feed = Feed(view, lanes)
     view.on_msg(feed.hear)
-    handle = display(view, display_id=True)
+    replace = _put(view)
     feed.start()
     try:
         await draw(feed, lanes)
     finally:
         feed.close()
         data, metadata = bundle(lanes)
-        transient = {"display_id": handle.display_id}
-        feed.end(lambda: publish(data=data, metadata=metadata, transient=transient, update=True))
+        feed.end(lambda: replace(data, metadata))
+
+
+def _put(view: LiveView) -> Callable[[dict[str, Any], dict[str, Any]], object]:
+    """Displays a view; returns what puts data and metadata in its place."""
+    from IPython.display import display
+
+    from .captured import Place, capturing, takes_displays
+
+    output = capturing()
+    if output is not None:
+        if takes_displays():
+            display(view)
+        else:
+            output.append_display_data(view)
+        return Place(output, view).replace
+    publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
+    transient = {"display_id": display(view, display_id=True).display_id}
+    return lambda data, metadata: publish(data=data, metadata=metadata, transient=transient, update=True)
 
 
 async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
