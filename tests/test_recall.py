@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -246,6 +247,35 @@ async def test_an_answer_of_the_journal_is_continued_only_at_the_service_that_ga
         assert reply.text == "One, two, three, four"
         assert service.asked[-1].body["max_tokens"] == 3
         await later.close()
+
+
+async def test_what_was_asked_with_a_credential_is_not_asked_again_with_its_mask(session: Session) -> None:
+    """The journal has none, and a mask is not sent in its place."""
+    parameters = {"tools": [{"type": "mcp", "headers": {"Cookie": "s=1"}}]}
+    entry = journal.begin(Origin("python"), model="gpt-4.1", provider="simulator", parameters=parameters)
+    entry.end(text="One, two", state="interrupted")
+    with pytest.raises(SetupError, match="credentials among its parameters"):
+        going_on(session, entry.id)
+
+
+@pytest.mark.parametrize("wire", ["chat", "messages", "responses"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "cut=20",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("reset=7", "end=33", "cut=25,tokens=60", "cut=4")),
+    ],
+)
+async def test_the_simulator_goes_on_as_a_model_does(session: Session, wire: Any, cut: str) -> None:
+    """What was cut and what was added are the answer that would have come."""
+    name = f"simulator:gpt-4.1#{cut.partition(',')[2]}".rstrip("#")
+    whole = await session.stream("Tell me about streams.", model=name, wire=wire)
+    with contextlib.suppress(HolystreamError):
+        await session.stream("Tell me about streams.", model=f"simulator:gpt-4.1#{cut}", wire=wire)
+    assert len(session.history[-1].text) < len(whole.text)
+    (reply,) = await session.ask(going_on(session))
+    assert reply.text == whole.text
+    assert reply.finish_reason == whole.finish_reason
 
 
 async def test_a_panels_cut_answer_is_continued_in_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
