@@ -37,8 +37,11 @@ def recalled(session: Session, which: str = "1") -> Reply | Answer:
     if 0 < number <= len(session.history) + len(before):
         return before[number - len(session.history) - 1]
     count = len(session.history) + len(before)
-    are = f"is {count} answer" if count == 1 else f"are {count:,} answers"
-    raise SetupError(f"There {are} of this notebook; there is no {number}. last one.")
+    if not count:
+        raise SetupError("This notebook has no answers yet.")
+    raise SetupError(
+        f"This notebook has {count:,} answer{'' if count == 1 else 's'}: give a number from 1 to {count:,}."
+    )
 
 
 def _is_number(which: str) -> bool:
