@@ -193,6 +193,10 @@ async def test_a_history_shows_its_replies_as_a_table(session: Session) -> None:
     assert "Hello | you" in repr(session.history)
     assert "-1" in repr(session.history)
     assert "length" in repr(session.history)
+    with pytest.raises(HolystreamError):
+        await session.stream("Hi", model="simulator:gpt-4.1#cut=5")
+    for table in (session.history, session.history.all()):
+        assert repr(table).rstrip().endswith("interrupted: the connection broke")
     assert History()._repr_mimebundle_()["text/plain"].startswith("0 replies")
 
 
