@@ -56,7 +56,7 @@ _KEYS: Final = (  # The first group is the key: looked ahead to where another ma
 )
 _BEGUN = re.compile(  # what stands before the secret part of a key that may go on where the text ends
     rf"(?:\b(?:Bearer|Basic)\s+|{_PREFIX}|\b(?:AIza|eyJ|ABSK|AKIA|ASIA|xox[a-z]-)|\b(?:AQ|ya29)\.|\b[0-9a-f]{{16}}"
-    rf"|{_NAMED}|{_CAPITALS}|{_USER})"
+    rf"|{_NAMED}|(?-i:{_CAPITALS})|{_USER})"
     r"(?=\S*$)",
     re.I,
 )
@@ -102,7 +102,7 @@ def redact_marked(text: str) -> str:
     small = text.lower()
     spans: list[tuple[int, int]] = []
     for words, pattern in _KEYS:
-        if any(word in small for word in words):
+        if any(map(small.__contains__, words)):
             spans += [found.span(1) for found in pattern.finditer(text)]
     if not spans:
         return text
@@ -119,7 +119,7 @@ def settled(text: str, hidden: Sequence[str] = ()) -> int:
 
     hidden: the `values` of known keys.
     """
-    starts = [0, *(found.end() for found in _SPACE.finditer(text))]
+    starts = [0, *[found.end() for found in _SPACE.finditer(text)]]
     number = len(starts) - _WORDS - (starts[-1] == len(text))  # a last word may not have begun
     if number <= 0:
         return 0
@@ -149,7 +149,7 @@ def _spans(text: str, start: int = 0) -> list[tuple[int, int]]:
     small = text.lower()
     found: list[tuple[int, int]] = []
     for words, pattern in _KEYS:
-        if any(word in small for word in words):
+        if any(map(small.__contains__, words)):
             found += [(each.start(), each.end(1)) for each in pattern.finditer(text, start)]
     return found
 
