@@ -24,7 +24,7 @@ from .answered import MOST, History
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .clients import Clients
 from .conversations import Conversations
-from .errors import HolystreamError, SetupError, SeveralFailed
+from .errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from .facts import Wire
 from .lists import Listed, Lists
 from .money import amount
@@ -273,7 +273,11 @@ class Session:
         return self._first(ask)
 
     async def _first(self, ask: Ask) -> Reply:
-        return (await self.ask(ask))[0]
+        try:
+            return (await self.ask(ask))[0]
+        except asyncio.CancelledError as exc:
+            in_one_line(exc, INTERRUPTED)
+            raise
 
     async def ask(self, ask: Ask) -> list[Reply]:
         """Streams the answers of one or several models side by side; the replies in the models' order.
@@ -533,14 +537,13 @@ class Session:
 
         Where nobody looks on, the simulator's own word is enough: a notebook that is run again stays as it was.
         """
-        from .live.show import current_shell, is_watched
+        from .live.screen import screen
 
         service, note = self.default_service(), self.note(place.provider.name)
         told = (service.provider.name, service.source)
         if told == self._told or not service.is_chosen_for(text, options, place):
             return note
-        shell = current_shell()
-        if not service.source and (shell is None or getattr(shell, "kernel", None) is None or not is_watched(shell)):
+        if not service.source and screen() in ("text", "file"):
             return note
         self._told = told
         return f"{note or service.provider.name} ({service.source or 'no key set'})"

@@ -31,9 +31,12 @@ ORDER: list[set[str]] = [
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},
-    {"tools", "migration", "defaults", "journal"},
+    {"tools", "defaults", "journal"},
     {"continued"},
     {"live", "ask"},
+    {"serveranswers"},
+    {"serverextension"},
+    {"migration"},
     {"clients", "conversations", "answered"},
     {"lists"},
     {"session", "sync"},
@@ -43,6 +46,7 @@ ORDER: list[set[str]] = [
     {"measuring.charts"},
     {"measuring"},
     {"chat", "magic", "lab", "journal.command"},
+    {"completion"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "measuring.running", "__main__", "__init__"}

@@ -15,10 +15,12 @@ class Pages:
         self._views: defaultdict[str, set[str]] = defaultdict(set)
         self._fresh: set[str] = set()
         self._expected = 0
+        self._is_copied = True
 
-    def displayed(self) -> None:
-        """The panel is displayed now: the next view that appears is in the page that did it."""
+    def displayed(self, *, is_copied: bool = True) -> None:
+        """The panel is displayed now, with a copy or not: the next view that appears is in the page that did it."""
         self._expected += 1
+        self._is_copied = is_copied
 
     def ready(self, page: str, view: str = "") -> None:
         self._views[page].add(view)
@@ -37,4 +39,4 @@ class Pages:
 
     @property
     def stale(self) -> list[str]:
-        return [page for page in self._views if page not in self._fresh]
+        return [page for page in self._views if page not in self._fresh] if self._is_copied else []

@@ -82,6 +82,7 @@ class Chat:
 
     report: is told all that concerns the program, in order.
     save_copy: writes the conversation to a new file, and says where.
+    set_aside: keeps a conversation that makes room for a new one, and says where; "" where nothing is kept.
     where: the panel's place, for the journal.
     Its methods raise SetupError where what is asked for cannot be; `hear` shows that to the reader.
     """
@@ -93,6 +94,7 @@ class Chat:
         *,
         report: Callable[[News], None],
         save_copy: Callable[[Conversation], str],
+        set_aside: Callable[[Conversation, Settings, Spent], str],
         means: Means | None = None,
         conversation: Conversation | None = None,
         spent: Spent | None = None,
@@ -106,13 +108,9 @@ class Chat:
         self._where = where or Origin("panel")
         self._report = report
         self._save_copy = save_copy
+        self._set_aside = set_aside
         self._means = means or Means()
-        self._budget = Budget(
-            self._means.max_cost,
-            "max_cost",
-            mend="Make a new panel, or save this one and load it with a higher max_cost.",
-            spent=self.spent.usd,
-        )
+        self._budget = self._limited()
         self._linger_s = linger_s
         self._page: Page = NoPage()
         self._pages = Pages()
@@ -134,6 +132,8 @@ class Chat:
         self._lingering: asyncio.TimerHandle | None = None
         self.opened: Callable[[str], object] = lambda provider: None
         """Is told the name of a provider whose models the reader is looking for."""
+        self.context: Callable[[], str] = lambda: ""
+        """What a question's system prompt ends with."""
 
     # What program and reader ask for
 
@@ -176,9 +176,12 @@ class Chat:
         """Takes a turn away, and all after it; what runs there is stopped."""
         self._cut(self.conversation.index(turn_id))
 
-    def clear(self) -> None:
-        """Begins anew; what was spent stays."""
+    def begin_anew(self) -> None:
+        """A new conversation; what was spent stays, and what was said is set aside."""
+        said = self._set_aside(self.standing().ended(), self.settings, self.spent) if self.conversation.turns else ""
         self._cut(0)
+        if said:
+            self.say(said)
 
     def choose(self, turn_id: str, lane: int) -> None:
         """Goes on with one answer of several, and with its model."""
@@ -209,6 +212,33 @@ class Chat:
             self._beating = None
         self.stop()
 
+    def go_on(
+        self,
+        settings: Settings,
+        means: Means,
+        *,
+        report: Callable[[News], None],
+        set_aside: Callable[[Conversation, Settings, Spent], str],
+        where: Origin,
+    ) -> None:
+        """Another panel of the program takes it over, with what is arriving; nothing of the one before counts any more.
+
+        Where no view of the new panel appears, an answer that a page had asked for ends, as when its last view goes.
+        """
+        self._report = report
+        self._set_aside = set_aside
+        self._where = where
+        self._means = means
+        self._budget = self._limited()
+        self._page = NoPage()
+        self._pages = Pages()
+        self._heard = Heard()
+        self._have = {}
+        self._heard_of = self._closed = False
+        self.settings = settings
+        self._linger()
+        self._news()
+
     async def finish(self) -> None:
         """Stops, and waits until nothing of it runs."""
         self.close()
@@ -237,9 +267,9 @@ class Chat:
         self._page.tell(**state, told=self._told)
         self._changed()
 
-    def displayed(self) -> None:
-        """The panel is being displayed: the page that appears next keeps the saved copy up to date."""
-        self._pages.displayed()
+    def displayed(self, *, is_copied: bool = True) -> None:
+        """The panel is being displayed: the page that appears next keeps the saved copy up to date, if there is one."""
+        self._pages.displayed(is_copied=is_copied)
         self._somebody_looks_on()
 
     def say(self, text: str, level: str = "info") -> None:
@@ -298,8 +328,8 @@ class Chat:
                 self.edit(turn, text)
             case {"kind": "delete", "turn": str(turn)}:
                 self.delete(turn)
-            case {"kind": "clear"}:
-                self.clear()
+            case {"kind": "begin_anew"}:
+                self.begin_anew()
             case {"kind": "choose", "turn": str(turn), "lane": int(lane)}:
                 self.choose(turn, lane)
             case {"kind": "open", "provider": str(provider)}:
@@ -309,9 +339,6 @@ class Chat:
 
     def _appeared(self, page: str, view: str) -> None:
         self._heard_of = True
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
         self._somebody_looks_on()
         self._pages.ready(page, view)
         self.tell(stale=self._pages.stale)
@@ -320,13 +347,19 @@ class Chat:
     def _left(self, page: str, view: str) -> None:
         self._pages.gone(page, view)
         self.tell(stale=self._pages.stale)
+        if not self._pages.is_seen:
+            self._linger()
+
+    def _linger(self) -> None:
         if self._lingering is not None:
             self._lingering.cancel()
-        if not self._pages.is_seen:
-            self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._abandoned)
+        self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._abandoned)
 
     def _somebody_looks_on(self) -> None:
         self._looks_on = True
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
         if self._running is not None:
             self._running.somebody_looks_on()
 
@@ -446,7 +479,8 @@ class Chat:
 
     def _lane(self, model: str, question: str, settings: Settings) -> Lane:
         provider, note = self._place(model)
-        history = self.conversation.history(model, settings.system)
+        system = "\n\n".join(filter(None, (settings.system, self.context())))
+        history = self.conversation.history(model, system)
         questions = Questions()
         source = Asked(
             self._session,
@@ -461,6 +495,14 @@ class Chat:
         )
         carrier = self._means.transport
         return Lane(source, label=model, provider=provider, note=note, transport=carrier, questions=questions)
+
+    def _limited(self) -> Budget:
+        return Budget(
+            self._means.max_cost,
+            "max_cost",
+            mend="Make a new panel, or save this one and load it with a higher max_cost.",
+            spent=self.spent.usd,
+        )
 
     def _total(self) -> str:
         """What was spent, and of how much."""

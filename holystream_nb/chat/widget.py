@@ -3,27 +3,21 @@
 Traits are state, messages are motion. Kernel -> page:  conversation {seq, turns, said, told, state} · added {seq, turn}
 · cut {seq, from} · chosen {seq, turn, lane} · said {seq, text, level} · beat {seq, told, turn, at, heard}
 · turn {turn, message}, a message of that turn's feed (`live/widget.py`)
-Page -> kernel:  ready {page, view} · missed {told} · gone {page, view} · turn {turn, message} · send {text} · stop
-· regenerate {turn} · edit {turn, text} · delete {turn} · clear · choose {turn, lane} · open {provider} · save_copy
-· set {models, system, temperature, max_tokens} (some of them) · have {seq, told, at}
+Page -> kernel:  ready {page, view, appends} · missed {told} · gone {page, view} · turn {turn, message} · send {text}
+· stop · regenerate {turn} · edit {turn, text} · delete {turn} · begin_anew · choose {turn, lane} · open {provider}
+· save_copy · set {models, system, temperature, max_tokens} (some of them) · have {seq, told, at}
 What a page says but `have` is numbered: heeded once and in order, and said again until it is heard (`live/heard.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
-import anywidget
 import traitlets
 
+from ..live.bundle import Bundled
 from .settings import Settings
-
-_STATIC: Final = Path(__file__).parent.parent / "static"
-
-if not (_STATIC / "chat.js").is_file():  # pragma: no cover  # only a broken build gets here
-    raise ImportError("holystream_nb was installed without its front-end: install it again with `pip install`.")
 
 EXAMPLES: Final = (
     "Explain server-sent events in three sentences.",
@@ -32,14 +26,13 @@ EXAMPLES: Final = (
 )
 
 
-class PanelView(anywidget.AnyWidget):
+class PanelView(Bundled):
     """A chat panel on pages.
 
     The panel's thread writes the traits, with `tell`; what a page sets comes as a message.
     """
 
-    _esm = _STATIC / "chat.js"
-    _css = _STATIC / "chat.css"
+    _bundle = "chat"
     models = traitlets.List(traitlets.Unicode()).tag(sync=True)
     system = traitlets.Unicode("").tag(sync=True)
     temperature = traitlets.Float(None, allow_none=True).tag(sync=True)
@@ -52,14 +45,16 @@ class PanelView(anywidget.AnyWidget):
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
     told = traitlets.Int(0).tag(sync=True)
+    is_kept = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, settings: Settings, *, closed: Callable[[], object]) -> None:
+    def __init__(self, settings: Settings, *, is_kept: bool, closed: Callable[[], object]) -> None:
         self._closed = closed
         super().__init__(
             models=list(settings.models),
             system=settings.system,
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
+            is_kept=is_kept,
         )
         if self.comm is not None and hasattr(self.comm, "on_close"):
             self.comm.on_close(lambda _message: closed())
@@ -77,6 +72,7 @@ class PanelView(anywidget.AnyWidget):
 
     def close(self) -> None:
         self._closed()
+        self.layout.close()  # ipywidgets keeps it for ever
         super().close()
 
     def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:

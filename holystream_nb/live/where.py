@@ -11,7 +11,7 @@ from typing import Any
 from ..journal.journal import journal
 from ..journal.values import Door, Origin
 from .saved import printable
-from .show import current_shell, is_watched
+from .screen import current_shell, screen
 
 
 def origin(door: Door, conversation: str = "") -> Origin:
@@ -63,8 +63,9 @@ def _kernel_id() -> str:
 
 def say_notice() -> None:
     """Prints what the journal has to say, once: where it is. Only where somebody looks on: nobody else asks for it."""
-    shell = current_shell()
-    looks_on = sys.stdout.isatty() if getattr(shell, "kernel", None) is None else is_watched(shell)
+    has_kernel = getattr(current_shell(), "kernel", None) is not None
+    on = screen()
+    looks_on = on != "file" and (on != "text" or has_kernel or sys.stdout.isatty())
     if looks_on and (said := notice()):
         print(said)
 

@@ -16,26 +16,19 @@ numbered. `keyframe` is a snapshot as a trait: it reaches a view on kernels that
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
-
-import anywidget
 import traitlets
 
-_STATIC: Final = Path(__file__).parent.parent / "static"
-
-if not (_STATIC / "live.js").is_file():  # pragma: no cover  # only a broken build gets here
-    raise ImportError("holystream_nb was installed without its front-end: install it again with `pip install`.")
+from .bundle import Bundled
 
 
-class LiveView(anywidget.AnyWidget):
+class LiveView(Bundled):
     """Lanes side by side, drawn as their deltas arrive."""
 
-    _esm = _STATIC / "live.js"
-    _css = _STATIC / "live.css"
+    _bundle = "live"
     lanes = traitlets.List(traitlets.Dict()).tag(sync=True)
     keyframe = traitlets.Dict().tag(sync=True)
     format = traitlets.Unicode("markdown").tag(sync=True)
+    answer = traitlets.Unicode("").tag(sync=True)
 
     def close(self) -> None:
         layout = self.layout

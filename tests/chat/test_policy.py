@@ -15,8 +15,11 @@ from patience import until
 from holystream_nb import Simulator
 from holystream_nb.chat import policy
 from holystream_nb.chat.conversation import OPEN
+from holystream_nb.chat.policy import News
 from holystream_nb.chat.settings import Means, Settings
+from holystream_nb.client.options import client_options
 from holystream_nb.errors import SetupError
+from holystream_nb.journal.values import Origin
 
 Make = Callable[..., Any]
 
@@ -211,10 +214,61 @@ async def test_an_edited_question_cuts_what_came_after_it(bench: Make) -> None:
     assert [turn["question"] for turn in replayed(b.page)] == ["One", "Zwei"]
     b.chat.hear({"kind": "delete", "turn": b.last().id})
     assert [turn.question for turn in b.chat.conversation.turns] == ["One"]
-    b.chat.hear({"kind": "clear"})
+    b.chat.hear({"kind": "begin_anew"})
     assert b.chat.conversation.turns == ()
     assert replayed(b.page) == []
     assert b.page.state["total"].startswith("4 requests")
+
+
+async def test_a_new_conversation_sets_the_one_before_aside(bench: Make) -> None:
+    """With what has arrived of a running answer, and it is said; of nothing nothing is kept."""
+    b = bench("gpt-4.1#rate=50,tokens=1000")
+    b.chat.hear({"kind": "begin_anew"})
+    assert b.aside == []
+    running = b.chat.send("Hello")
+    await until(lambda: b.page.inner(running.turn.id, "delta"))
+    b.chat.hear({"kind": "begin_anew"})
+    [kept] = b.aside
+    assert kept.turns[0].answers[0].text
+    assert kept.turns[0].answers[0].state == "truncated"
+    assert b.page.said == ["Kept."]
+    assert b.chat.conversation.turns == ()
+
+
+async def test_another_panel_takes_over_what_is_arriving(bench: Make, simulator: Simulator) -> None:
+    """The old page is told nothing more, and what it says does not count; nobody looking on, a page's answer ends."""
+    b = bench("gpt-4.1#numbered,rate=100,tokens=60")
+    b.chat.hear({"kind": "ready", "page": "old"})
+    b.chat.hear({"kind": "send", "text": "Count"})
+    await until(lambda: b.page.inner(b.last().id, "delta"))
+    news: list[News] = []
+
+    def take_over() -> None:
+        b.chat.go_on(
+            Settings(("gpt-4o",)),
+            Means(client_options(base_url=simulator.url)),
+            report=news.append,
+            set_aside=lambda *_: "",
+            where=Origin("panel", conversation="other"),
+        )
+
+    take_over()
+    told = len(b.page.messages)
+    new = bench().page
+    new.messages.clear()
+    b.chat.attach(new)
+    b.chat.displayed()
+    b.chat.hear({"kind": "ready", "page": "new"})
+    await until(lambda: b.last().answers)
+    assert len(b.page.messages) == told
+    assert b.last().answers[0].text.split() == [f"{n}" for n in range(60)]
+    assert new.of("conversation")[0]["turns"][0]["question"] == "Count"
+    assert (news[0].is_streaming, news[-1].is_streaming, news[-1].settings.models) == (True, False, ("gpt-4o",))
+    b.chat.configure(Settings(("gpt-4.1#rate=50,tokens=1000",)))
+    b.chat.hear({"kind": "send", "text": "More"})
+    take_over()
+    await until(lambda: b.last().answers)
+    assert b.last().answers[0].state == "stopped"
 
 
 async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, simulator: Simulator) -> None:
@@ -222,7 +276,7 @@ async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, sim
     b = bench("gpt-4.1#rate=50,tokens=1000")
     running = b.chat.send("Hello")
     await until(lambda: b.page.inner(running.turn.id, "delta"))
-    b.chat.hear({"kind": "clear"})
+    b.chat.hear({"kind": "begin_anew"})
     after = len(b.page.messages)
     replies = await asyncio.wrap_future(running.done)
     assert replies[0].finish_reason == "stopped"

@@ -68,8 +68,7 @@ def test_an_origin_is_the_cell_that_asks_also_from_a_task_that_outlives_it_and_f
 def test_the_notebook_is_what_vs_code_says_and_a_front_end_without_cell_ids_names_none() -> None:
     """VS Code puts the path into a variable; the console's cells have no id."""
     with kernels.kernel() as kernel:
-        (found,) = told(
-            kernel.run(f"__vsc_ipynb_file__ = '/w/v.ipynb'\n{ASK}print(json.dumps(asdict(origin('cell'))))")
-        )
+        code = f"__vsc_ipynb_file__ = '/w/v.ipynb'\n{ASK}print(json.dumps(asdict(origin('cell'))))"
+        (found,) = told(kernel.finish(kernels.send(kernel.client, code, allow_stdin=True, metadata={})))
     assert found["notebook"] == "/w/v.ipynb"
     assert found["cell"] == ""

@@ -15,7 +15,7 @@ export interface Model {
 
 const TRAITS: (keyof PanelTraits)[] = [
   ...(["models", "system", "temperature", "max_tokens", "catalogue", "is_streaming", "total", "examples"] as const),
-  ...(["stale", "title", "note"] as const),
+  ...(["stale", "title", "note", "is_kept"] as const),
 ];
 /** One question, and the feed of the answers to it. */
 export class Turn {
@@ -96,7 +96,7 @@ export class Conversation {
   /** A view of it is on the page. */
   appeared(view: string): void {
     this.#views += 1;
-    this.say({ kind: "ready", page: this.page, view });
+    this.say({ kind: "ready", page: this.page, view, appends: document.querySelector(".jp-NotebookPanel") !== null });
   }
 
   left(view: string): void {

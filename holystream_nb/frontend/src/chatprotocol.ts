@@ -24,6 +24,8 @@ export interface PanelTraits {
   note: string;
   /** Counts the changes of all of these: where one is missing, the traits are old. */
   told: number;
+  /** A panel of the same name, as that of the same cell run again, goes on with the conversation. */
+  is_kept: boolean;
 }
 
 /** A model that can be asked; `value` is what `models` calls it, such as "gpt-4.1" or "provider:gpt-4.1". */
@@ -103,11 +105,12 @@ export type FromPanel = Conversation | Added | Cut | Chosen | OfTurn | Said | Be
 
 /**
  * `page` is a random word for the browser's page; `edit`, `regenerate` and `delete` cut the conversation at their turn;
+ * `appends` tells that what the kernel displays later still comes to the cell it belongs to;
  * `open` names a provider whose models the reader is looking for: what its service lists comes into `catalogue`;
  * `set` changes settings. All but `have`, which answers a beat where nothing is missing, are numbered (line.ts).
  */
 export type ToPanel =
-  | { kind: "ready"; page: string; view: string }
+  | { kind: "ready"; page: string; view: string; appends: boolean }
   | { kind: "missed"; told: number }
   | { kind: "gone"; page: string; view: string }
   | { kind: "have"; seq: number; told: number; at: number; from: string }
@@ -118,7 +121,7 @@ export type ToPanel =
   | { kind: "regenerate"; turn: string }
   | { kind: "edit"; turn: string; text: string }
   | { kind: "delete"; turn: string }
-  | { kind: "clear" }
+  | { kind: "begin_anew" }
   | { kind: "choose"; turn: string; lane: number }
   | { kind: "open"; provider: string }
   | { kind: "save_copy" };

@@ -40,6 +40,7 @@ class Kernel implements Model {
     title: "Panel",
     note: "simulator",
     told: 0,
+    is_kept: true,
   };
   heard: Record<string, number> = {};
   hears = false;
@@ -131,9 +132,9 @@ class Kernel implements Model {
     return news;
   }
 
-  render(): View {
+  render(parent: Node = document.body): View {
     const el = document.createElement("div");
-    document.body.append(el);
+    parent.appendChild(el);
     return new View(el, this.#module.render({ el }));
   }
 }
@@ -398,7 +399,7 @@ test("The last answer is asked for again at once; an earlier one only after a qu
     assert.deepEqual(kernel.news, [{ kind: "regenerate", turn: "1" }]);
   }));
 
-test("Deleting and clearing ask first, and take the question back when the focus goes elsewhere.", () =>
+test("Deleting and beginning anew ask first, and take the question back when the focus goes elsewhere.", () =>
   panel((kernel, view) => {
     kernel.holds(turn("1", "one"), turn("2", "two"));
     const remove = view.all("button").find(({ title }) => title === "delete from here")!;
@@ -412,17 +413,17 @@ test("Deleting and clearing ask first, and take the question back when the focus
     remove.click();
     assert.deepEqual(kernel.news, [{ kind: "delete", turn: "1" }]);
     kernel.cuts(1);
-    const clear = view.button("clear the conversation");
-    clear.click();
+    const begin = view.button("new conversation");
+    begin.click();
     assert.deepEqual(kernel.news, []);
-    clear.click();
-    assert.deepEqual(kernel.news, [{ kind: "clear" }]);
+    begin.click();
+    assert.deepEqual(kernel.news, [{ kind: "begin_anew" }]);
     kernel.cuts(0);
     assert.equal(view.all(".hs-turn").length, 0);
     assert.equal(view.all(".hs-example").length, 3);
-    clear.click();
-    clear.click();
-    assert.deepEqual(kernel.news, [], "there is nothing to clear");
+    begin.click();
+    begin.click();
+    assert.deepEqual(kernel.news, [], "there is nothing to begin anew");
   }));
 
 test("When the turn that has the focus goes, the focus goes to the composer.", () =>
@@ -609,6 +610,30 @@ test("System prompt, temperature and max tokens are in a fold; what cannot be is
     kernel.change("system", "From the program.");
     assert.equal(system.value, "From the program.");
   }));
+
+test("In a shadow root, too, what is being written in a field of the settings stays while an answer arrives.", () => {
+  const kernel = new Kernel();
+  const host = document.body.appendChild(document.createElement("div"));
+  const view = kernel.render(host.attachShadow({ mode: "open" }));
+  view.button("settings").click();
+  const system = view.find<HTMLTextAreaElement>(".hs-settings textarea");
+  const [temperature] = view.all(".hs-settings input") as HTMLInputElement[];
+  for (const field of [system, temperature!]) {
+    write(field, "1");
+    kernel.change("total", field.tagName);
+    assert.equal(field.value, "1");
+  }
+  view.remove();
+  host.remove();
+});
+
+test("The kernel's end says whether the cell, run again, goes on.", () =>
+  panel((kernel, view) => {
+    kernel.fire("comm_live_update");
+    assert.match(view.said, /What had arrived stays here until the cell is run again/);
+    kernel.change("is_kept", true);
+    assert.match(view.said, /Run the cell again to go on/);
+  }, { is_kept: false }));
 
 test("The header has the title, the badge and the panel's total; the panel is called by its title.", () =>
   panel((kernel, view) => {
