@@ -24,6 +24,7 @@ from holystream_nb.journal.journal import journal
 from holystream_nb.journal.values import Answer, Origin
 from holystream_nb.measuring.figures import trials
 from holystream_nb.recall import going_on, plain, recalled
+from holystream_nb.report import report
 from holystream_nb.session import Session
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) \x1b[31m | *b*"
@@ -184,6 +185,13 @@ def test_what_is_found_is_shown_as_harmless_text(shown: Any) -> None:
     assert "\x1b" not in "".join(bundle.values())
     assert "<script>" not in bundle.get("text/markdown", "")
     assert "[x](" not in bundle.get("text/markdown", "")
+
+
+@pytest.mark.parametrize(("word", "wanted"), [("find", "WORDS"), ("show", "ID"), ("forget", "NAME")])
+def test_a_word_without_what_it_needs_says_what(word: str, wanted: str) -> None:
+    """And not all that %stream can do."""
+    with pytest.raises(SetupError, match=f"^Write %stream {word} {wanted}"):
+        report([word], Session())
 
 
 async def test_a_history_shows_its_replies_as_a_table(session: Session) -> None:
