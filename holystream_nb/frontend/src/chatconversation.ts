@@ -1,7 +1,8 @@
+import type { LiveAnswer } from "./answers";
 import type { Added, Beat, Chosen, Conversation as ConversationState, Cut, FromPanel, PanelTraits, Said, ToPanel, Turn as TurnState } from "./chatprotocol";
 import { Feed } from "./feed";
 import { Line, REAL, type Time, word } from "./line";
-import type { Format, FromKernel, Label } from "./protocol";
+import { type Format, type FromKernel, type Label, running } from "./protocol";
 import { Voice } from "./voice";
 
 /** The part of anywidget's model that is used here. */
@@ -86,6 +87,16 @@ export class Conversation {
 
   get isStreaming(): boolean {
     return this.model.get("is_streaming") && !this.lost;
+  }
+
+  /** The answers that have not ended: what a saved copy does not have yet. */
+  arriving(): LiveAnswer[] {
+    const turn = this.turns.at(-1);
+    if (!turn?.feed.lanes.some(({ state }) => running(state))) return [];
+    return turn.feed.lanes.map(({ text, reasoning, state }, lane) => {
+      const { label, note } = turn.labels[lane]!;
+      return { label, note, text, reasoning, isRunning: running(state), ...(lane ? {} : { question: turn.question }) };
+    });
   }
 
   watch(watcher: () => void): () => void {

@@ -41,6 +41,7 @@ class Kernel implements Model {
     note: "simulator",
     told: 0,
     is_kept: true,
+    panel: "p",
   };
   heard: Record<string, number> = {};
   hears = false;
