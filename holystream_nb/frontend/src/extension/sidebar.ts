@@ -179,7 +179,7 @@ class Place {
       source: cell.sharedModel.getSource(),
       outputs: (cell.outputs?.toJSON() ?? []).map(text).filter(Boolean).join("\n"),
     }));
-    const answered = this.pages.ask(this.panel, "cells", { cells, is_sent: this.#send.checked });
+    const answered = this.pages.ask(this.panel, "context", { cells, is_sent: this.#send.checked });
     void answered.then(
       (context) => {
         const left = context.left_out ? `, without the first ${String(context.left_out)}` : "";
