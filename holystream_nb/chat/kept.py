@@ -35,7 +35,7 @@ class Kept:
 
     def __init__(self, where: Origin, given: Settings) -> None:
         self._name = where.conversation
-        self._notebooks = (where.notebook,)
+        self._notebooks: tuple[str, ...] = (where.notebook,)
         self.given = given
 
     @property

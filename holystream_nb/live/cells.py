@@ -12,8 +12,9 @@ Kernel -> page:  cells {answers, runs, cleared} · bundle {answer, data, metadat
                  · answer {answer} (it is displayed, or its output replaced, as far as the kernel reaches)
 
 An answer is told of as its mark with `notebook`, `count` (the prompt's number), `ended`, and of a running one `view`,
-the model of its live view, and `text`, which stands for that where it cannot be drawn. `runs` has each cell's newest execution, `cleared` what must not come back from a
-journal, by its ids there too. Marks that come from a page are a file's words: they are looked up, never believed.
+the model of its live view, and `text`, which stands for that where it cannot be drawn. `runs` has each cell's newest
+execution, `cleared` what must not come back from a journal, by its ids there too. Marks that come from a page are a
+file's words: they are looked up, never believed.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def notebook(shell: Any) -> str:
 
 
 def whole_path(path: str) -> str:
-    """The path in the file system of a notebook that a page calls so: the kernel's own, or where there is such a file."""
+    """The path in the file system of what a page calls so: the kernel's own, or where there is such a file."""
     own = os.environ.get("JPY_SESSION_NAME", "")
     if not path or not own or is_at(own, path):
         return own

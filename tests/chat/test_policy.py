@@ -14,7 +14,6 @@ from patience import until
 
 from holystream_nb import Simulator
 from holystream_nb.chat import policy
-from holystream_nb.chat import policy
 from holystream_nb.chat.conversation import OPEN
 from holystream_nb.chat.policy import News
 from holystream_nb.chat.settings import Means, Settings
