@@ -1,10 +1,10 @@
 """Long conversations: what the page does for one more answer in a panel of 150 and of 400 turns, against one of 5.
 
 The conversations are loaded from files; the answers are Markdown with code, a table and a list. Tasks are all of the
-page's main thread (a trace), from the question to the last piece that was drawn, with the CPU time of each, which a busy
-machine does not lengthen: JupyterLab's drawing of the saved copy comes after it, and is that of one output of a few turns
-at any length. Elements are those in the panel while the answer is there. Each run has a page and a kernel of its own, and
-one short answer before it.
+page's main thread (a trace), from the question to the last piece that was drawn: JupyterLab's drawing of the saved copy
+comes after it, and is that of one output of a few turns at any length. Beside a task's time stands its CPU time, which a
+busy machine does not lengthen. Elements are those in the panel while the answer is there. Each run has a page and a
+kernel of its own, and one short answer before it.
 
 HOLYSTREAM_BENCH_SHORT=1: one round.
 """

@@ -40,7 +40,7 @@ async def traced(page: Page) -> AsyncIterator[Trace]:
 
 
 def _tasks(events: list[dict[str, Any]]) -> list[tuple[float, float, float]]:
-    """[start, end, time of the thread] in ns. Those of the main thread that worked most: another page's may be there."""
+    """[start, end, CPU time] in ns, of the main thread that worked most: another page's may be there."""
     main = {
         (event["pid"], event["tid"])
         for event in events
