@@ -77,3 +77,5 @@ async def test_a_page_that_comes_back_has_the_panel(
     assert numbers == list(range(len(numbers)))
     await panel.send.click()
     await panel.shows(0, "stopped")
+    text = "".join((await again.save())["cells"][1]["outputs"][0]["data"]["text/plain"])
+    assert f" {numbers[-1]} " in text, "the copy is not brought up to date here"

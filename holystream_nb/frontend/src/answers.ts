@@ -1,6 +1,6 @@
-/** The answers whose views' models are in this page, of a panel those that arrive: what the extension writes into a file that is saved meanwhile. */
+/** The answers whose views' models are in this page, of a panel those that its copy lacks: what the extension writes into a file that is saved meanwhile. */
 
-/** `question` stands before the first answer to it in a panel. */
+/** `question` stands before the first answer to it, in a panel. */
 export interface LiveAnswer {
   label: string;
   note: string;

@@ -22,7 +22,7 @@ export default () => {
     initialize({ model }: { model: Model }): () => void {
       conversation = new Conversation(model, page());
       const panel = model.get("panel");
-      liveAnswers().set(panel, () => conversation.arriving());
+      liveAnswers().set(panel, () => conversation.unsaved());
       return () => {
         liveAnswers().delete(panel);
         conversation.line.close();

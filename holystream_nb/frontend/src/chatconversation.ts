@@ -89,14 +89,16 @@ export class Conversation {
     return this.model.get("is_streaming") && !this.lost;
   }
 
-  /** The answers that have not ended: what a saved copy does not have yet. */
-  arriving(): LiveAnswer[] {
-    const turn = this.turns.at(-1);
-    if (!turn?.feed.lanes.some(({ state }) => running(state))) return [];
-    return turn.feed.lanes.map(({ text, reasoning, state }, lane) => {
-      const { label, note } = turn.labels[lane]!;
-      return { label, note, text, reasoning, isRunning: running(state), ...(lane ? {} : { question: turn.question }) };
-    });
+  /** What the saved copy does not have: the answers that arrive, or all of them where it is not brought up to date. */
+  unsaved(): LiveAnswer[] {
+    const isStale = this.model.get("stale").includes(this.page);
+    const turns = this.turns.filter(({ feed }) => isStale || feed.lanes.some(({ state }) => running(state)));
+    return turns.flatMap(({ feed, labels, question }) =>
+      feed.lanes.map(({ text, reasoning, state }, lane) => {
+        const { label, note } = labels[lane]!;
+        return { label, note, text, reasoning, isRunning: running(state), ...(lane ? {} : { question }) };
+      }),
+    );
   }
 
   watch(watcher: () => void): () => void {

@@ -72,7 +72,7 @@ export function textOf(output: Output, how = "still being written when this was 
   if (!mark || !viewOf(output)) return output;
   const text = liveAnswers()
     .get(mark.panel ?? mark.id)
-    ?.map((answer, _, all) => inWords(answer, all.length > 1, how));
+    ?.map((answer, _, all) => inWords(answer, all.length > 1 && !mark.panel, how));
   const { [WIDGET]: _view, ...data } = output.data;
   if (mark.panel) return { ...output, data: { ...data, "text/plain": [data["text/plain"], ...(text ?? [])].join("\n\n") } };
   return { ...output, data: { ...data, "text/plain": text?.join("\n\n") ?? `[${how}]` } };
