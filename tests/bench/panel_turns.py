@@ -2,7 +2,7 @@
 
 The conversations are loaded from files; the answers are Markdown with code, a table and a list. Tasks are all of the
 page's main thread (a trace), from the question to the last piece that was drawn: JupyterLab's drawing of the saved copy
-comes after it, and is that of one output of a few turns at any length. Beside a task's time stands its CPU time, which a
+comes after it, and is that of one output of a few turns at any length. Beside each time stands the CPU time, which a
 busy machine does not lengthen. Elements are those in the panel while the answer is there. Each run has a page and a
 kernel of its own, and one short answer before it.
 

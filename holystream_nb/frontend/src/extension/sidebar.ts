@@ -16,12 +16,14 @@ const BUSY_MS = 1_500;
 const PATIENCE_MS = 15_000;
 
 const STYLE = `
-#${ID} { display: flex; flex-direction: column; min-width: 320px; background: var(--jp-layout-color1); color: var(--jp-ui-font-color1); font-size: var(--jp-ui-font-size1); }
-#${ID} > .hs-place { flex: 1; min-height: 0; display: flex; flex-direction: column; }
-#${ID} > .hs-place[hidden] { display: none; }
+#${ID} { display: flex; flex-direction: column; background: var(--jp-layout-color1); color: var(--jp-ui-font-color1); font-size: var(--jp-ui-font-size1); }
+#${ID}, #jp-right-stack > #${ID} { min-width: 320px; }
+#${ID} .hs-place { flex: 1; min-height: 0; display: flex; flex-direction: column; }
+#${ID} .hs-place[hidden] { display: none; }
 #${ID} .hs-place > :is(.jp-mod-widget, .lm-Widget) { flex: 1; min-height: 0; display: flex; flex-direction: column; padding: 0; }
 #${ID} .hs-place :is(.lm-Panel, .jupyter-widgets) { flex: 1; min-height: 0; display: flex; flex-direction: column; margin: 0; }
 #${ID} .hs-chat { flex: 1; min-height: 0; max-height: none; margin: 0; border-width: 1px 0 0; border-radius: 0; }
+#${ID} .hs-log { flex: 1; }
 #${ID} .hs-told { padding: 8px 10px; color: var(--jp-ui-font-color2); line-height: 1.4; }
 #${ID} .hs-told button { all: revert; }
 #${ID} .hs-context { padding: 6px 10px; }
