@@ -16,11 +16,6 @@ KEY = "sk-abcdefghijklmnop1234567890abcd"
 NOTES = f"notes = 'The tide comes twice a day.'\nprint(notes)\nkey = '{KEY}'"
 SET = f"([path, index, text]) => {{ {PANEL} panel.content.widgets[index].model.sharedModel.setSource(text); }}"
 
-SHARE = f"""async ([path, other]) => {{
-  {PANEL}
-  const another = [...jupyterapp.shell.widgets("main")].find((panel) => panel.context?.path === other);
-  await panel.sessionContext.changeKernel({{ id: another.sessionContext.session.kernel.id }});
-}}"""
 SPEAK_R = f"""(path) => {{
   {PANEL}
   const info = Promise.resolve({{ language_info: {{ name: "R" }} }});
@@ -129,22 +124,6 @@ async def test_a_restarted_kernel_is_said_and_the_chat_opens_again_with_its_conv
     await expect(place.locator(".hs-told")).to_contain_text("another now")
     await place.get_by_role("button", name="Open").click()
     await expect(place.locator(".hs-question")).to_contain_text("What is a tide?", timeout=20_000)
-
-
-async def test_two_notebooks_of_one_kernel_keep_apart(open_notebook: Open) -> None:
-    """A conversation belongs to its notebook."""
-    first = await open_notebook("1")
-    await first.page.evaluate(OPEN)
-    await ask(first.page, "What is a tide?")
-    second = await open_notebook("2")
-    await second.page.evaluate(SHARE, [second.name, first.name])
-    await second.page.evaluate(OPEN)
-    await expect(bar(second.page).locator(".hs-chat")).to_be_visible(timeout=20_000)
-    await asyncio.sleep(1)
-    await expect(bar(second.page).locator(".hs-question")).to_have_count(0)
-    await ask(second.page, "What is the moon?")
-    await first.page.evaluate("(id) => jupyterapp.shell.activateById(id)", first.id)
-    await expect(bar(first.page).locator(".hs-question")).to_have_text(["What is a tide?"])
 
 
 async def test_an_empty_chat_is_wide_enough_and_its_composer_stands_at_the_bottom(open_notebook: Open) -> None:

@@ -23,7 +23,9 @@ const STYLE = `
 #${ID} .hs-place > :is(.jp-mod-widget, .lm-Widget) { flex: 1; min-height: 0; display: flex; flex-direction: column; padding: 0; }
 #${ID} .hs-place :is(.lm-Panel, .jupyter-widgets) { flex: 1; min-height: 0; display: flex; flex-direction: column; margin: 0; }
 #${ID} .hs-chat { flex: 1; min-height: 0; max-height: none; margin: 0; border-width: 1px 0 0; border-radius: 0; }
-#${ID} .hs-log { flex: 1; }
+#${ID} .hs-place > :has(.hs-chat), #${ID} .hs-place > * :has(.hs-chat) { flex: 1; min-height: 0; display: flex; flex-direction: column; }
+#${ID} .hs-log { flex: 1; max-height: none; }
+#${ID} .hs-composer { margin-top: auto; }
 #${ID} .hs-told { padding: 8px 10px; color: var(--jp-ui-font-color2); line-height: 1.4; }
 #${ID} .hs-told button { all: revert; }
 #${ID} .hs-context { padding: 6px 10px; }
