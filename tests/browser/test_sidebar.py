@@ -153,3 +153,18 @@ async def test_why_there_is_no_chat_is_said(open_notebook: Open) -> None:
     await notebook.shutdown()
     await notebook.page.evaluate(OPEN)
     await expect(said).to_contain_text("This notebook has no kernel")
+
+
+async def test_the_question_field_stays_in_sight_below_a_long_notebook(open_notebook: Open) -> None:
+    """With what is sent open, too; the sidebar is as wide as a panel needs."""
+    notebook = await open_notebook("\n".join(f"line_{number} = {number}" for number in range(200)))
+    await notebook.page.evaluate(OPEN)
+    place = bar(notebook.page)
+    await expect(place.locator(".hs-context")).to_contain_text("2 cells")
+    await place.locator("summary").click()
+    await expect(place.locator("pre")).to_contain_text("line_199")
+    field, whole = await place.locator(".hs-composer").bounding_box(), await place.bounding_box()
+    assert field is not None
+    assert whole is not None
+    assert whole["width"] >= 320
+    assert 0 <= whole["y"] + whole["height"] - field["y"] - field["height"] < 20

@@ -153,6 +153,7 @@ class Kept {
     await this.#putRight(told);
     for (const { cell } of this.#outputs(told)) {
       this.#sources.set(told.id, cell.sharedModel.getSource());
+      if (cell.executionState === "running") continue; // a number would take away its [*]
       if (told.count && cell.sharedModel.execution_count === null) cell.sharedModel.execution_count = told.count;
     }
   }
