@@ -21,6 +21,9 @@ const STYLE = `
 #${ID} :is(.hs-place, .lm-Widget) { flex: 1; min-height: 0; display: flex; flex-direction: column; margin: 0; padding: 0; }
 #${ID} > .hs-place[hidden] { display: none; }
 #${ID} .hs-chat { flex: 1; min-height: 0; max-height: none; margin: 0; border-width: 1px 0 0; border-radius: 0; }
+#${ID} .hs-place > :has(.hs-chat), #${ID} .hs-place > * :has(.hs-chat) { flex: 1; min-height: 0; display: flex; flex-direction: column; }
+#${ID} .hs-log { flex: 1; max-height: none; }
+#${ID} .hs-composer { margin-top: auto; }
 #${ID} .hs-told { padding: 8px 10px; color: var(--jp-ui-font-color2); line-height: 1.4; }
 #${ID} .hs-told button { all: revert; }
 #${ID} .hs-context { padding: 6px 10px; }
