@@ -24,6 +24,7 @@ BENCHMARKS = (
     "kernel_memory",
     "paint_lag",
     "page_memory",
+    "long_answers",
     "panel_turns",
     "panels",
     "dask_run",
