@@ -12,7 +12,7 @@ BIN := .venv/bin
 demo: .venv/demo
 	$(BIN)/python -m holystream_nb demo
 
-test: .venv/test
+test: .venv/test .venv/frontends/ready
 	$(BIN)/python -m pytest -m "not real"
 
 real: .venv/test .venv-real/ready
@@ -44,6 +44,14 @@ clean:
 .venv/demo .venv/test .venv/check: pyproject.toml $(wildcard holystream_nb/frontend/src/* holystream_nb/frontend/src/*/* holystream_nb/frontend/*.json)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRA)'
+	touch $@
+
+# Front-ends that change what they are installed beside (a Jupyter server, an older ipykernel) have a folder each.
+.venv/frontends/ready: .venv/test $(wildcard tests/frontends/installed/*.txt)
+	for each in $(notdir $(basename $(wildcard tests/frontends/installed/*.txt))); do \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	    --target .venv/frontends/$$each -r tests/frontends/installed/$$each.txt || exit 1; \
+	done
 	touch $@
 
 .venv-real/ready: tests/real/install.py tests/real/requirements.txt

@@ -139,13 +139,17 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext holystream_nb`"""
-    from .magic import load
+    from . import completion, magic
+    from .chat.sidebar import sidebar
 
-    load(shell)
+    magic.load(shell)
+    completion.load(shell)
+    sidebar.begin()
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext holystream_nb`"""
-    from .magic import unload
+    from . import completion, magic
 
-    unload(shell)
+    completion.unload(shell)
+    magic.unload(shell)

@@ -1,4 +1,4 @@
-"""The console command: `holystream-nb demo`, `holystream-nb serve` and `holystream-nb bench`."""
+"""The console command: `holystream-nb demo`, `holystream-nb serve`, `holystream-nb bench`, `holystream-nb journal`."""
 
 from __future__ import annotations
 
@@ -39,16 +39,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     serve.add_argument("--seed", type=int, default=0, help="same seed, same streams (default 0)")
     serve.add_argument("--key", help="accept this key only (default: any)")
-    is_bench = next(iter(sys.argv[1:] if arguments is None else arguments), "") == "bench"
+    command = next(iter(sys.argv[1:] if arguments is None else arguments), "")
     measured = commands.add_parser("bench", help="measure models, and say by the exit code whether limits held")
-    if is_bench:
+    if command == "bench":
         _describe_bench(measured, sys.argv[1:] if arguments is None else arguments)
+    kept = commands.add_parser("journal", help="look into the answers that are kept, export or forget them")
+    if command == "journal":
+        _describe_journal(kept)
     options = parser.parse_args(arguments)
     try:
         if options.command == "bench":
             from .measuring.command import run
 
             return run(options)
+        if options.command == "journal":
+            from .journal.command import run as look
+
+            return look(options)
         if options.command == "demo":
             return _demo(options.port, browser=not options.no_browser)
         return _serve(options.port, options.speed, options.seed, options.key)
@@ -67,6 +74,13 @@ def _describe_bench(parser: argparse.ArgumentParser, arguments: Sequence[str]) -
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
     add_arguments(parser)
     check_names(parser, arguments)
+
+
+def _describe_journal(parser: argparse.ArgumentParser) -> None:
+    from .journal.command import EPILOG, add_arguments  # late, as above
+
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
+    add_arguments(parser)
 
 
 def _environment_port() -> int:

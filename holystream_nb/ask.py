@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from . import kinds
+from .continued import Cut
 from .errors import SetupError
 from .reply import TransportChoice
 from .tools.mcp_servers import Server
@@ -26,7 +27,7 @@ class Ask:
     """One request to one or several models, as the magic's options or `hs.stream`'s arguments say it.
 
     A model that is None is the one that is set, or the service's default; `options` that are None are the session's.
-    `is_line`: the magic's option line said it, and messages name its options.
+    `is_line`: the magic's option line said it, and messages name its options. `cut` is the answer that it goes on with.
     """
 
     prompt: str | Sequence[Message]
@@ -44,6 +45,7 @@ class Ask:
     strict: bool = False
     keep_chunks: bool = False
     is_line: bool = False
+    cut: Cut | None = None
 
     def word(self, name: str) -> str:
         """What the reader calls one of these: `--max-cost` on the option line, `max_cost` in Python."""

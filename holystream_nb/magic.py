@@ -26,15 +26,18 @@ from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
-from traitlets import Enum, Float, Int, TraitError, Unicode, observe, validate
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, Union, observe, validate
 
 from . import kinds
 from .ask import Ask, Format
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .facts import WIRES, Wire
+from .journal.journal import journal
+from .live.page import page
 from .money.amount import CURRENCIES, show_in
 from .providers.address import parts_of
 from .providers.extras import header_name_flaw, variable_flaw
+from .recall import going_on
 from .reply import TransportChoice
 from .report import report
 from .session import session
@@ -152,6 +155,13 @@ class StreamMagics(Magics):
     progress_timeout = Float(None, allow_none=True, help="limit on the time without output in seconds").tag(config=True)
     retries = Int(None, allow_none=True, help="attempts after the first, before any output").tag(config=True)
 
+    journal = Union(
+        (Bool(), Unicode()),
+        default_value=None,
+        allow_none=True,
+        help="whether answers are written down, or the folder; None: as HOLYSTREAM_JOURNAL says",
+    ).tag(config=True)
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._tell()
@@ -170,6 +180,15 @@ class StreamMagics(Magics):
     @observe("currency")
     def _tell_currency(self, _change: Any = None) -> None:
         show_in(self.currency)
+
+    @validate("journal")
+    def _is_place(self, proposal: Any) -> Any:
+        """At once for this kernel's answers; TraitError for what is no place: what was set before stays."""
+        try:
+            journal.configure(journal=proposal["value"])
+        except SetupError as exc:
+            raise TraitError(str(exc)) from None
+        return proposal["value"]
 
     @validate(*_CHECKS)
     def _can_be(self, proposal: Any) -> Any:
@@ -204,7 +223,11 @@ class StreamMagics(Magics):
         "json: JSON is asked for, must be valid, and is the reply's data",
     )
     @argument("--as", dest="name", metavar="NAME", help="keep the reply in this variable; of several, a mapping")
-    @argument("--chat", metavar="NAME", help="continue the conversation of this name (%%stream forget NAME ends it)")
+    @argument(
+        "--chat",
+        metavar="NAME",
+        help="continue the conversation of this name, also after a restart (%%stream forget NAME ends it)",
+    )
     @argument(
         "--max-cost",
         type=_usd,
@@ -272,15 +295,37 @@ class StreamMagics(Magics):
         %stream models [NAME]  the models of the session's provider, or of the one named, with pace and prices
         %stream check [NAME …] try a provider, or provider:model, with a few tokens; several stand side by side
         %stream formats        which format was tried on what, for each provider
-        %stream last [n]       the last answer of this kernel, or the n-th last, as plain text
+        %stream last [n]       the last answer of this notebook, or the n-th last, also of before a restart, as text
+        %stream find WORDS     answers with these words, of all notebooks, the newest first, each with its id
+        %stream show ID        one of them
+        %stream continue [n]   go on where the last answer was cut, or the n-th last, or the one of an ID
         %stream forget NAME    forget the conversation of %%stream --chat NAME
         """
         try:
-            report(shlex.split(line), session)
+            words = shlex.split(line)
+            if words[:1] == ["continue"]:
+                run(self.continue_cell(line))
+            else:
+                report(words, session)
         except (HolystreamError, ValueError) as exc:
             error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
             raise in_one_line(error) from None
         except KeyboardInterrupt as exc:
+            raise Interrupted from exc
+
+    async def continue_cell(self, line: str) -> None:
+        """`%stream continue`, awaited."""
+        try:
+            match shlex.split(line):
+                case ["continue", *which] if len(which) <= 1:
+                    ask = await asyncio.to_thread(going_on, session, *which)  # it reads the journal
+                    await session.ask(ask)
+                    self._set_next(ask.format)
+                case words:
+                    raise SetupError(f"%stream {' '.join(words)}: write %stream continue, continue N, or continue ID.")
+        except HolystreamError as exc:
+            raise in_one_line(exc) from None
+        except asyncio.CancelledError as exc:
             raise Interrupted from exc
 
     async def _answer(self, options: Options, prompt: str) -> None:
@@ -318,11 +363,15 @@ class StreamMagics(Magics):
             await session.ask(ask)
         finally:
             if options.name and session.totals.requests > requests:
-                replies = list(session.history)[-len(models) :]
+                replies = session.history[-len(models) :]
                 labels = [model or reply.model for model, reply in zip(models, replies, strict=True)]
                 value = replies[0] if len(models) == 1 else dict(zip(labels, replies, strict=True))
                 self._variables()[options.name] = value
-        if options.format == "code" and self.shell is not None:
+        self._set_next(options.format)
+
+    def _set_next(self, format: Format) -> None:
+        """Code becomes the next cell."""
+        if format == "code" and self.shell is not None:
             self.shell.set_next_input(code(session.history[-1].text))
 
     def _variables(self) -> dict[str, Any]:
@@ -461,12 +510,13 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 # The awaited cell
 
-_CALL: Final = "get_ipython().run_cell_magic"
+_CELL: Final = "get_ipython().run_cell_magic"
+_LINE: Final = "get_ipython().run_line_magic"
 
 
 def awaited(lines: list[str]) -> list[str]:
-    """Input transformer: `get_ipython().run_cell_magic('stream', …)` alone in a cell becomes an `await`."""
-    if not (lines and lines[0].startswith(_CALL)) or not _may_await():
+    """Input transformer: `%%stream`, or `%stream continue`, alone in a cell becomes an `await`."""
+    if not (lines and lines[0].startswith((_CELL, _LINE))) or not _may_await():
         return lines
     try:
         body = ast.parse("".join(lines)).body
@@ -475,6 +525,9 @@ def awaited(lines: list[str]) -> list[str]:
     match body:
         case [ast.Expr(ast.Call(args=[ast.Constant("stream"), ast.Constant(str(line)), ast.Constant(str(cell))]))]:
             return [f"await get_ipython().find_cell_magic('stream').__self__.stream_cell({line!r}, {cell!r})\n"]
+        case [ast.Expr(ast.Call(args=[ast.Constant("stream"), ast.Constant(str(line))]))]:
+            if line.split()[:1] == ["continue"]:
+                return [f"await get_ipython().find_line_magic('stream').__self__.continue_cell({line!r})\n"]
     return lines
 
 
@@ -505,6 +558,7 @@ def load(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Puts back what was there."""
+    page.end()
     transformers: list[Callable[[list[str]], list[str]]] = shell.input_transformers_post
     transformers[:] = [transformer for transformer in transformers if transformer is not awaited]
     manager = shell.magics_manager
@@ -514,5 +568,6 @@ def unload(shell: InteractiveShell) -> None:
     session.config = {}
     session.end_servers()
     session.budget.limit = None
+    journal.configure()
     show_in("USD")
     shell.configurables[:] = [item for item in shell.configurables if not isinstance(item, StreamMagics)]

@@ -1,4 +1,4 @@
-"""%stream without a cell: the session's totals, the models, an answer again, the end of a conversation."""
+"""%stream without a cell: the session's totals, the models, an answer again or found, the end of a conversation."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .answered import answer_rows, found
 from .errors import HolystreamError, SetupError
-from .live.beside import ended, pictures, sources
+from .journal.journal import journal
+from .journal.place import SITE_FILE, VARIABLE, settings
+from .journal.place import Settings as JournalSettings
 from .live.figures import approximate
-from .live.saved import plain_beside, printable
+from .live.saved import printable
 from .live.table import bundle as table
 from .live.table import present
+from .live.where import origin
 from .money import amount
 from .money.card import LOCAL
 from .providers.values import Provider
+from .recall import plain, recalled
 from .session import Session
 from .sync import run
 from .tools import mcp_servers
@@ -40,18 +45,20 @@ def report(words: Sequence[str], session: Session) -> None:
             page = Path(__file__).with_name("providers").joinpath("FORMATS.md").read_text("utf-8")
             present({"text/plain": page, "text/markdown": page})
         case ["last"]:
-            print(_answer(session, 1))
-        case ["last", number] if number.isdecimal() and int(number) > 0:
-            print(_answer(session, int(number)))
+            print(plain(recalled(session)))
+        case ["last" | "show", which]:
+            print(plain(recalled(session, which)))
+        case ["find", _, *_]:
+            _show_found(" ".join(words[1:]))
         case ["forget", name]:
-            if session.conversations.pop(name, None) is None:
+            if not session.conversations.forget(name, origin("cell")):
                 known = ", ".join(session.conversations) or "none"
                 raise SetupError(f"There is no conversation {name!r} (there are: {known}).")
             print(f"The conversation {name} is forgotten.")
         case _:
             raise SetupError(
                 f"%stream {' '.join(words)}: write %stream, %stream config, models [PROVIDER], "
-                "check [PROVIDER[:MODEL] …], formats, last [n], forget NAME."
+                "check [PROVIDER[:MODEL] …], formats, last [n], find WORDS, show ID, continue [n or ID], forget NAME."
             )
 
 
@@ -119,7 +126,19 @@ def _settings(session: Session) -> list[list[str]]:
     path, is_there = mcp_servers.user_file()
     servers = ", ".join(map(printable, mcp_servers.names())) or "no server"
     rows.append(["mcp.json", str(path), servers if is_there else "there is none yet"])
+    kept = journal.settings
+    rows.append(["journal", str(kept.path) if kept.is_on else "off", _said_by(kept)])
     return rows
+
+
+def _said_by(kept: JournalSettings) -> str:
+    """Who says where the journal is."""
+    below = settings({})
+    if kept != below:
+        return "%config StreamMagics"
+    if VARIABLE in os.environ:
+        return VARIABLE
+    return "built in" if below == JournalSettings() else SITE_FILE
 
 
 def _shown(name: str, value: Any) -> str:
@@ -170,9 +189,16 @@ async def _models(session: Session, name: str) -> list[list[str]]:
     return rows
 
 
-def _answer(session: Session, number: int) -> str:
-    if number > len(session.history):
-        raise SetupError(f"This kernel has {len(session.history)} answers; there is no {number}. last one.")
-    reply = session.history[-number]
-    parts = [reply.text, plain_beside(sources(reply), pictures(reply)), ended(reply), repr(reply)]
-    return printable("\n\n".join(filter(None, parts)))
+def _show_found(words: str) -> None:
+    """The answers with these words, the newest first."""
+    answers = found(words=words, limit=_FOUND)
+    if not answers:
+        off = "" if journal.settings.is_on else " The journal is off: new answers are not written down."
+        print(f"No answer in the journal has the words {printable(words)!r}.{off}")
+        return
+    present(table(answer_rows(answers[::-1])))
+    more = f"These are the newest {_FOUND}: more words find fewer. " if len(answers) == _FOUND else ""
+    print(f"{more}%stream show ID shows one whole, `holystream-nb journal forget ID` erases it.")
+
+
+_FOUND: Final = 30

@@ -9,17 +9,22 @@ import os
 import secrets
 import sys
 import threading
+import time
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from . import kinds
+from .answered import MOST, History
 from .ask import Ask, Format, answer_format, consent, functions, model_name, system_prompt
 from .clients import Clients
-from .errors import HolystreamError, SetupError, SeveralFailed
+from .conversations import Conversations
+from .errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from .facts import Wire
 from .lists import Listed, Lists
 from .money import amount
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from .client.client import Client, Message
     from .client.options import ClientOptions
     from .client.stream import Stream
+    from .continued import Continued, Cut
     from .defaults import DefaultService, Place, Settings
     from .live.lane import Lane
     from .live.questions import Questions
@@ -44,7 +50,6 @@ if TYPE_CHECKING:
     from .tools.mcp_servers import Server
     from .tools.run import ToolRun
 
-HISTORY: Final = 100
 SIMULATOR_KEY: Final = f"sim_{secrets.token_hex(16)}"
 _SEVERAL: Final = "write %%stream -m A -m B, or ChatPanel(models=[…])"
 _KEYWORDS: Final = (
@@ -103,12 +108,15 @@ class Totals:
 class Session:
     """The state behind `%%stream` and `hs.stream`; one per process.
 
-    `history` keeps the last 100 replies, the newest last; `conversations` the messages of each `--chat NAME`.
+    `history` keeps the last 100 replies, the newest last, `asks` what each of them was asked with; `conversations` the
+    messages of each `--chat NAME`. `began` is its beginning (seconds since 1970).
     """
 
     def __init__(self) -> None:
-        self.history: deque[Reply] = deque(maxlen=HISTORY)
-        self.conversations: dict[str, list[Message]] = {}
+        self.began = time.time()
+        self.history = History()
+        self.asks: deque[Ask] = deque(maxlen=MOST)
+        self.conversations = Conversations()
         self.totals = Totals()
         self.budget = Budget(
             None, "session_budget", mend="Raise it: %config StreamMagics.session_budget = USD, or None for no limit."
@@ -265,7 +273,11 @@ class Session:
         return self._first(ask)
 
     async def _first(self, ask: Ask) -> Reply:
-        return (await self.ask(ask))[0]
+        try:
+            return (await self.ask(ask))[0]
+        except asyncio.CancelledError as exc:
+            in_one_line(exc, INTERRUPTED)
+            raise
 
     async def ask(self, ask: Ask) -> list[Reply]:
         """Streams the answers of one or several models side by side; the replies in the models' order.
@@ -273,12 +285,21 @@ class Session:
         Raises the error of the one that failed, or SeveralFailed, after all have ended. The replies are in `history`;
         an answer with tools is one there, and all of its requests are in `totals`.
         """
-        from .live.lane import Lane  # late, with all that draws: importing holystream_nb stays instant
+        from .journal.journal import journal  # late, with all that draws: importing holystream_nb stays instant
+        from .live.lane import Lane
         from .live.questions import Questions
         from .live.show import show
+        from .live.where import origin, say_notice
 
         self._check(ask)
-        messages = self._messages(ask)
+        where = origin("cell" if ask.is_line else "python", ask.chat or "")
+        goes_on = False
+        if ask.chat is not None and ask.chat not in self.conversations:
+            goes_on = await asyncio.to_thread(self.conversations.recall, ask.chat, where)
+        before = self._before(ask)
+        messages = [*before, *_new(ask)]
+        group = uuid.uuid4().hex
+        asks: list[Ask] = []
         lanes: list[Lane] = []
         async with contextlib.AsyncExitStack() as streams:
             async with self._in_order():
@@ -288,44 +309,53 @@ class Session:
                     if ask.format == "json":
                         parameters.setdefault("response_format", {"type": "json_object"})
                     questions = Questions()
-                    source: Stream | ToolRun
+                    source: Stream | ToolRun | Continued
                     if ask.max_cost is not None:  # an equal share for each model
                         client = client.within(Budget(ask.max_cost / len(ask.models), ask.word("max_cost")))
+                    start = partial(
+                        client.stream,
+                        model=model,
+                        transport=ask.transport,
+                        timeout=ask.timeout,
+                        strict=ask.strict,
+                        keep_chunks=ask.keep_chunks,
+                        parameters=parameters,
+                    )
                     if ask.tools:
                         source = _with_tools(client, model, messages, parameters, ask, questions)
+                    elif ask.cut is not None:
+                        source = _continued(start, messages, ask.cut)
                     else:
-                        source = client.stream(
-                            messages,
-                            model=model,
-                            transport=ask.transport,
-                            timeout=ask.timeout,
-                            strict=ask.strict,
-                            keep_chunks=ask.keep_chunks,
-                            parameters=parameters,
-                        )
+                        source = start(messages)
                     await streams.enter_async_context(source)
+                    notes = [self.first_note(text, ask.options, place), *_notes(ask, goes_on=goes_on)]
+                    asks.append(replace(ask, prompt=messages, models=(text,), system=None, chat=None, cut=None))
                     lanes.append(
                         Lane(
                             source,
                             label=text or model,
                             provider=source.provider,
-                            note=self.first_note(text, ask.options, place),
+                            note=" · ".join(filter(None, notes)),
                             format=ask.format,
                             transport=ask.transport,
                             questions=questions,
+                            begin=partial(
+                                journal.begin, where, group=group, messages=messages, parameters=ask.parameters
+                            ),
                         )
                     )
             try:
                 await show(lanes)
             finally:
+                say_notice()
                 replies = [lane.reply for lane in lanes]
-                for lane in lanes:
-                    self.remember(lane.reply, getattr(lane.source, "replies", None))
+                for lane, asked in zip(lanes, asks, strict=True):
+                    self.remember(lane.reply, asked, getattr(lane.source, "replies", None))
                 if ask.chat is not None and replies[0].text:
-                    answer: Message = {"role": "assistant", "content": replies[0].text}
-                    if replies[0].echo is not None:
-                        answer = {**answer, "echo": replies[0].echo}
-                    self.conversations[ask.chat] = getattr(lanes[0].source, "messages", [*messages, answer])
+                    told = getattr(lanes[0].source, "messages", [*messages, _told(replies[0])])
+                    self.conversations.keep(ask.chat, told, where, len(before))
+                elif ask.cut is not None:
+                    self.conversations.mend(ask.cut.text, replies[0].text, where)
         _raise(lanes)
         return replies
 
@@ -333,9 +363,11 @@ class Session:
         """Until they are shown, those that are asked at once wait for one another: answers stand in their order."""
         return self._orders.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
-    def remember(self, reply: Reply, requests: Sequence[Reply] | None = None) -> None:
-        """Puts a reply into history and totals; `requests` are the replies it sums up, where there were several."""
+    def remember(self, reply: Reply, ask: Ask, requests: Sequence[Reply] | None = None) -> None:
+        """Puts a reply into history and totals, and what asked for it alone into `asks`; `requests` are the replies it
+        sums up, where there were several."""
         self.history.append(reply)
+        self.asks.append(ask)
         for each in [reply] if requests is None else requests:
             self.totals.add(each)
 
@@ -401,13 +433,13 @@ class Session:
         if ask.tools and "tools" in ask.parameters:
             raise SetupError("Tools are given twice: leave them out of the request's parameters.")
 
-    def _messages(self, ask: Ask) -> list[Message]:
-        new: list[Message] = [{"role": "user", "content": ask.prompt}] if isinstance(ask.prompt, str) else [*ask.prompt]
+    def _before(self, ask: Ask) -> list[Message]:
+        """What stands before its prompt: the conversation, and the system prompt."""
         before = self.conversations.get(ask.chat, []) if ask.chat is not None else []
         if ask.system is not None:
             before = [message for message in before if message["role"] != "system"]
             before = [{"role": "system", "content": ask.system}, *before]
-        return [*before, *new]
+        return before
 
     async def choose(self, text: str | None, options: ClientOptions | None = None) -> tuple[Client, str]:
         """This loop's shared client for `model` or `provider:model`, and the model's name there.
@@ -505,14 +537,13 @@ class Session:
 
         Where nobody looks on, the simulator's own word is enough: a notebook that is run again stays as it was.
         """
-        from .live.show import current_shell, is_watched
+        from .live.screen import screen
 
         service, note = self.default_service(), self.note(place.provider.name)
         told = (service.provider.name, service.source)
         if told == self._told or not service.is_chosen_for(text, options, place):
             return note
-        shell = current_shell()
-        if not service.source and (shell is None or getattr(shell, "kernel", None) is None or not is_watched(shell)):
+        if not service.source and screen() in ("text", "file"):
             return note
         self._told = told
         return f"{note or service.provider.name} ({service.source or 'no key set'})"
@@ -527,6 +558,28 @@ def simulator_speed() -> float | None:
         if (speed := float(text)) > 0:
             return speed
     raise SetupError(f"{_SPEED_VARIABLE}={text!r} is no speed: give a number above 0, or max.")
+
+
+def _new(ask: Ask) -> Sequence[Message]:
+    return [{"role": "user", "content": ask.prompt}] if isinstance(ask.prompt, str) else ask.prompt
+
+
+def _told(reply: Reply) -> Message:
+    """It as the model is told of it with the next question."""
+    answer: Message = {"role": "assistant", "content": reply.text}
+    return answer if reply.echo is None else {**answer, "echo": reply.echo}
+
+
+def _notes(ask: Ask, *, goes_on: bool) -> list[str]:
+    """What an answer's status says of what came before it."""
+    resumed = ["continues the conversation of before the restart"] if goes_on else []
+    return resumed + (["continued: figures of the new part"] if ask.cut is not None else [])
+
+
+def _continued(start: Callable[..., Stream], messages: Sequence[Message], cut: Cut) -> Continued:
+    from .continued import Continued
+
+    return Continued(start, messages, cut)
 
 
 def _with_tools(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from jupyter_client.manager import start_new_kernel
 
@@ -50,8 +51,8 @@ class Kernel:
         self.client = client
 
     def start(self, code: str, *, watched: bool = True) -> str:
-        """Sends a cell; `watched` as by a person, else as nbclient does. Returns its message id."""
-        return str(self.client.execute(code, allow_stdin=watched))
+        """Sends a cell; `watched` as JupyterLab does, else as nbclient does. Returns its message id."""
+        return send(self.client, code, allow_stdin=watched, metadata={"cellId": str(uuid4())} if watched else {})
 
     def messages(self, msg_id: str, timeout: float = 30) -> Iterator[tuple[str, dict[str, Any]]]:
         """The cell's published messages until it is idle."""
@@ -77,6 +78,21 @@ class Kernel:
 
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
+
+
+def send(client: Any, code: str, *, allow_stdin: bool, metadata: dict[str, Any]) -> str:
+    """Sends a cell as a front-end does, which says what it does in the request's metadata. Returns its message id."""
+    content = {
+        "code": code,
+        "silent": False,
+        "store_history": True,
+        "user_expressions": {},
+        "allow_stdin": allow_stdin,
+        "stop_on_error": True,
+    }
+    message = client.session.msg("execute_request", content, metadata=metadata)
+    client.shell_channel.send(message)
+    return str(message["header"]["msg_id"])
 
 
 @contextmanager

@@ -54,10 +54,6 @@ class KernelPage:
         """A custom message of the view."""
         self._send({"method": "custom", "content": content})
 
-    def set(self, **state: Any) -> None:
-        """Traits that the page sets."""
-        self._send({"method": "update", "state": state, "buffer_paths": []})
-
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message.get("kind") == kind]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import holystream_nb
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +70,11 @@ def test_the_wheel_holds_the_bundle_and_the_data_but_no_sources_of_the_front_end
         "providers/FORMATS.md",
     }
     assert not [name for name in names if "frontend" in name or "node_modules" in name]
+    [extension] = {name for name in names if name.endswith("labextensions/holystream_nb/package.json")}
+    folder = extension.removesuffix("package.json")
+    scripts = {name.removeprefix(folder).partition(".")[0] for name in names if name.startswith(f"{folder}static/")}
+    assert scripts == {"static/remoteEntry", "static/live", "static/chat"}
+    assert not [name for name in names if "labextension/" in name], "JupyterLab's files are there once"
 
 
 def test_the_package_is_imported_from_the_wheel_with_its_bundle(python: Path, tmp_path: Path) -> None:
@@ -78,6 +86,15 @@ def test_the_package_is_imported_from_the_wheel_with_its_bundle(python: Path, tm
     origin, size = run(python, "-I", "-c", code, cwd=tmp_path).splitlines()[-2:]
     assert Path(origin).is_relative_to(python.parent.parent)
     assert 50_000 < int(size) <= BUNDLE_LIMIT
+
+
+def test_jupyterlab_finds_the_wheels_extension(python: Path, tmp_path: Path) -> None:
+    """`jupyter labextension list` has it, enabled and OK, in the version of the package."""
+    isolated = {"JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_DATA_DIR": str(tmp_path)}
+    shown = run(python, "-I", "-m", "jupyterlab.labextensions", "list", "--no-build", cwd=tmp_path, **isolated)
+    lines = [line for line in shown.splitlines() if "holystream_nb" in line]
+    assert len(lines) == 1, shown
+    assert re.search(rf"holystream_nb v{re.escape(holystream_nb.__version__)}.*enabled.*OK", lines[0]), lines
 
 
 def test_the_extension_loads_from_the_wheel(python: Path, tmp_path: Path) -> None:

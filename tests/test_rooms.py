@@ -31,17 +31,20 @@ ORDER: list[set[str]] = [
     {"wire.transport"},
     {"wire.websocket"},  # frames on a connection that transport opened
     {"client"},
-    {"tools", "migration", "defaults"},
+    {"tools", "defaults", "journal"},
+    {"continued"},
     {"live", "ask"},
-    {"clients"},
+    {"migration"},
+    {"clients", "conversations", "answered"},
     {"lists"},
     {"session", "sync"},
-    {"checking", "models"},
+    {"checking", "models", "recall"},
     {"report", "measuring.values"},
     {"measuring.running", "measuring.figures"},
     {"measuring.charts"},
     {"measuring"},
-    {"chat", "magic", "lab"},
+    {"chat", "magic", "lab", "journal.command"},
+    {"completion"},
     {"__main__"},
 ]
 SIMULATOR_IS_FOR = {"session", "measuring", "measuring.running", "__main__", "__init__"}
@@ -50,6 +53,8 @@ SIMULATOR_IS_FOR = {"session", "measuring", "measuring.running", "__main__", "__
 def room(module: str) -> str:
     """The room of a module: `live.feed` is in `live`; `wire.sse` and `measuring.values` are rooms of their own."""
     head, _, tail = module.partition(".")
+    if module == "journal.command":
+        return module  # a door, like the magic; all else of the journal stands left of what draws
     if head == "measuring" and (inner := tail.partition(".")[0]) in ("values", "running", "figures", "charts"):
         return f"measuring.{inner}"
     return f"wire.{tail.partition('.')[0]}" if head == "wire" and tail else head

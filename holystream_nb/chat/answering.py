@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from ..ask import Ask
+from ..journal.journal import journal
+from ..journal.values import Origin
 from ..live.feed import Feed
 from ..live.lane import Lane
 from ..live.questions import NOBODY
@@ -21,27 +25,43 @@ Send = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """An answer that was sent for, and the replies of its requests: with tools there may be several."""
+    """An answer that was sent for, what it was asked with, and the replies of its requests: with tools several."""
 
     reply: Reply
+    ask: Ask
     requests: tuple[Reply, ...]
 
 
 class Answering:
     """Runs a turn's lanes to their end. All methods belong to the loop's thread; `done` may be waited for anywhere.
 
-    `asked_in` is the context in which the program asked; None tells that a page did, for somebody who looks on.
+    `asked_in` is the context in which the program asked; None tells that a page did, for somebody who looks on. `where`
+    is the panel's place: the answers are written into the journal as from there.
     """
 
     def __init__(
-        self, turn: Turn, lanes: Sequence[Lane], send: Send, keyframe: Callable[[], None], asked_in: Context | None
+        self,
+        turn: Turn,
+        lanes: Sequence[Lane],
+        send: Send,
+        keyframe: Callable[[], None],
+        asked_in: Context | None,
+        where: Origin,
     ):
         self.turn = turn
         self.lanes = lanes
+        for lane in lanes:
+            if isinstance(lane.source, Asked):
+                lane.begin = partial(
+                    journal.begin,
+                    where,
+                    group=turn.id,
+                    messages=lane.source.messages,
+                    parameters=lane.source.parameters,
+                )
         self.asked_in = asked_in
         self.done: Future[tuple[Reply, ...]] = Future()
-        self._view = _Envelope(turn.id, send, keyframe)
-        self.feed = Feed(self._view, lanes)
+        self.feed = Feed(_Envelope(turn.id, send, keyframe), lanes)
 
     async def run(self) -> None:
         self.feed.start()
@@ -49,7 +69,6 @@ class Answering:
             await draw(self.feed, self.lanes)
         finally:
             self.feed.close()
-            self.feed.compare()
 
     def stop(self) -> None:
         for lane in self.lanes:
@@ -72,7 +91,7 @@ class Answering:
     @property
     def verdict(self) -> str:
         """Who of several was first, fastest and cheapest; "" until all have ended."""
-        return self._view.verdict
+        return self.feed.verdict
 
     @property
     def replies(self) -> tuple[Reply, ...]:
@@ -82,7 +101,7 @@ class Answering:
     def paid(self) -> tuple[Paid, ...]:
         """Those that were sent at all."""
         asked = [lane.source for lane in self.lanes if isinstance(lane.source, Asked)]
-        return tuple(Paid(each.reply, each.requests) for each in asked if each.requests)
+        return tuple(Paid(each.reply, each.ask, each.requests) for each in asked if each.requests)
 
     def nobody_looks_on(self) -> None:
         """No call of a tool can be asked for."""
@@ -98,7 +117,6 @@ class _Envelope:
     """A feed's view: its messages travel as the turn's."""
 
     def __init__(self, turn_id: str, send: Send, keyframe: Callable[[], None]) -> None:
-        self.verdict = ""
         self._turn_id = turn_id
         self._send = send
         self._wanted = keyframe
@@ -115,4 +133,7 @@ class _Envelope:
         self._send({"kind": "turn", "turn": self._turn_id, "message": content})
 
     def close(self) -> None:
+        pass
+
+    def forget(self) -> None:
         pass

@@ -43,19 +43,29 @@ def load(path: Path) -> Saved:
         data = path.read_bytes()
     except OSError as exc:
         raise SetupError(f"{path} cannot be read ({exc.strerror}).") from exc
+    return read(data, str(path))
+
+
+def read(data: bytes | str, name: str) -> Saved:
+    """What `save` wrote; SetupError says what is wrong with it, and calls it by this name."""
     try:
         if msgspec.json.decode(data, type=_Version).holystream_chat > VERSION:
-            raise SetupError(f"{path} was saved by a newer holystream_nb: upgrade it with pip.")
+            raise SetupError(f"{name} was saved by a newer holystream_nb: upgrade it with pip.")
         saved = msgspec.json.decode(data, type=Saved)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:  # also a value of the wrong kind, which it names
-        raise SetupError(f"{path} is not a saved chat panel ({exc}): load the .json that `save` wrote.") from exc
+        raise SetupError(f"{name} is not a saved chat panel ({exc}): load the .json that `save` wrote.") from exc
+    return checked(saved, name)
+
+
+def checked(saved: Saved, name: str) -> Saved:
+    """It with everything that a panel relies on; SetupError where it has not."""
     for turn in saved.turns:
         if not _is_whole(turn):
-            raise SetupError(f"{path} is not a saved chat panel (the turn {turn.id!r} is not whole).")
+            raise SetupError(f"{name} is not a saved chat panel (the turn {turn.id!r} is not whole).")
     if len({turn.id for turn in saved.turns}) < len(saved.turns):
-        raise SetupError(f"{path} is not a saved chat panel (a turn is there twice).")
+        raise SetupError(f"{name} is not a saved chat panel (a turn is there twice).")
     if not _is_sum(saved.spent):
-        raise SetupError(f"{path} is not a saved chat panel (what it says was spent cannot be).")
+        raise SetupError(f"{name} is not a saved chat panel (what it says was spent cannot be).")
     saved.settings.checked()
     spent = saved.spent
     if spent.simulated and not spent.simulated_usd:  # a file from before there was this field

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 
-from ..live.show import current_shell
+from ..live.screen import current_shell
 
 
 class Home:

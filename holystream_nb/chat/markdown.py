@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..live.lane import stretches
 from ..live.saved import (
     MARKDOWN_LIMIT,
     WORDS,
@@ -14,8 +15,6 @@ from ..live.saved import (
     plain_beside,
     plain_call,
     printable,
-    stretches,
-    unlinked,
 )
 from .conversation import Answer, Conversation, Turn
 
@@ -81,8 +80,20 @@ def markdown(conversation: Conversation) -> str:
     return "\n\n---\n\n".join([*map(turn_markdown, conversation.turns)] or [EMPTY]) + "\n"
 
 
+Bundle = tuple[dict[str, str], dict[str, Any]]
+"""An output's data by mime type, and its metadata."""
+
+NOTHING: Final[Bundle] = ({"text/plain": ""}, {})
+"""An output that is needed no more."""
+
+PIECE: Final = 12_000
+"""Characters of Markdown from which on an output of the copy takes no more turns: JupyterLab draws it in one task."""
+
+
 class SavedCopy:
-    """The saved copy's outputs: turns that stay as they are, are not written anew.
+    """The saved copy as outputs of a few turns each, so that one more turn changes the last of them alone.
+
+    Turns that stay as they are, are not written anew.
 
     is_open: whether the fold is open, as where nobody is there to open it.
     """
@@ -91,21 +102,37 @@ class SavedCopy:
         self._is_open = is_open
         self._turns: dict[str, tuple[Turn, str, str]] = {}
 
-    def bundle(self, conversation: Conversation) -> tuple[dict[str, str], dict[str, Any]]:
-        """The mime bundle and metadata."""
-        written = {turn.id: self._written(turn) for turn in conversation.turns}
-        self._turns = written
-        text = "\n\n".join(text for _, _, text in written.values()) or EMPTY
-        records = [dict(answer.record) for turn in conversation.turns for answer in turn.answers]
+    def pieces(self, conversation: Conversation, *, at_most: int | None = None) -> list[Bundle]:
+        """The outputs in their order; the last of `at_most` takes all that is left. There is one at least."""
+        self._turns = {turn.id: self._written(turn) for turn in conversation.turns}
+        pieces: list[list[tuple[Turn, str, str]]] = [[]]
+        size = 0
+        for each in self._turns.values():
+            size += len(each[1])
+            if pieces[-1] and size > PIECE and (at_most is None or len(pieces) < at_most):
+                pieces.append([])
+                size = len(each[1])
+            pieces[-1].append(each)
+        if len(pieces) == 1:
+            count = len(pieces[0])
+            return [self._bundle(f"{count} question{'' if count == 1 else 's'}", pieces[0])]
+        bundles, before = [], 0
+        for piece in pieces:
+            last = before + len(piece)
+            bundles.append(self._bundle(_range(before + 1, last), piece))
+            before = last
+        return bundles
+
+    def _bundle(self, what: str, turns: list[tuple[Turn, str, str]]) -> Bundle:
+        text = "\n\n".join(text for _, _, text in turns) or EMPTY
+        records = [dict(answer.record) for turn, _, _ in turns for answer in turn.answers]
         metadata = {"holystream": {"answers": records}}
         if len(text.encode()) > MARKDOWN_LIMIT:
             note = f"[plain text: the conversation is larger than {MARKDOWN_LIMIT:,} bytes]"
-            return {"text/plain": f"{unlinked(text)}\n\n{note}"}, metadata
-        count = len(written)
-        summary = f"Saved copy · {count} question{'' if count == 1 else 's'}"
-        body = "\n\n---\n\n".join(markdown for _, markdown, _ in written.values()) or EMPTY
+            return {"text/plain": f"{text}\n\n{note}"}, metadata
+        body = "\n\n---\n\n".join(markdown for _, markdown, _ in turns) or EMPTY
         opening = "<details open>" if self._is_open else "<details>"
-        fold = f"{opening}<summary>{summary}</summary>\n\n{body}\n\n</details>"
+        fold = f"{opening}<summary>Saved copy · {what}</summary>\n\n{body}\n\n</details>"
         return {"text/plain": text, "text/markdown": fold}, metadata
 
     def _written(self, turn: Turn) -> tuple[Turn, str, str]:
@@ -113,3 +140,7 @@ class SavedCopy:
         if before is not None and before[0] is turn:
             return before
         return turn, turn_markdown(turn), turn_text(turn)
+
+
+def _range(first: int, last: int) -> str:
+    return f"question {first}" if first == last else f"questions {first} to {last}"

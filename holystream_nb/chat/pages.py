@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 
 class Pages:
@@ -12,23 +12,25 @@ class Pages:
     """
 
     def __init__(self) -> None:
-        self._views: Counter[str] = Counter()
+        self._views: defaultdict[str, set[str]] = defaultdict(set)
         self._fresh: set[str] = set()
         self._expected = 0
+        self._is_copied = True
 
-    def displayed(self) -> None:
-        """The panel is displayed now: the next view that appears is in the page that did it."""
+    def displayed(self, *, is_copied: bool = True) -> None:
+        """The panel is displayed now, with a copy or not: the next view that appears is in the page that did it."""
         self._expected += 1
+        self._is_copied = is_copied
 
-    def ready(self, page: str) -> None:
-        self._views[page] += 1
+    def ready(self, page: str, view: str = "") -> None:
+        self._views[page].add(view)
         if self._expected:
             self._expected -= 1
             self._fresh.add(page)
 
-    def gone(self, page: str) -> None:
-        self._views[page] -= 1
-        if self._views[page] <= 0:
+    def gone(self, page: str, view: str = "") -> None:
+        self._views[page].discard(view)
+        if not self._views[page]:
             del self._views[page]
 
     @property
@@ -37,4 +39,4 @@ class Pages:
 
     @property
     def stale(self) -> list[str]:
-        return [page for page in self._views if page not in self._fresh]
+        return [page for page in self._views if page not in self._fresh] if self._is_copied else []

@@ -21,7 +21,8 @@ from ..defaults import SECRETS, Place, has_secrets, without
 from ..errors import INTERRUPTED, HolystreamError, SetupError, SeveralFailed, in_one_line
 from ..events import Usage
 from ..facts import Wire
-from ..live.show import current_shell, is_watched
+from ..journal.values import Origin
+from ..live.screen import current_shell, screen
 from ..money.cost import Cost
 from ..providers.secret import sealing
 from ..reply import Reply, TransportChoice
@@ -31,13 +32,14 @@ from ..tools.executor import Consent
 from ..tools.mcp_servers import Server
 from .answering import Answering
 from .conversation import Conversation, Turn
-from .display import Display
-from .files import load, save, write, write_new
+from .display import NO_WIDGETS, Display
+from .files import VERSION, Saved, load, save, write, write_new
 from .home import Home
+from .kept import Kept, settled
 from .markdown import markdown
+from .names import Names
 from .policy import Chat, News
 from .settings import Means, Settings
-from .spent import Spent
 from .thread import panels
 
 T = TypeVar("T")
@@ -45,6 +47,8 @@ C = TypeVar("C", bound=Callable[[Reply], object])
 
 _AWAKE_S: Final = 0.1
 """An event loop that only waits notices ■ (a signal) when it next wakes."""
+
+names: Final[Names[ChatPanel]] = Names()
 
 _SETTINGS: Final = ("models", "system", "temperature", "max_tokens")
 
@@ -109,6 +113,8 @@ class ChatPanel(traitlets.HasTraits):
         for the reader's click. Functions run beside the cells: an async one on the loop of all panels, which it must
         not block, a sync one in a thread of its own; what they print may land in any cell.
     allow: tools that may run unasked: names, or "all". Where nobody sees the panel, the other calls are refused.
+    name: what its conversation is called in the journal, for this notebook: the next panel of that name goes on with
+        it. Without one a panel is called by its cell: the cell, run again, goes on, also after a restart of the kernel.
     max_cost: USD that the whole conversation may cost at most, what a loaded one has cost included: a question that it
         does not pay for is not sent, and an answer that would pass it is ended. Hidden reasoning is not seen meanwhile.
     transport: what carries the answers: sse, ws or auto (as for `Client`).
@@ -152,6 +158,7 @@ class ChatPanel(traitlets.HasTraits):
         tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
         max_cost: Decimal | float | str | None = None,
+        name: str | None = None,
         transport: TransportChoice = "sse",
         wire: Wire | None = None,
         base_url: str | None = None,
@@ -191,30 +198,61 @@ class ChatPanel(traitlets.HasTraits):
         named = None if models is None else Settings(tuple(models)).checked().models
         places = _places([model_name(model, "give models=[…]")] if named is None else list(named), options)
         means = Means(_pinned(options, places), transport, functions(tools), consent(allow), limit)
-        settings = Settings(named or (model or places[0].text,), system, temperature, max_tokens).checked()
-        self._begin(settings, Conversation(), Spent(), means)
+        given = Settings(named or (model or places[0].text,), system, temperature, max_tokens).checked()
+        self._begin(given, means, names.call(kinds.optional_text("name", name, "name='notes'")))
 
-    def _begin(self, settings: Settings, conversation: Conversation, spent: Spent, means: Means) -> None:
+    def _begin(self, given: Settings, means: Means, where: Origin, file: Saved | None = None) -> None:
+        """Goes on with the conversation of its name, unless a file says what it begins with."""
         self._is_told = True
-        self._told = settings
+        self._told = given
         self._tells = False
         super().__init__()
         self._home = Home()
         self._callbacks: list[tuple[Callable[[Reply], object], Context]] = []
         self._later: set[asyncio.Future[Any]] = set()
-        self._chat = Chat(
-            session,
-            settings,
-            report=self._hear_news,
-            save_copy=_save_copy,
-            means=means,
-            conversation=conversation,
-            spent=spent,
-        )
-        self._display = Display(self._chat, options=means.options)
-        self._apply(News(conversation, settings, spent, is_streaming=False))
+        self._where = where
+        self._kept = Kept(where, given)
+        before = names.take(where, self)
+        if before is not None and file is None:
+            now = panels.call(lambda: before._chat.settings)
+            settings = settled(given, before._kept.given, now)
+            self._chat = before._leave()
+            self._display = Display(self._chat, options=means.options, is_kept=self._kept.is_kept)
+            kept = self._kept
+            self._do(self._chat.go_on, settings, means, report=self._hear_news, set_aside=kept.set_aside, where=where)
+        else:
+            if before is not None:
+                panels.call(before._leave().close)
+            self._chat = self._with(self._kept.begin(file), means)
+            self._display = Display(self._chat, options=means.options, is_kept=self._kept.is_kept)
+            self._apply(News(self._chat.conversation, self._chat.settings, self._chat.spent, is_streaming=False))
         self.observe(self._changed, [*_SETTINGS, "model"])
         panels.add(self._chat)
+
+    def _with(self, saved: Saved, means: Means) -> Chat:
+        return Chat(
+            session,
+            saved.settings,
+            report=self._hear_news,
+            save_copy=_save_copy,
+            set_aside=self._kept.set_aside,
+            means=means,
+            conversation=Conversation(saved.turns),
+            spent=saved.spent,
+            where=self._where,
+        )
+
+    def _leave(self) -> Chat:
+        """Gives its conversation away, with what is arriving, and keeps what has arrived: it is closed."""
+        chat = self._chat
+        self._home.empty()
+        self._display.leave()
+        conversation, settings, spent = panels.call(lambda: (chat.standing().ended(), chat.settings, chat.spent))
+        self._kept = Kept(Origin("panel"), self._kept.given)
+        self._chat = self._with(Saved(VERSION, settings, spent, conversation.turns), Means())
+        panels.call(self._chat.close)
+        self._apply(News(conversation, settings, spent, is_streaming=False))
+        return chat
 
     def __repr__(self) -> str:
         if not hasattr(self, "_chat"):  # in a traceback from its own making
@@ -223,11 +261,16 @@ class ChatPanel(traitlets.HasTraits):
         return f"ChatPanel({', '.join(self.models)}; {asked} question{'' if asked == 1 else 's'})"
 
     def _ipython_display_(self, **_options: Any) -> None:
-        shell = current_shell()
-        if getattr(shell, "kernel", None) is None:
-            print(repr(self))
+        on = screen()
+        if on == "text":
+            print(f"{self!r} {NO_WIDGETS}")
+            self._display.prints()
         else:
-            self._display.show(is_watched(shell))
+            self._display.show(on == "page")
+
+    def _display_(self) -> Any:
+        """What marimo shows of it."""
+        return self._display.uncopied()
 
     # What the program does
 
@@ -255,8 +298,8 @@ class ChatPanel(traitlets.HasTraits):
         self._do(self._chat.delete, self._turn(turn).id)
 
     def reset(self) -> None:
-        """Begins anew; what was spent stays in `usage` and `cost`."""
-        self._do(self._chat.clear)
+        """Begins anew; what was spent stays in `usage` and `cost`, and the conversation before in the journal."""
+        self._do(self._chat.begin_anew)
 
     def choose(self, model: str, turn: int = -1) -> None:
         """Goes on with this model and its answer, of several to one question (the last)."""
@@ -284,6 +327,16 @@ class ChatPanel(traitlets.HasTraits):
     def widget(self) -> Any:
         """The panel's widget, for layouts (`ipywidgets.HBox`); observe the panel, not this."""
         return self._display.widget
+
+    def shown_alone(self) -> str:
+        """The widget's model, for a page that draws it outside of cells, without a saved copy."""
+        model_id: str = self.widget.model_id
+        panels.call(self._chat.displayed)
+        return model_id
+
+    def tell_context(self, context: Callable[[], str]) -> None:
+        """Each question's system prompt ends with what this returns then, on the panels' thread."""
+        panels.call(setattr, self._chat, "context", context)
 
     # What can be had of it
 
@@ -321,13 +374,14 @@ class ChatPanel(traitlets.HasTraits):
         tools: Sequence[Callable[..., Any] | Server] = (),
         allow: Consent = "ask",
         max_cost: Decimal | float | str | None = None,
+        name: str | None = None,
         transport: TransportChoice = "sse",
         **options: Any,
     ) -> ChatPanel:
         """A panel with the conversation and settings that `save` wrote; what else there is, is given as to a new one.
 
         options: how the services are reached: base_url, api_key, …, as for a new one.
-        Raises SetupError for any other file.
+        What was said under its name before is kept in the journal under another. Raises SetupError for any other file.
         """
         path = Path(path).expanduser()
         saved = load(path)
@@ -337,7 +391,8 @@ class ChatPanel(traitlets.HasTraits):
             given = _pinned(given, _places(list(saved.settings.models), given))
         limit = kinds.optional_money("max_cost", max_cost)
         means = Means(given, transport, functions(tools), consent(allow), limit).checked()
-        panel._begin(saved.settings, Conversation(saved.turns), saved.spent, means)
+        named = names.call(kinds.optional_text("name", name, "name='notes'"))
+        panel._begin(saved.settings, means, named, saved)
         return panel
 
     # How the halves hear of each other
@@ -383,13 +438,14 @@ class ChatPanel(traitlets.HasTraits):
 
     def _hear_news(self, news: News) -> None:
         """On the panel's thread."""
+        self._kept.write(news.conversation, news.settings, news.spent)
         self._home.post(lambda: self._apply(news), news.asked_in)
 
     def _apply(self, news: News) -> None:
         """On the program's thread."""
         settings = news.settings
         for paid in news.paid:
-            session.remember(paid.reply, paid.requests)
+            session.remember(paid.reply, paid.ask, paid.requests)
         self._is_told = True
         self._told = settings
         tells, self._tells = self._tells, True

@@ -11,8 +11,11 @@ from typing import Any, Final, Protocol
 
 from .. import kinds
 from ..errors import HolystreamError, SetupError
+from ..journal.values import Origin
+from ..live.heard import Heard
 from ..live.lane import Lane
 from ..live.questions import Questions
+from ..live.where import notice
 from ..money.budget import Budget
 from ..reply import Reply
 from ..session import Session
@@ -26,6 +29,12 @@ from .spent import Spent
 
 LINGER_S: Final = 10.0
 """How long a page's answer runs on after its last view has gone: a view may come back."""
+
+BEAT_S: Final = 1.0
+"""How often pages are told how far the panel is, while they may not know."""
+
+SILENT_S: Final = 60.0
+"""How long a page is told that says nothing: it may have gone without a word."""
 
 UNASKED_S: Final = 0.5
 """How often at most the whole conversation is sent to a page that was never heard of."""
@@ -73,6 +82,8 @@ class Chat:
 
     report: is told all that concerns the program, in order.
     save_copy: writes the conversation to a new file, and says where.
+    set_aside: keeps a conversation that makes room for a new one, and says where; "" where nothing is kept.
+    where: the panel's place, for the journal.
     Its methods raise SetupError where what is asked for cannot be; `hear` shows that to the reader.
     """
 
@@ -83,24 +94,23 @@ class Chat:
         *,
         report: Callable[[News], None],
         save_copy: Callable[[Conversation], str],
+        set_aside: Callable[[Conversation, Settings, Spent], str],
         means: Means | None = None,
         conversation: Conversation | None = None,
         spent: Spent | None = None,
+        where: Origin | None = None,
         linger_s: float = LINGER_S,
     ) -> None:
         self._session = session
         self.settings = settings
         self.conversation = conversation or Conversation()
         self.spent = spent or Spent()
+        self._where = where or Origin("panel")
         self._report = report
         self._save_copy = save_copy
+        self._set_aside = set_aside
         self._means = means or Means()
-        self._budget = Budget(
-            self._means.max_cost,
-            "max_cost",
-            mend="Make a new panel, or save this one and load it with a higher max_cost.",
-            spent=self.spent.usd,
-        )
+        self._budget = self._limited()
         self._linger_s = linger_s
         self._page: Page = NoPage()
         self._pages = Pages()
@@ -108,6 +118,13 @@ class Chat:
         self._looks_on = False
         self._next_unasked = 0.0
         self._seq = 0
+        self._told = 0
+        self._state: dict[str, Any] = {}
+        self._last_said: dict[str, Any] | None = None
+        self._heard = Heard()
+        self._heard_at: dict[str, float] = {}
+        self._have: dict[str, tuple[object, object, object]] = {}
+        self._beating: asyncio.TimerHandle | None = None
         self._drawn: dict[str, int] = {}
         self._running: Answering | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,6 +132,8 @@ class Chat:
         self._lingering: asyncio.TimerHandle | None = None
         self.opened: Callable[[str], object] = lambda provider: None
         """Is told the name of a provider whose models the reader is looking for."""
+        self.context: Callable[[], str] = lambda: ""
+        """What a question's system prompt ends with."""
 
     # What program and reader ask for
 
@@ -129,12 +148,12 @@ class Chat:
         lanes = [self._lane(model, question, settings) for model in settings.models]
         labels = tuple(Label(lane.label, lane.provider, lane.note) for lane in lanes)
         turn = Turn(secrets.token_hex(6), question, labels, chosen=0 if len(lanes) == 1 else OPEN)
-        running = self._running = Answering(turn, lanes, self._page_send, self._keyframe_wanted, asked_in)
+        running = self._running = Answering(turn, lanes, self._page_send, self._keyframe_wanted, asked_in, self._where)
         if not self._looks_on:
             running.nobody_looks_on()
         self.conversation = self.conversation.added(turn)
         self._number("added", turn=self._drawing(turn))
-        self._page.tell(is_streaming=True)
+        self.tell(is_streaming=True)
         self._news()
         self._start(self._answer(running))
         return running
@@ -157,9 +176,12 @@ class Chat:
         """Takes a turn away, and all after it; what runs there is stopped."""
         self._cut(self.conversation.index(turn_id))
 
-    def clear(self) -> None:
-        """Begins anew; what was spent stays."""
+    def begin_anew(self) -> None:
+        """A new conversation; what was spent stays, and what was said is set aside."""
+        said = self._set_aside(self.standing().ended(), self.settings, self.spent) if self.conversation.turns else ""
         self._cut(0)
+        if said:
+            self.say(said)
 
     def choose(self, turn_id: str, lane: int) -> None:
         """Goes on with one answer of several, and with its model."""
@@ -185,7 +207,37 @@ class Chat:
     def close(self) -> None:
         """Stops, and takes no question any more. The conversation stays."""
         self._closed = True
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
         self.stop()
+
+    def go_on(
+        self,
+        settings: Settings,
+        means: Means,
+        *,
+        report: Callable[[News], None],
+        set_aside: Callable[[Conversation, Settings, Spent], str],
+        where: Origin,
+    ) -> None:
+        """Another panel of the program takes it over, with what is arriving; nothing of the one before counts any more.
+
+        Where no view of the new panel appears, an answer that a page had asked for ends, as when its last view goes.
+        """
+        self._report = report
+        self._set_aside = set_aside
+        self._where = where
+        self._means = means
+        self._budget = self._limited()
+        self._page = NoPage()
+        self._pages = Pages()
+        self._heard = Heard()
+        self._have = {}
+        self._heard_of = self._closed = False
+        self.settings = settings
+        self._linger()
+        self._news()
 
     async def finish(self) -> None:
         """Stops, and waits until nothing of it runs."""
@@ -206,44 +258,64 @@ class Chat:
         self._page = page
         self._somebody_looks_on()
         self._tell_settings()
-        page.tell(is_streaming=self._running is not None, total=self._total())
+        self.tell(is_streaming=self._running is not None, total=self._total())
 
-    def displayed(self) -> None:
-        """The panel is being displayed: the page that appears next keeps the saved copy up to date."""
-        self._pages.displayed()
+    def tell(self, **state: Any) -> None:
+        """Sets the page's traits; `told` counts how often, so that it knows when it has missed some."""
+        self._told += 1
+        self._state.update(state)
+        self._page.tell(**state, told=self._told)
+        self._changed()
+
+    def displayed(self, *, is_copied: bool = True) -> None:
+        """The panel is being displayed: the page that appears next keeps the saved copy up to date, if there is one."""
+        self._pages.displayed(is_copied=is_copied)
         self._somebody_looks_on()
 
     def say(self, text: str, level: str = "info") -> None:
         """A line for the reader that belongs to no answer."""
-        self._page.send({"kind": "said", "text": text, "level": level})
+        self._number("said", text=text, level=level)
+        self._last_said = {"kind": "said", "seq": self._seq, "text": text, "level": level}
 
     def hear(self, content: dict[str, Any]) -> None:
         """A message from a view; one that cannot be followed is answered with a line for the reader."""
+        sender = content.get("from")
+        if isinstance(sender, str):
+            self._heard_at[sender] = asyncio.get_running_loop().time()
         try:
-            self._heed(content)
+            if self._heard.is_next(content):
+                self._heed(content)
         except HolystreamError as exc:
             self.say(str(exc), "error")
+        if "number" in content:
+            self._beat()
 
-    def hear_settings(self, settings: Settings) -> None:
+    def _hear_settings(self, changes: dict[str, Any]) -> None:
         """What a page has set; what cannot be is set back."""
         try:
-            self.settings = settings.checked()
-        except HolystreamError as exc:
-            self._tell_settings()
-            self.say(str(exc), "error")
-        else:
-            self._news()  # first: once a page sees the names, the program reads the same
-            self._tell_names()  # and not the settings: somebody may be typing on
+            if isinstance(changes.get("models"), list):
+                changes["models"] = tuple(changes["models"])
+            settings = self.settings = replace(self.settings, **changes).checked()
+        except HolystreamError:
+            self._told += 1  # a change without an update: nothing but the whole state sets the page right
+            self._tell_all()
+            raise
+        self._news()  # first: once a page sees the names, the program reads the same
+        self.tell(**{name: value for name, value in _traits(settings).items() if name in changes}, **self._names())
 
     def _heed(self, content: dict[str, Any]) -> None:
         match content:
             case {"kind": "ready", "page": str(page)}:
-                self._appeared(page)
+                self._appeared(page, str(content.get("view", "")))
             case {"kind": "gone", "page": str(page)}:
-                self._left(page)
+                self._left(page, str(content.get("view", "")))
             case {"kind": "missed"}:
                 self._heard_of = True
-                self._tell_all()
+                self._tell_all(known=content.get("told"))
+            case {"kind": "have", "from": str(sender), "seq": seq, "told": told, "at": at}:
+                self._have[sender] = seq, told, at
+            case {"kind": "set"}:
+                self._hear_settings({name: content[name] for name in _traits(self.settings) if name in content})
             case {"kind": "turn", "turn": str(turn), "message": dict(message)}:
                 self._hear_turn(turn, message)
             case {"kind": "send", "text": str(text)}:
@@ -256,8 +328,8 @@ class Chat:
                 self.edit(turn, text)
             case {"kind": "delete", "turn": str(turn)}:
                 self.delete(turn)
-            case {"kind": "clear"}:
-                self.clear()
+            case {"kind": "begin_anew"}:
+                self.begin_anew()
             case {"kind": "choose", "turn": str(turn), "lane": int(lane)}:
                 self.choose(turn, lane)
             case {"kind": "open", "provider": str(provider)}:
@@ -265,26 +337,29 @@ class Chat:
             case {"kind": "save_copy"}:
                 self.say(self._save_copy(self.standing().ended()))
 
-    def _appeared(self, page: str) -> None:
+    def _appeared(self, page: str, view: str) -> None:
         self._heard_of = True
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
         self._somebody_looks_on()
-        self._pages.ready(page)
-        self._page.tell(stale=self._pages.stale)
+        self._pages.ready(page, view)
+        self.tell(stale=self._pages.stale)
         self._tell_all()
 
-    def _left(self, page: str) -> None:
-        self._pages.gone(page)
-        self._page.tell(stale=self._pages.stale)
+    def _left(self, page: str, view: str) -> None:
+        self._pages.gone(page, view)
+        self.tell(stale=self._pages.stale)
+        if not self._pages.is_seen:
+            self._linger()
+
+    def _linger(self) -> None:
         if self._lingering is not None:
             self._lingering.cancel()
-        if not self._pages.is_seen:
-            self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._abandoned)
+        self._lingering = asyncio.get_running_loop().call_later(self._linger_s, self._abandoned)
 
     def _somebody_looks_on(self) -> None:
         self._looks_on = True
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
         if self._running is not None:
             self._running.somebody_looks_on()
 
@@ -306,9 +381,41 @@ class Chat:
             snapshot = {"kind": "snapshot", **self._drawing(turn)["keyframe"]}
             self._page.send({"kind": "turn", "turn": turn_id, "message": snapshot})
 
-    def _tell_all(self) -> None:
+    def _tell_all(self, known: object = None) -> None:
+        """All there is; `known` is the change of the traits up to which a page has them."""
         turns = [self._drawing(turn) for turn in self.conversation.turns]
-        self._number("conversation", turns=turns)
+        state = {} if known == self._told else self._state
+        standing = {"seq": self._seq, "told": self._told, "state": state, "said": self._last_said}
+        self._page.send({"kind": "conversation", "turns": turns, **standing})
+
+    def _changed(self) -> None:
+        """Pages that have been heard of are told how far it is, until they have said that they have everything."""
+        if self._beating is None and self._heard.heard and not self._closed:
+            self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat_on)
+
+    def _beat_on(self) -> None:
+        self._beating = None
+        now = asyncio.get_running_loop().time()
+        awake = [sender for sender, at in self._heard_at.items() if now - at < SILENT_S]
+        if self._running is not None or any(self._have.get(sender) != self._standing_at() for sender in awake):
+            self._beat()
+            self._changed()
+
+    def _standing_at(self) -> tuple[int, int, int]:
+        """How far it is: messages, changes of the traits, and messages of the last turn's feed."""
+        turns = self.conversation.turns
+        if not turns:
+            return self._seq, self._told, 0
+        running = self._running
+        if running is not None and running.turn.id == turns[-1].id:
+            return self._seq, self._told, running.feed.seq
+        return self._seq, self._told, self._drawn.get(turns[-1].id, 0)
+
+    def _beat(self) -> None:
+        seq, told, at = self._standing_at()
+        turn = self.conversation.turns[-1].id if self.conversation.turns else ""
+        heard = dict(self._heard.heard)
+        self._page.send({"kind": "beat", "seq": seq, "told": told, "turn": turn, "at": at, "heard": heard})
 
     def _keyframe_wanted(self) -> None:
         """A kernel that hears nothing while its cell runs sends the whole now and then, as a live view's does."""
@@ -324,7 +431,12 @@ class Chat:
             keyframe = running.keyframe()
         else:
             lanes = [answer.drawn() for answer in turn.answers]
-            keyframe = {"seq": self._drawn.get(turn.id, 0), "lanes": lanes}
+            keyframe = {
+                "seq": self._drawn.get(turn.id, 0),
+                "lanes": lanes,
+                "verdict": turn.verdict,
+                "whole": True,
+            }
         return {
             "id": turn.id,
             "question": turn.question,
@@ -332,7 +444,6 @@ class Chat:
             "format": "markdown",
             "keyframe": keyframe,
             "chosen": turn.chosen,
-            "verdict": turn.verdict,
         }
 
     def _page_send(self, content: dict[str, Any]) -> None:
@@ -343,20 +454,15 @@ class Chat:
     def _number(self, kind: str, **content: Any) -> None:
         self._seq += 1
         self._page.send({"kind": kind, "seq": self._seq, **content})
+        self._changed()
 
     def _tell_settings(self) -> None:
-        settings = self.settings
-        self._page.tell(
-            models=list(settings.models),
-            system=settings.system,
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-        )
-        self._tell_names()
+        self.tell(**_traits(self.settings), **self._names())
 
-    def _tell_names(self) -> None:
+    def _names(self) -> dict[str, str]:
+        """What the page calls the panel."""
         models = self.settings.models
-        self._page.tell(title=f"Chat with {', '.join(models)}", note=self._note(models))
+        return {"title": f"Chat with {', '.join(models)}", "note": self._note(models)}
 
     def _note(self, models: tuple[str, ...]) -> str:
         """ "simulator" where every model is the simulator's."""
@@ -373,7 +479,8 @@ class Chat:
 
     def _lane(self, model: str, question: str, settings: Settings) -> Lane:
         provider, note = self._place(model)
-        history = self.conversation.history(model, settings.system)
+        system = "\n\n".join(filter(None, (settings.system, self.context())))
+        history = self.conversation.history(model, system)
         questions = Questions()
         source = Asked(
             self._session,
@@ -388,6 +495,14 @@ class Chat:
         )
         carrier = self._means.transport
         return Lane(source, label=model, provider=provider, note=note, transport=carrier, questions=questions)
+
+    def _limited(self) -> Budget:
+        return Budget(
+            self._means.max_cost,
+            "max_cost",
+            mend="Make a new panel, or save this one and load it with a higher max_cost.",
+            spent=self.spent.usd,
+        )
 
     def _total(self) -> str:
         """What was spent, and of how much."""
@@ -411,7 +526,7 @@ class Chat:
         if running is not None and any(turn.id == running.turn.id for turn in gone):
             self._running = None
             running.stop()
-            self._page.tell(is_streaming=False)
+            self.tell(is_streaming=False)
         self._number("cut", **{"from": at})
         self._news()
 
@@ -422,6 +537,8 @@ class Chat:
             self.say(f"The answer could not be drawn ({type(exc).__name__}: {exc}).", "error")
         finally:
             self._ended(running)
+            if self._looks_on and (said := notice()):
+                self.say(said)
 
     def _ended(self, running: Answering) -> None:
         replies = running.replies
@@ -433,7 +550,7 @@ class Chat:
                 self._running = None
             running.done.set_result(replies)
             if not is_kept:
-                self._page.tell(is_streaming=False)
+                self.tell(is_streaming=False)
                 self._news()
 
     def _keep(self, running: Answering, replies: tuple[Reply, ...]) -> None:
@@ -441,14 +558,12 @@ class Chat:
         paid = running.paid
         for reply in (request for each in paid for request in each.requests):
             self.spent = self.spent.plus(reply)
-        self._page.tell(total=self._total())
+        self.tell(total=self._total())
         if self._running is running:
             self.conversation = self.conversation.answered(running.turn.id, running.answers, running.verdict)
-            if running.verdict:
-                self._number("judged", turn=running.turn.id, verdict=running.verdict)
-            self._drawn[running.turn.id] = running.feed.snapshot()["seq"]
+            self._drawn[running.turn.id] = running.feed.seq
             self._running = None
-            self._page.tell(is_streaming=False)
+            self.tell(is_streaming=False)
             self._news(paid=paid, replies=replies, asked_in=running.asked_in)
         else:
             self._news(paid=paid)
@@ -479,6 +594,16 @@ class Chat:
         task = asyncio.get_running_loop().create_task(answer)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _traits(settings: Settings) -> dict[str, Any]:
+    """Settings as the page's traits have them."""
+    return {
+        "models": list(settings.models),
+        "system": settings.system,
+        "temperature": settings.temperature,
+        "max_tokens": settings.max_tokens,
+    }
 
 
 def _question(text: object) -> str:

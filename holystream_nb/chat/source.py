@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from ..ask import Ask
 from ..client.client import Message
 from ..client.stream import Stream
 from ..events import Event, Usage
@@ -38,12 +39,12 @@ class Asked:
         budget: Budget | None = None,
         shares: int = 1,
     ) -> None:
+        self.messages = messages
+        self.parameters = parameters
         self._session = session
-        self._messages = messages
         self._model = model
         self._provider = provider
         self._means = means
-        self._parameters = parameters
         self._questions = questions
         self._budget = budget
         self._shares = shares
@@ -77,6 +78,20 @@ class Asked:
         return () if self.stream is None else (self.stream.reply,)
 
     @property
+    def ask(self) -> Ask:
+        """It as a cell would ask it."""
+        means = self._means
+        return Ask(
+            self.messages,
+            (self._model,),
+            options=means.options,
+            transport=means.transport,
+            tools=means.tools,
+            allow=means.allow,
+            parameters=self.parameters,
+        )
+
+    @property
     def reply(self) -> Reply:
         if self.stream is not None:
             return self.stream.reply
@@ -88,7 +103,7 @@ class Asked:
             usage=Usage(exact=False),
             timing=Timing(submitted=self._submitted),
             cost=Cost(None, None, False, "", "", UNKNOWN),
-            model=self._model,
+            model=self._model.removeprefix(f"{self._provider}:"),
             provider=self._provider,
         )
 
@@ -109,13 +124,13 @@ class Asked:
         async with self._session.reached(place) as client:
             if self._budget is not None:
                 client = client.within(self._budget, shares=self._shares)
-            how: dict[str, Any] = {"model": place.model, "transport": means.transport, **self._parameters}
+            how: dict[str, Any] = {"model": place.model, "transport": means.transport, **self.parameters}
             if means.tools:
                 self.stream = run_tools(
-                    client, self._messages, tools=means.tools, consent=means.allow, ask=self._questions.ask, **how
+                    client, self.messages, tools=means.tools, consent=means.allow, ask=self._questions.ask, **how
                 )
             else:
-                self.stream = client.stream(self._messages, **how)
+                self.stream = client.stream(self.messages, **how)
             if self._stopped:
                 self.stream.stop()
             async with self.stream:

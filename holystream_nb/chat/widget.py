@@ -1,48 +1,38 @@
 """The panel's half on the page; `frontend/src/chatprotocol.ts` holds the twins of its words.
 
-Traits are state, messages are motion. Kernel -> page:  conversation {seq, turns} · added {seq, turn} · cut {seq, from}
-· chosen {seq, turn, lane} · judged {seq, turn, verdict} · said {text, level}
+Traits are state, messages are motion. Kernel -> page:  conversation {seq, turns, said, told, state} · added {seq, turn}
+· cut {seq, from} · chosen {seq, turn, lane} · said {seq, text, level} · beat {seq, told, turn, at, heard}
 · turn {turn, message}, a message of that turn's feed (`live/widget.py`)
-Page -> kernel:  ready {page} · missed · gone {page} · turn {turn, message} · send {text} · stop · regenerate {turn}
-· edit {turn, text} · delete {turn} · clear · choose {turn, lane} · save_copy
+Page -> kernel:  ready {page, view, appends} · missed {told} · gone {page, view} · turn {turn, message} · send {text}
+· stop · regenerate {turn} · edit {turn, text} · delete {turn} · begin_anew · choose {turn, lane} · open {provider}
+· save_copy · set {models, system, temperature, max_tokens} (some of them) · have {seq, told, at}
+What a page says but `have` is numbered: heeded once and in order, and said again until it is heard (`live/heard.py`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
-import anywidget
 import traitlets
 
+from ..live.bundle import Bundled
 from .settings import Settings
-
-_STATIC: Final = Path(__file__).parent.parent / "static"
-
-if not (_STATIC / "chat.js").is_file():  # pragma: no cover  # only a broken build gets here
-    raise ImportError("holystream_nb was installed without its front-end: install it again with `pip install`.")
 
 EXAMPLES: Final = (
     "Explain server-sent events in three sentences.",
     "Write a Python function that merges two sorted lists, with a test.",
     "Compare TCP and UDP in a small table.",
 )
-SETTINGS: Final = ("models", "system", "temperature", "max_tokens")
 
 
-class PanelView(anywidget.AnyWidget):
+class PanelView(Bundled):
     """A chat panel on pages.
 
-    `models`, `system`, `temperature` and `max_tokens` are written on both sides. The rest is written by the panel's
-    thread with `tell`, while the page's changes come on the main thread or a subshell's: no two at a time, and nobody
-    waits for another.
+    The panel's thread writes the traits, with `tell`; what a page sets comes as a message.
     """
 
-    _esm = _STATIC / "chat.js"
-    _css = _STATIC / "chat.css"
+    _bundle = "chat"
     models = traitlets.List(traitlets.Unicode()).tag(sync=True)
     system = traitlets.Unicode("").tag(sync=True)
     temperature = traitlets.Float(None, allow_none=True).tag(sync=True)
@@ -54,19 +44,17 @@ class PanelView(anywidget.AnyWidget):
     stale = traitlets.List(traitlets.Unicode()).tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
+    told = traitlets.Int(0).tag(sync=True)
+    is_kept = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(
-        self, settings: Settings, *, changed: Callable[[Settings], object], closed: Callable[[], object]
-    ) -> None:
-        self._told: deque[dict[str, Any]] = deque()
-        self._writing = threading.Lock()
-        self._changed = changed
+    def __init__(self, settings: Settings, *, is_kept: bool, closed: Callable[[], object]) -> None:
         self._closed = closed
         super().__init__(
             models=list(settings.models),
             system=settings.system,
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
+            is_kept=is_kept,
         )
         if self.comm is not None and hasattr(self.comm, "on_close"):
             self.comm.on_close(lambda _message: closed())
@@ -76,25 +64,15 @@ class PanelView(anywidget.AnyWidget):
         """What stands in a file where no widget is drawn."""
         return f"<chat panel of {', '.join(self.models)}; its saved copy is below>"
 
-    @property
-    def settings(self) -> Settings:
-        return Settings(tuple(self.models), self.system, self.temperature, self.max_tokens)
-
     def tell(self, **state: Any) -> None:
-        """Sets traits, from the panel's thread."""
-        self._told.append(state)
-        self._write()
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """The page's changes."""
-        with self._writing:
-            super().set_state(sync_data)
-        self._write()
-        if not sync_data.keys().isdisjoint(SETTINGS):
-            self._changed(self.settings)
+        """Sets traits, from the panel's thread, in one message."""
+        with self.hold_sync():
+            for name, value in state.items():
+                setattr(self, name, value)
 
     def close(self) -> None:
         self._closed()
+        self.layout.close()  # ipywidgets keeps it for ever
         super().close()
 
     def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:
@@ -108,13 +86,3 @@ class PanelView(anywidget.AnyWidget):
         does something with the panel, where they would wait as long as a cell computes. 7.0 to 7.3 do not.
         """
         getattr(self.comm, "__dict__", {}).pop("_reply_subshell_id", None)
-
-    def _write(self) -> None:
-        while self._told and self._writing.acquire(blocking=False):  # who holds it writes ours too, at its end
-            try:
-                while self._told:
-                    with self.hold_sync():
-                        for name, value in self._told.popleft().items():
-                            setattr(self, name, value)
-            finally:
-                self._writing.release()

@@ -2,7 +2,7 @@
 // into build/tests instead.
 // The first line of each script carries a digest of the sources: hatch_build.py builds again when it differs.
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -13,7 +13,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 function digest() {
   const entries = readdirSync(join(here, "src"), { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, path, name }) => join(parentPath ?? path, name));
-  const names = ["build.mjs", "package-lock.json", ...files.map((file) => relative(here, file).replaceAll("\\", "/"))];
+  const names = ["build.mjs", "package-lock.json", "../live/harmless/tex.json", ...files.map((file) => relative(here, file).replaceAll("\\", "/"))];
   const hash = createHash("sha256");
   for (const name of names.sort()) hash.update(`${name}\0`).update(readFileSync(join(here, name)));
   return hash.digest("hex");
@@ -92,7 +92,12 @@ async function extension(sources) {
     minify: true,
     legalComments: "inline",
     banner: { js: `/* holystream_nb: extension; sources ${sources} */` },
+    define: { SOURCES: JSON.stringify(sources) },
   }).catch(failed);
+  for (const bundle of ["live", "chat"]) {
+    for (const kind of ["js", "css"]) copyFileSync(join(here, `../static/${bundle}.${kind}`), join(folder, `static/${bundle}.${sources}.${kind}`));
+  }
   const jupyterlab = { extension: true, _build: { load: `static/${name}.js`, extension: "./extension" } };
-  writeFileSync(join(folder, "package.json"), `${JSON.stringify({ name: "holystream_nb", version: "0.1.0", license: "MIT", jupyterlab }, null, 2)}\n`);
+  const version = readFileSync(join(here, "../__init__.py"), "utf8").match(/__version__ = "(.*)"/)[1];
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify({ name: "holystream_nb", version, license: "MIT", jupyterlab }, null, 2)}\n`);
 }

@@ -51,3 +51,9 @@ def ending(call: Call) -> str:
         return duration(call.seconds or 0.0)
     why = cut(call.error, RESULT_SHOWN)
     return why if why.startswith(call.state) else f"{call.state}: {why}"
+
+
+def plain(call: Call) -> str:
+    """A call as text: its line, then what it returned."""
+    shown = card(call)
+    return f"[{shown['name']}({shown['arguments']}) · {ending(call)}]\n{shown['result']}".rstrip("\n")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import groupby
 from typing import Any, Final, Literal, Protocol
 
-from ..errors import HolystreamError, NotJSON
-from ..events import Event
+from ..errors import HolystreamError, NotJSON, SetupError
+from ..events import Event, Reasoning, Text
 from ..reply import Progress, Reply, TransportChoice
 from ..tools.call import Call
 from .answered_json import json_in
 from .beside import Citation, Picture, ended, pictures, sources
-from .cards import browser_length, card
-from .figures import approximate, bursts, figures, milliseconds, rate, tokens
+from .cards import browser_length, card, plain
+from .figures import approximate, bursts, figures, milliseconds, rate, record, tokens
 from .painted import Painted
 from .questions import Questions
 
-State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "truncated", "failed"]
-FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "truncated", "failed"})
+State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "lost", "truncated", "failed"]
+FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "lost", "truncated", "failed"})
+"""`lost` is an answer whose kernel ended first: the journal has what had arrived."""
 
 CUT_OFF: Final = (
     "The answer ended without its end marker: it may be cut off. Ask again; if that happens often, look at the proxy "
@@ -47,11 +50,32 @@ class Source(Protocol):
     def __aiter__(self) -> AsyncIterator[Event | Call]: ...
 
 
+class Entry(Protocol):
+    """An answer in the journal, or wherever else it is written down as it arrives."""
+
+    @property
+    def id(self) -> str: ...
+
+    def add(self, text: str = "", reasoning: str = "") -> None: ...
+
+    def end(
+        self, *, text: str, reasoning: str, state: str, ending: str, error: str, record: Mapping[str, Any]
+    ) -> None: ...
+
+
+Begin = Callable[..., Entry]
+"""Begins an entry: takes the lane's `label`, `model`, `provider`, `note` and `format`."""
+
+_SENT_S: Final = 0.2
+"""What is refused before it is sent is refused by then, and is not written down."""
+
+
 class Lane:
     """A source with its label, provider and note ("simulator"); several lanes stand side by side in one view.
 
     `limit` says why an answer ended where a limit of ours was reached ("--max-cost reached"); `questions` are those
-    that a tool run asks.
+    that a tool run asks. `begin` begins the `entry` that its answer is written into as it arrives; there is none of
+    what was not sent.
     """
 
     def __init__(
@@ -64,6 +88,7 @@ class Lane:
         format: str = "markdown",
         transport: TransportChoice = "sse",
         questions: Questions | None = None,
+        begin: Begin | None = None,
     ) -> None:
         self.source = source
         self.label = label
@@ -73,6 +98,8 @@ class Lane:
         self.transport = transport
         self.limit = ""
         self.questions = questions or Questions()
+        self.begin = begin
+        self.entry: Entry | None = None
         self.state: State = "waiting"
         self.error: HolystreamError | None = None
         self.painted: Painted | None = None
@@ -108,6 +135,34 @@ class Lane:
             return reply
         return replace(reply, data=self._data, error=self.error)
 
+    async def events(self) -> AsyncIterator[Event | Call]:
+        """What arrives, for whoever draws it; the entry has it first. Whoever reads it calls `end` afterwards."""
+        asked = asyncio.get_running_loop().call_later(_SENT_S, self._write_down)
+        try:
+            async for event in self.source:
+                if (entry := self.entry or self._write_down()) is not None:
+                    kind = type(event)
+                    if kind is Text:
+                        entry.add(text=event.text)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`
+                    elif kind is Reasoning:
+                        entry.add(reasoning=event.text)  # type: ignore[union-attr]
+                    elif isinstance(event, Call) and event.is_final:
+                        entry.add(text=_between(plain(event)))
+                yield event
+        finally:
+            asked.cancel()
+
+    def _write_down(self) -> Entry | None:
+        if self.entry is None and self.begin is not None:
+            self.entry = self.begin(
+                label=self.label,
+                model=self.source.reply.model,
+                provider=self.provider,
+                note=self.note,
+                format=self.format,
+            )
+        return self.entry
+
     def drew(self, text: str, reasoning: str) -> None:
         self.state = "streaming"
         self.text_drawn += len(text)
@@ -131,6 +186,23 @@ class Lane:
             self.state = reason  # type: ignore[assignment]  # the three words are states
         else:
             self.state = "done" if error is None else "failed"
+        self._end_entry(reply)
+
+    def _end_entry(self, reply: Reply) -> None:
+        is_unsent = reply.timing.sent is None and isinstance(self.error, SetupError)
+        entry = self.entry if is_unsent else self._write_down()
+        if entry is not None:
+            entry.end(
+                text="".join(
+                    text + "".join(_between(plain(call)) for call in calls)
+                    for text, calls in stretches(reply.text, self.calls)
+                ),
+                reasoning=reply.reasoning,
+                state=self.state,
+                ending=self.ending,
+                error=self.warning if self.error is None else str(self.error),
+                record={**record(self.reply), "calls": len(self.calls)},
+            )
 
     @property
     def is_parted(self) -> bool:
@@ -223,6 +295,20 @@ class Lane:
         text = reply.text if self.is_final else reply.text[: self.text_drawn]
         reasoning = reply.reasoning if self.is_final else reply.reasoning[: self.reasoning_drawn]
         return {"text": text, "reasoning": reasoning, **self.status(), "calls": self.cards()}
+
+
+def stretches(text: str, calls: Sequence[Call]) -> list[tuple[str, list[Call]]]:
+    """The text in stretches, each with the calls that came after it."""
+    found: list[tuple[str, list[Call]]] = []
+    start = 0
+    for at, after in groupby(calls, key=lambda call: call.at):
+        found.append((text[start:at], list(after)))
+        start = at
+    return [*found, (text[start:], [])]
+
+
+def _between(said: str) -> str:
+    return f"\n\n{said}\n\n"
 
 
 def drawn_source(source: Citation) -> dict[str, str]:

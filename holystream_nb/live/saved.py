@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, Final
 
 from ..tools.call import Call
 from ..wire.values import well_formed
 from .beside import Citation, Picture, named
-from .cards import card, ending
+from .cards import card, ending, plain
 from .figures import bursts, costs, figures, milliseconds, rate, record, verdict, way
-from .lane import Lane, State
+from .lane import Lane, State, stretches
 
 WORDS: Final[dict[State, str]] = {
     "stopped": "stopped",
     "interrupted": "interrupted: the connection broke",
+    "lost": "interrupted: the kernel ended",
     "truncated": "truncated: it may be cut off",
     "failed": "failed",
 }
@@ -34,10 +33,8 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
         plain += f"\n\n[{printable(said)}]"
     data = {"text/plain": plain}
     if len(plain.encode()) > MARKDOWN_LIMIT:
-        data["text/plain"] = f"{unlinked(plain)}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
-    elif lanes[0].format == "text":
-        data["text/plain"] = unlinked(plain)
-    else:
+        data["text/plain"] = f"{plain}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
+    elif lanes[0].format != "text":
         data["text/markdown"] = _markdown(lanes)
     records = {lane.label: record(lane.reply) for lane in lanes}
     return data, {"holystream": records if len(records) > 1 else record(lanes[0].reply)}
@@ -75,15 +72,6 @@ def printable(text: str) -> str:
 _OBEYED: Final = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
-def unlinked(text: str) -> str:
-    """Addresses that JupyterLab makes no links of, as it does in plain text too: an invisible joiner stands in each."""
-    return _LINKED.sub(lambda found: f"{found[0][0]}{_JOINER}{found[0][1:]}", text)
-
-
-_LINKED: Final = re.compile(r"://|data:|www\.", re.IGNORECASE)
-_JOINER: Final = "\u2060"
-
-
 def tool_calls(lane: Lane) -> str:
     """The calls that a model asked for where nobody was there to run them."""
     return "" if lane.calls else "\n".join(f"{call.name}({call.arguments})" for call in lane.reply.tool_calls)
@@ -91,9 +79,7 @@ def tool_calls(lane: Lane) -> str:
 
 def plain_call(call: Call) -> str:
     """A call as text: its line, then what it returned."""
-    shown = card(call)
-    line = f"[{shown['name']}({shown['arguments']}) · {ending(call)}]"
-    return printable(f"{line}\n{shown['result']}".rstrip("\n"))
+    return printable(plain(call))
 
 
 def plain_beside(sources: Sequence[Citation], pictures: Sequence[Picture]) -> str:
@@ -137,16 +123,6 @@ def _link(words: str, address: str, host: str) -> str:
 
     title = plain_line(words.translate({ord("["): "(", ord("]"): ")"}))
     return f"[{title}](<{address.replace('&', '&amp;')}>) · {plain_line(host)}"
-
-
-def stretches(text: str, calls: Sequence[Call]) -> list[tuple[str, list[Call]]]:
-    """The text in stretches, each with the calls that came after it."""
-    found: list[tuple[str, list[Call]]] = []
-    start = 0
-    for at, after in groupby(calls, key=lambda call: call.at):
-        found.append((text[start:at], list(after)))
-        start = at
-    return [*found, (text[start:], [])]
 
 
 def _verdict(lanes: Sequence[Lane]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,9 @@ from ..tools.call import Call
 from .lane import Lane
 from .questions import NOBODY
 from .saved import bundle
+from .screen import current_shell, screen
 from .terminal import print_lanes
+from .turns import turn
 
 
 async def show(lanes: Sequence[Lane]) -> None:
@@ -22,30 +23,17 @@ async def show(lanes: Sequence[Lane]) -> None:
 
     A cancellation stops every lane, leaves what arrived on the screen, and goes on.
     """
-    shell = current_shell()
-    if shell is None or getattr(shell, "kernel", None) is None:
-        await print_lanes(lanes)
-    elif is_watched(shell):
+    on = screen()
+    if on == "page":
         await _show_live(lanes)
-    else:
+    elif on == "file":
         await _show_result(lanes)
+    elif on == "marimo":
+        from .in_marimo import show_in_marimo  # late: it brings ipywidgets
 
-
-def current_shell() -> Any:
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
-
-
-def is_watched(shell: Any) -> bool:
-    """Whether somebody looks on: not under `%%capture`, and not where a cell is run without a person.
-
-    nbclient, nbval, papermill and `jupyter execute` say so themselves: their requests have `allow_stdin` false. A
-    widget there would be saved in the notebook's metadata, code and all.
-    """
-    from IPython.core.displaypub import CapturingDisplayPublisher
-
-    captured = isinstance(shell.display_pub, CapturingDisplayPublisher)
-    return not captured and bool(getattr(shell.kernel, "_allow_stdin", True))
+        await show_in_marimo(lanes, draw)
+    else:
+        await print_lanes(lanes)
 
 
 async def _show_result(lanes: Sequence[Lane]) -> None:
@@ -53,17 +41,18 @@ async def _show_result(lanes: Sequence[Lane]) -> None:
 
     for lane in lanes:
         lane.questions.close(NOBODY)
-    try:
-        await _gather(_consume(lane) for lane in lanes)
-    finally:
-        data, metadata = bundle(lanes)
-        display(data, raw=True, metadata=metadata)
+    with turn() as ours:
+        try:
+            await _gather(_consume(lane) for lane in lanes)
+        finally:
+            data, metadata = bundle(lanes)
+            ours.show(lambda: display(data, raw=True, metadata=metadata))
 
 
 async def _consume(lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for _ in lane.source:
+        async for _ in lane.events():
             pass
     except HolystreamError as exc:
         error = exc
@@ -72,12 +61,13 @@ async def _consume(lane: Lane) -> None:
 
 
 async def _show_live(lanes: Sequence[Lane]) -> None:
-    from IPython.display import display, update_display
+    from IPython.display import display
 
     from .feed import Feed
     from .widget import LiveView
 
     view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format)
+    publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
     feed = Feed(view, lanes)
     view.on_msg(feed.hear)
     handle = display(view, display_id=True)
@@ -86,10 +76,9 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
         await draw(feed, lanes)
     finally:
         feed.close()
-        feed.compare()
         data, metadata = bundle(lanes)
-        update_display(data, raw=True, metadata=metadata, display_id=handle.display_id)
-        feed.end()
+        transient = {"display_id": handle.display_id}
+        feed.end(lambda: publish(data=data, metadata=metadata, transient=transient, update=True))
 
 
 async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
@@ -100,7 +89,7 @@ async def draw(feed: Any, lanes: Sequence[Lane]) -> None:
 async def _draw(feed: Any, index: int, lane: Lane) -> None:
     error: HolystreamError | None = None
     try:
-        async for event in lane.source:
+        async for event in lane.events():
             kind = type(event)
             if kind is Text:
                 feed.draw(index, text=event.text, read=event.read)  # type: ignore[union-attr]  # mypy does not narrow on `kind is`

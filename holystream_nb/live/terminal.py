@@ -1,4 +1,4 @@
-"""Plain incremental text, for a terminal and for scripts: text as it arrives, then a status line."""
+"""Plain incremental text, for terminals, consoles and scripts: text as it arrives, then a status line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..errors import HolystreamError
@@ -17,9 +17,13 @@ from .figures import verdict
 from .lane import Lane
 from .questions import NOBODY
 from .saved import plain_beside, plain_call, printable, status_line, tool_calls
+from .screen import current_shell
+from .turns import Turn, turn
 
 if sys.platform != "win32":
     import termios
+
+_Write = Callable[..., None]
 
 _LOOK_S: Final = 1.0
 _DIM: Final = "\x1b[2m"
@@ -33,29 +37,37 @@ async def print_lanes(lanes: Sequence[Lane]) -> None:
     if not _can_ask():
         for lane in lanes:
             lane.questions.close(NOBODY)
+    with turn() as ours:
+        await _print_lanes(lanes, ours)
+
+
+async def _print_lanes(lanes: Sequence[Lane], ours: Turn) -> None:
+    def write(text: str, colour: str = "") -> None:
+        ours.show(lambda: _write(text, colour))
+
     queues: list[asyncio.Queue[Event | Call | None]] = [asyncio.Queue() for _ in lanes]
     readers = [asyncio.ensure_future(_read(lane, queue)) for lane, queue in zip(lanes, queues, strict=True)]
     open_lanes = list(lanes)
     try:
         for lane, queue in zip(lanes, queues, strict=True):
-            await _print(lane, queue, titled=len(lanes) > 1)
+            await _print(lane, queue, ours, write, titled=len(lanes) > 1)
             open_lanes.remove(lane)
     except BaseException:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
         for lane in open_lanes:
-            _print_end(lane, titled=len(lanes) > 1)
+            _print_end(lane, write, titled=len(lanes) > 1)
         raise
     await asyncio.gather(*readers)
     if said := verdict({lane.label: lane.reply for lane in lanes}):
-        _write(f"{said}\n", _BOLD)
+        write(f"{said}\n", _BOLD)
 
 
 async def _read(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> None:
     error: HolystreamError | None = None
     try:
-        async for event in lane.source:
+        async for event in lane.events():
             queue.put_nowait(event)
     except HolystreamError as exc:
         error = exc
@@ -66,33 +78,36 @@ async def _read(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> None:
             queue.put_nowait(None)  # whatever happens: it is waited for
 
 
-async def _print(lane: Lane, queue: asyncio.Queue[Event | Call | None], *, titled: bool) -> None:
+async def _print(
+    lane: Lane, queue: asyncio.Queue[Event | Call | None], ours: Turn, write: _Write, *, titled: bool
+) -> None:
     """Writes one lane until it ends; what the model wrote cannot move the cursor or set colours."""
     if titled:
-        _write(f"== {lane.label}\n", _BOLD)
+        write(f"== {lane.label}\n", _BOLD)
     shown: type[Text] | type[Reasoning] = Text
     after_call = False
-    while (event := await _next(lane, queue)) is not None:
+    while (event := await _next(lane, queue, write)) is not None:
         if isinstance(event, Text | Reasoning):
             if type(event) is Reasoning is not shown and event.text.isspace():
                 continue  # space before it, or alone
             if type(event) is not shown and isinstance(event, Text):
-                _write("\n\n")
+                write("\n\n")
             shown = type(event)
-            _write(
+            write(
                 f"\n{printable(event.text)}" if after_call else printable(event.text),
                 _DIM if shown is Reasoning else "",
             )
             after_call = False
         elif isinstance(event, Call) and lane.questions.waits_for(event):
+            await ours.come()
             lane.questions.answer(event.number, await _asked(event))
         elif isinstance(event, Call) and event.is_final:
-            _write(f"\n{plain_call(event)}\n", _DIM)
+            write(f"\n{plain_call(event)}\n", _DIM)
             after_call = True
-    _print_end(lane, titled=titled)
+    _print_end(lane, write, titled=titled)
 
 
-async def _next(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> Event | Call | None:
+async def _next(lane: Lane, queue: asyncio.Queue[Event | Call | None], write: _Write) -> Event | Call | None:
     """The next event; what is waited for is said once, where it takes long."""
     said = ""
     while True:
@@ -102,16 +117,21 @@ async def _next(lane: Lane, queue: asyncio.Queue[Event | Call | None]) -> Event 
         notice = lane.source.progress.notice
         if notice and not said:
             said = notice
-            _write(f"\n[{printable(notice)}]\n", _DIM)
+            write(f"\n[{printable(notice)}]\n", _DIM)
 
 
 def _can_ask() -> bool:
-    """Whether a person sits there, and a line of the keyboard can be awaited (not on Windows' loop)."""
+    """Whether a person sits there who can be asked: by a console's kernel, or on a terminal whose keyboard can be
+    awaited (not on Windows' loop).
+    """
+    kernel = getattr(current_shell(), "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
     return sys.stdin.isatty() and sys.stdout.isatty() and os.name == "posix"
 
 
 async def _asked(call: Call) -> Answer:
-    """Asks on the terminal; no answer is a refusal. The loop goes on while the keyboard is waited for.
+    """Asks on the terminal; no answer is a refusal. The loop goes on while the keyboard is waited for, but in a kernel.
 
     What was typed before the question is dropped: it answers something else.
     """
@@ -119,6 +139,12 @@ async def _asked(call: Call) -> Answer:
     if shown["error"]:
         _write(f"\n{printable(shown['error'])}", _DIM)
     question = f"\nRun {printable(shown['name'])}({printable(shown['arguments'])})? [y]es, [a]lways, [N]o: "
+    is_terminal = getattr(current_shell(), "kernel", None) is None
+    word = (await _typed(question) if is_terminal else input(question)).strip().lower()  # noqa: ASYNC250  # it asks its console
+    return "allow" if word in ("y", "yes") else "always" if word in ("a", "always") else "refuse"
+
+
+async def _typed(question: str) -> str:
     termios.tcflush(sys.stdin, termios.TCIFLUSH)
     _write(question, _BOLD)
     loop = asyncio.get_running_loop()
@@ -130,24 +156,23 @@ async def _asked(call: Call) -> Answer:
 
     loop.add_reader(sys.stdin, read)
     try:
-        typed = (await line).strip().lower()
+        return await line
     finally:
         loop.remove_reader(sys.stdin)
-    return "allow" if typed in ("y", "yes") else "always" if typed in ("a", "always") else "refuse"
 
 
-def _print_end(lane: Lane, *, titled: bool) -> None:
+def _print_end(lane: Lane, write: _Write, *, titled: bool) -> None:
     reply, beside = lane.reply, plain_beside(lane.sources, lane.pictures)
     gap = "\n\n" if reply.text or reply.reasoning.strip() or lane.calls else ""
     for said, colour in ((tool_calls(lane), ""), (beside, ""), (lane.warning, _RED)):
         if said:
-            _write(gap + printable(said), colour)
+            write(gap + printable(said), colour)
             gap = "\n\n"
-    _write(f"{gap}[{printable(status_line(lane))}]\n", _DIM)
-    _write(f"[{lane.ending}]\n" if lane.ending else "", _RED)
+    write(f"{gap}[{printable(status_line(lane))}]\n", _DIM)
+    write(f"[{lane.ending}]\n" if lane.ending else "", _RED)
     if titled and lane.error is not None:
-        _write(f"{printable(str(lane.error))}\n", _RED)
-    _write("\n" if titled else "")
+        write(f"{printable(str(lane.error))}\n", _RED)
+    write("\n" if titled else "")
 
 
 def _write(text: str, colour: str = "") -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from .saved import printable
-from .show import current_shell
+from .screen import screen
 
 
 class WaitingLine:
@@ -14,11 +14,12 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self._handle: Any = None
-        self._has_kernel = getattr(current_shell(), "kernel", None) is not None
-        self._is_terminal = not self._has_kernel and sys.stdout.isatty()
+        on = screen()
+        self._is_notebook = on in ("page", "file")
+        self._is_terminal = on == "text" and sys.stdout.isatty()
 
     def say(self, text: str) -> None:
-        if self._has_kernel:
+        if self._is_notebook:
             self._put({"text/plain": printable(text)})
         elif self._is_terminal:
             sys.stdout.write(f"\r\x1b[K{printable(text)}")
@@ -26,7 +27,7 @@ class WaitingLine:
 
     def end(self, data: dict[str, str]) -> None:
         """Puts this in the line's place; in a script it is printed."""
-        if self._has_kernel:
+        if self._is_notebook:
             self._put(data)
             return
         self.clear()

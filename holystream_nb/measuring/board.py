@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..live.saved import printable
-from ..live.show import current_shell
+from ..live.screen import screen
 
 
 class Shown(Protocol):
@@ -13,11 +13,10 @@ class Shown(Protocol):
 
 
 class Board:
-    """In a notebook what is known is one output of the cell; in a terminal each step is a line."""
+    """In a notebook what is known is one output of the cell; elsewhere each step is a line."""
 
     def __init__(self) -> None:
-        shell = current_shell()
-        self._is_notebook = shell is not None and getattr(shell, "kernel", None) is not None
+        self._is_notebook = screen() in ("page", "file")
         self._handle: Any = None
 
     def show(self, line: str, found: Shown) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from ..errors import SetupError
 from ..live.saved import printable
-from ..live.show import current_shell, is_watched
+from ..live.screen import screen
 from .figures.answers import drawn, question
 from .figures.figures import Figures
 from .figures.statistics import Interval, preference
@@ -130,11 +130,11 @@ class Ballot:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        shell = current_shell()
-        if getattr(shell, "kernel", None) is None:
+        on = screen()
+        if on == "text":
             print(self.asked)
             return
-        if not self._left or not is_watched(shell):
+        if not self._left or on == "file":
             display(_text(self.asked), raw=True)  # type: ignore[no-untyped-call]
             return
         display(self.widget, display_id=self._widget_id)  # type: ignore[no-untyped-call]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+from ..live.screen import screen
 from .guard import Figures, milliseconds, percent
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ class Screen:
 
     def open(self) -> None:
         """Shows it here from now on; where it was before, the last state stays."""
-        ipython = sys.modules.get("IPython")
-        shell = ipython.get_ipython() if ipython is not None else None
-        if getattr(shell, "kernel", None) is None:
+        if screen() not in ("page", "file"):
             print(self._bundle()["text/plain"], flush=True)
             return
         from IPython.display import display

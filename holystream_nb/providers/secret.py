@@ -22,6 +22,10 @@ class Key:
 
     def __init__(self, value: str | Key) -> None:
         self.__value: str = value.reveal() if isinstance(value, Key) else value.strip()
+        _known.pop(mark := hash(self.__value), None)
+        _known[mark] = self
+        if len(_known) > _MOST_KNOWN:
+            _known.pop(next(iter(_known)), None)
 
     def reveal(self) -> str:
         """The key itself: for the request's header only."""
@@ -38,6 +42,24 @@ class Key:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A key is never copied or pickled.")
+
+
+_known: Final[dict[int, Key]] = {}
+_MOST_KNOWN: Final = 500
+
+
+def known() -> list[Key]:
+    """The newest keys that this process was given, for taking them out of texts.
+
+    Values that may be everyday words are not among them: shorter ones than 8 characters, and shorter than 20 without a
+    letter and a digit (a header may say `application/json`, or a date).
+    """
+    return [key for key in [*_known.values()] if _is_secret(key.reveal())]
+
+
+def _is_secret(value: str) -> bool:
+    has_both = any(map(str.isalpha, value)) and any(map(str.isdigit, value))
+    return len(value) >= 20 or (len(value) >= 8 and has_both)
 
 
 class Sealed:

@@ -20,6 +20,7 @@ BENCHMARKS = (
     "load_time",
     "summary_time",
     "start_to_wire",
+    "journal_cost",
     "memory",
     "kernel_memory",
     "paint_lag",

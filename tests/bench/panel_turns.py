@@ -1,9 +1,9 @@
-"""Long conversations: what the page does for one more answer in a panel of 500 turns, against one of 5 turns.
+"""Long conversations: what the page does for one more answer in a panel of 150 and of 400 turns, against one of 5.
 
 The conversations are loaded from files; the answers are Markdown with code, a table and a list. Tasks are all of the
 page's main thread (a trace), from the question to the last piece that was drawn: JupyterLab's drawing of the saved copy
-comes after it. Elements are those in the panel while the answer is there. Each run has a page and a kernel of its own,
-and one short answer before it.
+comes after it, and is that of one output of a few turns at any length. Elements are those in the panel while the answer
+is there. Each run has a page and a kernel of its own, and one short answer before it.
 
 HOLYSTREAM_BENCH_SHORT=1: one round.
 """
@@ -31,7 +31,7 @@ from .paint.trace import traced
 
 SHORT: Final = bool(os.environ.get("HOLYSTREAM_BENCH_SHORT"))
 FEW: Final = 5
-MANY: Final = 500
+MANY: Final = (150, 400)
 TOKENS: Final = 600
 RATE: Final = 60
 ROUNDS: Final = 1 if SHORT else 3
@@ -64,48 +64,51 @@ class Run:
 
 
 def measure() -> list[Figure]:
-    few, many = asyncio.run(_runs())
-    names = f"{FEW} turns", f"{MANY} turns"
-    longest = [
-        _figure(f"{name}: longest task while streaming", runs, "ms", _longest) for name, runs in _each(few, many)
-    ]
-    cpu = [_figure(f"{name}: page CPU a token", runs, "µs", lambda run: run.page_us) for name, runs in _each(few, many)]
-    limit = Figure(longest[1].what, longest[1].samples, "ms", at_most=50)
-    return [
-        longest[0],
-        limit,
-        ratio(f"longest task, {names[1]} / {names[0]}", longest[1], longest[0]),
-        *cpu,
-        ratio(f"page CPU a token, {names[1]} / {names[0]}", cpu[1], cpu[0], at_most=1.5),
-        *[_figure(f"{name}: elements", runs, "", lambda run: run.elements) for name, runs in _each(few, many)],
-        *[
-            _figure(f"{name}: longest task from the end on (saved copy)", runs, "ms", lambda run: max(run.later))
-            for name, runs in _each(few, many)
-        ],
-        _figure("load of the machine (1 min) before", [*few, *many], "", lambda run: run.load),
-    ]
-
-
-def _each(few: list[Run], many: list[Run]) -> list[tuple[str, list[Run]]]:
-    return [(f"{FEW} turns", few), (f"{MANY} turns", many)]
+    runs = asyncio.run(_runs())
+    few = runs[FEW]
+    figures = [_figure(f"{FEW} turns: longest task while streaming", few, "ms", _longest)]
+    cpu = _figure(f"{FEW} turns: page CPU a token", few, "µs", _page_us)
+    for turns in MANY:
+        name, many = f"{turns} turns", runs[turns]
+        mine = _figure(f"{name}: page CPU a token", many, "µs", _page_us)
+        figures += [
+            _figure(f"{name}: longest task while streaming", many, "ms", _longest, at_most=50),
+            _figure(f"{name}: longest task from the end on (saved copy)", many, "ms", _copy_ms, at_most=50),
+            mine,
+            ratio(f"page CPU a token, {name} / {FEW} turns", mine, cpu, at_most=1.5),
+            _figure(f"{name}: elements", many, "", lambda run: run.elements),
+        ]
+    figures.append(_figure(f"{FEW} turns: longest task from the end on (saved copy)", few, "ms", _copy_ms))
+    every = [run for each in runs.values() for run in each]
+    return [*figures, cpu, _figure("load of the machine (1 min) before", every, "", lambda run: run.load)]
 
 
 def _longest(run: Run) -> float:
     return max(run.tasks)
 
 
-def _figure(what: str, runs: Sequence[Run], unit: str, value: Callable[[Run], float]) -> Figure:
-    return Figure(what, tuple(map(value, runs)), unit)
+def _copy_ms(run: Run) -> float:
+    return max(run.later, default=0.0)
 
 
-async def _runs() -> tuple[list[Run], list[Run]]:
-    few, many = [], []
+def _page_us(run: Run) -> float:
+    return run.page_us
+
+
+def _figure(
+    what: str, runs: Sequence[Run], unit: str, value: Callable[[Run], float], *, at_most: float | None = None
+) -> Figure:
+    return Figure(what, tuple(map(value, runs)), unit, at_most=at_most)
+
+
+async def _runs() -> dict[int, list[Run]]:
+    runs: dict[int, list[Run]] = {turns: [] for turns in (FEW, *MANY)}
     async with laboratory() as place:
         text = await _answer(place)
         for _ in range(ROUNDS):
-            few.append(await _run(place, FEW, text))
-            many.append(await _run(place, MANY, text))
-    return few, many
+            for turns, measured in runs.items():
+                measured.append(await _run(place, turns, text))
+    return runs
 
 
 async def _answer(place: Laboratory) -> str:

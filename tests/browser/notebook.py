@@ -55,6 +55,7 @@ _READ: Final = """async (path) => {
   await panel.context.ready;
   return panel.id;
 }"""
+_RESTART: Final = f"async (path) => {{ {_PANEL} await panel.sessionContext.session.kernel.restart(); }}"
 _SHUTDOWN: Final = f"async (path) => {{ {_PANEL} await panel?.sessionContext.shutdown(); }}"
 _CLOSE: Final = f"""(path) => {{
   {_PANEL}
@@ -212,6 +213,10 @@ class Notebook:
         """What is in the file."""
         content: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
         return content
+
+    async def restart(self) -> None:
+        """Restarts the kernel, as the toolbar's ⟳ does once its dialog is answered."""
+        await self.page.evaluate(_RESTART, self.name)
 
     async def shutdown(self) -> None:
         """Ends the kernel, if the notebook is still open."""

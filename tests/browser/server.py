@@ -93,6 +93,7 @@ def _environment(root: Path, speed: str) -> dict[str, str]:
     }
     return {
         **kept,
+        "HOLYSTREAM_JOURNAL": str(_journal(root)),
         "HOLYSTREAM_SIMULATOR_SPEED": speed,
         "IPYTHONDIR": str(root / "ipython"),
         "JUPYTER_CONFIG_DIR": str(root / "config"),
@@ -101,6 +102,14 @@ def _environment(root: Path, speed: str) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
         "XDG_CONFIG_HOME": str(root / "xdg"),
     }
+
+
+def _journal(root: Path) -> Path:
+    """A folder for the journal, of which its user has been told."""
+    folder = root / "journal"
+    folder.mkdir(mode=0o700)
+    (folder / "told").touch()
+    return folder
 
 
 def _extended(root: Path) -> Path:

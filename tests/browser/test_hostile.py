@@ -147,6 +147,10 @@ _LINKS: Final = """(outputs) => outputs.flatMap((output) => {
   const links = output.querySelectorAll("[href]:not([href^='#']), [src], form, script");
   return [...links].map((link) => link.cloneNode(false).outerHTML);
 })"""
+_LEADS: Final = """(outputs) => outputs.flatMap((output) => {
+  const links = output.querySelectorAll("[href]:not([href^='#']), [src], form, script");
+  return [...links].map((link) => [link.localName, link.getAttribute("href"), link.textContent]);
+})"""
 _CLICK: Final = r"""(outputs) => {
   let clicked = 0;
   for (const output of outputs) {
@@ -252,7 +256,7 @@ class Journey:
     paths: dict[str, Found] = field(default_factory=lambda: {path: Found() for path in PATHS})
     names: Found = field(default_factory=Found)
     names_links: list[str] = field(default_factory=list)
-    text_links: list[str] = field(default_factory=list)
+    text_links: list[tuple[str, str, str]] = field(default_factory=list)
     markdown: str = ""
 
 
@@ -307,7 +311,7 @@ async def _in_the_session(page: Page, server: Server, echo: Echo, journey: Journ
     await journey.names.look(_outputs(names).filter(has=page.locator("table")))
     journey.names_links = await _outputs(names).evaluate_all(_LINKS)
     await text.run()
-    journey.text_links = await _outputs(text).evaluate_all(_LINKS)
+    journey.text_links = await _outputs(text).evaluate_all(_LEADS)
     saved.acts += witness.testify()
     live.passing = saved.passing = await page.evaluate("[...hsPassing]")
     assert await page.evaluate(_IS_TRUSTED, notebook.name), "JupyterLab sanitised: this proves nothing"
@@ -454,9 +458,11 @@ async def test_a_models_name_does_nothing(found: Journey) -> None:
     assert found.names_links == []
 
 
-async def test_an_answer_saved_as_plain_text_has_no_links(found: Journey) -> None:
-    """`--format text`, and an answer too long for Markdown: JupyterLab, which makes links of addresses, finds none."""
-    assert found.text_links == []
+async def test_links_in_plain_text_say_where_they_lead(found: Journey) -> None:
+    """`--format text`: JupyterLab makes links of addresses, as in any print; each leads where its own text says."""
+    assert found.text_links
+    assert [link for link in found.text_links if link[1] not in (link[2], f"https://{link[2]}")] == []
+    assert {name for name, _, _ in found.text_links} == {"a"}
 
 
 async def test_exported_markdown_has_no_html(found: Journey) -> None:

@@ -133,9 +133,9 @@ async def test_asked_again_edited_deleted_and_cleared(open_notebook: Open, echo:
     await panel.ask("fresh")
     await panel.shows(0)
     assert len(echo.requests[-1]["messages"]) == 1
-    await panel.button("clear the conversation").click()
+    await panel.button("new conversation").click()
     await expect(panel.turns).to_have_count(1)
-    await panel.button("Clear everything?").click()
+    await panel.button("Begin a new one? This one is kept.").click()
     await expect(panel.turns).to_have_count(0)
     await expect(panel.root.locator(".hs-example")).to_have_count(3)
     await expect(panel.total).to_contain_text("6 requests")

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from playwright.async_api import Page, expect
 
+from ..live.test_harmless import COPIED, copied
 from .chromium import Journey
 from .conftest import Open
 from .notebook import Cell, read_in_lab
@@ -45,6 +46,10 @@ SHOWN = (
     '<img src=x onerror="window.pwned = 2">',
     '<details open ontoggle="window.pwned = 5">',
 )
+_SELECTED = """(outputs) => outputs.map((output) => {
+  getSelection().selectAllChildren(output);
+  return getSelection().toString();
+})"""
 ACTING = "script, img, svg, details, a[href], iframe, form, style, [onerror], [onload], [ontoggle]"
 
 
@@ -103,6 +108,20 @@ async def test_the_file_holds_text_and_figures_and_no_widget(open_notebook: Open
     assert "widget-view" not in everything
     assert "widget-state" not in everything
     assert "sim_" not in everything
+
+
+async def test_copying_a_saved_answer_gives_what_was_written(open_notebook: Open, echo: Echo) -> None:
+    """Selected and copied, an answer has its own characters and no others: YAML, addresses, prices, code, escapes."""
+    ask = f"""import holystream_nb as hs
+for number, answer in enumerate({list(COPIED.values())!r}):
+    await hs.stream(answer, model=f"ollama:copied-{{number}}", base_url={echo.url!r})"""
+    notebook = await open_notebook(ask)
+    cell = notebook.cell(1)
+    await cell.run()
+    texts = await cell.output.locator(".jp-RenderedMarkdown").evaluate_all(_SELECTED)
+    assert len(texts) == len(COPIED)
+    for (name, answer), text in zip(COPIED.items(), texts, strict=True):
+        assert text.partition("ollama:copied-")[0].strip("\n") == copied(answer), name
 
 
 async def test_html_in_an_answer_is_text(

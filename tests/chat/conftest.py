@@ -13,6 +13,7 @@ from holystream_nb import Simulator
 from holystream_nb.chat.conversation import Conversation
 from holystream_nb.chat.policy import Chat, News
 from holystream_nb.chat.settings import Means, Settings
+from holystream_nb.chat.spent import Spent
 from holystream_nb.client.options import client_options
 from holystream_nb.session import Session
 
@@ -51,6 +52,7 @@ class Bench:
     page: Page
     news: list[News]
     saved: list[Conversation]
+    aside: list[Conversation]
 
     async def ask(self, text: str = "Hello") -> None:
         """Asks, and waits for the answers."""
@@ -77,16 +79,22 @@ async def bench(simulator: Simulator) -> AsyncIterator[Callable[..., Any]]:
     ) -> Bench:
         news: list[News] = []
         saved: list[Conversation] = []
+        aside: list[Conversation] = []
 
         def save_copy(conversation: Conversation) -> str:
             saved.append(conversation)
             return "Saved as chat.md."
+
+        def set_aside(conversation: Conversation, _settings: Settings, _spent: Spent) -> str:
+            aside.append(conversation)
+            return "Kept."
 
         chat = Chat(
             session,
             Settings(models or ("gpt-4.1#tokens=8",), **settings),
             report=news.append,
             save_copy=save_copy,
+            set_aside=set_aside,
             means=Means(client_options(base_url=simulator.url), transport, tuple(tools), allow).checked(),
             linger_s=linger_s,
         )
@@ -94,7 +102,7 @@ async def bench(simulator: Simulator) -> AsyncIterator[Callable[..., Any]]:
         page = Page()
         if attached:
             chat.attach(page)
-        return Bench(chat, page, news, saved)
+        return Bench(chat, page, news, saved, aside)
 
     yield make
     for chat in chats:

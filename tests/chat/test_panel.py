@@ -57,6 +57,25 @@ async def test_a_question_is_awaited_for_its_reply(panel: Make) -> None:
     assert question.replies == {chat.model: reply}
 
 
+def test_in_a_thread_of_the_program_the_same_by_run(panel: Make) -> None:
+    """A panel that is made there, and one that is made elsewhere."""
+    elsewhere = panel()
+    said: list[tuple[str, int]] = []
+
+    def ask() -> None:
+        here = panel()
+        for each in (here, elsewhere):
+            reply = hs.run(each.send("Hello"))
+            said.append((reply.finish_reason, len(each.to_messages())))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(10)
+    assert said == [("stop", 2)] * 2
+    elsewhere.delete()
+    assert elsewhere.messages == []
+
+
 def test_in_a_script_the_same_by_run(panel: Make) -> None:
     """Without a loop of its own: traits are brought up to date when the question is awaited."""
     chat = panel()

@@ -14,10 +14,12 @@ from patience import until
 
 from holystream_nb import Simulator
 from holystream_nb.chat import policy
-from holystream_nb.chat.answering import Paid
 from holystream_nb.chat.conversation import OPEN
+from holystream_nb.chat.policy import News
 from holystream_nb.chat.settings import Means, Settings
+from holystream_nb.client.options import client_options
 from holystream_nb.errors import SetupError
+from holystream_nb.journal.values import Origin
 
 Make = Callable[..., Any]
 
@@ -31,28 +33,30 @@ def replayed(page: Any) -> list[dict[str, Any]]:
         if kind == "turn":
             turn = next(each for each in turns if each["id"] == message["turn"])
             _replay(turn["keyframe"], message["message"])
-        elif kind != "said":
+        elif kind == "conversation":
+            turns = list(message["turns"])
+            seq = message["seq"]
+        elif kind != "beat":
             seq += 1
             assert message["seq"] == seq
-            if kind == "conversation":
-                turns = list(message["turns"])
-            elif kind == "added":
+            if kind == "added":
                 turns.append(message["turn"])
             elif kind == "cut":
                 del turns[message["from"] :]
             elif kind == "chosen":
                 next(each for each in turns if each["id"] == message["turn"])["chosen"] = message["lane"]
-            elif kind == "judged":
-                next(each for each in turns if each["id"] == message["turn"])["verdict"] = message["verdict"]
     return turns
 
 
 def _replay(keyframe: dict[str, Any], message: dict[str, Any]) -> None:
     if message["kind"] == "snapshot":
-        keyframe.update({"seq": message["seq"], "lanes": message["lanes"]})
+        keyframe.update({name: value for name, value in message.items() if name != "kind"})
         return
     assert message["seq"] == keyframe["seq"] + 1
     keyframe["seq"] += 1
+    if message["kind"] == "whole":
+        keyframe.update(verdict=message["verdict"], whole=True)
+        return
     lane = keyframe["lanes"][message["lane"]]
     if message["kind"] == "delta":
         lane["text"] += message["text"]
@@ -210,10 +214,61 @@ async def test_an_edited_question_cuts_what_came_after_it(bench: Make) -> None:
     assert [turn["question"] for turn in replayed(b.page)] == ["One", "Zwei"]
     b.chat.hear({"kind": "delete", "turn": b.last().id})
     assert [turn.question for turn in b.chat.conversation.turns] == ["One"]
-    b.chat.hear({"kind": "clear"})
+    b.chat.hear({"kind": "begin_anew"})
     assert b.chat.conversation.turns == ()
     assert replayed(b.page) == []
     assert b.page.state["total"].startswith("4 requests")
+
+
+async def test_a_new_conversation_sets_the_one_before_aside(bench: Make) -> None:
+    """With what has arrived of a running answer, and it is said; of nothing nothing is kept."""
+    b = bench("gpt-4.1#rate=50,tokens=1000")
+    b.chat.hear({"kind": "begin_anew"})
+    assert b.aside == []
+    running = b.chat.send("Hello")
+    await until(lambda: b.page.inner(running.turn.id, "delta"))
+    b.chat.hear({"kind": "begin_anew"})
+    [kept] = b.aside
+    assert kept.turns[0].answers[0].text
+    assert kept.turns[0].answers[0].state == "truncated"
+    assert b.page.said == ["Kept."]
+    assert b.chat.conversation.turns == ()
+
+
+async def test_another_panel_takes_over_what_is_arriving(bench: Make, simulator: Simulator) -> None:
+    """The old page is told nothing more, and what it says does not count; nobody looking on, a page's answer ends."""
+    b = bench("gpt-4.1#numbered,rate=100,tokens=60")
+    b.chat.hear({"kind": "ready", "page": "old"})
+    b.chat.hear({"kind": "send", "text": "Count"})
+    await until(lambda: b.page.inner(b.last().id, "delta"))
+    news: list[News] = []
+
+    def take_over() -> None:
+        b.chat.go_on(
+            Settings(("gpt-4o",)),
+            Means(client_options(base_url=simulator.url)),
+            report=news.append,
+            set_aside=lambda *_: "",
+            where=Origin("panel", conversation="other"),
+        )
+
+    take_over()
+    told = len(b.page.messages)
+    new = bench().page
+    new.messages.clear()
+    b.chat.attach(new)
+    b.chat.displayed()
+    b.chat.hear({"kind": "ready", "page": "new"})
+    await until(lambda: b.last().answers)
+    assert len(b.page.messages) == told
+    assert b.last().answers[0].text.split() == [f"{n}" for n in range(60)]
+    assert new.of("conversation")[0]["turns"][0]["question"] == "Count"
+    assert (news[0].is_streaming, news[-1].is_streaming, news[-1].settings.models) == (True, False, ("gpt-4o",))
+    b.chat.configure(Settings(("gpt-4.1#rate=50,tokens=1000",)))
+    b.chat.hear({"kind": "send", "text": "More"})
+    take_over()
+    await until(lambda: b.last().answers)
+    assert b.last().answers[0].state == "stopped"
 
 
 async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, simulator: Simulator) -> None:
@@ -221,13 +276,14 @@ async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, sim
     b = bench("gpt-4.1#rate=50,tokens=1000")
     running = b.chat.send("Hello")
     await until(lambda: b.page.inner(running.turn.id, "delta"))
-    b.chat.hear({"kind": "clear"})
+    b.chat.hear({"kind": "begin_anew"})
     after = len(b.page.messages)
     replies = await asyncio.wrap_future(running.done)
     assert replies[0].finish_reason == "stopped"
     assert [message for message in b.page.messages[after:] if message["kind"] == "turn"] == []
     assert b.page.state["is_streaming"] is False
-    assert (b.news[-1].paid, b.news[-1].replies) == ((Paid(replies[0], replies),), ())
+    (paid,) = b.news[-1].paid
+    assert (paid.reply, paid.requests, b.news[-1].replies) == (replies[0], replies, ())
     assert b.news[-1].conversation.turns == ()
 
 
@@ -265,14 +321,13 @@ async def test_several_answers_are_compared_when_all_have_ended(bench: Make) -> 
     await b.ask()
     verdict = b.last().verdict
     assert verdict.startswith("first to speak: ")
-    assert replayed(b.page)[0]["verdict"] == verdict
-    assert b.page.messages[-1]["kind"] == "judged"
+    assert replayed(b.page)[0]["keyframe"]["verdict"] == verdict
+    assert b.page.messages[-1]["message"] == {"kind": "whole", "seq": b.chat._drawn[b.last().id], "verdict": verdict}
     b.chat.hear({"kind": "missed"})
-    assert b.page.of("conversation")[-1]["turns"][0]["verdict"] == verdict
+    assert b.page.of("conversation")[-1]["turns"][0]["keyframe"]["verdict"] == verdict
     b.chat.configure(Settings(("gpt-4.1#tokens=4",)))
     await b.ask()
     assert b.last().verdict == ""
-    assert len(b.page.of("judged")) == 1
 
 
 async def test_two_questions_at_once_are_refused(bench: Make) -> None:
@@ -318,19 +373,22 @@ async def test_settings_that_cannot_be_are_set_back_on_the_page(bench: Make) -> 
     """The reader is told, and sees what holds."""
     b = bench("gpt-4.1")
     b.page.state.clear()
-    b.chat.hear_settings(Settings(("gpt-4.1",), temperature=9.0))
+    b.chat.hear({"kind": "set", "temperature": 9.0})
     assert "temperature 9" in b.page.said[0]
-    assert b.page.state["temperature"] is None
+    assert b.page.of("conversation")[0]["state"]["temperature"] is None
     assert b.chat.settings.temperature is None
 
 
-async def test_what_a_page_sets_is_not_told_back_to_it(bench: Make) -> None:
-    """Whoever types a system prompt would lose letters."""
+async def test_of_the_settings_only_what_a_page_set_is_told_to_all(bench: Make) -> None:
+    """Whoever types a system prompt meanwhile would lose letters."""
     b = bench("gpt-4.1")
     b.page.state.clear()
-    b.chat.hear_settings(Settings(("gpt-4o",), system="You are"))
-    assert b.page.state == {"title": "Chat with gpt-4o", "note": ""}
-    assert b.news[-1].settings.system == "You are"
+    b.chat.hear({"kind": "set", "models": ["gpt-4o"]})
+    told = b.page.state.pop("told")
+    assert b.page.state == {"models": ["gpt-4o"], "title": "Chat with gpt-4o", "note": ""}
+    assert b.news[-1].settings.models == ("gpt-4o",)
+    b.chat.hear({"kind": "set", "system": "You are"})
+    assert (b.page.state["system"], b.page.state["told"]) == ("You are", told + 1)
 
 
 async def test_a_page_s_answer_is_stopped_when_its_last_view_has_gone(bench: Make, simulator: Simulator) -> None:
@@ -384,7 +442,7 @@ async def test_the_program_knows_what_a_page_set_before_the_page_is_told(bench: 
     b = bench()
     known: list[int] = []
     b.page.tell = lambda **state: known.append(len(b.news))
-    b.chat.hear_settings(Settings(("gpt-4o",)))
+    b.chat.hear({"kind": "set", "models": ["gpt-4o"]})
     assert known == [1]
 
 

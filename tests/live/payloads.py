@@ -214,8 +214,87 @@ MATHS: Final[dict[str, str]] = {
     "tildes of JupyterLab": "`a` ~D\\href{javascript:alert(1)}{x}~D ~T",
 }
 
+TEX: Final[dict[str, str]] = {
+    "caret notation": "$^^5cinput{/etc/passwd}$ and $$^^5cinput{/etc/passwd}$$",
+    "caret notation, four": "$^^^^005cinput{/etc/passwd}$ $^^^^^^00005cinput{/etc/passwd}$",
+    "caret notation, shifted": "$^^\x1cinput{/etc/passwd}$ $^^|input$ $x^^Minput$ $x^^?$",
+    "caret notation of a caret": "$^^5e^5cinput{/etc/passwd}$ $x^^^5cinput{/etc/passwd}$",
+    "caret notation over a line": "$x^\n^5cinput{/etc/passwd}$",
+    "caret notation in text": "^^5cinput{/etc/passwd} \\(^^5cinput{/etc/passwd} + 1\\) `^^5cinput{/etc/passwd}`",
+    "caret notation of a comment": "$x^^25$ and $y \\input{/etc/passwd}$",
+    "input": "\\input{/etc/passwd} \\input /etc/passwd\n\n\\include{/etc/passwd} \\InputIfFileExists{/etc/passwd}{}{}",
+    "input as a primitive": "$\\@@input /etc/passwd$ $\\primitive\\input{/etc/passwd}$ $\\openin5=/etc/passwd$",
+    "write": "$\\immediate\\write18{id}$ $\\openout5=x$ $\\write5{x}$ \\immediate\\write18{touch /tmp/x}",
+    "names that are built": "$\\csname input\\endcsname{/etc/passwd}$ $\\begingroup\\expandafter\\endgroup$",
+    "string and jobname": "$\\string\\input \\jobname \\meaning\\input \\detokenize{x}$",
+    "categories": "$\\catcode`\\!=0 !input{/etc/passwd}$ $\\catcode33=0 !input{/etc/passwd}$",
+    "lower case": "$\\lccode`\\!=92 \\lowercase{!input{/etc/passwd}}$ $\\uppercase{\\input}$",
+    "active characters": "$\\begingroup\\lccode`~=`x\\lowercase{\\endgroup\\def~}{\\input}$ ~ $~$",
+    "scan tokens": "$\\scantokens{\\input{/etc/passwd}}$ $\\directlua{os.execute('id')}$ $\\special{x}$",
+    "definitions": (
+        "$\\def\\x{\\input}\\x{/etc/passwd}$ $\\gdef\\x{}\\xdef\\y{}\\let\\z=\\input\\z x$ $\\newcommand{\\a}{}$"
+    ),
+    "definitions of an environment": "$\\newenvironment{x}{\\input{/etc/passwd}}{}\\begin{x}\\end{x}$",
+    "loop": "$\\def\\x{\\x\\x}\\x$ $\\loop\\iftrue\\repeat$ \\def\\x{\\x}\\x",
+    "comment": "$x % y$ \\input{/etc/passwd} $z$",
+    "comment after a row": "$$\\begin{matrix} a \\\\% \\input{/etc/passwd} \\end{matrix}$$",
+    "comment with an end": "$$\nx % $$\n\\input{/etc/passwd}\n$$",
+    "parameter": "$x#y$ $#1$ $\\#1#$ $$x#y$$",
+    "verb": "$\\verb|x|$ \\verb|\\input{/etc/passwd}| `\\verb|x|`",
+    "end of verbatim": "```\n\\end{verbatim}\\input{/etc/passwd}\n\\begin{verbatim}\n```",
+    "end of Verbatim": "```python\n\\end{Highlighting}\\end{Shaded}\\end{Verbatim}\\input{/etc/passwd}\n```",
+    "end of verbatim, indented": "    \\end{verbatim}\n    \\end {verbatim}\\input{/etc/passwd}",
+    "end of verbatim, unknown language": "```zzz\n\\end{verbatim}\\input{/etc/passwd}\n```",
+    "end of verbatim in a list and a quote": (
+        "- ```\n  \\end{verbatim}\\input{/etc/passwd}\n  ```\n\n> ```\n> \\end{verbatim}\n> ```"
+    ),
+    "end of the document": "\\end{document} $\\end{document}$\n\n\\begin{document}\n\n\\endinput $\\endinput$ $\\bye$",
+    "file contents": (
+        "\\begin{filecontents}{x.tex}\nx\n\\end{filecontents}\n\n\\begin{filecontents*}{x.sty}\nx\n\\end{filecontents*}"
+    ),
+    "listing": "\\lstinputlisting{/etc/passwd} $\\lstinputlisting{/etc/passwd}$ \\verbatiminput{/etc/passwd}",
+    "included": (
+        "\\includegraphics{/etc/passwd} $\\includegraphics{/etc/passwd}$ "
+        "\\includepdf{/etc/passwd} \\import{/etc/}{passwd}"
+    ),
+    "packages": "\\usepackage{shellesc} \\ShellEscape{id} $\\usepackage{x}$ \\RequirePackage{x} \\documentclass{x}",
+    "raw blocks": (
+        "```{=latex}\n\\input{/etc/passwd}\n```\n\n`\\input{/etc/passwd}`{=tex} ~~~{=latex}\n\\input{/etc/passwd}\n~~~"
+    ),
+    "raw environment": (
+        "\\begin{equation}\n\\input{/etc/passwd}\n\\end{equation}"
+        "\n\n\\begin{tikzpicture}\n\\input{x}\n\\end{tikzpicture}"
+    ),
+    "link": "[x](\\input{/etc/passwd}) [y](<x}\\input{/etc/passwd}>) ![z](\\input{/etc/passwd}) <http://x}\\input{y}>",
+    "headings": "# \\input{/etc/passwd} {#\\input}\n\n\\input{/etc/passwd}\n===\n\n## $^^5cinput{/etc/passwd}$",
+    "table": (
+        "| \\input{/etc/passwd} | $^^5cinput{x}$ |\n|---|---|\n| `\\input{x}` | \\\\ \\hline \\input{/etc/passwd} |"
+    ),
+    "footnote": "x[^1] ^[\\input{/etc/passwd}]\n\n[^1]: \\input{/etc/passwd}",
+    "citation of nbconvert": '<cite data-cite="x}\\input{/etc/passwd}">y</cite>',
+    "citation in code": '`<cite data-cite="a&#96; \\input{/etc/passwd}">y</cite>`',
+    "citation in a fence": '```html\n<cite data-cite="x&#10;```&#10;&#10;\\input{/etc/passwd}&#10;">y</cite>\n```',
+    "citation from code to code": '`<b DATA-CITE="q">`\n\n```\n</b>\n\\input{/etc/passwd}\n```',
+    "citation in pieces": "`<b` data-cite=x `>` <i data-&#99;ite=x> data\\-cite\n\n```data-cite\n>\n```",
+    "citation in maths": '$a <b data-cite="x" > c$ $\\text{data-cite}$',
+    "title block": "% \\input{/etc/passwd}\n% x\n\n---\nheader-includes: \\input{/etc/passwd}\n---",
+    "wide backslash": "＼input{/etc/passwd} ∖input{/etc/passwd} $＼input{/etc/passwd}$",
+    "columns": "$\\begin{array}{>{\\input{/etc/passwd}}c}x\\end{array}$ $\\begin{array}{*{9999}{c}}x\\end{array}$",
+    "columns of a text": (
+        "$\\begin{array}{@{\\input{/etc/passwd}}c}x\\end{array}$ $\\begin{array}{p{9999em}}x\\end{array}$"
+    ),
+    "text in maths": "$\\text{\\input{/etc/passwd}}$ $\\mbox{$\\input{/etc/passwd}$}$ $\\text{^^5cinput{x}}$",
+    "colours": (
+        "$\\color{\\input{/etc/passwd}}x$ $\\color[rgb]{1,0,0}x$ "
+        "$\\textcolor{^^5cinput}{x}$ $\\definecolor{x}{rgb}{0,0,0}$"
+    ),
+    "depth": "$" + "{" * 300 + "x" + "}" * 300 + "$ $" + "\\left(" * 50 + "\\right)" * 50 + "$",
+    "what is not closed": "$\\begin{matrix}x$ $\\left( x$ $x}{y$ $\\end{matrix}\\begin{matrix}$ $\\frac{a$",
+    "end of a box": "$x} \\] \\input{/etc/passwd} \\[ {y$ $x\\) \\input{/etc/passwd} \\(y$",
+}
+
 PAYLOADS: Final[dict[str, str]] = {
     f"{kind}: {name}": markdown
-    for kind, kinds in {"HTML": HTML, "DOM": DOM, "Markdown": MARKDOWN, "maths": MATHS}.items()
+    for kind, kinds in {"HTML": HTML, "DOM": DOM, "Markdown": MARKDOWN, "maths": MATHS, "TeX": TEX}.items()
     for name, markdown in kinds.items()
 }

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from holystream_nb.ask import Ask
 from holystream_nb.chat.spent import Spent
 from holystream_nb.errors import ConnectionFailed, SetupError
 from holystream_nb.events import Usage
@@ -112,7 +113,7 @@ def test_the_report_says_both(costs: list[Cost], words: str, capsys: pytest.Capt
 
     session = Session()
     for cost in costs:
-        session.remember(reply(cost))
+        session.remember(reply(cost), Ask("Hi"))
     report([], session)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cost ")]
     assert line.removeprefix("cost").strip() == words
@@ -168,7 +169,7 @@ def test_the_report_says_the_rate_and_who_says_so(yuan: None, capsys: pytest.Cap
 
     session = Session()
     session.budget.limit = Decimal(2)
-    session.remember(reply(in_both("0.5", "3.5")))
+    session.remember(reply(in_both("0.5", "3.5")), Ask("Hi"))
     report([], session)
     printed = " ".join(capsys.readouterr().out.split())
     assert "cost ¥3.50" in printed
@@ -179,5 +180,5 @@ def test_the_report_says_the_rate_and_who_says_so(yuan: None, capsys: pytest.Cap
 def test_a_stated_cost_is_what_the_session_sums() -> None:
     """The service's word comes before a list."""
     session = Session()
-    session.remember(reply(in_both("0.5", "3.5", "0.6")))
+    session.remember(reply(in_both("0.5", "3.5", "0.6")), Ask("Hi"))
     assert session.totals.cost == Amount(Decimal("0.6"), Decimal("4.2"))

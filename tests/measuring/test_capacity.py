@@ -303,7 +303,7 @@ async def test_a_notebook_keeps_the_answers_sentence_and_no_second_chart(
     """While it searches, what is known; at the end the answer's sentence: a cell's last line has the rest."""
     drawn: list[object] = []
     handle = SimpleNamespace(update=lambda found, **_: drawn.append(found))
-    monkeypatch.setattr(board, "current_shell", lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setattr(board, "screen", lambda: "file")
     monkeypatch.setattr("IPython.display.display", lambda found, **_: drawn.append(found) or handle)
     asked = {"base_url": simulator.url, "max_tokens": 2, "path": tmp_path / "search"}
     found = await capacity("simulator:gpt-4.1", "Hello", limits={"e2e_s": 60}, most=4, **asked)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -167,8 +166,7 @@ def shell() -> Iterator[InteractiveShell]:
 
 def test_the_runs_of_a_search_are_one_output(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each replaces the one before; a run of its own has its own."""
-    monkeypatch.setattr(progress, "current_shell", lambda: SimpleNamespace(kernel=object()))
-    monkeypatch.setattr(progress, "is_watched", lambda shell: False)
+    monkeypatch.setattr(progress, "screen", lambda: "file")
     published: list[tuple[str, bool]] = []
 
     def publish(data: object, metadata: object = None, **more: Any) -> None:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -182,17 +181,16 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     def show(content: Any, *, display_id: str = "here", **_: Any) -> None:
         outputs[display_id] = content if isinstance(content, dict) else {"text/plain": repr(content)}
 
-    monkeypatch.setattr("holystream_nb.measuring.votes.current_shell", lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr("holystream_nb.measuring.votes.screen", lambda: "page")
     monkeypatch.setattr("IPython.display.display", show)
     monkeypatch.setattr("IPython.display.update_display", show)
     return outputs
 
 
 def test_how_far_a_vote_is_and_what_it_says_stays_in_the_notebook(
-    kept: Result, shown: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+    kept: Result, shown: dict[str, dict[str, str]]
 ) -> None:
     """A file cannot hold the widget: the line under it is text, and at the end a heading takes the widget's place."""
-    monkeypatch.setattr("holystream_nb.measuring.votes.is_watched", lambda _: True)
     ballot = kept.vote()
     ballot._ipython_display_()
     widget, line = shown
@@ -209,7 +207,7 @@ def test_where_nobody_looks_on_a_vote_is_text(
     kept: Result, shown: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a notebook that a program executes: the question and both answers, without names and without a widget."""
-    monkeypatch.setattr("holystream_nb.measuring.votes.is_watched", lambda _: False)
+    monkeypatch.setattr("holystream_nb.measuring.votes.screen", lambda: "file")
     ballot = kept.vote(seed=1)
     ballot._ipython_display_()
     (output,) = shown.values()

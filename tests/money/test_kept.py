@@ -230,7 +230,16 @@ async def panel(session: Session) -> Any:
     def make(*models: str, max_cost: str) -> Chat:
         news: list[News] = []
         means = Means(max_cost=Decimal(max_cost)).checked()
-        chats.append(Chat(session, Settings(models), report=news.append, save_copy=lambda _: "", means=means))
+        chats.append(
+            Chat(
+                session,
+                Settings(models),
+                report=news.append,
+                save_copy=lambda _: "",
+                set_aside=lambda *_: "",
+                means=means,
+            )
+        )
         return chats[-1]
 
     yield make

@@ -1,3 +1,4 @@
+import { focused } from "./focus";
 import { button } from "./keys";
 import { make, say } from "./lane";
 import type { Answer, Call, CallState } from "./protocol";
@@ -77,7 +78,7 @@ export class Card {
     const asks = state === "asking" && runs && heard;
     if (!this.#isTouched) this.#fold.open = state === "asking" || (state === "writing" && text.length > LINE);
     if (asks && this.#ask.hidden) this.#shown = performance.now();
-    if (!asks && this.#ask.contains(document.activeElement)) this.#summary.focus({ preventScroll: true });
+    if (!asks && this.#ask.contains(focused(this.#ask))) this.#summary.focus({ preventScroll: true });
     this.#ask.hidden = !asks;
     this.#ask.ariaLabel = `Run ${name}?`;
   }

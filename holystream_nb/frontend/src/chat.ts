@@ -18,8 +18,9 @@ function page(): string {
 export default () => {
   let conversation: Conversation;
   return {
-    initialize({ model }: { model: Model }): void {
+    initialize({ model }: { model: Model }): () => void {
       conversation = new Conversation(model, page());
+      return () => conversation.line.close();
     },
 
     render({ el }: { el: HTMLElement }): () => void {

@@ -1,26 +1,22 @@
-import type { FromPanel, PanelTraits, Said, ToPanel, Turn as TurnState } from "./chatprotocol";
+import type { Added, Beat, Chosen, Conversation as ConversationState, Cut, FromPanel, PanelTraits, Said, ToPanel, Turn as TurnState } from "./chatprotocol";
 import { Feed } from "./feed";
-import type { Format, Label } from "./protocol";
+import { Line, REAL, type Time, word } from "./line";
+import type { Format, FromKernel, Label } from "./protocol";
 import { Voice } from "./voice";
 
 /** The part of anywidget's model that is used here. */
 export interface Model {
   get<Name extends keyof PanelTraits>(trait: Name): PanelTraits[Name];
+  /** Here only: the kernel is told by message. */
   set<Name extends keyof PanelTraits>(trait: Name, value: PanelTraits[Name]): void;
-  save_changes(): void;
   on(event: string, callback: (message: FromPanel) => void): void;
   send(message: ToPanel): void;
 }
 
 const TRAITS: (keyof PanelTraits)[] = [
   ...(["models", "system", "temperature", "max_tokens", "catalogue", "is_streaming", "total", "examples"] as const),
-  ...(["stale", "title", "note"] as const),
+  ...(["stale", "title", "note", "is_kept"] as const),
 ];
-const ASK_AGAIN_MS = 2000;
-/** A first `ready` may be sent before the kernel can hear it; ever more rarely, since it may answer all of them later. */
-const FIRST_HAIL_MS = 1000;
-const LAST_HAIL_MS = 30_000;
-
 /** One question, and the feed of the answers to it. */
 export class Turn {
   readonly id: string;
@@ -31,18 +27,14 @@ export class Turn {
   readonly voice: Voice;
   chosen: number;
 
-  constructor(
-    { id, question, lanes, format, keyframe, chosen, verdict }: TurnState,
-    readonly send: (message: ToPanel) => void,
-  ) {
+  constructor({ id, question, lanes, format, keyframe, chosen }: TurnState, clock: () => number) {
     this.id = id;
     this.question = question;
     this.labels = lanes;
     this.format = format;
     this.chosen = chosen;
-    this.feed = new Feed(lanes.length, {}, () => send({ kind: "turn", turn: id, message: { kind: "missed" } }));
+    this.feed = new Feed(lanes.length, {}, clock);
     this.feed.receive({ kind: "snapshot", ...keyframe });
-    this.feed.judged(verdict);
     this.voice = new Voice(this.feed, lanes);
   }
 }
@@ -63,17 +55,31 @@ export class Conversation {
   said: Said | null = null;
   isStopping = false;
 
+  readonly line: Line<ToPanel>;
+  #views = 0;
   #applied = 0;
-  #asked = -Infinity;
-  #hail: ReturnType<typeof setTimeout> | undefined;
+  #newest = 0;
+  /** A message has come of what is not known here. */
+  #isPuzzled = false;
+  #told: number;
+  #newestTold: number;
   #watchers = new Set<() => void>();
 
   constructor(
     readonly model: Model,
     readonly page: string,
-    readonly clock: () => number = () => performance.now(),
+    readonly time: Time = REAL,
   ) {
+    this.#told = this.#newestTold = model.get("told");
+    const speaker = {
+      send: (message: ToPanel) => model.send(message),
+      missing: () => this.#missing(),
+      overdue: () => (this.#views && this.#isUnfinished() ? this.#missed() : null),
+      isOver: () => false,
+    };
+    this.line = new Line(word(), speaker, time);
     for (const trait of TRAITS) model.on(`change:${trait}`, () => this.changed());
+    model.on("change:told", () => this.#hearTold());
     model.on("msg:custom", (message) => this.receive(message));
     model.on("comm_live_update", () => this.#disconnected());
   }
@@ -88,19 +94,24 @@ export class Conversation {
   }
 
   /** A view of it is on the page. */
-  appeared(): void {
-    this.model.send({ kind: "ready", page: this.page });
-    if (!this.heard) this.#hailLater(FIRST_HAIL_MS);
+  appeared(view: string): void {
+    this.#views += 1;
+    this.say({ kind: "ready", page: this.page, view, appends: document.querySelector(".jp-NotebookPanel") !== null });
   }
 
-  left(): void {
-    if (!this.#watchers.size) clearTimeout(this.#hail);
-    this.model.send({ kind: "gone", page: this.page });
+  left(view: string): void {
+    this.#views -= 1;
+    this.say({ kind: "gone", page: this.page, view });
   }
 
-  set<Name extends keyof PanelTraits>(trait: Name, value: PanelTraits[Name]): void {
+  /** Tells the kernel, in order and until it has heard it. */
+  say(message: ToPanel): void {
+    this.line.say(message);
+  }
+
+  set<Name extends "models" | "system" | "temperature" | "max_tokens">(trait: Name, value: PanelTraits[Name]): void {
     this.model.set(trait, value);
-    this.model.save_changes();
+    this.say({ kind: "set", [trait]: value });
   }
 
   write(draft: string): void {
@@ -112,13 +123,13 @@ export class Conversation {
     this.pending = text;
     this.draft = "";
     this.said = null;
-    this.model.send({ kind: "send", text });
+    this.say({ kind: "send", text });
     this.changed();
   }
 
   stop(): void {
     this.isStopping = true;
-    this.model.send({ kind: "stop" });
+    this.say({ kind: "stop" });
     this.changed();
   }
 
@@ -129,11 +140,16 @@ export class Conversation {
 
   receive(message: FromPanel): void {
     this.lost = false;
-    if (message.kind === "turn") return this.#find(message.turn)?.feed.receive(message.message);
-    if (message.kind === "said") this.#hear(message);
-    else if (message.kind === "conversation") this.#load(message.seq, message.turns);
-    else this.#next(message);
-    this.changed();
+    this.line.came();
+    if (message.kind === "turn") this.#hearTurn(message.turn, message.message);
+    else {
+      if (message.kind === "beat") this.#beat(message);
+      else if (message.kind === "conversation") this.#load(message);
+      else this.#next(message);
+      this.#settle();
+      this.changed();
+    }
+    this.line.look();
   }
 
   changed(): void {
@@ -141,10 +157,53 @@ export class Conversation {
     for (const watcher of this.#watchers) watcher();
   }
 
-  #next(message: Exclude<FromPanel, { kind: "conversation" | "turn" | "said" }>): void {
+  /** Where something is known to be missing: what to ask for. */
+  #missing(): ToPanel | null {
+    if (!this.#views || this.lost) return null;
+    const isOld = this.#newestTold !== this.#told || this.model.get("told") !== this.#told;
+    if (!this.heard || this.#isPuzzled || this.#newest > this.#applied || isOld) return this.#missed();
+    const behind = this.turns.find((turn) => turn.feed.behind);
+    return behind ? { kind: "turn", turn: behind.id, message: { kind: "missed" } } : null;
+  }
+
+  #missed(): ToPanel {
+    return { kind: "missed", told: this.model.get("told") === this.#told ? this.#told : -1 };
+  }
+
+  #isUnfinished(): boolean {
+    return this.pending !== "" || this.isStreaming || this.turns.some((turn) => !turn.feed.whole);
+  }
+
+  #hearTurn(id: string, message: FromKernel): void {
+    const turn = this.#find(id);
+    if (turn) turn.feed.receive(message);
+    else this.#isPuzzled = true;
+  }
+
+  #beat({ seq, told, turn, at, heard }: Beat): void {
+    this.line.heard(heard);
+    this.#newest = Math.max(this.#newest, seq);
+    this.#newestTold = Math.max(this.#newestTold, told);
+    this.#find(turn)?.feed.reaches(at);
+    if (!this.heard || this.#missing()) return;
+    this.model.send({ kind: "have", seq: this.#applied, told: this.#told, at: this.#find(turn)?.feed.seq ?? 0, from: this.line.from });
+  }
+
+  /** Traits have come; those of a change that was lost have not. */
+  #hearTold(): void {
+    const told = this.model.get("told");
+    if (told === this.#told + 1) this.#told = told;
+    this.#newestTold = Math.max(this.#newestTold, told);
+    this.line.came();
+    this.line.look();
+  }
+
+  #next(message: Added | Cut | Chosen | Said): void {
     if (message.seq <= this.#applied) return;
-    if (message.seq > this.#applied + 1) return this.#missed();
+    this.#newest = Math.max(this.#newest, message.seq);
+    if (message.seq > this.#applied + 1) return;
     this.#applied = message.seq;
+    if (message.kind === "said") return this.#hear(message);
     this.version += 1;
     if (message.kind === "added") {
       this.turns = [...this.turns, this.#turn(message.turn)];
@@ -152,18 +211,19 @@ export class Conversation {
     } else if (message.kind === "cut") this.turns = this.turns.slice(0, message.from);
     else {
       const turn = this.#find(message.turn);
-      if (!turn) return;
-      if (message.kind === "chosen") turn.chosen = message.lane;
-      else turn.feed.judged(message.verdict);
+      if (turn) turn.chosen = message.lane;
     }
   }
 
-  #load(seq: number, turns: TurnState[]): void {
+  #load({ seq, turns, said, told, state }: ConversationState): void {
     this.heard = true;
-    clearTimeout(this.#hail);
-    if (seq < this.#applied) return;
+    if (seq < this.#applied || told < this.#told) return;
     const isNew = turns.length > this.turns.length;
+    if (said && said.seq > this.#applied) this.#hear(said);
     this.#applied = seq;
+    this.#newest = Math.max(this.#newest, seq);
+    this.#isPuzzled = false;
+    this.#hearState(told, state);
     this.version += 1;
     const known = new Map(this.turns.map((turn) => [turn.id, turn]));
     this.turns = turns.map((state) => {
@@ -171,14 +231,27 @@ export class Conversation {
       if (!turn) return this.#turn(state);
       turn.chosen = state.chosen;
       turn.feed.receive({ kind: "snapshot", ...state.keyframe });
-      turn.feed.judged(state.verdict);
       return turn;
     });
     if (isNew) this.pending = "";
   }
 
+  #hearState(told: number, state: Partial<PanelTraits>): void {
+    if (!Object.keys(state).length) return;
+    this.#told = told;
+    this.#newestTold = Math.max(this.#newestTold, told);
+    for (const [trait, value] of Object.entries({ ...state, told })) this.model.set(trait as keyof PanelTraits, value);
+  }
+
+  /** A question that the kernel has heard is in the conversation, or was refused: it does not wait. */
+  #settle(): void {
+    if (!this.pending || !this.line.isQuiet || this.#missing()) return;
+    this.draft ||= this.pending;
+    this.pending = "";
+  }
+
   #turn(state: TurnState): Turn {
-    return new Turn(state, (message) => this.model.send(message));
+    return new Turn(state, () => this.time.now());
   }
 
   /** What the kernel could not take goes back to where it was written. */
@@ -189,24 +262,9 @@ export class Conversation {
     this.pending = "";
   }
 
-  #missed(): void {
-    const now = this.clock();
-    if (now - this.#asked < ASK_AGAIN_MS) return;
-    this.#asked = now;
-    this.model.send({ kind: "missed" });
-  }
-
-  #hailLater(wait: number): void {
-    clearTimeout(this.#hail);
-    this.#hail = setTimeout(() => {
-      this.model.send({ kind: "missed" });
-      if (wait < LAST_HAIL_MS) this.#hailLater(wait * 3);
-    }, wait);
-  }
-
   #disconnected(): void {
     this.lost = true;
-    clearTimeout(this.#hail);
+    this.line.cut();
     this.draft ||= this.pending;
     this.pending = "";
     for (const turn of this.turns) turn.feed.disconnected();

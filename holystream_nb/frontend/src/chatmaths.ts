@@ -1,11 +1,13 @@
 import DOMPurify from "dompurify";
 import temml from "temml";
+import { isAllowed } from "./tex";
 
 /**
  * TeX to MathML that cannot act.
  *
- * Temml runs without trust (no links, no images, no styles) and with limits. What it writes is then sanitised against a
- * short list of its own elements, attributes and properties. What cannot be typeset stays the source that it was.
+ * Only what `tex` allows is typeset. Temml runs without trust (no links, no images, no styles) and with limits. What it
+ * writes is then sanitised against a short list of its own elements, attributes and properties. What cannot be typeset
+ * stays the source that it was.
  */
 
 const TAGS = (
@@ -37,12 +39,8 @@ function isHarmless(declaration: string): boolean {
   return PROPERTY.test(property.trim()) && VALUE.test(value);
 }
 
-/** Definitions can make a short formula grow without end. */
-const DEFINES = /\\(?:[egx]?def|(?:global|long)|g?let|future(?:let)?|(?:re)?new|provide|DeclareMathOperator|DeclarePaired)/;
 /** How often a macro of Temml's own is replaced in one formula, at most; sizes in em. */
 const LIMITS = { maxExpand: 300, maxSize: [20, 100] as [number, number] };
-/** Braces inside braces, at most: every one is an element inside another. */
-const DEPTH = 60;
 /** Formulas are typeset in portions that have this many characters. */
 const PORTION = 400;
 
@@ -65,7 +63,7 @@ export function* typesetting(formulas: Iterable<Element>): Generator<void> {
 /** A formula as MathML, or null where it has to stay as it is. */
 export function typesetted(formula: string): DocumentFragment | null {
   const [, mark, source] = /^(\$\$?|\\[([])([^]*?)(?:\$\$?|\\[)\]])$/.exec(formula.trim()) ?? [];
-  if (!source || DEFINES.test(source) || depth(source) > DEPTH) return null;
+  if (!source || !isAllowed(source)) return null;
   try {
     const isDisplayed = mark === "$$" || mark === "\\[";
     const options = { displayMode: isDisplayed, throwOnError: true, trust: false, strict: false, ...LIMITS };
@@ -73,15 +71,6 @@ export function typesetted(formula: string): DocumentFragment | null {
   } catch {
     return null; // what Temml does not know, or what is wrong in it: its reader sees the source
   }
-}
-
-function depth(source: string): number {
-  let [open, deepest] = [0, 0];
-  for (const [brace] of source.matchAll(/[{}]/g)) {
-    open += brace === "{" ? 1 : -1;
-    deepest = Math.max(deepest, open);
-  }
-  return deepest;
 }
 
 /** Temml's MathML, made harmless; null where not one formula is left. */

@@ -5,8 +5,10 @@ import { Picker } from "./chatpicker";
 import { Settings } from "./chatsettings";
 import { TurnView } from "./chatturn";
 import { Writing } from "./chatwriting";
+import { focused } from "./focus";
 import { NO_SHORTCUTS } from "./keys";
 import { make, say } from "./lane";
+import { word } from "./line";
 import { scrollable } from "./scroll";
 
 /** So many of the last turns are shown whole; those before are a line each, until the reader asks for them. */
@@ -59,6 +61,7 @@ export class Panel {
   #passing: ReturnType<typeof setTimeout> | undefined;
   #marked: Element | null = null;
   #unwatch: () => void;
+  #id = word();
 
   constructor(
     el: HTMLElement,
@@ -85,7 +88,7 @@ export class Panel {
     this.#busy = setTimeout(() => this.#refresh(), BUSY_MS);
     this.#unwatch = conversation.watch(() => this.#guarded(() => this.#refresh()));
     this.#guarded(() => this.#refresh());
-    conversation.appeared();
+    conversation.appeared(this.#id);
   }
 
   remove(): void {
@@ -97,7 +100,7 @@ export class Panel {
     for (const view of this.#views.values()) view.remove();
     removeEventListener("keydown", this.#pass, { capture: true });
     this.#root.remove();
-    this.conversation.left();
+    this.conversation.left(this.#id);
   }
 
   #header(): HTMLElement {
@@ -107,11 +110,14 @@ export class Panel {
       settings.setAttribute("aria-expanded", String(this.#settings.toggle()));
     });
     settings.setAttribute("aria-expanded", "false");
-    const save = iconButton("save", "save as a Markdown file", () => conversation.model.send({ kind: "save_copy" }));
-    const clear = iconButton("clear", "clear the conversation", () => {});
-    const question = () => (conversation.turns.length ? "Clear everything?" : "");
-    asking(clear, question, () => this.#clear(), (words) => this.#tell(words));
-    const tools = toolbar("panel", settings, save, clear);
+    const save = iconButton("save", "save as a Markdown file", () => conversation.say({ kind: "save_copy" }));
+    const begin = iconButton("begin", "new conversation", () => {});
+    const question = () => {
+      if (!conversation.turns.length) return "";
+      return conversation.model.get("is_kept") ? "Begin a new one? This one is kept." : "Begin a new one? This one is not kept.";
+    };
+    asking(begin, question, () => this.#begin(), (words) => this.#tell(words));
+    const tools = toolbar("panel", settings, save, begin);
     head.append(this.#title, this.#badge, this.#total, tools);
     return head;
   }
@@ -130,7 +136,7 @@ export class Panel {
     );
     this.#stale.append(
       make("span", "", "The page was loaded again: the saved copy under this panel is no longer brought up to date."),
-      wordButton("hs-button", "Save copy", () => conversation.model.send({ kind: "save_copy" })),
+      wordButton("hs-button", "Save copy", () => conversation.say({ kind: "save_copy" })),
     );
     this.#hint.setAttribute("role", "status");
     return [this.#stale, this.#said, this.#trouble];
@@ -147,7 +153,7 @@ export class Panel {
 
   /** What the reader writes in does not leave the window because an answer above it has grown. */
   #stay(): void {
-    if (!this.#isComposerInSight || !this.#composer.contains(document.activeElement)) return;
+    if (!this.#isComposerInSight || !this.#composer.contains(focused(this.#composer))) return;
     this.#composer.scrollIntoView({ block: "nearest" });
   }
 
@@ -173,10 +179,10 @@ export class Panel {
     const { turns, version } = this.conversation;
     this.#version = version;
     const kept = new Set(turns);
-    const focused = document.activeElement;
+    const active = focused(this.#root);
     for (const [turn, view] of this.#views) {
       if (kept.has(turn)) continue;
-      if (view.element.contains(focused)) this.#writing.focus();
+      if (view.element.contains(active)) this.#writing.focus();
       view.remove();
       this.#views.delete(turn);
     }
@@ -185,7 +191,7 @@ export class Panel {
     let hidden = 0;
     turns.forEach((turn, index) => {
       let view = this.#views.get(turn);
-      if (index < lined && !view?.isWanted && !view?.element.contains(focused)) {
+      if (index < lined && !view?.isWanted && !view?.element.contains(active)) {
         hidden++;
         view?.remove();
         this.#views.delete(turn);
@@ -199,7 +205,7 @@ export class Panel {
       if (next !== view.element) this.#list.insertBefore(view.element, next);
       before = view.element;
       const isOld = index < turns.length - WHOLE;
-      if (isOld && !view.isFolded && !view.isWanted && !view.element.contains(focused)) view.fold();
+      if (isOld && !view.isFolded && !view.isWanted && !view.element.contains(active)) view.fold();
       view.place(index, turns.length);
     });
     say(this.#earlier, hidden ? `${hidden} earlier question${hidden === 1 ? "" : "s"} · show` : "");
@@ -251,7 +257,7 @@ export class Panel {
     const isEmpty = !turns.length && !pending;
     this.#root.classList.toggle("hs-is-empty", isEmpty);
     if (!isEmpty) {
-      if (this.#empty.contains(document.activeElement)) this.#writing.focus();
+      if (this.#empty.contains(focused(this.#root))) this.#writing.focus();
       return this.#empty.remove();
     }
     const examples = model.get("examples");
@@ -282,10 +288,10 @@ export class Panel {
     const { said, heard, lost, model, page } = this.conversation;
     const isBusy = !heard && !lost && this.#isOverdue();
     const words = lost
-      ? "The kernel has gone. What had arrived stays here; run the cell again to go on."
+      ? `The kernel has gone. ${model.get("is_kept") ? "Run the cell again to go on." : "What had arrived stays here until the cell is run again."}`
       : (said?.text ?? (isBusy ? "The kernel is busy: what you send is answered as soon as it is free." : ""));
     say(this.#saidText, words);
-    if (!words && this.#said.contains(document.activeElement)) this.#writing.focus();
+    if (!words && this.#said.contains(focused(this.#root))) this.#writing.focus();
     this.#said.hidden = !words;
     this.#said.classList.toggle("hs-bad", lost || said?.level === "error");
     (this.#said.lastElementChild as HTMLElement).hidden = lost || !said;
@@ -318,7 +324,7 @@ export class Panel {
     const { conversation } = this;
     const text = this.#writing.text.trim();
     if (!text) return;
-    if (conversation.lost) this.#tell("The kernel has gone: run the cell again to go on.");
+    if (conversation.lost) this.#tell("The kernel has gone: run the cell again.");
     else if (conversation.isStreaming) this.#tell("An answer is being written: wait for its end, or stop it.");
     else {
       conversation.ask(text);
@@ -326,11 +332,11 @@ export class Panel {
     }
   }
 
-  #clear(): void {
+  #begin(): void {
     const { conversation } = this;
     if (!conversation.turns.length) return;
     if (conversation.isStreaming) this.#tell("An answer is being written: stop it first.");
-    else conversation.model.send({ kind: "clear" });
+    else conversation.say({ kind: "begin_anew" });
   }
 
   /** In an empty composer, the arrow up goes to the last question. */

@@ -1,6 +1,7 @@
 import { icon, named, wordButton } from "./chatbutton";
 import type { Conversation } from "./chatconversation";
 import type { Offer } from "./chatprotocol";
+import { focused } from "./focus";
 import { make, say } from "./lane";
 
 /** So many models can answer one question. */
@@ -66,7 +67,7 @@ export class Picker {
     if (!this.element.hidden && this.conversation.model.get("catalogue") !== this.#catalogue) this.#search();
     const models = this.#models;
     if (JSON.stringify(models) === JSON.stringify(this.#shown)) return;
-    const focused = [...this.chips.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement);
+    const had = [...this.chips.querySelectorAll("button")].indexOf(focused(this.chips) as HTMLButtonElement);
     this.#shown = [...models];
     const chips = models.map((model, at) => this.#chip(model, at));
     if (models.length < MOST) {
@@ -76,7 +77,7 @@ export class Picker {
       chips.push(compare);
     }
     this.chips.replaceChildren(...chips);
-    if (focused >= 0) [...this.chips.querySelectorAll("button")].at(Math.min(focused, 2 * models.length - 1))?.focus();
+    if (had >= 0) [...this.chips.querySelectorAll("button")].at(Math.min(had, 2 * models.length - 1))?.focus();
   }
 
   /** Shows the box, to choose another model for a chip or, beyond the last, one more. */
@@ -136,7 +137,7 @@ export class Picker {
     const provider = /^([\w-]+):/.exec(query)?.[1]?.toLowerCase();
     if (!provider || this.#opened.has(provider)) return;
     this.#opened.add(provider);
-    this.conversation.model.send({ kind: "open", provider });
+    this.conversation.say({ kind: "open", provider });
   }
 
   #option({ value, provider, note }: Offer, index: number): HTMLElement {

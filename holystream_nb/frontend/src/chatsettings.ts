@@ -1,4 +1,5 @@
 import type { Conversation } from "./chatconversation";
+import { focused } from "./focus";
 import { make, say } from "./lane";
 import { Writing } from "./chatwriting";
 
@@ -22,7 +23,7 @@ export class Settings {
   }
 
   refresh(): void {
-    if (document.activeElement !== this.#system.element) this.#system.text = this.conversation.model.get("system");
+    if (focused(this.#system.element) !== this.#system.element) this.#system.text = this.conversation.model.get("system");
     for (const number of this.#numbers) number.refresh();
   }
 
@@ -61,7 +62,7 @@ class Number {
   }
 
   refresh(): void {
-    if (document.activeElement === this.#input || this.#wrong.textContent) return;
+    if (focused(this.#input) === this.#input || this.#wrong.textContent) return;
     this.#input.value = String(this.conversation.model.get(this.trait) ?? "");
     this.#judge("");
   }

@@ -80,8 +80,11 @@ export class TurnView {
     this.#asked.replaceChildren(this.#question, this.#tools);
     const send = (message: Parameters<ConstructorParameters<typeof View>[5]>[0]) => {
       // "ready" tells a kernel that waits for a click that it will hear one; an answer that has ended waits for none.
+      if (message.kind === "gone") return;
       if (message.kind === "ready" && !turn.feed.lanes.some(({ state }) => running(state))) return;
-      this.conversation.model.send({ kind: "turn", turn: turn.id, message });
+      const said = { kind: "turn", turn: turn.id, message } as const;
+      if (message.kind === "painted") this.conversation.model.send(said);
+      else this.conversation.say(said);
     };
     this.#view = new View(this.element, turn.labels, turn.format, turn.feed, turn.voice, send, typesetting, WITHIN);
     this.#furnish();
@@ -104,7 +107,7 @@ export class TurnView {
       if (!text) return;
       this.#ifResting(() => {
         done(this.element);
-        this.conversation.model.send({ kind: "edit", turn: this.turn.id, text });
+        this.conversation.say({ kind: "edit", turn: this.turn.id, text });
       });
     };
     const writing = new Writing("the question", submit);
@@ -149,7 +152,7 @@ export class TurnView {
   #choice(lane: number): HTMLElement {
     const button = this.#resting(
       wordButton("hs-button hs-continue", "", () =>
-        this.#ifResting(() => this.conversation.model.send({ kind: "choose", turn: this.turn.id, lane })),
+        this.#ifResting(() => this.conversation.say({ kind: "choose", turn: this.turn.id, lane })),
       ),
     );
     button.append(icon("done"), "");
@@ -160,7 +163,7 @@ export class TurnView {
   /** Lets a button cut the conversation here; it asks where more than `harmless` turns would go. */
   #asks(button: HTMLButtonElement, question: (turns: number) => string, harmless: number, kind: "delete" | "regenerate"): HTMLButtonElement {
     const turns = () => this.#after + 1;
-    const act = () => this.#ifResting(() => this.conversation.model.send({ kind, turn: this.turn.id }));
+    const act = () => this.#ifResting(() => this.conversation.say({ kind, turn: this.turn.id }));
     asking(button, () => (turns() > harmless ? question(turns()) : ""), act, this.tell);
     return button;
   }

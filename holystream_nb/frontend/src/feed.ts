@@ -1,4 +1,4 @@
-import { type Call, type Delta, type FromKernel, type Keyframe, type LaneState, type Snapshot, type Status, running } from "./protocol";
+import { type Call, type Delta, type FromKernel, type Keyframe, type LaneState, type Snapshot, type Status, type Whole, running } from "./protocol";
 
 /** A lane as the page knows it; `since` is the moment, on the page's clock, at which the request began. */
 export interface Lane extends LaneState {
@@ -17,21 +17,20 @@ export interface Watcher {
   failed(error: unknown): void;
 }
 
-const ASK_AGAIN_MS = 2000;
-const FIRST_HAIL_MS = 1000;
-
 /**
  * The messages of one widget in their order, folded into lanes: nothing doubled, nothing reordered.
  *
- * A message out of order is kept; the feed then asks for a snapshot, and goes on from the first snapshot or keyframe
- * that closes the gap. Statuses alone are shown at once: an answer's end must not wait for its missing middle.
+ * A message out of order is kept; the feed goes on from the first snapshot or keyframe that closes the gap, which its
+ * line asks for. Statuses alone are shown at once: an answer's end must not wait for its missing middle.
  */
 export class Feed {
   readonly lanes: Lane[] = [];
   /** A snapshot has come: the kernel hears us while the cell runs. */
   heard = false;
-  /** A message is missing and has been asked for. */
+  /** A message is missing. */
   behind = false;
+  /** Everything has come: nothing more will. */
+  whole = false;
   /** The kernel has gone. */
   lost = false;
   /** The least that the page's clock was ahead of a message's `sent` when it came, in ms; Infinity before there was one. */
@@ -42,19 +41,16 @@ export class Feed {
   verdict = "";
 
   #applied = 0;
-  #later = new Map<number, Delta | Status>();
+  #newest = 0;
+  #later = new Map<number, Delta | Status | Whole>();
   #statuses: number[] = [];
-  #asked = -Infinity;
-  #hail: { at: number; wait: number };
   #watchers = new Set<Watcher>();
 
   constructor(
     lanes: number,
     keyframe: Partial<Keyframe>,
-    readonly ask: () => void,
     readonly clock: () => number = () => performance.now(),
   ) {
-    this.#hail = { at: clock() + FIRST_HAIL_MS, wait: FIRST_HAIL_MS };
     for (let lane = 0; lane < lanes; lane++) this.lanes.push(waiting(clock()));
     this.#keyframe(keyframe);
   }
@@ -69,16 +65,24 @@ export class Feed {
     if ("sent" in message && message.sent !== undefined) this.down = Math.min(this.down, this.clock() - message.sent);
     this.#change(() => {
       if (message.kind === "snapshot") this.#snapshot(message);
-      else if (message.kind === "delta" || message.kind === "status") this.#next(message);
+      else if (message.kind === "delta" || message.kind === "status" || message.kind === "whole") this.#next(message);
     });
+  }
+
+  /** So many messages there are by now. */
+  reaches(seq: number): void {
+    if (seq <= this.#newest) return;
+    this.#newest = seq;
+    this.#change(() => this.#drain());
+  }
+
+  /** So many messages have come, each of them and all before. */
+  get seq(): number {
+    return this.#applied;
   }
 
   keyframe(keyframe: Partial<Keyframe>): void {
     this.#change(() => this.#keyframe(keyframe));
-  }
-
-  judged(verdict: string): void {
-    this.#change(() => (this.verdict = verdict));
   }
 
   disconnected(): void {
@@ -99,26 +103,16 @@ export class Feed {
     if (snapshot.seq >= this.#applied) this.#load(snapshot);
   }
 
-  #keyframe({ seq = 0, lanes = [] }: Partial<Keyframe>): void {
-    if (seq > this.#applied) this.#load({ seq, lanes });
+  #keyframe({ seq = 0, lanes = [], verdict = "", whole = false }: Partial<Keyframe>): void {
+    if (seq > this.#applied) this.#load({ seq, lanes, verdict, whole });
   }
 
-  #next(message: Delta | Status): void {
+  #next(message: Delta | Status | Whole): void {
     if (message.seq <= this.#applied) return;
     if (message.kind === "status") this.#mark(message);
+    this.#newest = Math.max(this.#newest, message.seq);
     this.#later.set(message.seq, message);
     this.#drain();
-    const now = this.clock();
-    if (this.behind && now - this.#asked >= ASK_AGAIN_MS) {
-      this.#asked = now;
-      this.ask();
-    } else if (!this.heard && !this.behind && now >= this.#hail.at) {
-      // A first "ready" may be sent before JupyterLab has the subshell that would hear it; ever more rarely, since a
-      // kernel without subshells answers all of them after its cell.
-      const wait = this.#hail.wait * 3;
-      this.#hail = { at: now + wait, wait };
-      this.ask();
-    }
   }
 
   #drain(): void {
@@ -126,10 +120,10 @@ export class Feed {
       this.#later.delete(message.seq);
       this.#applied = message.seq;
       if (message.kind === "delta") this.#extend(message);
+      else if (message.kind === "whole") this.#end(message.verdict);
       else for (const call of message.calls ?? []) this.lanes[message.lane]!.calls[call.number] = call;
     }
-    this.behind = this.#later.size > 0;
-    if (!this.behind) this.#asked = -Infinity;
+    this.behind = this.#newest > this.#applied;
   }
 
   #extend({ lane: index, text, reasoning }: Delta): void {
@@ -149,8 +143,14 @@ export class Feed {
     Object.assign(lane, standing, { since: this.clock() - standing.elapsed_ms });
   }
 
-  #load({ seq, lanes }: Keyframe): void {
+  #end(verdict: string): void {
+    this.verdict = verdict;
+    this.whole = true;
+  }
+
+  #load({ seq, lanes, verdict, whole }: Keyframe): void {
     this.#applied = seq;
+    if (whole) this.#end(verdict);
     lanes.slice(0, this.lanes.length).forEach((state, index) => {
       const old = this.lanes[index]!;
       const known = this.#statuses[index] ?? -1;

@@ -3,6 +3,7 @@ import { Beside } from "./beside";
 import { Card } from "./calls";
 import { type Drawing, Plain, drawing } from "./drawing";
 import type { Feed } from "./feed";
+import { focused } from "./focus";
 import { button } from "./keys";
 import { type Answer, type Format, type Label, type State, running } from "./protocol";
 import { scrollable } from "./scroll";
@@ -14,6 +15,7 @@ const ENDS: Record<State, string> = {
   done: "",
   stopped: "stopped",
   interrupted: "interrupted: the connection broke",
+  lost: "interrupted: the kernel ended",
   truncated: "truncated: it may be cut off",
   failed: "failed",
 };
@@ -187,7 +189,7 @@ export class Lane {
     this.#beside.draw(sources, pictures);
     say(this.#error, error);
     say(this.#hint, runs && !this.feed.heard && deaf ? "press ■ to stop" : "");
-    if (!runs && document.activeElement === this.#stop) this.element.focus({ preventScroll: true });
+    if (!runs && focused(this.#stop) === this.#stop) this.element.focus({ preventScroll: true });
     say(this.#stop, runs && this.feed.heard ? (this.#isStopping ? "stopping…" : "Stop") : "");
     this.#stop.ariaDisabled = String(this.#isStopping); // not `disabled`: the keyboard's focus would be lost
     this.#stop.ariaLabel = this.#isStopping ? "stopping" : `Stop ${this.label.label}`;

@@ -1,3 +1,5 @@
+import { focused } from "./focus";
+
 /** How long the output's height is held at most, in milliseconds. */
 const HOLD_MS = 1000;
 
@@ -18,7 +20,7 @@ export class Place {
   look(): void {
     this.#area = this.view.closest<HTMLElement>(".jp-OutputArea");
     this.#height = this.#area?.getBoundingClientRect().height ?? 0;
-    this.#hasFocus = this.view.contains(document.activeElement);
+    this.#hasFocus = this.view.contains(focused(this.view));
   }
 
   /** The view has been removed: the height stays for a moment, and the keyboard's focus goes to the cell. */

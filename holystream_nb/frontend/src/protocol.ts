@@ -1,11 +1,11 @@
 /**
  * The words between kernel and view; `live/widget.py` holds their twins.
  *
- * Traits: `lanes`, `keyframe`, `format`, and `verdict`, a line under several lanes, such as "fastest: deepseek-v3.2
- * (84 tok/s)", or "" for none; it may change at any time. Messages: FromKernel and ToKernel.
+ * Traits: `lanes`, `keyframe`, `format`. Messages: FromKernel and ToKernel; any may be lost on its way (line.ts).
  */
 
-export type State = "waiting" | "streaming" | "done" | "stopped" | "interrupted" | "truncated" | "failed";
+/** An answer is `lost` whose kernel ended first: what had arrived comes from the journal. */
+export type State = "waiting" | "streaming" | "done" | "stopped" | "interrupted" | "lost" | "truncated" | "failed";
 
 /** The trait `format`: how answers are drawn. `code` is drawn as Markdown: the difference is what becomes of it later. */
 export type Format = "markdown" | "text" | "code" | "json";
@@ -77,10 +77,15 @@ export interface LaneState extends Standing {
   calls?: Call[];
 }
 
-/** The trait `keyframe`: the whole state, up to and including message `seq`; `{}` before there is one. */
+/**
+ * The trait `keyframe`: the whole state, up to and including message `seq`; `{}` before there is one. `whole`: nothing
+ * more comes. `verdict` is a line under several lanes, such as "fastest: deepseek-v3.2 (84 tok/s)", or "" for none.
+ */
 export interface Keyframe {
   seq: number;
   lanes: LaneState[];
+  verdict: string;
+  whole: boolean;
 }
 
 /** `sent`: when the kernel sent it, in ms of its clock; a lane's first delta has it. */
@@ -107,21 +112,42 @@ export interface Snapshot extends Keyframe {
   sent?: number;
 }
 
-export type FromKernel = Delta | Status | Snapshot;
+/** All lanes have ended, and were compared: the last message that counts. */
+export interface Whole {
+  kind: "whole";
+  seq: number;
+  verdict: string;
+}
+
+/** How far the feed is, and how far each page was heard: a number for each `from`. */
+export interface Beat {
+  kind: "beat";
+  seq: number;
+  heard: Record<string, number>;
+}
+
+/** The kernel hears nothing of this view any more. */
+export interface Closed {
+  kind: "closed";
+}
+
+export type FromKernel = Delta | Status | Snapshot | Whole | Beat | Closed;
 
 /**
  * A view appeared; a snapshot is missing; a view has gone from its page; Stop was pressed; a call was answered for.
  *
  * `painted`, once a lane: `at` and `sent` are when its first text was painted and this was sent, by the page's clock in
- * ms; `down` is the least by which the page's clock was ahead of a message's `sent` when it came.
+ * ms; `down` is the least by which the page's clock was ahead of a message's `sent` when it came. `have`: all of a whole
+ * answer has come, to message `seq`. These two are not said again; all others are numbered (line.ts).
  */
 export type ToKernel =
-  | { kind: "ready" }
+  | { kind: "ready"; view: string }
   | { kind: "missed" }
-  | { kind: "gone" }
+  | { kind: "gone"; view: string }
   | { kind: "stop"; lane: number }
   | { kind: "consent"; lane: number; call: number; answer: Answer }
-  | { kind: "painted"; lane: number; at: number; sent: number; down: number };
+  | { kind: "painted"; lane: number; at: number; sent: number; down: number }
+  | { kind: "have"; seq: number; from: string };
 
 export function running(state: State): boolean {
   return state === "waiting" || state === "streaming";

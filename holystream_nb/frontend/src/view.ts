@@ -2,6 +2,7 @@ import type { Typeset } from "./answer";
 import type { Feed, Watcher } from "./feed";
 import { Follower } from "./follow";
 import { Lane, make, say } from "./lane";
+import { word } from "./line";
 import { Place } from "./place";
 import { type Format, type Label, type ToKernel, running } from "./protocol";
 import type { Voice } from "./voice";
@@ -32,6 +33,7 @@ export class View implements Watcher {
   #patience: ReturnType<typeof setTimeout>;
   #calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   #unwatch: () => void;
+  #id = word();
 
   constructor(
     el: HTMLElement,
@@ -70,7 +72,7 @@ export class View implements Watcher {
       this.changed();
     }, DEAF_MS);
     this.changed();
-    send({ kind: "ready" });
+    send({ kind: "ready", view: this.#id });
   }
 
   remove(): void {
@@ -81,6 +83,7 @@ export class View implements Watcher {
     this.#root.remove();
     this.#surroundings.leave();
     this.voice.speak();
+    this.send({ kind: "gone", view: this.#id });
   }
 
   appended(lane: number, text: string, reasoning: string): void {

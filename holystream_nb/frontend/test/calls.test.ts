@@ -25,13 +25,13 @@ function status(seq: number, ...calls: Call[]): Status {
 
 function snapshot(seq: number, text: string, calls: Call[]) {
   const lane: LaneState = { ...standing, state: "streaming", text, reasoning: "", calls };
-  return { kind: "snapshot" as const, seq, lanes: [lane] };
+  return { kind: "snapshot" as const, verdict: "", whole: false, seq, lanes: [lane] };
 }
 
 /** A lane on a page, drawn after every change. */
 function laid(format: Format = "markdown") {
   const answers: [number, Answer][] = [];
-  const feed = new Feed(1, {}, () => undefined);
+  const feed = new Feed(1, {});
   const failed = (error: unknown) => assert.fail(String(error));
   const lane = new Lane(0, label, format, feed, () => undefined, failed, (...answer) => answers.push(answer));
   document.body.append(lane.element);

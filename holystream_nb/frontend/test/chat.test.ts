@@ -6,6 +6,7 @@ import chat from "../src/chat";
 import type { Model } from "../src/chatconversation";
 import { LINES, WHOLE } from "../src/chatpanel";
 import type { FromPanel, PanelTraits, ToPanel, Turn } from "../src/chatprotocol";
+import type { Numbered } from "../src/line";
 import type { Label, LaneState, State } from "../src/protocol";
 
 const standing = { figures: [], ending: "", error: "", elapsed_ms: 0, units: 0, thought: "" };
@@ -18,7 +19,7 @@ function answer(text: string, state: State = "done", more: Partial<LaneState> = 
 
 function turn(id: string, question: string, answers = [answer(`answer to ${question}`)], more: Partial<Turn> = {}): Turn {
   const lanes = [A, B].slice(0, answers.length);
-  return { id, question, lanes, format: "markdown", keyframe: { seq: 0, lanes: answers }, chosen: -1, verdict: "", ...more };
+  return { id, question, lanes, format: "markdown", keyframe: { seq: 0, lanes: answers, verdict: "", whole: answers.every(({ state }) => state !== "waiting" && state !== "streaming") }, chosen: -1, ...more };
 }
 
 const offer = (value: string, provider = "holysheep", note = "") => ({ value, provider, note });
@@ -38,8 +39,11 @@ class Kernel implements Model {
     stale: [],
     title: "Panel",
     note: "simulator",
+    told: 0,
+    is_kept: true,
   };
-  saved: Partial<PanelTraits>[] = [];
+  heard: Record<string, number> = {};
+  hears = false;
   seq = 0;
   #module = chat();
   #callbacks = new Map<string, ((message: FromPanel) => void)[]>();
@@ -54,11 +58,13 @@ class Kernel implements Model {
   }
 
   set<Name extends keyof PanelTraits>(trait: Name, value: PanelTraits[Name]): void {
-    this.saved.push({ [trait]: value } as Partial<PanelTraits>);
     this.change(trait, value);
   }
 
-  save_changes(): void {}
+  /** What the page has set, in order. */
+  get saved(): object[] {
+    return this.sent.filter(({ kind }) => kind === "set").map(({ kind: _, ...settings }) => settings);
+  }
 
   /** The kernel sets a trait. */
   change<Name extends keyof PanelTraits>(trait: Name, value: PanelTraits[Name]): void {
@@ -70,8 +76,22 @@ class Kernel implements Model {
     this.#callbacks.set(event, [...(this.#callbacks.get(event) ?? []), callback]);
   }
 
-  send(message: ToPanel): void {
-    this.sent.push(message);
+  /** A question is heard when its turn is added; all else at once, after the kernel has first spoken. */
+  send(message: ToPanel & Partial<Numbered>): void {
+    const { from, number, ...plain } = message;
+    if (message.kind === "have") return;
+    this.sent.push(plain as ToPanel);
+    if (number) this.heard[from!] = number;
+    if (number && this.hears && message.kind !== "send") this.beat();
+  }
+
+  beat(): void {
+    this.hears = true;
+    this.receive({ kind: "beat", seq: this.seq, told: this.traits.told, turn: "", at: 0, heard: { ...this.heard } });
+  }
+
+  says(text: string, level: "info" | "error"): void {
+    this.receive({ kind: "said", seq: ++this.seq, text, level });
   }
 
   fire(event: string, message?: FromPanel): void {
@@ -83,11 +103,13 @@ class Kernel implements Model {
   }
 
   holds(...turns: Turn[]): void {
-    this.receive({ kind: "conversation", seq: ++this.seq, turns });
+    this.receive({ kind: "conversation", seq: ++this.seq, turns, said: null, told: this.traits.told, state: {} });
+    this.beat();
   }
 
   adds(added: Turn): void {
     this.receive({ kind: "added", seq: ++this.seq, turn: added });
+    this.beat();
   }
 
   cuts(from: number): void {
@@ -110,9 +132,9 @@ class Kernel implements Model {
     return news;
   }
 
-  render(): View {
+  render(parent: Node = document.body): View {
     const el = document.createElement("div");
-    document.body.append(el);
+    parent.appendChild(el);
     return new View(el, this.#module.render({ el }));
   }
 }
@@ -192,7 +214,8 @@ test("A view says that it is there, with the page's word, and that it has gone; 
   for (const kernel of kernels) kernel.render().remove();
   const [first, second] = kernels.map(({ sent }) => sent);
   assert.deepEqual(first!.map(({ kind }) => kind), ["ready", "gone"]);
-  assert.deepEqual(first, second);
+  const pages = [first!, second!].map((sent) => sent.map((message) => (message as { page: string }).page));
+  assert.deepEqual(pages[0], pages[1]);
   assert.match((first![0] as { page: string }).page, /^\w{5,}$/);
 });
 
@@ -200,7 +223,7 @@ test("A view of an answer that arrives says that it is there, for the kernel may
   panel((kernel) => {
     kernel.holds(turn("1", "one"), turn("2", "two", [answer("", "waiting")]));
     const ready = kernel.sent.filter((sent) => sent.kind === "turn");
-    assert.deepEqual(ready, [{ kind: "turn", turn: "2", message: { kind: "ready" } }]);
+    assert.deepEqual(ready.map((sent) => [sent.turn, sent.message.kind]), [["2", "ready"]]);
   }));
 
 test("The conversation is drawn: questions as they are, answers as Markdown with their figures, in their order.", () =>
@@ -241,7 +264,7 @@ test("A question that was sent is in sight until the kernel has it, and comes ba
     assert.equal(view.all(".hs-pending").length, 0);
     write(view.composer, "Again");
     view.button("send").click();
-    kernel.receive({ kind: "said", text: "There is no model x.", level: "error" });
+    kernel.says("There is no model x.", "error");
     assert.equal(view.all(".hs-pending").length, 0);
     assert.equal(view.composer.value, "Again");
     assert.match(view.said, /There is no model x\./);
@@ -276,12 +299,11 @@ test("An answer arrives in its turn, whatever else arrives; a missing delta is a
     kernel.delta("2", 1, "second");
     kernel.delta("1", 1, "fi");
     kernel.delta("1", 2, "rst");
-    kernel.delta("gone", 1, "nowhere");
     await frame();
     assert.deepEqual(view.answers, ["first", "second"]);
     kernel.delta("1", 4, "!");
     assert.deepEqual(kernel.news, [{ kind: "turn", turn: "1", message: { kind: "missed" } }]);
-    kernel.receive({ kind: "turn", turn: "1", message: { kind: "snapshot", seq: 4, lanes: [answer("first ones!", "streaming")] } });
+    kernel.receive({ kind: "turn", turn: "1", message: { kind: "snapshot", verdict: "", whole: false, seq: 4, lanes: [answer("first ones!", "streaming")] } });
     await frame();
     assert.deepEqual(view.answers, ["first ones!", "second"]);
   }));
@@ -292,10 +314,10 @@ test("A gap in the conversation's numbers asks for all of it once; until then no
     kernel.sent = [];
     kernel.receive({ kind: "added", seq: 4, turn: turn("4", "four") });
     kernel.receive({ kind: "cut", seq: 5, from: 0 });
-    assert.deepEqual(kernel.sent, [{ kind: "missed" }]);
+    assert.deepEqual(kernel.sent, [{ kind: "missed", told: 0 }]);
     kernel.receive({ kind: "cut", seq: 1, from: 0 });
     assert.deepEqual(view.questions, ["one"]);
-    kernel.receive({ kind: "conversation", seq: 6, turns: [turn("1", "one"), turn("5", "five")] });
+    kernel.receive({ kind: "conversation", seq: 6, turns: [turn("1", "one"), turn("5", "five")], said: null, told: 0, state: {} });
     await frame();
     assert.deepEqual(view.questions, ["one", "five"]);
     kernel.receive({ kind: "added", seq: 7, turn: turn("6", "six") });
@@ -377,7 +399,7 @@ test("The last answer is asked for again at once; an earlier one only after a qu
     assert.deepEqual(kernel.news, [{ kind: "regenerate", turn: "1" }]);
   }));
 
-test("Deleting and clearing ask first, and take the question back when the focus goes elsewhere.", () =>
+test("Deleting and beginning anew ask first, and take the question back when the focus goes elsewhere.", () =>
   panel((kernel, view) => {
     kernel.holds(turn("1", "one"), turn("2", "two"));
     const remove = view.all("button").find(({ title }) => title === "delete from here")!;
@@ -391,17 +413,17 @@ test("Deleting and clearing ask first, and take the question back when the focus
     remove.click();
     assert.deepEqual(kernel.news, [{ kind: "delete", turn: "1" }]);
     kernel.cuts(1);
-    const clear = view.button("clear the conversation");
-    clear.click();
+    const begin = view.button("new conversation");
+    begin.click();
     assert.deepEqual(kernel.news, []);
-    clear.click();
-    assert.deepEqual(kernel.news, [{ kind: "clear" }]);
+    begin.click();
+    assert.deepEqual(kernel.news, [{ kind: "begin_anew" }]);
     kernel.cuts(0);
     assert.equal(view.all(".hs-turn").length, 0);
     assert.equal(view.all(".hs-example").length, 3);
-    clear.click();
-    clear.click();
-    assert.deepEqual(kernel.news, [], "there is nothing to clear");
+    begin.click();
+    begin.click();
+    assert.deepEqual(kernel.news, [], "there is nothing to begin anew");
   }));
 
 test("When the turn that has the focus goes, the focus goes to the composer.", () =>
@@ -471,14 +493,16 @@ test("Several answers are compared in a line under them, also in a view that com
     kernel.holds(turn("1", "compare", [answer("one"), answer("two")]));
     await frame();
     assert.ok(view.find(".hs-verdict").hidden);
-    kernel.receive({ kind: "judged", seq: ++kernel.seq, turn: "1", verdict: "fastest: model-b (84 tok/s)" });
+    kernel.receive({ kind: "turn", turn: "1", message: { kind: "whole", seq: 1, verdict: "fastest: model-b (84 tok/s)" } });
     await frame();
     assert.equal(view.find(".hs-verdict").textContent, "fastest: model-b (84 tok/s)");
     assert.ok(!view.find(".hs-verdict").hidden);
     const later = kernel.render();
     assert.equal(later.find(".hs-verdict").textContent, "fastest: model-b (84 tok/s)");
     later.remove();
-    kernel.holds(turn("1", "compare", [answer("one"), answer("two")], { verdict: "fastest: model-a (90 tok/s)" }));
+    kernel.holds(turn("1", "compare", [answer("one"), answer("two")], {
+      keyframe: { seq: 2, lanes: [answer("one"), answer("two")], verdict: "fastest: model-a (90 tok/s)", whole: true },
+    }));
     await frame();
     assert.equal(view.find(".hs-verdict").textContent, "fastest: model-a (90 tok/s)");
   }));
@@ -587,6 +611,30 @@ test("System prompt, temperature and max tokens are in a fold; what cannot be is
     assert.equal(system.value, "From the program.");
   }));
 
+test("In a shadow root, too, what is being written in a field of the settings stays while an answer arrives.", () => {
+  const kernel = new Kernel();
+  const host = document.body.appendChild(document.createElement("div"));
+  const view = kernel.render(host.attachShadow({ mode: "open" }));
+  view.button("settings").click();
+  const system = view.find<HTMLTextAreaElement>(".hs-settings textarea");
+  const [temperature] = view.all(".hs-settings input") as HTMLInputElement[];
+  for (const field of [system, temperature!]) {
+    write(field, "1");
+    kernel.change("total", field.tagName);
+    assert.equal(field.value, "1");
+  }
+  view.remove();
+  host.remove();
+});
+
+test("The kernel's end says whether the cell, run again, goes on.", () =>
+  panel((kernel, view) => {
+    kernel.fire("comm_live_update");
+    assert.match(view.said, /What had arrived stays here until the cell is run again/);
+    kernel.change("is_kept", true);
+    assert.match(view.said, /Run the cell again to go on/);
+  }, { is_kept: false }));
+
 test("The header has the title, the badge and the panel's total; the panel is called by its title.", () =>
   panel((kernel, view) => {
     kernel.change("total", "12 requests · 3,412 tokens");
@@ -611,7 +659,7 @@ test("An empty panel offers three examples; one that is chosen is written into t
 
 test("A line that the kernel says is shown until it is dismissed, or the next question is asked.", () =>
   panel((kernel, view) => {
-    kernel.receive({ kind: "said", text: "Saved to chat.md", level: "info" });
+    kernel.says("Saved to chat.md", "info");
     assert.match(view.said, /Saved to chat\.md/);
     view.button("dismiss").focus();
     view.button("dismiss").click();
@@ -649,7 +697,7 @@ test("A kernel that does not answer is called busy, and asked again; then its co
   panel(async (kernel, view) => {
     await sleep(1700);
     assert.match(view.said, /The kernel is busy/);
-    assert.deepEqual(kernel.sent.map(({ kind }) => kind), ["ready", "missed"]);
+    assert.deepEqual(kernel.sent.map(({ kind }) => kind), ["ready", "ready"]);
     kernel.holds(turn("1", "one"));
     assert.equal(view.said, "");
   }));

@@ -2,7 +2,9 @@ import "./dom";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import live, { type Model } from "../src/live";
+import live from "../src/live";
+import type { Model } from "../src/livefeed";
+import type { Numbered } from "../src/line";
 import type { Format, FromKernel, Keyframe, Label, LaneState, State, ToKernel } from "../src/protocol";
 
 const standing = { figures: [], ending: "", error: "", elapsed_ms: 0, units: 0, thought: "" };
@@ -19,7 +21,6 @@ function laneState(text: string, state: State = "streaming", more: Partial<LaneS
 class Widget implements Model {
   sent: ToKernel[] = [];
   keyframe: Partial<Keyframe> = {};
-  verdict = "";
   #module = live();
   #callbacks = new Map<string, ((message: FromKernel) => void)[]>();
 
@@ -30,8 +31,7 @@ class Widget implements Model {
   get(trait: "lanes"): Label[];
   get(trait: "keyframe"): Keyframe;
   get(trait: "format"): Format;
-  get(trait: "verdict"): string;
-  get(trait: "lanes" | "keyframe" | "format" | "verdict"): unknown {
+  get(trait: "lanes" | "keyframe" | "format"): unknown {
     return this[trait];
   }
 
@@ -39,8 +39,9 @@ class Widget implements Model {
     this.#callbacks.set(event, [...(this.#callbacks.get(event) ?? []), callback]);
   }
 
-  send(message: ToKernel): void {
-    this.sent.push(message);
+  send(message: ToKernel & Partial<Numbered>): void {
+    const { from: _from, number: _number, ...plain } = message;
+    this.sent.push(plain as ToKernel);
   }
 
   receive(message: FromKernel): void {
@@ -103,14 +104,14 @@ test("There is no Stop before the kernel has answered, and words instead after a
   assert.equal(find(".hs-hint").hidden, true);
   await sleep(1600);
   assert.equal(find(".hs-hint").textContent, "press ■ to stop");
-  widget.receive({ kind: "snapshot", seq: 0, lanes: [laneState("", "waiting")] });
+  widget.receive({ kind: "snapshot", verdict: "", whole: false, seq: 0, lanes: [laneState("", "waiting")] });
   await frame();
   assert.equal(find(".hs-hint").hidden, true);
   const stop = find(".hs-stop") as HTMLButtonElement;
   assert.equal(stop.hidden, false);
   stop.click();
   stop.click();
-  assert.deepEqual(widget.sent, [{ kind: "ready" }, { kind: "stop", lane: 0 }]);
+  assert.deepEqual(widget.sent.filter(({ kind }) => kind !== "ready"), [{ kind: "stop", lane: 0 }]);
   assert.equal(stop.textContent, "stopping…");
   assert.equal(stop.ariaDisabled, "true");
   widget.status(1, "stopped");
@@ -206,13 +207,10 @@ test("Under several lanes stands one line that compares them, as soon as there i
   const { find, remove } = widget.render();
   const line = find(".hs-verdict");
   assert.equal(line.hidden, true);
-  for (const verdict of ["first to speak: model-b (312 ms)", "fastest: <b>model-a</b>"]) {
-    widget.verdict = verdict;
-    widget.fire("change:verdict");
-    await frame();
-    assert.equal(line.hidden, false);
-    assert.equal(line.textContent, verdict);
-  }
+  widget.receive({ kind: "whole", seq: 1, verdict: "fastest: <b>model-a</b>" });
+  await frame();
+  assert.equal(line.hidden, false);
+  assert.equal(line.textContent, "fastest: <b>model-a</b>");
   const later = widget.render();
   assert.equal(later.find(".hs-verdict").textContent, "fastest: <b>model-a</b>");
   later.remove();
@@ -232,7 +230,7 @@ test("The format says how answers are drawn.", async () => {
 test("A keyboard's focus does not fall off the page when Stop goes.", async () => {
   const widget = new Widget();
   const { find, remove } = widget.render();
-  widget.receive({ kind: "snapshot", seq: 0, lanes: [laneState("so far")] });
+  widget.receive({ kind: "snapshot", verdict: "", whole: false, seq: 0, lanes: [laneState("so far")] });
   await frame();
   find(".hs-stop").focus();
   find(".hs-stop").click();
@@ -260,7 +258,7 @@ test("Text that arrives after the end, through a snapshot, is drawn as well.", a
   widget.delta(1, "a");
   widget.status(2, "done");
   await frame();
-  widget.receive({ kind: "snapshot", seq: 2, lanes: [laneState("abc", "done")] });
+  widget.receive({ kind: "snapshot", verdict: "", whole: false, seq: 2, lanes: [laneState("abc", "done")] });
   await frame();
   assert.equal(find(".hs-body").textContent!.trim(), "abc");
   remove();
@@ -269,7 +267,7 @@ test("Text that arrives after the end, through a snapshot, is drawn as well.", a
 test("Several lanes have their own text, names and Stop.", async () => {
   const widget = new Widget(labels);
   const { el, remove } = widget.render();
-  widget.receive({ kind: "snapshot", seq: 0, lanes: [laneState("", "waiting"), laneState("", "waiting")] });
+  widget.receive({ kind: "snapshot", verdict: "", whole: false, seq: 0, lanes: [laneState("", "waiting"), laneState("", "waiting")] });
   widget.delta(1, "one");
   widget.delta(2, "two", { lane: 1 });
   await frame();
@@ -304,7 +302,7 @@ test("A listener hears the start and the end, not the tokens, and once, however 
 test("When the kernel goes, the clock ends and the text stays.", async () => {
   const widget = new Widget();
   const { find, remove } = widget.render();
-  widget.receive({ kind: "snapshot", seq: 0, lanes: [laneState("so far")] });
+  widget.receive({ kind: "snapshot", verdict: "", whole: false, seq: 0, lanes: [laneState("so far")] });
   widget.fire("comm_live_update");
   await frame();
   assert.match(find(".hs-word").textContent!, /kernel has gone/);

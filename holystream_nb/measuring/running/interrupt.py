@@ -50,7 +50,7 @@ async def _awake() -> None:
 
 
 def _in_terminal() -> bool:
-    from ...live.show import current_shell
+    from ...live.screen import current_shell
 
     shell = current_shell()
     return shell is not None and getattr(shell, "kernel", None) is None

@@ -35,7 +35,8 @@ function render({ model, el }) {
   // A kernel that cannot hear while its cell runs never answers: then only ■ stops.
   const hint = element("div", "", el);
   const timer = setTimeout(() => {
-    if (!model.get("state").heard) hint.textContent = "Press ■ to stop; what is there is kept.";
+    const { heard, running } = model.get("state");
+    if (running && !heard) hint.textContent = "Press ■ to stop; what is there is kept.";
   }, HINT_AFTER_MS);
 
   const draw = () => {
@@ -47,7 +48,7 @@ function render({ model, el }) {
     state.rows.forEach((cells) => row(cells, "td", body));
     line.textContent = state.line;
     stop.hidden = !state.heard;
-    if (state.heard) hint.textContent = "";
+    if (state.heard || !state.running) hint.textContent = "";
   };
   model.on("change:state", draw);
   draw();

@@ -3,7 +3,7 @@
 In a notebook a small widget whose Stop shows only once the kernel has proved that it hears (as `live.feed` does), and
 which is replaced by plain output at the end; where nobody looks on, only that output; in a terminal one line.
 
-Kernel -> view:  trait `state` {title, columns, rows, line, heard} · view -> kernel:  ready {} · stop {}
+Kernel -> view:  trait `state` {title, columns, rows, line, heard, running} · view -> kernel:  ready {} · stop {}
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...live.saved import printable
-from ...live.show import current_shell, is_watched
+from ...live.screen import screen
 from ...money.amount import total
 from ..values.words import digits
 from .estimate import Estimate
 from .tally import Tally
+
+if TYPE_CHECKING:
+    from .widget import ProgressView
 
 COLUMNS: Final = ("model", "done", "failed", "TTFT (ms)", "tok/s")
 _TERMINAL_S: Final = 10.0
@@ -72,6 +75,8 @@ class Place:
     """
 
     def __init__(self) -> None:
+        self.view: ProgressView | None = None
+        """The widget of its runs, where it stays."""
         self._handle: Any = None
         self._tokens: list[Token[Place | None]] = []
 
@@ -96,11 +101,11 @@ _shared: Final[ContextVar[Place | None]] = ContextVar("the output of several run
 
 def view(file: Path) -> View:
     """The view for this process."""
-    shell = current_shell()
-    if shell is None or getattr(shell, "kernel", None) is None:
+    on = screen()
+    if on == "text":
         return _Terminal(file)
     place = _shared.get() or Place()
-    return _Widget(file, place) if is_watched(shell) else _Plain(file, place)
+    return {"page": _Widget, "marimo": _Marimo, "file": _Plain}[on](file, place)
 
 
 def shown(file: Path) -> str:
@@ -245,15 +250,19 @@ class _Widget(_InNotebook):
     """Live, with Stop."""
 
     def begin(self, tally: Tally, expected: Estimate, stop: Callable[[], object]) -> None:
-        from .widget import ProgressView
-
         super().begin(tally, expected, stop)
         self._stop = stop
         self._heard = False
         self._loop = asyncio.get_running_loop()
-        self._view = ProgressView(state=self._state(tally))
+        self._view = self._shown(tally)
         self._view.on_msg(self._hear)
-        self._place.show(self._view)
+
+    def _shown(self, tally: Tally) -> ProgressView:
+        from .widget import ProgressView
+
+        view = ProgressView(state=self._state(tally))
+        self._place.show(view)
+        return view
 
     def _draw(self, tally: Tally) -> None:
         self._view.state = self._state(tally)
@@ -270,6 +279,7 @@ class _Widget(_InNotebook):
             "rows": rows(tally),
             "line": line(tally),
             "heard": self._heard,
+            "running": True,
         }
 
     def _hear(self, _view: object, content: dict[str, Any], _buffers: object = None) -> None:
@@ -282,6 +292,26 @@ class _Widget(_InNotebook):
             self.say("stopping")
             self._stop()
         self.update()
+
+
+class _Marimo(_Widget):
+    """The same, and it stays: marimo keeps widgets with the notebook's outputs. Several runs of a search share one."""
+
+    def _shown(self, tally: Tally) -> ProgressView:
+        import marimo
+
+        from .widget import ProgressView
+
+        if self._place.view is None:
+            self._place.view = ProgressView()
+            marimo.output.append(self._place.view)
+        self._place.view.state = self._state(tally)
+        return self._place.view
+
+    def _leave(self, tally: Tally, file: str) -> None:
+        last = {**self._state(tally), "line": f"{line(tally)} · {file}", "heard": False, "running": False}
+        self._view.state = last
+        self.tally = None
 
 
 def bundle(tally: Tally, file: str) -> dict[str, str]:

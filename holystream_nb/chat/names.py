@@ -1,0 +1,44 @@
+"""What the panels of this process are called, and which of them goes by a name now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from ..journal.values import Origin
+from ..live.where import origin
+
+T = TypeVar("T")
+
+
+class Names(Generic[T]):
+    """Belongs to the program's thread."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], tuple[str, int]] = {}
+        self._holders: WeakValueDictionary[tuple[str, str], T] = WeakValueDictionary()
+
+    def call(self, given: str | None) -> Origin:
+        """Where a panel is made, with its name: the given one, or that of its cell.
+
+        The second panel that a cell makes in one run has a number, and so on. Where nobody says which cell of which
+        notebook runs, as in a script or where a notebook is executed without a person, there is no name.
+        """
+        made = origin("panel", given or "")
+        if given is not None or not made.cell or not made.notebook:
+            return made
+        place = made.notebook, made.cell
+        execution, count = self._made.get(place, ("", 0))
+        count = count + 1 if execution == made.execution else 1
+        self._made[place] = made.execution, count
+        return replace(made, conversation=made.cell if count == 1 else f"{made.cell}-{count}")
+
+    def take(self, named: Origin, holder: T) -> T | None:
+        """Gives the name to a panel; returns the one that had it."""
+        if not named.conversation:
+            return None
+        key = named.notebook, named.conversation
+        before = self._holders.get(key)
+        self._holders[key] = holder
+        return before

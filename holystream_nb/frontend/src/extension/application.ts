@@ -1,0 +1,120 @@
+/** What is used of JupyterLab's and Notebook 7's own objects, typed by hand: their npm types are 375 MB. */
+
+export interface Signal<Sender, Args> {
+  connect(slot: (sender: Sender, args: Args) => void): boolean;
+  disconnect(slot: (sender: Sender, args: Args) => void): boolean;
+}
+
+export interface Message {
+  channel: string;
+  header: { msg_type: string; subshell_id?: string | null };
+  content: Record<string, unknown>;
+}
+
+export interface Future {
+  onReply: (message: Message) => void;
+  done: Promise<Message>;
+  dispose(): void;
+}
+
+/** @jupyterlab/services: Kernel.IKernelConnection */
+export interface Kernel {
+  id: string;
+  clientId: string;
+  username: string;
+  isDisposed: boolean;
+  status: string;
+  iopubMessage: Signal<Kernel, Message>;
+  statusChanged: Signal<Kernel, string>;
+  disposed: Signal<Kernel, void>;
+  info: Promise<{ language_info: { name: string } }>;
+  sendControlMessage(message: Message, expectReply?: boolean): Future;
+  sendShellMessage(message: Message, expectReply?: boolean): Future;
+  requestExecute(content: { code: string; silent?: boolean; store_history?: boolean }): Future;
+}
+
+export interface SessionContext {
+  session: { kernel: Kernel | null } | null;
+  kernelChanged: Signal<SessionContext, { newValue: Kernel | null }>;
+  statusChanged: Signal<SessionContext, string>;
+  ready: Promise<void>;
+}
+
+export interface Cell {
+  id: string;
+  type: string;
+  mimeType: string;
+  trusted: boolean;
+  sharedModel: { getSource(): string; cell_type: string; setOutputs?(outputs: unknown[]): void };
+  outputs?: { toJSON(): Record<string, unknown>[]; fromJSON(outputs: unknown[]): void };
+  contentChanged: Signal<Cell, void>;
+  mimeTypeChanged: Signal<Cell, unknown>;
+  isDisposed: boolean;
+}
+
+export interface Cells extends Iterable<Cell> {
+  changed: Signal<Cells, { type: string; newValues: Cell[]; oldValues: Cell[] }>;
+  length: number;
+  get(index: number): Cell;
+}
+
+/** @jupyterlab/notebook: NotebookPanel */
+export interface NotebookPanel {
+  id: string;
+  isDisposed: boolean;
+  disposed: Signal<NotebookPanel, void>;
+  sessionContext: SessionContext;
+  context: {
+    path: string;
+    localPath: string;
+    ready: Promise<void>;
+    pathChanged: Signal<unknown, string>;
+    model: { cells: Cells; contentChanged: Signal<unknown, void> };
+  };
+  content: {
+    rendermime: Rendermime;
+    model: { cells: Cells } | null;
+    modelChanged: Signal<unknown, void>;
+    widgets: readonly { model: Cell; node: HTMLElement }[];
+  };
+}
+
+export interface Rendermime {
+  createRenderer(mimeType: string): Widget & { renderModel(model: unknown): Promise<void> };
+  createModel(options: { data: Record<string, unknown>; trusted: boolean }): unknown;
+}
+
+/** @lumino/widgets: Widget */
+export interface Widget {
+  id: string;
+  node: HTMLElement;
+  isDisposed: boolean;
+  isVisible: boolean;
+  title: { label: string; caption: string; icon?: unknown; closable: boolean };
+  dispose(): void;
+  addClass(name: string): void;
+  disposed: Signal<Widget, void>;
+}
+
+/** @jupyterlab/notebook: INotebookTracker */
+export interface NotebookTracker {
+  currentWidget: NotebookPanel | null;
+  currentChanged: Signal<NotebookTracker, NotebookPanel | null>;
+  widgetAdded: Signal<NotebookTracker, NotebookPanel>;
+  forEach(each: (panel: NotebookPanel) => void): void;
+}
+
+/** @jupyterlab/application: JupyterFrontEnd */
+export interface Application {
+  name: string;
+  commands: {
+    addCommand(id: string, options: Record<string, unknown>): unknown;
+    execute(id: string, args?: Record<string, unknown>): Promise<unknown>;
+  };
+  shell: {
+    add(widget: unknown, area: string, options?: Record<string, unknown>): void;
+    activateById(id: string): void;
+    expandRight?(id?: string): void;
+  };
+  restored: Promise<unknown>;
+}

@@ -1,0 +1,118 @@
+"""The panel in the sidebar: a chat about the notebook in front, which needs no cell."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from .conftest import Open
+from .service import Echo
+from .test_page import PANEL
+
+OPEN = "async () => { await jupyterapp.commands.execute('holystream_nb:chat'); }"
+KEY = "sk-abcdefghijklmnop1234567890abcd"
+NOTES = f"notes = 'The tide comes twice a day.'\nprint(notes)\nkey = '{KEY}'"
+SET = f"([path, index, text]) => {{ {PANEL} panel.content.widgets[index].model.sharedModel.setSource(text); }}"
+
+
+def bar(page: Page) -> Locator:
+    """What the sidebar shows of the notebook in front."""
+    return page.locator("#holystream-sidebar > .hs-place:visible")
+
+
+async def ask(page: Page, question: str) -> Locator:
+    """Asks in the sidebar, and waits for the answer's end."""
+    chat = bar(page).locator(".hs-chat")
+    field = chat.get_by_role("textbox", name="your question")
+    await field.fill(question)
+    await field.press("Enter")
+    await expect(chat.locator(".hs-question").last).to_contain_text(question)
+    await expect(chat.locator(".hs-total")).to_contain_text("$", timeout=20_000)
+    return chat
+
+
+@pytest.mark.parametrize("application", ["lab", "notebook"])
+async def test_a_chat_opens_beside_a_notebook_whose_kernel_does_not_know_the_package(
+    open_notebook: Open, application: str
+) -> None:
+    """It is loaded without a trace in the notebook; the chat answers, and its notebook stays as it was."""
+    notebook = await open_notebook(NOTES, load="2 + 2", application=application)
+    await notebook.cell(1).run()
+    await notebook.page.evaluate(OPEN)
+    await ask(notebook.page, "What is a tide?")
+    assert [len(await notebook.cell(index).outputs()) for index in (0, 1)] == [1, 1]
+    await notebook.cell(0).run()
+    assert "[3]" in await notebook.cell(0).root.locator(".jp-InputPrompt").inner_text()
+
+
+async def test_what_is_sent_of_the_notebook_is_shown_and_can_be_left_out(open_notebook: Open) -> None:
+    """Its cells and outputs as they are now, without what looks like a key."""
+    notebook = await open_notebook(NOTES)
+    await notebook.cell(1).run()
+    await notebook.page.evaluate(OPEN)
+    place = bar(notebook.page)
+    await expect(place.locator(".hs-context")).to_contain_text("2 cells")
+    await place.locator("summary").click()
+    sent = place.locator("pre")
+    await expect(sent).to_contain_text("The tide comes twice a day.\n</output>")
+    await expect(sent).not_to_contain_text(KEY)
+    await notebook.page.evaluate(SET, [notebook.name, 1, "moon = 1"])
+    await expect(sent).to_contain_text("moon = 1")
+    await place.locator("input[type=checkbox]").uncheck()
+    await expect(sent).to_have_text("Nothing of the notebook.")
+
+
+async def test_the_notebook_goes_with_each_question_until_it_is_left_out(open_notebook: Open, echo: Echo) -> None:
+    """In the system prompt, as it was shown."""
+    service = f"import holystream_nb as hs\nhs.configure(model='echo', base_url={echo.url!r})"
+    notebook = await open_notebook(service, NOTES)
+    await notebook.cell(1).run()
+    await notebook.cell(2).run()
+    await notebook.page.evaluate(OPEN)
+    place = bar(notebook.page)
+    await expect(place.locator(".hs-context")).to_contain_text("3 cells")
+    sent = await place.locator("pre").text_content()
+    await _asked(place, "What is a tide?")
+    assert echo.requests[-1]["messages"][0] == {"role": "system", "content": sent}
+    await place.locator("input[type=checkbox]").uncheck()
+    await expect(place.locator("pre")).to_have_text("Nothing of the notebook.")
+    await _asked(place, "And the moon?")
+    assert [message["role"] for message in echo.requests[-1]["messages"]] == ["user", "assistant", "user"]
+
+
+async def _asked(place: Locator, question: str) -> None:
+    field = place.get_by_role("textbox", name="your question")
+    await field.fill(question)
+    await field.press("Enter")
+    await expect(place.locator(".hs-lane").last).to_contain_text(question)
+    await expect(place.locator(".hs-send")).to_have_attribute("aria-label", "send")
+
+
+async def test_the_conversation_stays_when_the_sidebar_is_closed_and_each_notebook_has_its_own(
+    open_notebook: Open,
+) -> None:
+    """Another notebook in front shows its own chat; back at the first its conversation is there."""
+    first = await open_notebook("1")
+    await first.page.evaluate(OPEN)
+    await ask(first.page, "What is a tide?")
+    await first.execute("application:toggle-right-area")
+    second = await open_notebook("2")
+    await second.page.evaluate(OPEN)
+    await expect(bar(second.page).locator(".hs-chat")).to_be_visible()
+    await expect(bar(second.page).locator(".hs-question")).to_have_count(0)
+    await first.cell(0).select()
+    await first.page.evaluate("(id) => jupyterapp.shell.activateById(id)", first.id)
+    await expect(bar(first.page).locator(".hs-question")).to_have_count(1)
+
+
+async def test_a_restarted_kernel_is_said_and_the_chat_opens_again(open_notebook: Open) -> None:
+    """The panel of the kernel before has gone with it."""
+    notebook = await open_notebook("1")
+    await notebook.page.evaluate(OPEN)
+    await expect(bar(notebook.page).locator(".hs-chat")).to_be_visible()
+    restart = f"async (path) => {{ {PANEL} await panel.sessionContext.session.kernel.restart(); }}"
+    await notebook.page.evaluate(restart, notebook.name)
+    place = bar(notebook.page)
+    await expect(place.locator(".hs-told")).to_contain_text("another now")
+    await place.get_by_role("button", name="Open").click()
+    await expect(place.locator(".hs-chat")).to_be_visible(timeout=20_000)

@@ -1,0 +1,84 @@
+"""Voila runs a notebook's cells as nbclient does, and then opens a page on their kernel."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import nbformat
+import pytest
+from browser.chromium import browsing
+from playwright.async_api import Page, expect
+
+from .programs import beside
+
+pytestmark = pytest.mark.browser
+
+_READY_S: Final = 60.0
+_LATE_MS: Final = 60_000
+_CELLS: Final = (
+    "%load_ext holystream_nb",
+    "%%stream -m gpt-4.1\nSaid while the page was made",
+    "import holystream_nb as hs\nhs.ChatPanel(model='gpt-4.1#stall=12,after=6')",
+)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a notebook that Voila serves."""
+    folder = tmp_path_factory.mktemp("voila")
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        cells=[nbformat.v4.new_code_cell(source) for source in _CELLS],
+    )
+    nbformat.write(notebook, folder / "asked.ipynb")
+    port = free_port()
+    variables = {**beside("voila"), "IPYTHONDIR": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    command = [sys.executable, "-m", "voila", "asked.ipynb", "--no-browser", f"--port={port}"]
+    log = folder / "voila.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=output, stderr=output)
+    try:
+        end = time.monotonic() + _READY_S
+        while True:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def test_a_panel_is_live_in_voila(voila: str, chromium: str) -> None:
+    """What was said while the page was made is there once; a panel's answer streams in the page."""
+    async with browsing(chromium) as browser:
+        page = await browser.new_page()
+        await page.goto(voila, timeout=_LATE_MS)
+        said = page.get_by_text("Said while the page was made")
+        await expect(said.first).to_be_visible(timeout=_LATE_MS)
+        await answers_once(page)
+        await page.get_by_role("textbox", name="your question").fill("Kangaroos?")
+        await page.keyboard.press("Enter")
+        turn = page.get_by_role("article")
+        await expect(turn.get_by_text("A simulated answer")).to_be_visible(timeout=10_000)
+        await expect(turn.get_by_text("about Kangaroos")).to_be_visible(timeout=_LATE_MS)
+
+
+async def answers_once(page: Page) -> None:
+    text = await page.inner_text("body")
+    assert text.count("A simulated answer.") == 1
+    assert "LiveView(" not in text
