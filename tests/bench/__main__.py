@@ -25,6 +25,7 @@ BENCHMARKS = (
     "kernel_memory",
     "paint_lag",
     "page_memory",
+    "many_cells",
     "long_answers",
     "panel_turns",
     "panels",
