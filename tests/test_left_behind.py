@@ -19,7 +19,8 @@ from comm import get_comm_manager
 from ipywidgets.widgets.widget import _instances
 gc.collect()
 widgets = sorted(type(each).__name__ for each in _instances.values())
-print(json.dumps([widgets, len(get_comm_manager().comms), threading.active_count(), len(asyncio.all_tasks())]))
+threads = sorted(each.name for each in threading.enumerate() if not each.name.startswith("asyncio_"))
+print(json.dumps([widgets, len(get_comm_manager().comms), threads, len(asyncio.all_tasks())]))
 """
 RUN = """
 import holystream_nb as hs
