@@ -1,9 +1,10 @@
 """Long answers of every kind: the page's longest tasks while each is drawn live, beside a widget that merely appends.
 
 Each answer comes in pieces of about four characters, 40 of them in each write, so fast that a page would freeze if it
-did anything twice. Tasks are those over 50 ms (https://www.w3.org/TR/longtasks-1/); one that is not over that is 0.
-`live` are the tasks before the last change of the live view, `saved` those after: JupyterLab draws the saved output
-itself.
+did anything twice. Tasks are those of the page's main thread (a trace), in CPU time: what else the machine does is not
+theirs. `live` are the tasks before the last change of the live view, `saved` those after: JupyterLab draws the saved
+output itself, and typesets its formulas. A panel's copy is drawn while the panel still typesets its own: formulas in it
+count as live there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any, Final
 from tests.raw_service import Asked, Writer, serving_elsewhere
 
 from .figures import Figure
+from .paint.clock import align
 from .paint.laboratory import Laboratory, laboratory, run
+from .paint.trace import traced
 from .paint.variants import FLOOR, OURS, Variant
 
 _PIECE: Final = 4
@@ -95,16 +98,21 @@ async def _longest(place: Laboratory, variant: Variant, url: str, number: int) -
         await run(notebook.cell(1))
         cell = notebook.cell(2)
         await cell.root.evaluate(_WATCH, [variant.live, variant.saved])
-        began = time.monotonic()
-        await run(cell)
-        seen = await notebook.page.evaluate(_SETTLED)
-        seconds = time.monotonic() - began
-    live = [took for start, took in seen["tasks"] if start <= (seen["live"] or 0)]
-    later = [took for start, took in seen["tasks"] if start > (seen["live"] or 0)]
-    return max(live, default=0), max(later, default=0), seconds
+        clock = await align(notebook.page)
+        async with traced(notebook.page) as trace:
+            began = time.monotonic()
+            await run(cell)
+            seen = await notebook.page.evaluate(_SETTLED)
+            seconds = time.monotonic() - began
+    last = clock.ns(seen["live"] or 0)
+    tasks = list(zip(trace.tasks, trace.cpu, strict=True))
+    live = max((cpu for (start, _), cpu in tasks if start <= last), default=0)
+    return live, max((cpu for (start, _), cpu in tasks if start > last), default=0), seconds
 
 
-async def _answer(asked: Asked, writer: Writer) -> None:
+async def _answer(asked: Asked, writer: Writer) -> bool:
+    if not asked.body:  # the picker asks for the list of models
+        return False
     model: str = asked.body["model"]
     text = "".join(list(ANSWERS.values())[int(model.rpartition("-")[2])]())
     await writer.head()
@@ -120,3 +128,4 @@ async def _answer(asked: Asked, writer: Writer) -> None:
     await writer.usage(len(text) // _PIECE)
     await writer.event("[DONE]")
     await writer.end()
+    return True
