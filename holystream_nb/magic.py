@@ -33,6 +33,7 @@ from .ask import Ask, Format
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .facts import WIRES, Wire
 from .journal.journal import journal
+from .live.cells import cells
 from .live.page import page
 from .money.amount import CURRENCIES, show_in
 from .providers.address import parts_of
@@ -554,11 +555,13 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     shell.register_magics(StreamMagics)
     shell.input_transformers_post.append(awaited)
+    cells.begin()
 
 
 def unload(shell: InteractiveShell) -> None:
     """Puts back what was there."""
     page.end()
+    cells.end()
     transformers: list[Callable[[list[str]], list[str]]] = shell.input_transformers_post
     transformers[:] = [transformer for transformer in transformers if transformer is not awaited]
     manager = shell.magics_manager

@@ -1,8 +1,11 @@
-"""In the Jupyter *server*: what a kernel sends to a page leaves at once.
+"""In the Jupyter *server*: what a kernel sends to a page leaves at once, and answers outlive their kernel.
 
 The server leaves Nagle's algorithm (RFC 896) on for a kernel's WebSocket: a small message waits until the browser has
 acknowledged the one before, and a browser may take 40 ms for that (RFC 1122, section 4.2.3.2). What streams in small
-messages is drawn in jerks. This is the only thing that runs in the server; it needs no kernel, no request and no key.
+messages is drawn in jerks.
+
+A kernel that was killed answers nobody: what its journal has of a notebook is read here (`serveranswers`). Neither
+needs a kernel or a key, and nothing more is imported before a page asks.
 
 `jupyter server extension disable holystream_nb.serverextension` turns it off.
 """
@@ -18,7 +21,10 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(server: Any) -> None:
     """Takes whatever class the server uses for a kernel's connection (its own, a gateway's), and keeps it."""
+    from .serveranswers import handlers
+
     settings = server.web_app.settings
+    server.web_app.add_handlers(".*$", handlers(settings["base_url"]))
     if connection := settings.get("kernel_websocket_connection_class"):
         settings["kernel_websocket_connection_class"] = type(connection.__name__, (_AtOnce, connection), {})
 

@@ -34,6 +34,8 @@ ORDER: list[set[str]] = [
     {"tools", "defaults", "journal"},
     {"continued"},
     {"live", "ask"},
+    {"serveranswers"},
+    {"serverextension"},
     {"migration"},
     {"clients", "conversations", "answered"},
     {"lists"},

@@ -45,4 +45,7 @@ async def test_a_kernels_messages_leave_at_once(tmp_path: Path) -> None:
         socket = await asyncio.wait_for(websocket_connect(f"{address}?token={TOKEN}"), 30)
         socket.close()
     found = json.loads(seen.read_text(encoding="utf-8"))
-    assert found == {"nodelay": True, "modules": ["holystream_nb", "holystream_nb.serverextension"]}
+    assert found == {
+        "nodelay": True,
+        "modules": ["holystream_nb", "holystream_nb.serveranswers", "holystream_nb.serverextension"],
+    }

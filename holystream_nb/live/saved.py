@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ..tools.call import Call
@@ -31,13 +31,18 @@ def bundle(lanes: Sequence[Lane]) -> tuple[dict[str, str], dict[str, Any]]:
     plain = "\n\n".join(_plain(lane, titled=len(lanes) > 1) for lane in lanes)
     if said := _verdict(lanes):
         plain += f"\n\n[{printable(said)}]"
-    data = {"text/plain": plain}
-    if len(plain.encode()) > MARKDOWN_LIMIT:
-        data["text/plain"] = f"{plain}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"
-    elif lanes[0].format != "text":
-        data["text/markdown"] = _markdown(lanes)
+    data = limited(plain, lanes[0].format, lambda: _markdown(lanes))
     records = {lane.label: record(lane.reply) for lane in lanes}
     return data, {"holystream": records if len(records) > 1 else record(lanes[0].reply)}
+
+
+def limited(plain: str, format: str, markdown: Callable[[], str]) -> dict[str, str]:
+    """An output's data from its text and, unless it would be too large or is not wanted, its Markdown."""
+    if len(plain.encode()) > MARKDOWN_LIMIT:
+        return {"text/plain": f"{plain}\n\n[plain text: the output is larger than {MARKDOWN_LIMIT:,} bytes]"}
+    if format == "text":
+        return {"text/plain": plain}
+    return {"text/plain": plain, "text/markdown": markdown()}
 
 
 def status_line(lane: Lane) -> str:

@@ -63,22 +63,33 @@ async def _consume(lane: Lane) -> None:
 async def _show_live(lanes: Sequence[Lane]) -> None:
     from IPython.display import display
 
+    from .cells import cells
     from .feed import Feed
+    from .marks import MARK
     from .widget import LiveView
 
-    view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format)
+    cells.begin()
+    shown = cells.show(lambda: [entry.id for lane in lanes if (entry := lane.entry) and entry.id])
+    view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format, answer=shown.id)
+    shown.view = view.model_id
     publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
     feed = Feed(view, lanes)
     view.on_msg(feed.hear)
-    handle = display(view, display_id=True)
+    handle = display(view, display_id=True, metadata={MARK: shown.mark})
+    cells.tell(shown)
     feed.start()
     try:
         await draw(feed, lanes)
     finally:
         feed.close()
-        data, metadata = bundle(lanes)
+        data, metadata = cells.end_of(shown, *bundle(lanes))
         transient = {"display_id": handle.display_id}
-        feed.end(lambda: publish(data=data, metadata=metadata, transient=transient, update=True))
+
+        def replace() -> None:
+            publish(data=data, metadata=metadata, transient=transient, update=True)
+            cells.tell(shown)
+
+        feed.end(replace)
 
 
 async def draw(feed: Any, lanes: Sequence[Lane]) -> None:

@@ -28,6 +28,7 @@ class LiveView(Bundled):
     lanes = traitlets.List(traitlets.Dict()).tag(sync=True)
     keyframe = traitlets.Dict().tag(sync=True)
     format = traitlets.Unicode("markdown").tag(sync=True)
+    answer = traitlets.Unicode("").tag(sync=True)
 
     def forget(self) -> None:
         """Closes it in the kernel alone: a page keeps the view."""

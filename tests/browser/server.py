@@ -101,6 +101,7 @@ def _environment(root: Path, speed: str) -> dict[str, str]:
         "JUPYTER_PATH": str(_extended(root)),
         "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
         "XDG_CONFIG_HOME": str(root / "xdg"),
+        "XDG_DATA_HOME": str(root / "xdg-data"),
     }
 
 

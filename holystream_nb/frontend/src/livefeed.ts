@@ -7,6 +7,7 @@ export interface Model {
   get(trait: "lanes"): Label[];
   get(trait: "keyframe"): Partial<Keyframe>;
   get(trait: "format"): Format;
+  get(trait: "answer"): string;
   on(event: string, callback: (message: FromKernel) => void): void;
   send(message: ToKernel): void;
 }

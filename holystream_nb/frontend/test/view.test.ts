@@ -24,6 +24,8 @@ class Widget implements Model {
   #module = live();
   #callbacks = new Map<string, ((message: FromKernel) => void)[]>();
 
+  readonly answer = "answer-1";
+
   constructor(readonly lanes = labels.slice(0, 1), readonly format: Format = "markdown") {
     this.#module.initialize({ model: this });
   }
@@ -31,7 +33,8 @@ class Widget implements Model {
   get(trait: "lanes"): Label[];
   get(trait: "keyframe"): Keyframe;
   get(trait: "format"): Format;
-  get(trait: "lanes" | "keyframe" | "format"): unknown {
+  get(trait: "answer"): string;
+  get(trait: "lanes" | "keyframe" | "format" | "answer"): unknown {
     return this[trait];
   }
 

@@ -14,7 +14,8 @@ What the renderers do that decides the form:
 - nbconvert (mistune, HTML on) takes ``$$…$$`` and ``\begin{}…\end{}`` anywhere, over blank lines and code alike;
   draws ``mermaid`` fences without escaping; reads ``#word`` as a heading and ``: word`` as a definition.
 - GitHub and marked make links of addresses in text; some look again after entities are decoded.
-- pandoc (nbconvert to PDF) gives meaning to braces after code and headings, and TeX in maths can read files.
+- pandoc (nbconvert to PDF) gives meaning to braces after code and headings, and raises all between two ``^``, code cut
+  in two; TeX in maths can read files.
 
 See https://spec.commonmark.org/0.31.2/ and https://github.github.com/gfm/.
 """

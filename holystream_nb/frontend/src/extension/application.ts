@@ -37,6 +37,7 @@ export interface SessionContext {
   session: { kernel: Kernel | null } | null;
   kernelChanged: Signal<SessionContext, { newValue: Kernel | null }>;
   statusChanged: Signal<SessionContext, string>;
+  connectionStatusChanged: Signal<SessionContext, string>;
   ready: Promise<void>;
 }
 
@@ -45,11 +46,29 @@ export interface Cell {
   type: string;
   mimeType: string;
   trusted: boolean;
-  sharedModel: { getSource(): string; cell_type: string; setOutputs?(outputs: unknown[]): void };
-  outputs?: { toJSON(): Record<string, unknown>[]; fromJSON(outputs: unknown[]): void };
+  sharedModel: { getSource(): string; cell_type: string; execution_count?: number | null };
+  outputs?: Outputs;
   contentChanged: Signal<Cell, void>;
   mimeTypeChanged: Signal<Cell, unknown>;
   isDisposed: boolean;
+}
+
+/** @jupyterlab/outputarea: IOutputAreaModel */
+export interface Outputs {
+  length: number;
+  changed: Signal<Outputs, { type: string; oldValues: OutputModel[] }>;
+  get(index: number): OutputModel;
+  set(index: number, output: unknown): void;
+  add(output: unknown): number;
+  remove?(index: number): void;
+  toJSON(): Record<string, unknown>[];
+  fromJSON(outputs: unknown[]): void;
+}
+
+export interface OutputModel {
+  type: string;
+  data: Record<string, unknown>;
+  metadata: Record<string, unknown>;
 }
 
 export interface Cells extends Iterable<Cell> {
@@ -69,7 +88,9 @@ export interface NotebookPanel {
     localPath: string;
     ready: Promise<void>;
     pathChanged: Signal<unknown, string>;
-    model: { cells: Cells; contentChanged: Signal<unknown, void> };
+    saveState: Signal<unknown, string>;
+    contentsModel: { last_modified: string } | null;
+    model: { cells: Cells; contentChanged: Signal<unknown, void>; toJSON(): unknown };
   };
   content: {
     rendermime: Rendermime;
@@ -117,4 +138,5 @@ export interface Application {
     expandRight?(id?: string): void;
   };
   restored: Promise<unknown>;
+  serviceManager?: { serverSettings: { baseUrl: string } };
 }

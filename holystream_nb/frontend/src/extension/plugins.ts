@@ -1,5 +1,6 @@
 import type { Application, NotebookTracker } from "./application";
 import { offer } from "./bundle";
+import { type Actions, Cells, type Server } from "./cells";
 import { BUNDLE, type MakeMessage, PageLink } from "./page";
 import { drawPrompts, type Editor, language, type Languages, PROMPT } from "./prompt";
 import { shared } from "./shared";
@@ -25,7 +26,7 @@ const OTHER =
 
 /** All that this application has the tokens for. */
 export async function plugins(): Promise<Plugin[]> {
-  const found = await Promise.all([page(), prompts(), chat()]);
+  const found = await Promise.all([page(), cells(), prompts(), chat()]);
   return found.filter((plugin) => plugin !== null);
 }
 
@@ -51,6 +52,22 @@ async function page(): Promise<Plugin | null> {
         isSaid ||= bundle !== BUNDLE;
       });
       return pages;
+    },
+  };
+}
+
+async function cells(): Promise<Plugin | null> {
+  const services = await shared<{ ServerConnection?: Server }>("@jupyterlab/services");
+  const notebook = await shared<{ NotebookActions?: Actions }>("@jupyterlab/notebook");
+  const [tracker, link] = [await notebooks(), await talk()];
+  if (!tracker || !link) return null;
+  return {
+    id: "holystream_nb:cells",
+    description: "Keeps answers in their cells over a reload, a closed tab, a moved cell and the kernel's end.",
+    autoStart: true,
+    requires: [link, tracker],
+    activate: (app, page: PageLink, tracker: NotebookTracker) => {
+      new Cells(app, page, services?.ServerConnection ?? null, tracker, notebook?.NotebookActions ?? null);
     },
   };
 }
