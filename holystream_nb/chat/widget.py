@@ -75,7 +75,6 @@ class PanelView(Bundled):
 
     def close(self) -> None:
         self._closed()
-        self.layout.close()  # ipywidgets keeps it for ever
         super().close()
 
     def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:
