@@ -22,9 +22,9 @@ See https://spec.commonmark.org/0.31.2/ and https://github.github.com/gfm/.
 
 from __future__ import annotations
 
-from .blocks import parser, tree
 from .characters import CELLS, GROWTH, IMAGE, LINES, LONGEST, MARK, MARKS, cells, readable
-from .writer import fence, settled
+
+# The parser and the writer come late: what is readable must be known when the magic is loaded, and is all that is.
 
 __all__ = ["IMAGE", "code_block", "harmless", "plain_line", "readable"]
 
@@ -46,21 +46,30 @@ def harmless(markdown: str) -> str:
 
 
 def _written(text: str) -> str:
+    from .blocks import parser, tree
+    from .writer import settled
+
     nodes = tree(parser().parse(f"{text}\n"))
     written = settled(lambda writer: "\n".join(writer.blocks(nodes).lines), room=GROWTH * len(text) + 10_000)
     return f"{written}\n" if written else ""
 
 
 def _plain(text: str) -> str:
+    from .writer import fence
+
     return "\n".join([*fence(text.strip("\n")), ""])
 
 
 def code_block(code: str, language: str = "") -> str:
     """*code* as a fenced block that ends nowhere but at its end."""
+    from .writer import fence
+
     return "\n".join(fence(readable(code).strip("\n"), language))
 
 
 def plain_line(text: str) -> str:
     """*text* on one line, in which nothing is Markdown; fit for a paragraph, a heading or an emphasis."""
+    from .writer import settled
+
     line = " ".join(readable(text).split())
     return settled(lambda writer: writer.line(line))
