@@ -390,12 +390,13 @@ def _outputs(cell: Cell) -> Locator:
 
 
 def _is_of_lab(server: Server) -> Callable[[str], bool]:
-    """Whether JupyterLab itself asks for an address, or the extension of ipyparallel, with which benches are tested.
+    """Whether JupyterLab itself asks for an address, or an extension: ours the journal, and that of ipyparallel.
 
     An image `x` of an answer would be `/lab/tree/x` or `/lab/x`.
     """
     its_own = (
-        r"(lab(\?|$|/(api|extensions|workspaces)/)|static/|kernelspecs/|(\w+/)?api/|lsp/status|ipyparallel/clusters)"
+        r"(lab(\?|$|/(api|extensions|workspaces)/)|static/|kernelspecs/|(\w+/)?api/|lsp/status|ipyparallel/clusters"
+        r"|holystream_nb/answers\?notebook=)"
     )
     own = re.compile(re.escape(server.url) + its_own)
     return lambda url: bool(own.match(url)) or url.startswith(f"blob:{server.url}")
