@@ -10,6 +10,7 @@ from typing import Any
 
 from ..journal.journal import journal
 from ..journal.values import Door, Origin
+from .marks import is_at, renamed
 from .saved import printable
 from .screen import current_shell, screen
 
@@ -37,7 +38,18 @@ def origin(door: Door, conversation: str = "") -> Origin:
 def notebook(shell: Any) -> str:
     """The notebook's path: VS Code puts it into a variable, Jupyter's server into the kernel's environment."""
     named = getattr(shell, "user_ns", {}).get("__vsc_ipynb_file__", "")
-    return named if isinstance(named, str) and named else os.environ.get("JPY_SESSION_NAME", "")
+    return named if isinstance(named, str) and named else _name or os.environ.get("JPY_SESSION_NAME", "")
+
+
+_name = ""
+"""What it was renamed to: no environment says it."""
+
+
+def follow(old: str, new: str) -> None:
+    """A page has renamed the notebook at this path of its server."""
+    global _name
+    here = notebook(current_shell())
+    _name = renamed(here, old, new) if is_at(here, old) else _name
 
 
 def _request(kernel: Any) -> dict[str, Any]:

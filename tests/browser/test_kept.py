@@ -162,7 +162,8 @@ async def test_a_restarted_kernel(begin: Begin) -> None:
     """The restart button: as for a killed one; the new kernel runs the cell again as ever."""
     notebook = await begin(count=60)
     await notebook.page.evaluate(RESTART, notebook.name)
-    await is_kept(notebook, words=" 56 57 58 59 60")
+    saved = await is_kept(notebook, words="interrupted: the kernel ended")
+    assert " 56 57 58 59 60" in "".join(saved["data"]["text/plain"])
     await notebook.cell(0).run()
     await notebook.cell(1).start()
     await goes_on(notebook.cell(1))
