@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +13,10 @@ from holystream_nb.live.cells import KEPT, RUNS, Cells, Shown
 
 
 @pytest.fixture
-def cells(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cells]:
+def cells(monkeypatch: pytest.MonkeyPatch) -> Cells:
     """Those of a kernel in which `cell()` runs."""
     monkeypatch.setattr(module, "origin", lambda door: replace(place[0], door=door))
-    yield Cells()
+    return Cells()
 
 
 place = [Origin("cell")]
