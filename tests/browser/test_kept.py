@@ -332,7 +332,7 @@ async def test_a_hostile_answer_that_is_restored(begin: Begin, server: Server, e
 async def test_several_cells_run(begin: Begin, server: Server) -> None:
     """Two tasks and an awaiting cell of two models: all views come back to their cells."""
     task = f"task = asyncio.create_task(hs.stream('x', model='{ENDLESS}'))"
-    notebook = await begin(task, task, f"%%stream -m {ENDLESS} -m {ENDLESS}\nCount.")
+    notebook = await begin(task, task, f"%%stream -m {ENDLESS} -m {ENDLESS.replace('30', '29')}\nCount.")
     for index in (2, 3):
         await notebook.cell(index).start()
     await goes_on(notebook.cell(3))
@@ -365,10 +365,12 @@ async def test_a_renamed_and_a_copied_notebook(
     await goes_on(notebook.cell(1))
     other = await again(replace(notebook, file=copy), server, await new_page())
     await other.cell(0).run()
+    await notebook.page.bring_to_front()
     await notebook.cell(1).stop.click()
     await is_kept(notebook, words="stopped")
     assert await other.cell(1).outputs() == []
     os.kill(await kernel_of(other), signal.SIGKILL)
+    await other.page.bring_to_front()
     other = await again(other, server)
     await asyncio.sleep(3)
     assert await other.cell(1).outputs() == []
@@ -422,9 +424,10 @@ async def test_a_lost_network(begin: Begin, context: BrowserContext) -> None:
 async def test_without_a_journal(begin: Begin, server: Server) -> None:
     """The living kernel has all of it; of one that has ended, the page has what it drew."""
     notebook = await begin(f"%%stream -m {ENDLESS}\nCount.", first="import os; os.environ['HOLYSTREAM_JOURNAL'] = '0'")
+    pid = await kernel_of(notebook)
     notebook = await again(notebook, server)
     await goes_on(notebook.cell(1))
-    os.kill(await kernel_of(notebook), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     await expect(notebook.cell(1).output).to_contain_text("interrupted: the kernel ended", timeout=LATE)
     content = await notebook.save()
     [output] = content["cells"][1]["outputs"]
@@ -523,7 +526,7 @@ async def test_hostile_answers_that_are_restored(
 async def test_fifty_answers_leave_nothing(begin: Begin) -> None:
     """Neither in the page's maps nor, after a save, among what the kernel remembers."""
     notebook = await begin(
-        STREAM.replace(f"tokens={LAST + 1}", "tokens=25"),
+        STREAM.replace(f"tokens={LAST + 1}", "tokens=100"),
         "for _ in range(50):\n    await hs.stream('x', model='gpt-4.1#tokens=3')",
         "from holystream_nb.live.cells import cells\nprint(len(cells.told()['answers']))",
     )
