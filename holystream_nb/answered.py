@@ -93,10 +93,13 @@ class History(deque[Reply]):
         return self._repr_mimebundle_()["text/plain"]
 
     def _repr_mimebundle_(self, **_kinds: Any) -> dict[str, str]:
+        from .live.saved import WORDS
+
         rows = [["n", "model", "answer", "ended"]]
         for index, reply in list(enumerate(self))[-_SHOWN:]:
-            ended = ", ".join(filter(None, (reply.ending_words, type(reply.error).__name__ if reply.error else "")))
-            ended = ended or (reply.finish_reason if reply.end is None else "")
+            ours = WORDS.get(reply.finish_reason, "") if reply.end is None else ""  # type: ignore[call-overload]
+            ours = ours or (type(reply.error).__name__ if reply.error else "")
+            ended = ", ".join(filter(None, (ours, reply.ending_words)))
             rows.append([str(index - len(self)), f"{reply.provider}:{reply.model}", beginning(reply.text), ended])
         return _bundle(f"{_count(len(self), 'reply', 'replies')} of this kernel, the newest last", rows)
 

@@ -157,7 +157,8 @@ class Seam:
         if not held:
             return ""
         begun = held.lstrip()
-        for size in range(min(len(begun), len(self._tail)), _LEAST - 1, -1):
+        fewest = max(1, min(len(self._tail), _LEAST))  # all of a shorter answer is no chance either
+        for size in range(min(len(begun), len(self._tail)), fewest - 1, -1):
             if self._tail.endswith(begun[:size]) and not self._tail[-size - 1 : -size].isalnum():
                 return begun[size:]
         return f" {held}" if self._is_new_message and _is_parted(self._tail, held) else held

@@ -11,6 +11,7 @@ from .answered import SHORT, how_it_ended, short_id
 from .ask import Ask, answer_format
 from .continued import Cut
 from .errors import SetupError
+from .journal.masking import MASK
 from .journal.values import Answer
 from .live.beside import ended, pictures, sources
 from .live.saved import plain_beside, printable
@@ -36,8 +37,11 @@ def recalled(session: Session, which: str = "1") -> Reply | Answer:
     if 0 < number <= len(session.history) + len(before):
         return before[number - len(session.history) - 1]
     count = len(session.history) + len(before)
-    are = f"is {count} answer" if count == 1 else f"are {count:,} answers"
-    raise SetupError(f"There {are} of this notebook; there is no {number}. last one.")
+    if not count:
+        raise SetupError("This notebook has no answers yet.")
+    raise SetupError(
+        f"This notebook has {count:,} answer{'' if count == 1 else 's'}: give a number from 1 to {count:,}."
+    )
 
 
 def _is_number(which: str) -> bool:
@@ -126,6 +130,8 @@ def _asked(session: Session, answer: Answer) -> Ask:
     """What it was asked with, as far as the journal tells. Raises SetupError where it would go to another service."""
     if any(_has_parts(message) for message in answer.messages):
         raise SetupError("What was asked has pictures in it, of which the journal keeps hashes alone: ask again.")
+    if _is_masked(answer.parameters):
+        raise SetupError("It was asked with credentials among its parameters, which no journal keeps: ask again.")
     at_home = answer.provider == session.default_provider()
     model = answer.model if at_home else f"{answer.provider}:{answer.model}"
     with contextlib.suppress(SetupError):
@@ -137,6 +143,12 @@ def _asked(session: Session, answer: Answer) -> Ask:
         f"This answer came from {answer.provider}, whose address is not set here: set it (hs.configure(base_url=…)), "
         "and continue again."
     )
+
+
+def _is_masked(value: object) -> bool:
+    if isinstance(value, Mapping | list):
+        return any(map(_is_masked, value.values() if isinstance(value, Mapping) else value))
+    return value == MASK
 
 
 def _has_parts(message: Mapping[str, Any]) -> bool:

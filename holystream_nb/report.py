@@ -50,6 +50,14 @@ def report(words: Sequence[str], session: Session) -> None:
             print(plain(recalled(session, which)))
         case ["find", _, *_]:
             _show_found(" ".join(words[1:]))
+        case ["find" | "show" | "forget" as word]:
+            what = {
+                "find": "WORDS, all of which are in the answer or its question",
+                "show": "ID, as %stream find shows it",
+            }
+            raise SetupError(
+                f"Write %stream {word} {what.get(word, 'NAME, of a conversation of %%stream --chat NAME')}."
+            )
         case ["forget", name]:
             if not session.conversations.forget(name, origin("cell")):
                 known = ", ".join(session.conversations) or "none"

@@ -28,6 +28,7 @@ QUESTION = [{"role": "user", "content": "Capitals, please."}]
         ("One two ", "three", "One two three"),
         ("One two", " three", "One two three"),
         ("f(", "x)", "f(x)"),
+        ("One", "One, two", "One, two"),
         ("東京は日本の", "首都です", "東京は日本の首都です"),
         ("It is the end.", "", "It is the end."),
         ("I go home. ", "go home. And then", "I go home. And then"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from holystream_nb.journal.journal import journal
 from holystream_nb.journal.values import Answer, Origin
 from holystream_nb.measuring.figures import trials
 from holystream_nb.recall import going_on, plain, recalled
+from holystream_nb.report import report
 from holystream_nb.session import Session
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) \x1b[31m | *b*"
@@ -185,6 +187,13 @@ def test_what_is_found_is_shown_as_harmless_text(shown: Any) -> None:
     assert "[x](" not in bundle.get("text/markdown", "")
 
 
+@pytest.mark.parametrize(("word", "wanted"), [("find", "WORDS"), ("show", "ID"), ("forget", "NAME")])
+def test_a_word_without_what_it_needs_says_what(word: str, wanted: str) -> None:
+    """And not all that %stream can do."""
+    with pytest.raises(SetupError, match=f"^Write %stream {word} {wanted}"):
+        report([word], Session())
+
+
 async def test_a_history_shows_its_replies_as_a_table(session: Session) -> None:
     """With how each ended, where that must be said."""
     with answering(lambda _: said("Hello | you", "length")) as service:
@@ -192,6 +201,10 @@ async def test_a_history_shows_its_replies_as_a_table(session: Session) -> None:
     assert "Hello | you" in repr(session.history)
     assert "-1" in repr(session.history)
     assert "length" in repr(session.history)
+    with pytest.raises(HolystreamError):
+        await session.stream("Hi", model="simulator:gpt-4.1#cut=5")
+    for table in (session.history, session.history.all()):
+        assert repr(table).rstrip().endswith("interrupted: the connection broke")
     assert History()._repr_mimebundle_()["text/plain"].startswith("0 replies")
 
 
@@ -220,7 +233,7 @@ async def test_an_answer_cut_at_its_limit_goes_on_with_the_same_model_parameters
 
 async def test_an_answer_that_ended_by_itself_is_not_continued(session: Session) -> None:
     """Nor one that is not there, nor an empty one; each in one sentence."""
-    with pytest.raises(SetupError, match=r"no 1\. last"):
+    with pytest.raises(SetupError, match="no answers yet"):
         going_on(session)
     with answering(lambda _: said("Hello you")) as service:
         await session.stream("Hi", model="m", base_url=service.url)
@@ -246,6 +259,35 @@ async def test_an_answer_of_the_journal_is_continued_only_at_the_service_that_ga
         assert reply.text == "One, two, three, four"
         assert service.asked[-1].body["max_tokens"] == 3
         await later.close()
+
+
+async def test_what_was_asked_with_a_credential_is_not_asked_again_with_its_mask(session: Session) -> None:
+    """The journal has none, and a mask is not sent in its place."""
+    parameters = {"tools": [{"type": "mcp", "headers": {"Cookie": "s=1"}}]}
+    entry = journal.begin(Origin("python"), model="gpt-4.1", provider="simulator", parameters=parameters)
+    entry.end(text="One, two", state="interrupted")
+    with pytest.raises(SetupError, match="credentials among its parameters"):
+        going_on(session, entry.id)
+
+
+@pytest.mark.parametrize("wire", ["chat", "messages", "responses"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "cut=20",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("reset=7", "end=33", "cut=25,tokens=60", "cut=4")),
+    ],
+)
+async def test_the_simulator_goes_on_as_a_model_does(session: Session, wire: Any, cut: str) -> None:
+    """What was cut and what was added are the answer that would have come."""
+    name = f"simulator:gpt-4.1#{cut.partition(',')[2]}".rstrip("#")
+    whole = await session.stream("Tell me about streams.", model=name, wire=wire)
+    with contextlib.suppress(HolystreamError):
+        await session.stream("Tell me about streams.", model=f"simulator:gpt-4.1#{cut}", wire=wire)
+    assert len(session.history[-1].text) < len(whole.text)
+    (reply,) = await session.ask(going_on(session))
+    assert reply.text == whole.text
+    assert reply.finish_reason == whole.finish_reason
 
 
 async def test_a_panels_cut_answer_is_continued_in_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:

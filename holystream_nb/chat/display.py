@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..client.options import ClientOptions
 from ..errors import HolystreamError
+from ..live.cells import Shown, cells
+from ..live.marks import MARK
 from ..live.saved import printable
 from ..live.screen import current_shell
 from ..session import session
@@ -37,13 +39,12 @@ class Display:
         self._is_kept = is_kept
         self._view: PanelView | None = None
         self._copy: SavedCopy | None = None
-        self._widget_id = secrets.token_hex(16)
+        self._widgets: list[tuple[str, Shown]] = []
         self._copy_ids: list[str] = []
         self._shown: list[Bundle] = []
         self._cells: list[Context] = []
         self._appends = False
         self._printed: set[str] | None = None
-        self._is_watched = False
         self._is_ours = True
         self._is_closed = False
 
@@ -72,8 +73,12 @@ class Display:
         if is_watched and not self._is_closed:
             widget = self.widget
             panels.call(self._chat.displayed)
-            display(widget, display_id=self._widget_id)  # type: ignore[no-untyped-call]
-            self._is_watched = True
+            cells.begin()
+            shown = cells.show(lambda: (shown.id,))
+            shown.view, shown.panel, shown.text = widget.model_id, widget.panel, repr(widget)
+            self._widgets.append((secrets.token_hex(16), shown))
+            display(widget, display_id=self._widgets[-1][0], metadata={MARK: shown.mark})  # type: ignore[no-untyped-call]
+            cells.tell(shown)
         self._copy = self._copy or SavedCopy(is_open=not is_watched)
         self._cells.append(copy_context())
         conversation = panels.call(lambda: self._chat.conversation)
@@ -135,11 +140,13 @@ class Display:
     def _end(self, words: str) -> None:
         if self._view is not None and not self._is_closed:
             self._view.close()
-            if self._is_watched:
+            line = printable(f"Chat panel of {', '.join(self._view.models)}{words}")
+            for display_id, shown in self._widgets:
                 from IPython.display import update_display
 
-                data = {"text/plain": printable(f"Chat panel of {', '.join(self._view.models)}{words}")}
-                update_display(data, raw=True, display_id=self._widget_id)  # type: ignore[no-untyped-call]
+                data, metadata = cells.end_of(shown, {"text/plain": line}, {})
+                update_display(data, raw=True, metadata=metadata, display_id=display_id)  # type: ignore[no-untyped-call]
+                cells.tell(shown)
         self._is_closed = True
 
     def _hear(self, _view: object, content: dict[str, Any], _buffers: object) -> None:

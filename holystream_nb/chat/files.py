@@ -43,18 +43,13 @@ def load(path: Path) -> Saved:
         data = path.read_bytes()
     except OSError as exc:
         raise SetupError(f"{path} cannot be read ({exc.strerror}).") from exc
-    return read(data, str(path))
-
-
-def read(data: bytes | str, name: str) -> Saved:
-    """What `save` wrote; SetupError says what is wrong with it, and calls it by this name."""
     try:
         if msgspec.json.decode(data, type=_Version).holystream_chat > VERSION:
-            raise SetupError(f"{name} was saved by a newer holystream_nb: upgrade it with pip.")
+            raise SetupError(f"{path} was saved by a newer holystream_nb: upgrade it with pip.")
         saved = msgspec.json.decode(data, type=Saved)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:  # also a value of the wrong kind, which it names
-        raise SetupError(f"{name} is not a saved chat panel ({exc}): load the .json that `save` wrote.") from exc
-    return checked(saved, name)
+        raise SetupError(f"{path} is not a saved chat panel ({exc}): load the .json that `save` wrote.") from exc
+    return checked(saved, str(path))
 
 
 def checked(saved: Saved, name: str) -> Saved:

@@ -35,7 +35,7 @@ class Kept:
 
     def __init__(self, where: Origin, given: Settings) -> None:
         self._name = where.conversation
-        self._notebook = where.notebook
+        self._notebooks: tuple[str, ...] = (where.notebook,)
         self.given = given
 
     @property
@@ -56,7 +56,7 @@ class Kept:
 
         What this version cannot read is set aside.
         """
-        text = journal.conversation(_key(self._name), self._notebook) if self.is_kept else None
+        text = journal.conversation(_key(self._name), self._notebooks[0]) if self.is_kept else None
         if text is None:
             return None
         try:
@@ -71,7 +71,15 @@ class Kept:
     def write(self, conversation: Conversation, settings: Settings, spent: Spent) -> None:
         """It as it stands; of an answer that still arrives the journal has the text by itself."""
         if self.is_kept:
-            journal.keep_conversation(_key(self._name), self._notebook, self._state(conversation, settings, spent))
+            self._write(self._name, self._state(conversation, settings, spent))
+
+    def also_at(self, notebook: str) -> None:
+        """From now on it is written for this path of the notebook too."""
+        self._notebooks = (*self._notebooks, notebook)
+
+    def _write(self, name: str, state: str) -> None:
+        for notebook in self._notebooks:
+            journal.keep_conversation(_key(name), notebook, state)
 
     def set_aside(self, conversation: Conversation, settings: Settings, spent: Spent) -> str:
         """Keeps it under another name, and says under which; "" where nothing is kept."""
@@ -79,7 +87,7 @@ class Kept:
 
     def _aside(self, state: str) -> str:
         name = f"{self._name} {datetime.now():%Y-%m-%d %H:%M:%S}"
-        journal.keep_conversation(_key(name), self._notebook, state)
+        self._write(name, state)
         return f'The conversation before is kept: hs.ChatPanel(name="{name}") opens it.'
 
     def _state(self, conversation: Conversation, settings: Settings, spent: Spent) -> str:
@@ -90,7 +98,7 @@ class Kept:
         """The turn whose answers were still arriving gets what the journal has of them."""
         if all(turn.answers for turn in turns):
             return turns
-        written = journal.answers(door="panel", conversation=self._name, notebook=self._notebook, limit=MOST_LANES)
+        written = journal.answers(door="panel", conversation=self._name, notebook=self._notebooks[0], limit=MOST_LANES)
         return tuple(turn if turn.answers else _answered(turn, written) for turn in turns)
 
 

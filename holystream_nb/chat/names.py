@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from ..journal.values import Origin
-from ..live.where import origin
+from ..live.page import Message, Reply, page
+from ..live.where import origin, whole_path
 
-T = TypeVar("T")
+
+class Holder(Protocol):
+    """Has a name."""
+
+    def keep_at(self, notebook: str) -> None:
+        """Its notebook has this path too: its kernel, restarted, may go by the former."""
+
+
+T = TypeVar("T", bound=Holder)
 
 
 class Names(Generic[T]):
@@ -18,6 +27,7 @@ class Names(Generic[T]):
     def __init__(self) -> None:
         self._made: dict[tuple[str, str], tuple[str, int]] = {}
         self._holders: WeakValueDictionary[tuple[str, str], T] = WeakValueDictionary()
+        self._listens = False
 
     def call(self, given: str | None) -> Origin:
         """Where a panel is made, with its name: the given one, or that of its cell.
@@ -38,7 +48,23 @@ class Names(Generic[T]):
         """Gives the name to a panel; returns the one that had it."""
         if not named.conversation:
             return None
+        if not self._listens:
+            self._listens = True
+            page.on("hello", self._hear)
         key = named.notebook, named.conversation
         before = self._holders.get(key)
         self._holders[key] = holder
         return before
+
+    def _hear(self, _message: Message, _reply: Reply) -> None:
+        """A page says where the notebook is: it may have been renamed, if it is the only one of this kernel."""
+        paths = {each.notebook for each in page.pages}
+        if len(paths) == 1 and (path := whole_path(paths.pop())):
+            self.follow(path)
+
+    def follow(self, notebook: str) -> None:
+        """The notebook has this path now."""
+        for (before, name), holder in list(self._holders.items()):
+            if before != notebook and self._holders.get((notebook, name)) is None:
+                self._holders[notebook, name] = holder
+                holder.keep_at(notebook)

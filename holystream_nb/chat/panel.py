@@ -334,6 +334,14 @@ class ChatPanel(traitlets.HasTraits):
         panels.call(self._chat.displayed)
         return model_id
 
+    def keep_at(self, notebook: str) -> None:
+        """Its notebook has this path too: one that was renamed goes on with the conversation in its next kernel."""
+        self._kept.also_at(notebook)
+        panels.hand_over(self._write_down)
+
+    def _write_down(self) -> None:
+        self._kept.write(self._chat.conversation, self._chat.settings, self._chat.spent)
+
     def tell_context(self, context: Callable[[], str]) -> None:
         """Each question's system prompt ends with what this returns then, on the panels' thread."""
         panels.call(setattr, self._chat, "context", context)

@@ -233,7 +233,9 @@ class Chat:
         self._page = NoPage()
         self._pages = Pages()
         self._heard = Heard()
+        self._heard_at = {}
         self._have = {}
+        self._last_said = None
         self._heard_of = self._closed = False
         self.settings = settings
         self._linger()

@@ -1,6 +1,6 @@
 """The panel in the sidebar: "Chat about this notebook"; `frontend/src/extension/sidebar.ts` is its half on the page.
 
-Page -> kernel:  chat {} (answered: panel {model_id} or refused {error}) · cells {cells, is_sent} (the notebook as the
+Page -> kernel:  chat {} (answered: panel {model_id} or refused {error}) · context {cells, is_sent} (the notebook as the
                  page has it; answered: context {text, cells, left_out})
 There is one panel for each notebook of the kernel; it stays when the sidebar is closed. What is sent of the notebook is
 one text in the system prompt, made anew whenever the page sends its cells, and shown there as it is.
@@ -35,7 +35,7 @@ class Sidebar:
         if not self._is_begun:
             self._is_begun = True
             page.on("chat", self._chat)
-            page.on("cells", self._cells)
+            page.on("context", self._cells)
         page.begin()
 
     def _chat(self, message: Message, reply: Reply) -> None:

@@ -11,6 +11,7 @@ What a page says but `have` is numbered: heeded once and in order, and said agai
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ class PanelView(Bundled):
     note = traitlets.Unicode("").tag(sync=True)
     told = traitlets.Int(0).tag(sync=True)
     is_kept = traitlets.Bool(False).tag(sync=True)
+    panel = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, settings: Settings, *, is_kept: bool, closed: Callable[[], object]) -> None:
         self._closed = closed
@@ -55,6 +57,7 @@ class PanelView(Bundled):
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
             is_kept=is_kept,
+            panel=secrets.token_hex(8),
         )
         if self.comm is not None and hasattr(self.comm, "on_close"):
             self.comm.on_close(lambda _message: closed())
@@ -72,7 +75,6 @@ class PanelView(Bundled):
 
     def close(self) -> None:
         self._closed()
-        self.layout.close()  # ipywidgets keeps it for ever
         super().close()
 
     def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:

@@ -25,7 +25,7 @@ from .values import Answer
 EPILOG: Final = f"""\
 Every answer of %%stream, hs.stream, hs.map and the panels is kept as it arrives, for 90 days and 500 MB at most.
 {VARIABLE}=0 turns that off, {VARIABLE}=/a/folder puts it elsewhere; for all users of a machine
-{SITE_FILE} says so (`where` names its place). A key is never kept. Masked in texts is what looks like one:
+{SITE_FILE} says so (`where` names its place). Keys that are in use are never kept. Masked is what looks like one:
 {MARKS}
 Pictures are kept as their sha256 and size."""
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed = actions.add_parser("list", help="the newest answers (the default)")
     listed.add_argument("-n", type=_count, default=20, help="how many (default 20)")
     found = actions.add_parser("find", help="answers in which, or in whose question, all words are")
-    found.add_argument("words", nargs="+")
+    found.add_argument("words", nargs="+", help="in any case and order")
     found.add_argument("-n", type=_count, default=20, help="how many (default 20)")
     shown = actions.add_parser("show", help="one answer, whole")
     shown.add_argument("id", help="its id, or how it begins")
@@ -133,9 +133,7 @@ def _find(words: Sequence[str], limit: int) -> int:
 
 
 def _named(beginning: str) -> Answer:
-    found = journal.answers(ids=[beginning]) or [
-        answer for answer in journal.answers() if answer.id.startswith(beginning)
-    ]
+    found = journal.answers(ids=[beginning])
     if len(found) != 1:
         count = "no answer" if not found else f"{len(found)} answers"
         raise SetupError(f"The journal has {count} whose id begins like this: `holystream-nb journal` lists them.")
@@ -184,9 +182,9 @@ def _moment(seconds: float | None) -> str | None:
 def _csv(answers: Sequence[Answer]) -> str:
     """A row for each; no cell begins like a formula, which a spreadsheet would carry out."""
     to = io.StringIO()
-    figures = list(dict.fromkeys(name for answer in answers for name in answer.record))
     rows = csv.writer(to)
     fixed = ("id", "began", "ended", "door", "notebook", "cell", "model", "provider", "state", "asked", "text", "error")
+    figures = [*dict.fromkeys(name for answer in answers for name in answer.record if name not in fixed)]
     rows.writerow([*fixed, *figures])
     for answer in answers:
         origin = answer.origin
@@ -212,11 +210,14 @@ def _forget(options: argparse.Namespace) -> int:
         raise SetupError("Nothing is named: give ids, --before DATE, --notebook PATH, or --all.")
     if options.all and (options.ids or options.before is not None or options.notebook is not None):
         raise SetupError("--all is for everything: leave out ids, --before and --notebook.")
-    ids = [_named(each).id for each in options.ids] or None
+    named = [_named(each) for each in options.ids]
+    ids = [answer.id for answer in named] or None
     if not options.yes and not _agrees("everything" if options.all else "these answers"):
         return 1
     gone = journal.forget(ids, before=options.before, notebook=options.notebook, everything=options.all)
     print(f"{_counted(gone, 'answer')} forgotten.")
+    if any(answer.origin.conversation for answer in named):
+        print("What was asked later in the same conversation repeats it: `forget --notebook PATH` forgets it whole.")
     return 0
 
 
@@ -237,7 +238,7 @@ def _where() -> None:
     running = sum(file.is_living for file in there)
     lines = [
         f"{held.path}: {'on' if held.is_on else 'off'}",
-        f"{size:,.1f} MB in {_counted(len(there), 'file')}, {running:,} of kernels that run",
+        f"{size:,.1f} MB in {_counted(len(there), 'file')}, {running:,} being written",
         f"kept for {held.days:g} days, {held.megabytes:g} MB at most, pictures {'too' if held.images else 'as hashes'}",
         f"the machine's file: {site_file()}",
     ]

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .file import ENDING, FULL, VERSION, File, connected, files
+from ..wire.values import well_formed
+from .file import ENDING, FULL, File, connected, files, has_tables
 
 Say = Callable[[str], None]
 
@@ -48,7 +49,7 @@ def condition(ids: Sequence[str] | None, before: float | None, notebook: str | N
     if notebook is not None:
         answers.append("notebook = ?")
         conversations.append("notebook = ?")
-        values.append(notebook)
+        values.append(well_formed(notebook))
     if ids is not None:
         quoted = ", ".join("'" + each.replace("'", "''") + "'" for each in ids)
         answers.append(f"id IN ({quoted})")
@@ -76,22 +77,26 @@ def _is_used(file: File, own: File | None) -> bool:
 
 def _erase(file: File, what: Condition, own: File | None) -> int:
     with closing(connected(file)) as connection:
-        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            raise sqlite3.DatabaseError("another version of holystream_nb wrote it")
-        connection.execute("BEGIN IMMEDIATE")
-        chosen = f"SELECT id FROM answers WHERE {what.answers}"  # noqa: S608
-        connection.execute(f"DELETE FROM pieces WHERE answer IN ({chosen})", what.values)  # noqa: S608
-        gone = connection.execute(f"DELETE FROM answers WHERE {what.answers}", what.values).rowcount  # noqa: S608
-        where = what.conversations
-        closed = connection.execute(f"DELETE FROM conversations WHERE {where}", what.values).rowcount  # noqa: S608
-        if gone:
-            _drop_messages(connection)
-        connection.execute("COMMIT")
-        if gone or closed:
-            _scrub(connection)
-        is_empty = not connection.execute(FULL).fetchone()[0]
+        is_ready = has_tables(connection)
+        gone = _delete(connection, what) if is_ready else 0
+        is_empty = not is_ready or not connection.execute(FULL).fetchone()[0]
     if is_empty and not _is_used(file, own):
         file.remove()
+    return gone
+
+
+def _delete(connection: sqlite3.Connection, what: Condition) -> int:
+    connection.execute("BEGIN IMMEDIATE")
+    chosen = f"SELECT id FROM answers WHERE {what.answers}"  # noqa: S608
+    connection.execute(f"DELETE FROM pieces WHERE answer IN ({chosen})", what.values)  # noqa: S608
+    gone = connection.execute(f"DELETE FROM answers WHERE {what.answers}", what.values).rowcount  # noqa: S608
+    where = what.conversations
+    closed = connection.execute(f"DELETE FROM conversations WHERE {where}", what.values).rowcount  # noqa: S608
+    if gone:
+        _drop_messages(connection)
+    connection.execute("COMMIT")
+    if gone or closed:
+        _scrub(connection)
     return gone
 
 
@@ -111,7 +116,12 @@ def _scrub(connection: sqlite3.Connection) -> None:
 
 def forget_conversation(folder: Path, name: str, notebook: str, own: File | None, say: Say) -> None:
     """Erases a conversation's state in all files."""
-    forget(folder, Condition("0 AND ? = ?", "name = ? AND notebook = ?", (name, notebook)), own, say)
+    forget(
+        folder,
+        Condition("0 AND ? = ?", "name = ? AND notebook = ?", (well_formed(name), well_formed(notebook))),
+        own,
+        say,
+    )
 
 
 def prune(folder: Path, days: float, megabytes: float, own: File | None, say: Say) -> None:

@@ -92,7 +92,7 @@ def _stat(path: Path) -> os.stat_result | None:
 def files(folder: Path) -> list[File]:
     """All of a folder, the one that was written last first."""
     try:
-        found = [File(each) for each in folder.iterdir() if each.suffix == ENDING]
+        found = [File(each) for each in folder.iterdir() if each.suffix == ENDING and each.is_file()]
     except OSError:
         return []
     return sorted(found, key=lambda file: file.changed, reverse=True)
@@ -132,11 +132,20 @@ def connected(file: File) -> Connection:
 
 @contextmanager
 def reading(file: File) -> Iterator[Connection | None]:
-    """An open file as it is at one moment; None where it is of a newer version, or still without tables.
+    """An open file as it is at one moment; None where it has no tables yet.
 
-    Raises sqlite3.Error where it is damaged, or gone.
+    Raises sqlite3.Error where it is damaged, of a newer version, or gone.
     """
     with closing(connected(file)) as connection:
         connection.execute("BEGIN")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        yield connection if version == VERSION else None
+        yield connection if has_tables(connection) else None
+
+
+def has_tables(connection: Connection) -> bool:
+    """Whether its file has been made ready. Raises sqlite3.DatabaseError where a newer version did so."""
+    import sqlite3
+
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, VERSION):
+        raise sqlite3.DatabaseError("a newer version of holystream_nb wrote it")
+    return bool(version)

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .entry import Begun, Entry, Unwritten
 from .file import File
 from .place import VARIABLE, Settings, changed, settings
 from .values import Answer, Door, Origin
-from .writer import NO_SQLITE, Begun, Entry, Unwritten, Writer
+from .writer import NO_SQLITE, Writer
 
 _TOLD: Final = "told"
 """The file that says that this user was told of the journal."""
@@ -229,7 +230,7 @@ class Journal:
                     self._writer.retire()
                     self._retired = [each for each in self._retired if not each.is_gone] + [self._writer]
                 self._writer = Writer(held.path, self._say)
-            self._writer.images = held.images
+            self._writer.tables.images = held.images
             writer = self._writer
         if not self._has_told:
             self._has_told = True

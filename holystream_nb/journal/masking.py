@@ -108,8 +108,12 @@ def stored(value: Any, hidden: Sequence[str], *, images: bool) -> Any:
     return masked(str(value), hidden, images=images)
 
 
+MASK: Final = "…"
+"""What stands for a credential: a field of such a name, or any header."""
+
 _CREDENTIAL: Final = re.compile(
-    r"(?:proxy[-_]?)?authorization|(?:.*[-_])?(?:api[-_]?key|access[-_]?token|auth[-_]?token|secret[-_]?key|password)",
+    r"(?:.*[-_])?(?:authorization|(?:api|access|secret|private|subscription)[-_]?key|secret|password|cookie)"
+    r"|.*[-_]token|(?:access|auth)token",
     re.IGNORECASE,
 )
 _BASE64_FIELDS: Final = frozenset({"data", "file_data", "b64_json", "result", "partial_image_b64"})
@@ -118,9 +122,11 @@ _LEAST_BASE64: Final = 256
 
 
 def _field(name: str, value: Any, hidden: Sequence[str], images: bool) -> Any:
+    if isinstance(value, Mapping) and name.lower().endswith("headers"):
+        return {str(header): MASK for header in value}
     if isinstance(value, str):
         if _CREDENTIAL.fullmatch(name):
-            return "…"
+            return MASK
         if name in _BASE64_FIELDS and len(value) >= _LEAST_BASE64:
             try:
                 data = base64.b64decode(value, validate=True)

@@ -13,6 +13,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
+from ..wire.values import well_formed
 from .file import File, files, reading
 from .values import Answer, Origin
 
@@ -45,11 +46,11 @@ class Question:
 
     def where(self) -> tuple[str, list[Any]]:
         """Its part that SQLite answers."""
-        asked = {name: value for name in _FILTERS if (value := getattr(self, name)) is not None}
+        asked = {name: well_formed(value) for name in _FILTERS if (value := getattr(self, name)) is not None}
         parts, values = [f"{name} = ?" for name in asked], [*asked.values()]
         if self.ids is not None:
             parts.append(f"({' OR '.join('id GLOB ?' for _ in self.ids) or '0'})")
-            values += [f"{each}*" for each in self.ids]
+            values += [f"{well_formed(each)}*" for each in self.ids]
         return " AND ".join(parts) or "1", values
 
 
@@ -213,7 +214,11 @@ def conversation(folder: Path, name: str, notebook: str, say: Callable[[str], No
         try:
             with reading(file) as connection:
                 query = "SELECT saved, state FROM conversations WHERE name = ? AND notebook = ?"
-                found = connection.execute(query, [name, notebook]).fetchone() if connection else None
+                found = (
+                    connection.execute(query, [well_formed(name), well_formed(notebook)]).fetchone()
+                    if connection
+                    else None
+                )
         except sqlite3.Error as exc:
             if file.path.exists():
                 say(f"A file of the journal cannot be read, and is passed over ({file.path}: {exc}).")

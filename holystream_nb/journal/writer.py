@@ -6,22 +6,20 @@ goes to sleep when nothing runs. A write that fails keeps what it would have wri
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..providers.secret import known
 from ..wire.redaction import values
 from .alive import Sign
+from .entry import Ended, Entry
 from .file import FULL, File, create
-from .masking import Masker, masked, stored
-from .values import Origin
+from .masking import Masker
+from .tables import Running, Tables
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -41,118 +39,18 @@ MOST_WAITING: Final = 1000
 NO_SQLITE: Final = "Answers are not written down, because this Python has no sqlite3; they stream on all the same."
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What is known of an answer when it is asked for."""
-
-    id: str
-    group: str
-    origin: Origin
-    label: str
-    model: str
-    provider: str
-    note: str
-    messages: tuple[Mapping[str, Any], ...]
-    parameters: Mapping[str, Any]
-    format: str
-    began: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How it ended; `text` and `reasoning` are the whole."""
-
-    text: str
-    reasoning: str
-    state: str
-    ending: str
-    error: str
-    record: Mapping[str, Any]
-    ended: float
-
-
-class Entry:
-    """An answer that is being written down. `add` costs a list's append, and can be called from any thread."""
-
-    __slots__ = ("_begun", "_ended", "_pieces")
-
-    def __init__(self, begun: Begun) -> None:
-        self._begun = begun
-        self._pieces: list[tuple[str, str]] = []
-        self._ended: Ended | None = None
-
-    @property
-    def id(self) -> str:
-        """Its id in all journals; "" where nothing is written."""
-        return self._begun.id
-
-    def add(self, text: str = "", reasoning: str = "") -> None:
-        """What has come of it."""
-        self._pieces.append((text, reasoning))
-
-    def end(
-        self,
-        *,
-        text: str,
-        reasoning: str = "",
-        state: str,
-        ending: str = "",
-        error: str = "",
-        record: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Its end, with the whole text, in which is right what was parted as reasoning. The first end counts."""
-        if self._ended is None:
-            self._ended = Ended(text, reasoning, state, ending, error, record or {}, time.time())
-
-
-class Unwritten(Entry):
-    """An answer that is not written down."""
-
-    __slots__ = ()
-
-    def add(self, text: str = "", reasoning: str = "") -> None:
-        pass
-
-
-@dataclass(slots=True)
-class _Running:
-    """An entry as far as it is written."""
-
-    entry: Entry
-    text: Masker
-    reasoning: Masker
-    settled: tuple[str, str] = ("", "")
-    open: tuple[str, str] = ("", "")
-    part: int = 0
-    is_there: bool = False
-    has_new: bool = False
-
-    def drain(self, hidden: list[str]) -> None:
-        """Takes what has come since."""
-        pieces = self.entry._pieces
-        if not (count := len(pieces)):
-            return
-        taken = pieces[:count]
-        del pieces[:count]
-        text = self.text.feed("".join(each for each, _ in taken), hidden)
-        reasoning = self.reasoning.feed("".join(each for _, each in taken), hidden)
-        self.settled = self.settled[0] + text, self.settled[1] + reasoning
-        self.open = self.text.shown(hidden), self.reasoning.shown(hidden)
-        self.has_new = True
-
-
 class Writer:
     """The thread and the file of this process in one folder. `say` is told what keeps it from writing."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder = folder
-        self.images = False
+        self.tables = Tables()
         self.file: File | None = None
         self._say = say
         self._sign: Sign | None = None
         self._identity = (0, 0)
         self._new: list[Entry] = []
-        self._running: list[_Running] = []
+        self._running: list[Running] = []
         self._conversations: dict[tuple[str, str], str] = {}
         self._thread: threading.Thread | None = None
         self._wake, self._hurry = threading.Event(), threading.Event()
@@ -162,7 +60,6 @@ class Writer:
         self._is_retired = self._is_closing = False
         self.is_gone = False
         self._failed_at: float | None = None
-        self._seen: dict[bytes, bytes] = {}
 
     def take(self, entry: Entry) -> None:
         """Writes this entry from now on."""
@@ -276,13 +173,9 @@ class Writer:
             code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 return connection  # somebody erases; next time
+            if not isinstance(exc, sqlite3.OperationalError | OSError):
+                self.file = None  # it is damaged: the next try makes a new one
             self._fail(getattr(exc, "strerror", None) or str(exc))
-        except Exception as exc:  # what cannot be written at all must not keep the rest from it
-            if connection is not None and connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._fail(f"{type(exc).__name__}: {exc}")
-            self._running.clear()
-            self._conversations.clear()
         return connection
 
     def _fail(self, why: str) -> None:
@@ -292,7 +185,7 @@ class Writer:
         else:
             self._say(f"Answers are not written down ({self.folder}: {why}); they stream on all the same.")
         self._take()
-        ended = [each for each in self._running if each.entry._ended is not None]
+        ended = [each for each in self._running if each.entry.ended is not None]
         for each in ended[:-MOST_WAITING]:
             self._running.remove(each)
 
@@ -311,126 +204,54 @@ class Writer:
         self.file, self._sign, connection = create(self.folder)
         found = self.file.path.stat()
         self._identity = found.st_dev, found.st_ino
-        for each in self._running:  # what of them was in the file before comes again with their end
-            each.is_there, each.part = False, 0
+        for each in self._running:
+            each.restart()
         return connection
 
     def _take(self) -> None:
         count = len(self._new)
-        images = self.images
-        self._running += [_Running(each, Masker(images=images), Masker(images=images)) for each in self._new[:count]]
+        images = self.tables.images
+        self._running += [Running(each, Masker(images=images), Masker(images=images)) for each in self._new[:count]]
         del self._new[:count]
 
     def _write(self, connection: Connection) -> None:
         self._take()
         hidden = values(known())
         conversations = dict(self._conversations)
-        ended = {id(each): each.entry._ended for each in self._running}
-        for each in self._running:
-            if ended[id(each)] is None:
-                each.drain(hidden)
+        ended = {each.entry.id: each.entry.ended for each in self._running}
         if self._sign is not None:
             self._sign.beat()
         connection.execute("BEGIN IMMEDIATE")
-        for each in self._running:
-            if not each.is_there:
-                self._insert(connection, each.entry._begun, hidden)
-            if (end := ended[id(each)]) is not None:
-                self._finish(connection, each.entry.id, end, hidden)
-            elif each.has_new:
-                self._append(connection, each)
+        written = [each for each in self._running if self._can(self._write_answer, connection, each, ended, hidden)]
         for (name, notebook), state in conversations.items():
-            row = name, notebook, self._state(state, hidden), time.time()
-            connection.execute("INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?)", row)
+            self._can(self.tables.keep, connection, name, notebook, state, hidden)
         connection.execute("COMMIT")
-        for each in self._running:
-            each.is_there = True
-            each.part += any(each.settled)
-            each.settled, each.has_new = ("", ""), False
-        self._running = [each for each in self._running if ended[id(each)] is None]
+        for each in written:
+            each.is_written()
+        self._running = [each for each in written if ended[each.entry.id] is None]
         for key, state in conversations.items():
             if self._conversations.get(key) is state:
                 del self._conversations[key]
 
-    def _insert(self, connection: Connection, begun: Begun, hidden: list[str]) -> None:
-        ids = [self._message(connection, each, hidden) for each in begun.messages]
-        roles = [each.get("role") for each in reversed(begun.messages)]
-        asked = roles.index("assistant") if "assistant" in roles else len(roles)
-        origin = begun.origin
-        row = {
-            "id": begun.id,
-            "group": begun.group,
-            "door": origin.door,
-            "notebook": origin.notebook,
-            "cell": origin.cell,
-            "execution": origin.execution,
-            "kernel": origin.kernel,
-            "conversation": origin.conversation,
-            "label": begun.label,
-            "model": begun.model,
-            "provider": begun.provider,
-            "note": begun.note,
-            "messages": _json(ids),
-            "asked": asked,
-            "parameters": _json(stored(begun.parameters, hidden, images=self.images)),
-            "began": begun.began,
-            "state": "streaming",
-            "format": begun.format,
-        }
-        names = ", ".join(f'"{name}"' for name in row)
-        marks = ", ".join("?" * len(row))
-        connection.execute(f"INSERT OR IGNORE INTO answers ({names}) VALUES ({marks})", [*row.values()])  # noqa: S608
+    def _write_answer(
+        self, connection: Connection, running: Running, ended: Mapping[str, Ended | None], hidden: list[str]
+    ) -> None:
+        if (end := ended[running.entry.id]) is None:
+            running.drain(hidden)
+        self.tables.write(connection, running, end, hidden)
 
-    def _message(self, connection: Connection, message: Mapping[str, Any], hidden: list[str]) -> int:
-        """The id of this message; in a conversation each is there once, whatever is asked after it."""
-        given = _hash(_json([self.images, _plain(message)]))
-        if (known := self._seen.get(given)) is not None:
-            found = connection.execute("SELECT id FROM messages WHERE hash = ?", [known]).fetchone()
-            if found is not None:
-                return int(found[0])
-        body = _json(stored(message, hidden, images=self.images))
-        digest = _hash(body)
-        connection.execute("INSERT OR IGNORE INTO messages (hash, body) VALUES (?, ?)", [digest, body])
-        if len(self._seen) >= _SEEN:
-            self._seen.clear()
-        self._seen[given] = digest
-        return int(connection.execute("SELECT id FROM messages WHERE hash = ?", [digest]).fetchone()[0])
+    def _can(self, write: Callable[..., None], *given: Any) -> bool:
+        """Writes it; False for what no file can hold, which must not keep the rest from it."""
+        import sqlite3
 
-    def _append(self, connection: Connection, running: _Running) -> None:
-        """The part that was open last is written anew, settled, and what is open now behind it."""
-        insert = (
-            "INSERT OR REPLACE INTO pieces SELECT ?, ?, ?, ? "
-            "WHERE EXISTS (SELECT 1 FROM answers WHERE id = ?)"  # it may have been forgotten
-        )
-        part, name = running.part, running.entry.id
-        if any(running.settled):
-            connection.execute(insert, [name, part, *running.settled, name])
-            part += 1
-        connection.execute(insert, [name, part, *running.open, name])
-
-    def _finish(self, connection: Connection, name: str, end: Ended, hidden: list[str]) -> None:
-        connection.execute(
-            "UPDATE answers SET ended = ?, text = ?, reasoning = ?, state = ?, ending = ?, error = ?, record = ? "
-            "WHERE id = ?",
-            [
-                end.ended,
-                masked(end.text, hidden, images=self.images),
-                masked(end.reasoning, hidden, images=self.images),
-                end.state,
-                masked(end.ending, hidden),
-                masked(end.error, hidden),
-                _json(stored(end.record, hidden, images=self.images)),
-                name,
-            ],
-        )
-        connection.execute("DELETE FROM pieces WHERE answer = ?", [name])
-
-    def _state(self, state: str, hidden: list[str]) -> str:
         try:
-            value = json.loads(state)
-        except ValueError:
-            return masked(state, hidden)
-        return _json(stored(value, hidden, images=self.images))
+            write(*given)
+        except Exception as exc:
+            if isinstance(exc, OSError | sqlite3.DatabaseError) and not isinstance(exc, sqlite3.DataError):
+                raise
+            self._say(f"An answer or a conversation cannot be written down ({type(exc).__name__}: {exc}).")
+            return False
+        return True
 
     def _leave(self, connection: Connection | None) -> None:
         """Closes the file, and removes it where nothing is in it."""
@@ -448,23 +269,3 @@ class Writer:
             self.file.sign.unlink(missing_ok=True)
         if self._sign is not None:
             self._sign.close()
-
-
-_SEEN: Final = 10_000
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON can hold, for telling it from others."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [*map(_plain, value)]
-    return value if value is None or isinstance(value, str | bool | int | float) else repr(value)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-import anywidget
 import traitlets
 
+from .base import Widget
 from .page import page, sources
 
 _STATIC: Final = Path(__file__).parent.parent / "static"
@@ -45,7 +45,7 @@ def stub(name: str) -> tuple[str, str]:
     return _STUB.replace("NAME", name).replace("SOURCES", sources()), ""
 
 
-class Bundled(anywidget.AnyWidget):
+class Bundled(Widget):
     """A widget of ours; `_bundle` names its files."""
 
     _bundle: ClassVar[str]

@@ -2,7 +2,8 @@
 
 `frontend/src/extension/cells.ts` is the page's half. An output of ours says in its metadata, under `MARK`, whose it is:
 `id`, `cell`, `execution`, `order` (among those of its execution), `answers` (its ids in the journal), and `unfinished`
-where it is not the answer's last word: a live view, or the text so far in a file that was saved meanwhile.
+where it is not the answer's last word: a live view, or the text so far in a file that was saved meanwhile. A chat
+panel is kept in its cell in the same way; its mark has `panel`, by which its widget's script calls it.
 
 Page -> kernel:  cells {} (what is there?) · bundle {answer} · saved {answers} (they are in the file)
                  · cleared {answers} (by the reader, or by the cell)
@@ -11,8 +12,9 @@ Kernel -> page:  cells {answers, runs, cleared} · bundle {answer, data, metadat
                  · answer {answer} (it is displayed, or its output replaced, as far as the kernel reaches)
 
 An answer is told of as its mark with `notebook`, `count` (the prompt's number), `ended`, and of a running one `view`,
-the model of its live view. `runs` has each cell's newest execution, `cleared` what must not come back from a
-journal, by its ids there too. Marks that come from a page are a file's words: they are looked up, never believed.
+the model of its live view, and `text`, which stands for that where it cannot be drawn. `runs` has each cell's newest
+execution, `cleared` what must not come back from a journal, by its ids there too. Marks that come from a page are a
+file's words: they are looked up, never believed.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ..journal.values import Origin
 from .marks import MARK, is_at, mark_of, renamed
 from .page import Message, Reply, page
 from .screen import current_shell
-from .where import follow, notebook, origin
+from .where import notebook, origin
 
 KEPT: Final = 100
 """Answers whose place is remembered."""
@@ -41,7 +43,7 @@ Bundle = tuple[dict[str, str], dict[str, Any]]
 
 @dataclass
 class Shown:
-    """An answer, or several side by side, in a cell.
+    """An answer, or several side by side, or a panel, in a cell.
 
     `answers` gives their ids in the journal, `view` is the model of the live view, `final` what has replaced it.
     """
@@ -53,11 +55,15 @@ class Shown:
     answers: Callable[[], Sequence[str]]
     view: str = ""
     final: Bundle | None = None
+    panel: str = ""
+    text: str = "An answer that is being written."
 
     @property
     def mark(self) -> dict[str, Any]:
         """What stands in its output's metadata."""
         mark = mark_of(self.id, self.origin, self.order, self.answers())
+        if self.panel:
+            mark["panel"] = self.panel
         return mark if self.final is not None else {**mark, "unfinished": True}
 
     @property
@@ -65,7 +71,7 @@ class Shown:
         """What a page is told of it."""
         ended = self.final is not None
         place = {"notebook": self.origin.notebook, "count": self.count, "ended": ended}
-        return {**self.mark, **place, "view": "" if ended else self.view}
+        return {**self.mark, **place, "view": "" if ended else self.view, "text": self.text}
 
 
 class Cells:
@@ -162,7 +168,6 @@ class Cells:
         with self._lock:
             for shown in self._shown.values():
                 shown.origin = replace(shown.origin, notebook=renamed(shown.origin.notebook, old, new))
-        follow(old, new)
 
 
 _RUN: Final = "pre_run_cell"

@@ -195,7 +195,8 @@ class Feed:
             self._heard_at = self._clock()
             self._replace = replace
             replace()
-            self._leave()
+            if not self._has_moved:  # else its cell may have been cut, and be pasted yet
+                self._leave()
             self._linger()
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import HolystreamError
 from ..events import Reasoning, Text, ToolCallPart
@@ -17,6 +17,13 @@ from .saved import bundle
 from .screen import current_shell, screen
 from .terminal import print_lanes
 from .turns import turn
+
+if TYPE_CHECKING:
+    from .cells import Shown
+    from .feed import Feed
+    from .widget import LiveView
+
+Replace = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
 async def show(lanes: Sequence[Lane]) -> None:
@@ -62,41 +69,34 @@ async def _consume(lane: Lane) -> None:
 
 
 async def _show_live(lanes: Sequence[Lane]) -> None:
-    from IPython.display import display
-
+    from .captured import capturing
     from .cells import cells
     from .feed import Feed
-    from .marks import MARK
     from .page import page
     from .widget import LiveView
 
     cells.begin()
-    shown = cells.show(lambda: [entry.id for lane in lanes if (entry := lane.entry) and entry.id])
-    view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format, answer=shown.id)
-    shown.view = view.model_id
-    publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
+    output = capturing()
+    shown = cells.show(lambda: _ids(lanes)) if output is None else None
+    answer = "" if shown is None else shown.id
+    view = LiveView(lanes=[lane.title for lane in lanes], format=lanes[0].format, answer=answer)
     feed = Feed(view, lanes)
     view.on_msg(feed.hear)
-    handle = display(view, display_id=True, metadata={MARK: shown.mark})
-    cells.tell(shown)
+    replace = _in_output(output, view) if shown is None else _in_cell(shown, view)
     feed.start()
     try:
         await draw(feed, lanes)
     finally:
         feed.close()
-        data, metadata = cells.end_of(shown, *bundle(lanes))
-        transient = {"display_id": handle.display_id}
-
-        def replace() -> None:
-            publish(data=data, metadata=metadata, transient=transient, update=True)
-            cells.tell(shown)
-
-        feed.end(replace)
-        if page.asking() is None:
-            await _display_anew(feed, data, {**metadata}, transient)
+        data, metadata = bundle(lanes)
+        if shown is not None:
+            data, metadata = cells.end_of(shown, data, metadata)
+        feed.end(lambda: replace(data, metadata))
+        if shown is not None and page.asking() is None:
+            await _display_anew(feed, data, metadata)
 
 
-async def _display_anew(feed: Any, data: dict[str, str], metadata: dict[str, Any], transient: dict[str, Any]) -> None:
+async def _display_anew(feed: Feed, data: dict[str, Any], metadata: dict[str, Any]) -> None:
     """A cell that was moved hears no display update where its page has no extension, but what it displays itself.
 
     It does so until its end. A view cannot be taken out alone: a cell of `%%stream` has nothing else, and is cleared.
@@ -108,7 +108,7 @@ async def _display_anew(feed: Any, data: dict[str, str], metadata: dict[str, Any
         if time.monotonic() > too_late:
             if _is_magic_cell():
                 clear_output(wait=True)
-            current_shell().display_pub.publish(data=data, metadata=metadata, transient=transient)
+            current_shell().display_pub.publish(data=data, metadata=metadata)
             return
         await asyncio.sleep(0.05)
 
@@ -120,6 +120,44 @@ _ANSWER_S = 1.0
 def _is_magic_cell() -> bool:
     request = current_shell().kernel.get_parent("shell") or {}
     return str(request.get("content", {}).get("code", "")).lstrip().startswith("%%stream")
+
+
+def _ids(lanes: Sequence[Lane]) -> list[str]:
+    """Their names in the journal, as far as they have one."""
+    return [entry.id for lane in lanes if (entry := lane.entry) and entry.id]
+
+
+def _in_cell(shown: Shown, view: LiveView) -> Replace:
+    """Displays a view; returns what puts data and metadata in its place."""
+    from IPython.display import display
+
+    from .cells import cells
+    from .marks import MARK
+
+    shown.view = view.model_id
+    publish = current_shell().display_pub.publish  # that of now: later another may be there, to capture
+    handle = display(view, display_id=True, metadata={MARK: shown.mark})
+    transient = {"display_id": handle.display_id}
+    cells.tell(shown)
+
+    def replace(data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        publish(data=data, metadata=metadata, transient=transient, update=True)
+        cells.tell(shown)
+
+    return replace
+
+
+def _in_output(output: Any, view: LiveView) -> Replace:
+    """The same in an `ipywidgets.Output`, which no page can lose."""
+    from IPython.display import display
+
+    from .captured import Place, takes_displays
+
+    if takes_displays():
+        display(view)
+    else:
+        output.append_display_data(view)
+    return Place(output, view).replace
 
 
 async def draw(feed: Any, lanes: Sequence[Lane]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..journal.journal import journal
 from ..journal.values import Door, Origin
-from .marks import is_at, renamed
+from .marks import is_at
+from .page import page
 from .saved import printable
 from .screen import current_shell, screen
 
@@ -36,20 +37,21 @@ def origin(door: Door, conversation: str = "") -> Origin:
 
 
 def notebook(shell: Any) -> str:
-    """The notebook's path: VS Code puts it into a variable, Jupyter's server into the kernel's environment."""
+    """The notebook's path: VS Code puts it into a variable, Jupyter's server into the kernel's environment.
+
+    The page that asks knows it better: the environment stays what it was when the kernel began.
+    """
     named = getattr(shell, "user_ns", {}).get("__vsc_ipynb_file__", "")
-    return named if isinstance(named, str) and named else _name or os.environ.get("JPY_SESSION_NAME", "")
+    return named if isinstance(named, str) and named else whole_path(page.notebook() or "")
 
 
-_name = ""
-"""What it was renamed to: no environment says it."""
-
-
-def follow(old: str, new: str) -> None:
-    """A page has renamed the notebook at this path of its server."""
-    global _name
-    here = notebook(current_shell())
-    _name = renamed(here, old, new) if is_at(here, old) else _name
+def whole_path(path: str) -> str:
+    """The path in the file system of what a page calls so: the kernel's own, or where there is such a file."""
+    own = os.environ.get("JPY_SESSION_NAME", "")
+    if not path or not own or is_at(own, path):
+        return own
+    places = (parent / path for parent in Path(own).parents)
+    return next((str(place) for place in places if place.is_file()), own)
 
 
 def _request(kernel: Any) -> dict[str, Any]:

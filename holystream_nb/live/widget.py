@@ -31,11 +31,6 @@ class LiveView(Bundled):
     format = traitlets.Unicode("markdown").tag(sync=True)
     answer = traitlets.Unicode("").tag(sync=True)
 
-    def close(self) -> None:
-        layout = self.layout
-        super().close()
-        layout.close()
-
     def forget(self) -> None:
         """Closes it in the kernel alone: a page keeps the view."""
         for widget in (self, self.layout):

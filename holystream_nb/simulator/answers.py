@@ -13,7 +13,7 @@ import msgspec
 
 from . import echo, prose
 from .faults import Faults
-from .request import ChatRequest, Message, Tool
+from .request import ChatRequest, Message, Resumed, Tool
 from .schema import value_for
 from .tokens import tokenize
 
@@ -34,6 +34,7 @@ _COUNT = re.compile(r"\bcount (?:up )?to (\d{1,5})\b", re.IGNORECASE)
 _REPEAT = re.compile(r"\s*repeat after me:[ \t]*\n?", re.IGNORECASE)
 _ONLY_JSON = re.compile(r"\bone JSON object\b", re.IGNORECASE)
 _THEN = re.compile(r"\bthen\b|\bafter (?:that|this|which)\b|\bafterwards\b", re.IGNORECASE)
+_LAST_WORDS = re.compile(r"(?<!\S)(?:\S+\s+){0,7}\S*\s*$")
 _LOOK_UP = Tool("look_up", {"properties": {"subject": {"type": "string"}}})
 _SENTENCES = re.compile(rf"\bin ({'|'.join(_NUMBERS[1:])}|[1-9]\d?) (?:\w+ )?sentences?\b", re.IGNORECASE)
 
@@ -89,6 +90,8 @@ class Stretch(Sequence[str]):
 
 def answer(request: ChatRequest, seed: int, choice: int) -> Answer:
     """The answer to a request; the same request, seed and choice give the same answer."""
+    if request.resumed is not None and (rest := _rest(request, request.resumed, seed, choice)) is not None:
+        return rest
     rng = Random(f"answer {seed} {request.digest} {choice}")  # noqa: S311 - variety, not a secret
     faults, limit = request.faults, request.limit
     calls = _calls(request, rng)
@@ -106,6 +109,31 @@ def answer(request: ChatRequest, seed: int, choice: int) -> Answer:
     text, stopped_by = _until(request.stop, text)
     whole = Answer(reasoning, text, calls, "tool_calls" if calls else "stop", stopped_by)
     return whole if limit is None or whole.tokens <= limit else _shortened(whole, limit)
+
+
+def _rest(request: ChatRequest, resumed: Resumed, seed: int, choice: int) -> Answer | None:
+    """What is left of an answer that is to go on; None where it had been whole, or was another."""
+    asked = replace(request, messages=resumed.messages, digest=resumed.digest, limit=None, resumed=None)
+    whole = answer(asked, seed, choice)
+    left = _behind(whole.text, resumed.said)
+    if whole.calls or not left:
+        return None
+    last_words = _LAST_WORDS.search(resumed.said) if resumed.repeats else None
+    rest = replace(whole, text=[*tokenize(last_words[0] if last_words else ""), *left])
+    return rest if request.limit is None or rest.tokens <= request.limit else _shortened(rest, request.limit)
+
+
+def _behind(tokens: Sequence[str], said: str) -> list[str]:
+    """The tokens behind a text that they begin with; none where they begin with another."""
+    at = 0
+    for number, token in enumerate(tokens):
+        if at + len(token) > len(said):
+            kept = len(said) - at
+            return [token[kept:], *tokens[number + 1 :]] if said.endswith(token[:kept]) else []
+        if not said.startswith(token, at):
+            return []
+        at += len(token)
+    return []
 
 
 def _until(stop: Sequence[str], text: Sequence[str]) -> tuple[Sequence[str], str]:

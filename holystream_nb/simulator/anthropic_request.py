@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from . import echo
 from .faults import Faults
 from .prompt_cache import Block
 from .refusals import Refusal
-from .request import ChatRequest, Message, Tool, digest_of, faults_of, profile_of
+from .request import ChatRequest, Message, Resumed, Tool, cut_at, digest_of, faults_of, profile_of, unbroken
 from .signatures import is_ours, sign
 from .tokens import tokenize
 
@@ -101,14 +101,22 @@ def read_messages(body: bytes, header: str, *, counting: bool = False) -> Messag
     history = _history(data, bool(thinks) and echo.spelling(faults) != "think")
     messages = ([Message("system", system)] if system else []) + history
     blocks = tuple(_blocks(data))
-    shaping = [
-        *([each.role, each.text, each.tool] for each in messages),
-        *([tool.name, tool.parameters] for tool in tools),
-        *(wanted_tool, parallel, limit, thinks, _json(data), _stop(data)),
-    ]
+
+    def digest(of: Sequence[Message]) -> str:
+        shaping = [
+            *([each.role, each.text, each.tool] for each in of),
+            *([tool.name, tool.parameters] for tool in tools),
+            *(wanted_tool, parallel, limit, thinks, _json(data), _stop(data)),
+        ]
+        return digest_of(model, shaping)
+
+    resumed = None
+    if (at := cut_at(messages)) is not None:
+        earlier = tuple(messages[:at])
+        resumed = Resumed(earlier, digest(earlier), messages[at].text, at < len(messages) - 1)
     chat = ChatRequest(
         profile=profile,
-        faults=faults,
+        faults=unbroken(faults) if resumed else faults,
         messages=tuple(messages),
         stream=_typed(data, "stream", bool, "boolean", False),
         include_usage=True,
@@ -120,11 +128,12 @@ def read_messages(body: bytes, header: str, *, counting: bool = False) -> Messag
         parallel_calls=parallel,
         json=_json(data),
         prompt_tokens=sum(block.tokens for block in blocks),
-        digest=digest_of(model, shaping),
+        digest=digest(messages),
         agent_mode=False,
         stop=_stop(data),
         thinks=thinks,
         tier=faults.tier or "standard",
+        resumed=resumed,
     )
     return MessagesRequest(chat, blocks, shows_thoughts)
 

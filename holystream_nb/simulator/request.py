@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ _SHAPELESS = (
     *("seed", "stream", "stream_options", "stream_mode", "agent_mode", "model", "user", "metadata"),
     *("logprobs", "top_logprobs", "service_tier"),
 )
+_GO_ON = re.compile(r"\bwas cut off\b|^\s*(?:please )?(?:continue|go on)\b[\s.!…]*$", re.IGNORECASE)
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -30,6 +32,19 @@ class Message:
     role: str
     text: str
     tool: str = ""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """An answer that is to go on: what was asked (`messages`, `digest`), what had been `said` of it.
+
+    `repeats` where a message asks for it, to which the answer begins with the last words: else it goes on at once.
+    """
+
+    messages: tuple[Message, ...]
+    digest: str
+    said: str
+    repeats: bool
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class ChatRequest:
     `agent_mode` asks for a WebSocket, if the request also says `Upgrade: websocket`; `stream` is then true as well.
     `stop` are the texts that end the answer; `top_logprobs` is None where no log probabilities are asked for; `thinks`
     says whether the model is to reason (None: as it usually does); `tier` is the service tier that the answer names.
+    `resumed` is the answer that it asks to go on with.
     `digest` names everything that shapes the answer (not the seed, nor whether it is streamed).
     """
 
@@ -69,6 +85,7 @@ class ChatRequest:
     top_logprobs: int | None = None
     thinks: bool | None = None
     tier: str | None = None
+    resumed: Resumed | None = None
 
 
 def read(body: bytes, header: str) -> ChatRequest:
@@ -99,9 +116,14 @@ def read(body: bytes, header: str) -> ChatRequest:
     profile = profile_of(model)
     shaping = {name: value for name, value in data.items() if name not in _SHAPELESS}
     shaping["messages"] = [_shaping(item) for item in listed]
+    resumed = None
+    if (at := cut_at(read_in)) is not None:
+        earlier = tuple(message for n, message in enumerate(read_in[:at]) if not _shows_results(listed, n))
+        digest = digest_of(model, {**shaping, "messages": shaping["messages"][:at]})
+        resumed = Resumed(earlier, digest, read_in[at].text, at < len(read_in) - 1)
     return ChatRequest(
         profile=profile,
-        faults=faults,
+        faults=unbroken(faults) if resumed else faults,
         messages=messages,
         stream=stream,
         include_usage=_include_usage(fields, stream),
@@ -118,7 +140,22 @@ def read(body: bytes, header: str) -> ChatRequest:
         stop=_stop(fields),
         top_logprobs=_top_logprobs(fields),
         tier=_tier(fields, faults),
+        resumed=resumed,
     )
+
+
+def cut_at(messages: Sequence[Message]) -> int | None:
+    """Where the answer stands that is to go on: at the end, or before a message that asks for it; None without one."""
+    at = len(messages) - 1
+    if messages[at].role == "user" and _GO_ON.search(messages[at].text):
+        at -= 1
+    is_answer = at > 0 and messages[at].role == "assistant" and messages[at].text.strip()
+    return at if is_answer else None
+
+
+def unbroken(faults: Faults) -> Faults:
+    """Without what breaks a connection: what broke an answer does not break it again when it goes on."""
+    return replace(faults, cut=None, reset=None, end=None)
 
 
 def _schemas(fields: Fields) -> list[str]:

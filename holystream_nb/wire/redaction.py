@@ -22,28 +22,41 @@ sk- (OpenAI, Anthropic, DeepSeek, OpenRouter, Kimi, Qwen, SiliconFlow, LiteLLM, 
 gsk_ (Groq), xai-, csk- (Cerebras), fw_ (Fireworks), tgp_ (Together), pplx-, nvapi-, hf_, r8_ (Replicate),
 vck_ (Vercel), gh?_ and github_pat_ (GitHub), glpat-, bedrock-api-key- and ABSK (Bedrock), AKIA and ASIA (AWS),
 AIza, AQ. and ya29. (Google), eyJ (JWT: Nebius, Hyperbolic, MiniMax), 32 hex digits with a dot and 16 more (GLM),
-and what follows the words Bearer, Basic, and api, access, auth, subscription or secret with key or token and : or ="""
+xox?- (Slack), the password of user:password@ in an address; and what follows the words Bearer, Basic, password,
+client secret, and api, access, auth, subscription or secret with key or token, or a NAME_IN_CAPITALS that ends in
+_KEY, _TOKEN, _SECRET or _PASSWORD, and : or =, if it has a digit or 16 letters in a row and is no code like
+os.environ["KEY"]"""
 """By what a key is known, in words."""
 
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|apikey) +", re.I)
 _PREFIX = r"\b(?:sk|pk|rk|hs|gsk|xai|csk|fw|tgp|pplx|nvapi|hf|r8|vck|gh[opsur]|github_pat|glpat|bedrock-api-key)[-_]"
-_NAMED = r"(?:api|access|auth|subscription|secret)[-_ ]?(?:key|token)(?: provided)?[\"']?\s*[:=]\s*[\"']?"
+_IS = r"[\"']?\s*[:=]\s*[\"']?"
+_WORD_FOR_KEY = r"(?:api|access|auth|subscription|secret)[-_ ]?(?:key|token)(?: provided)?|client[-_ ]secret|password"
+_NAMED = rf"(?:{_WORD_FOR_KEY}){_IS}"
+_CAPITALS = rf"\b[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD){_IS}"
+_USER = r"://[^\s/@:\"']*:"
+_SIGN = r"[\w.~+/=*:-]"
+# Answers about keys are full of `api_key=os.environ["KEY"]`, `f"Bearer {key}"` and "Bearer token": these stay.
+_VALUE = rf"(?={_SIGN}*\d|[A-Za-z]{{16}})(?=({_SIGN}{{4,}}+)(?![(\[{{<$]))"
 _KEYS: Final = (  # The first group is the key: looked ahead to where another may begin in it (`Bearer Basic KEY`).
     # Before each, words in small letters, of which a text must have one before the pattern is worth its time.
-    (("bearer",), re.compile(r"\bBearer\s+(?=([^\s\"',;]+))", re.I)),
+    (("bearer",), re.compile(rf"\bBearer\s+{_VALUE}", re.I)),
     (("basic",), re.compile(r"\bBasic\s+(?=[A-Za-z]*[\d+/=])(?=([\w+/=]{12,}))")),
     (  # a digit, or a star for what is left out: pk_user_account is a column, hf_hub_download a function
         ("",),
         re.compile(
             rf"({_PREFIX}(?=[\w.-]*[\d*])[\w*.-]{{12,}}[\w+/=.-]*"
             r"|\b(?:AIza|eyJ)[\w.-]{16,}|\b(?:AQ|ya29)\.[\w.-]{20,}|\bABSK[\w+/=]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-            r"|\b[0-9a-f]{32}\.[A-Za-z0-9]{16}\b)"
+            r"|\b[0-9a-f]{32}\.[A-Za-z0-9]{16}\b|\bxox[a-z]-[\w-]{10,})"
         ),
     ),
-    (("key", "token"), re.compile(rf"{_NAMED}(?=\S*\d|\S{{16}})(?=([^\s\"',;&}}]{{4,}}))", re.I)),
+    (("key", "token", "secret", "password"), re.compile(rf"{_NAMED}{_VALUE}", re.I)),
+    (("_key", "_token", "_secret", "_password"), re.compile(_CAPITALS + _VALUE)),
+    (("://",), re.compile(rf"{_USER}(?=[^\s/@]*\d)(?=([^\s/@\"']+)@)")),
 )
 _BEGUN = re.compile(  # what stands before the secret part of a key that may go on where the text ends
-    rf"(?:\b(?:Bearer|Basic)\s+|{_PREFIX}|\b(?:AIza|eyJ|ABSK|AKIA|ASIA)|\b(?:AQ|ya29)\.|\b[0-9a-f]{{16}}|{_NAMED})"
+    rf"(?:\b(?:Bearer|Basic)\s+|{_PREFIX}|\b(?:AIza|eyJ|ABSK|AKIA|ASIA|xox[a-z]-)|\b(?:AQ|ya29)\.|\b[0-9a-f]{{16}}"
+    rf"|{_NAMED}|(?-i:{_CAPITALS})|{_USER})"
     r"(?=\S*$)",
     re.I,
 )
@@ -89,7 +102,7 @@ def redact_marked(text: str) -> str:
     small = text.lower()
     spans: list[tuple[int, int]] = []
     for words, pattern in _KEYS:
-        if any(word in small for word in words):
+        if any(map(small.__contains__, words)):
             spans += [found.span(1) for found in pattern.finditer(text)]
     if not spans:
         return text
@@ -106,7 +119,7 @@ def settled(text: str, hidden: Sequence[str] = ()) -> int:
 
     hidden: the `values` of known keys.
     """
-    starts = [0, *(found.end() for found in _SPACE.finditer(text))]
+    starts = [0, *[found.end() for found in _SPACE.finditer(text)]]
     number = len(starts) - _WORDS - (starts[-1] == len(text))  # a last word may not have begun
     if number <= 0:
         return 0
@@ -136,7 +149,7 @@ def _spans(text: str, start: int = 0) -> list[tuple[int, int]]:
     small = text.lower()
     found: list[tuple[int, int]] = []
     for words, pattern in _KEYS:
-        if any(word in small for word in words):
+        if any(map(small.__contains__, words)):
             found += [(each.start(), each.end(1)) for each in pattern.finditer(text, start)]
     return found
 

@@ -216,7 +216,7 @@ def _amount(value: Any) -> Decimal | None:
 
 def well_formed(text: str) -> str:
     """The text with its surrogate pairs joined, and a half one replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class Halves:

@@ -25,6 +25,8 @@ BENCHMARKS = (
     "kernel_memory",
     "paint_lag",
     "page_memory",
+    "many_cells",
+    "long_answers",
     "panel_turns",
     "panels",
     "dask_run",

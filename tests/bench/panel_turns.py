@@ -2,8 +2,9 @@
 
 The conversations are loaded from files; the answers are Markdown with code, a table and a list. Tasks are all of the
 page's main thread (a trace), from the question to the last piece that was drawn: JupyterLab's drawing of the saved copy
-comes after it, and is that of one output of a few turns at any length. Elements are those in the panel while the answer
-is there. Each run has a page and a kernel of its own, and one short answer before it.
+comes after it, and is that of one output of a few turns at any length. Beside each time stands the CPU time, which a
+busy machine does not lengthen. Elements are those in the panel while the answer is there. Each run has a page and a
+kernel of its own, and one short answer before it.
 
 HOLYSTREAM_BENCH_SHORT=1: one round.
 """
@@ -54,10 +55,13 @@ _ELEMENTS: Final = "(cell) => cell.querySelector('.hs-chat').querySelectorAll('*
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The page's tasks in ms while an answer streams, and after it; CPU time of the page a token in µs; elements."""
+    """The page's tasks in ms while an answer streams, and after it; CPU time of the page a token in µs; elements.
 
-    tasks: tuple[float, ...]
-    later: tuple[float, ...]
+    Each task is its time and what the page's thread itself worked in it.
+    """
+
+    tasks: tuple[tuple[float, float], ...]
+    later: tuple[tuple[float, float], ...]
     page_us: float
     elements: int
     load: float
@@ -66,14 +70,19 @@ class Run:
 def measure() -> list[Figure]:
     runs = asyncio.run(_runs())
     few = runs[FEW]
-    figures = [_figure(f"{FEW} turns: longest task while streaming", few, "ms", _longest)]
+    figures = [
+        _figure(f"{FEW} turns: longest task while streaming", few, "ms", _longest),
+        _figure(f"{FEW} turns: most CPU time of one", few, "ms", _longest_cpu),
+    ]
     cpu = _figure(f"{FEW} turns: page CPU a token", few, "µs", _page_us)
     for turns in MANY:
         name, many = f"{turns} turns", runs[turns]
         mine = _figure(f"{name}: page CPU a token", many, "µs", _page_us)
         figures += [
-            _figure(f"{name}: longest task while streaming", many, "ms", _longest, at_most=50),
-            _figure(f"{name}: longest task from the end on (saved copy)", many, "ms", _copy_ms, at_most=50),
+            _figure(f"{name}: longest task while streaming", many, "ms", _longest),
+            _figure(f"{name}: most CPU time of one", many, "ms", _longest_cpu, at_most=50),
+            _figure(f"{name}: longest task from the end on (saved copy)", many, "ms", _copy_ms),
+            _figure(f"{name}: most CPU time of one from the end on", many, "ms", _copy_cpu, at_most=50),
             mine,
             ratio(f"page CPU a token, {name} / {FEW} turns", mine, cpu, at_most=1.5),
             _figure(f"{name}: elements", many, "", lambda run: run.elements),
@@ -84,11 +93,19 @@ def measure() -> list[Figure]:
 
 
 def _longest(run: Run) -> float:
-    return max(run.tasks)
+    return max(ms for ms, _ in run.tasks)
+
+
+def _longest_cpu(run: Run) -> float:
+    return max(cpu for _, cpu in run.tasks)
 
 
 def _copy_ms(run: Run) -> float:
-    return max(run.later, default=0.0)
+    return max((ms for ms, _ in run.later), default=0.0)
+
+
+def _copy_cpu(run: Run) -> float:
+    return max((cpu for _, cpu in run.later), default=0.0)
 
 
 def _page_us(run: Run) -> float:
@@ -152,9 +169,12 @@ async def _run(place: Laboratory, turns: int, text: str) -> Run:
             seen = await notebook.page.evaluate(_SETTLED)
             elements = await shown.root.evaluate(_ELEMENTS)
     end = clock.ns(seen["live"])
+    tasks = [
+        (start, (stop - start) / 1e6, cpu / 1e6) for (start, stop), cpu in zip(trace.tasks, trace.cpu, strict=True)
+    ]
     return Run(
-        tasks=tuple((stop - start) / 1e6 for start, stop in trace.tasks if start <= end),
-        later=tuple((stop - start) / 1e6 for start, stop in trace.tasks if start > end),
+        tasks=tuple((ms, cpu) for start, ms, cpu in tasks if start <= end),
+        later=tuple((ms, cpu) for start, ms, cpu in tasks if start > end),
         page_us=cpu_s * 1e6 / TOKENS,
         elements=elements,
         load=load,

@@ -65,13 +65,16 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, *, speed: str = "max", port: int = 0, is_extended: bool = True) -> Iterator[Server]:
+def serving(
+    root: Path, *, speed: str = "max", port: int = 0, is_extended: bool = True, installed: Path | None = None
+) -> Iterator[Server]:
     """Runs a server whose every file is below `root`: nothing of the user's configuration is read or changed.
 
     One that has ended can be started again, with the same root and port.
 
     speed: of the simulator in its kernels, as HOLYSTREAM_SIMULATOR_SPEED takes it.
     is_extended: whether its pages and the server itself have our extensions.
+    installed: a folder beside the environment whose programs act on the server too.
     """
     folder = root / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +88,10 @@ def serving(root: Path, *, speed: str = "max", port: int = 0, is_extended: bool 
         file.write_text(text, encoding="utf-8")
     log = root / "server.log"
     command = [sys.executable, "-m", "jupyterlab", *_OPTIONS, f"--port={port}", f"--ServerApp.root_dir={folder}"]
+    variables = _environment(root, speed, installed)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=_environment(root, speed), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
         yield Server(_url(process, root / "runtime", log), folder, root / "journal")
@@ -100,13 +104,18 @@ def serving(root: Path, *, speed: str = "max", port: int = 0, is_extended: bool 
             process.wait()
 
 
-def _environment(root: Path, speed: str) -> dict[str, str]:
+def _environment(root: Path, speed: str, installed: Path | None) -> dict[str, str]:
     """The environment without keys, and with every configuration folder below `root`."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.endswith(("_API_KEY", "_BASE_URL")) and not name.startswith(("HOLYSTREAM_", "JUPYTER_"))
     }
+    data = str(_extended(root))
+    if installed is not None:
+        data = f"{data}{os.pathsep}{installed / 'share' / 'jupyter'}"
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(installed), kept.get("PYTHONPATH", "")]))
+        kept["JUPYTER_CONFIG_PATH"] = str(installed / "etc" / "jupyter")
     return {
         **kept,
         "HOLYSTREAM_JOURNAL": str(_journal(root)),
@@ -114,7 +123,7 @@ def _environment(root: Path, speed: str) -> dict[str, str]:
         "IPYTHONDIR": str(root / "ipython"),
         "JUPYTER_CONFIG_DIR": str(root / "config"),
         "JUPYTER_DATA_DIR": str(root / "data"),
-        "JUPYTER_PATH": str(_extended(root)),
+        "JUPYTER_PATH": data,
         "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
         "XDG_CONFIG_HOME": str(root / "xdg"),
         "XDG_DATA_HOME": str(root / "xdg-data"),

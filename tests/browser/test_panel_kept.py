@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+from typing import Final
 
 from playwright.async_api import Page, expect
 
@@ -179,3 +180,36 @@ async def test_a_long_conversation_is_saved_in_pieces(open_notebook: Open, echo:
     await panel.button("Delete 3 questions?").click()
     await expect(copies).to_have_text(["Saved copy · 1 question"], timeout=PATIENCE_MS)
     assert "Question 1:" not in str((await notebook.save())["cells"][1]["outputs"])
+
+
+RENAME: Final = """async ([path, name]) => {
+  const panel = [...jupyterapp.shell.widgets("main")].find((panel) => panel.context?.path === path);
+  await panel.context.rename(name);
+}"""
+
+
+async def test_a_renamed_notebook_goes_on_in_its_next_kernel(open_notebook: Open, server: Server, lab: Page) -> None:
+    """Restarted, where the kernel still goes by the former name, and started anew, where it does not."""
+    notebook = await open_notebook(chat(f"{COUNTING!r}"), load=IMPORT)
+    await notebook.cell(1).run()
+    panel = Panel(notebook.cell(1).root)
+    await panel.ask("First")
+    await panel.shows(0)
+    name = f"renamed-{notebook.name}"
+    await lab.evaluate(RENAME, [notebook.name, name])
+    notebook = Notebook(lab, server.folder / name, notebook.id)
+    await asyncio.sleep(1)
+    await notebook.restart()
+    await notebook.run_all()
+    await expect(panel.asked(0)).to_have_text("First", timeout=PATIENCE_MS)
+    await expect(panel.root.locator(".hs-said:not(.hs-stale)")).to_be_hidden(timeout=PATIENCE_MS)
+    await panel.ask("Second")
+    await panel.shows(1)
+    await asyncio.sleep(1)
+    await notebook.save()
+    await notebook.close()
+    notebook = await open_in_lab(lab, server.folder / name)
+    await notebook.run_all()
+    panel = Panel(notebook.cell(1).root)
+    await expect(panel.asked(1)).to_have_text("Second", timeout=PATIENCE_MS)
+    await notebook.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
-from .conftest import Open
-from .notebook import LOAD, Notebook
+from .conftest import CONTRAST, Open
+from .notebook import LOAD, Notebook, set_theme
 from .test_page import PANEL
 
 PROMPT = "%%stream -m deepseek-v3.2\n# Task\nPlease **summarise** {notes} for a child's mind."
@@ -50,6 +50,17 @@ async def test_a_cell_becomes_a_prompt_while_it_is_written_and_code_again_when_t
     await expect(root.locator(".cm-line span", has_text="{notes}")).to_have_count(0)
     await notebook.page.evaluate(SET, [notebook.name, 1, PYTHON])
     await expect(root.locator(".cm-line span").first).to_have_text("def")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_the_magic_line_and_variables_can_be_read(open_notebook: Open, lab: Page, dark: bool) -> None:
+    """In both themes, at the contrast that WCAG asks for text."""
+    await set_theme(lab, dark=dark)
+    notebook = await open_notebook(PROMPT)
+    for word in ("%%stream -m deepseek-v3.2", "{notes}"):
+        shown = notebook.cell(1).root.locator(".cm-line span", has_text=word).first
+        assert await shown.evaluate(CONTRAST) >= 4.5, word
+    await set_theme(lab, dark=False)
 
 
 async def written(notebook: Notebook, *keys: str, index: int = 1) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import Locator, Page, expect
 
@@ -13,6 +15,12 @@ OPEN = "async () => { await jupyterapp.commands.execute('holystream_nb:chat'); }
 KEY = "sk-abcdefghijklmnop1234567890abcd"
 NOTES = f"notes = 'The tide comes twice a day.'\nprint(notes)\nkey = '{KEY}'"
 SET = f"([path, index, text]) => {{ {PANEL} panel.content.widgets[index].model.sharedModel.setSource(text); }}"
+
+SPEAK_R = f"""(path) => {{
+  {PANEL}
+  const info = Promise.resolve({{ language_info: {{ name: "R" }} }});
+  Object.defineProperty(panel.sessionContext.session.kernel, "info", {{ get: () => info }});
+}}"""
 
 
 def bar(page: Page) -> Locator:
@@ -105,14 +113,58 @@ async def test_the_conversation_stays_when_the_sidebar_is_closed_and_each_notebo
     await expect(bar(first.page).locator(".hs-question")).to_have_count(1)
 
 
-async def test_a_restarted_kernel_is_said_and_the_chat_opens_again(open_notebook: Open) -> None:
-    """The panel of the kernel before has gone with it."""
+async def test_a_restarted_kernel_is_said_and_the_chat_opens_again_with_its_conversation(open_notebook: Open) -> None:
+    """The panel of the kernel before has gone with it, and what was said is in the journal."""
     notebook = await open_notebook("1")
     await notebook.page.evaluate(OPEN)
-    await expect(bar(notebook.page).locator(".hs-chat")).to_be_visible()
-    restart = f"async (path) => {{ {PANEL} await panel.sessionContext.session.kernel.restart(); }}"
-    await notebook.page.evaluate(restart, notebook.name)
+    await ask(notebook.page, "What is a tide?")
+    await asyncio.sleep(1)
+    await notebook.restart()
     place = bar(notebook.page)
     await expect(place.locator(".hs-told")).to_contain_text("another now")
     await place.get_by_role("button", name="Open").click()
-    await expect(place.locator(".hs-chat")).to_be_visible(timeout=20_000)
+    await expect(place.locator(".hs-question")).to_contain_text("What is a tide?", timeout=20_000)
+
+
+async def test_an_empty_chat_is_wide_enough_and_its_composer_stands_at_the_bottom(open_notebook: Open) -> None:
+    """At least 320 px; the composer's end is that of the sidebar."""
+    notebook = await open_notebook("1")
+    await notebook.page.evaluate(OPEN)
+    chat = bar(notebook.page).locator(".hs-chat")
+    await expect(chat).to_be_visible(timeout=20_000)
+    whole = await notebook.page.locator("#holystream-sidebar").bounding_box()
+    composer = await chat.locator(".hs-composer").bounding_box()
+    assert whole is not None
+    assert composer is not None
+    assert whole["width"] >= 320
+    assert abs(whole["y"] + whole["height"] - composer["y"] - composer["height"]) < 12
+
+
+async def test_why_there_is_no_chat_is_said(open_notebook: Open) -> None:
+    """A Python without the package; a kernel of another language; no kernel."""
+    notebook = await open_notebook("import sys; sys.modules['holystream_nb'] = None", load="2 + 2")
+    await notebook.cell(1).run()
+    said = bar(notebook.page).locator(".hs-told")
+    await notebook.page.evaluate(OPEN)
+    await expect(said).to_contain_text("This kernel's Python does not have holystream_nb: run %pip install")
+    await notebook.page.evaluate(SPEAK_R, notebook.name)
+    await notebook.page.evaluate(OPEN)
+    await expect(said).to_contain_text("This notebook's kernel speaks R: a chat needs a Python kernel.")
+    await notebook.shutdown()
+    await notebook.page.evaluate(OPEN)
+    await expect(said).to_contain_text("This notebook has no kernel")
+
+
+async def test_the_question_field_stays_in_sight_below_a_long_notebook(open_notebook: Open) -> None:
+    """With what is sent open, too; the sidebar is as wide as a panel needs."""
+    notebook = await open_notebook("\n".join(f"line_{number} = {number}" for number in range(200)))
+    await notebook.page.evaluate(OPEN)
+    place = bar(notebook.page)
+    await expect(place.locator(".hs-context")).to_contain_text("2 cells")
+    await place.locator("summary").click()
+    await expect(place.locator("pre")).to_contain_text("line_199")
+    field, whole = await place.locator(".hs-composer").bounding_box(), await place.bounding_box()
+    assert field is not None
+    assert whole is not None
+    assert whole["width"] >= 320
+    assert 0 <= whole["y"] + whole["height"] - field["y"] - field["height"] < 20

@@ -165,3 +165,14 @@ async def test_the_paint_is_a_part_of_the_answer(open_notebook: Open) -> None:
     assert 0 < error_ms < 500
     assert 0 < paint_ms < 2000
     assert abs(paint_ms - (drawn_at - read_at)) < error_ms + 150  # drawn, and painted with one of the next frames
+
+
+async def test_a_running_cell_keeps_its_star(open_notebook: Open) -> None:
+    """It has no number before its end."""
+    notebook = await open_notebook("%%stream -m gpt-4.1#rate=30,numbered,tokens=60\nCount.")
+    cell = notebook.cell(1)
+    await cell.start()
+    await expect(cell.live.locator(".hs-body")).to_contain_text(" 30 ", timeout=20_000)
+    assert "[*]" in await cell.root.locator(".jp-InputPrompt").inner_text()
+    await cell.ended()
+    await expect(cell.live).to_have_count(0)

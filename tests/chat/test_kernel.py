@@ -17,6 +17,9 @@ pytestmark = pytest.mark.slow
 
 NEW = "import holystream_nb as hs, time, threading\npanel = hs.ChatPanel({model!r})\npanel"
 
+WAIT = "end = time.monotonic() + 15\nwhile not ({}) and time.monotonic() < end: time.sleep(0.02)\nprint({})"
+"""The main thread is blocked until something is so, which a panel's loop alone can bring about, or for 15 s."""
+
 SUBSHELLS = pytest.mark.skipif(ipykernel.version_info < (7,), reason="this ipykernel has no subshells")
 
 
@@ -38,13 +41,12 @@ def copies(page: KernelPage) -> list[dict[str, Any]]:
 def test_a_panel_streams_beside_a_cell_that_computes(kernel: kernels.Kernel) -> None:
     """Whole and in order, while the main thread does nothing but sleep; the program hears of it afterwards."""
     with opened(kernel, new("gpt-4.1#tokens=40,rate=100,numbered")) as page:
-        cell = page.start("question = panel.send('Count'); time.sleep(1.2); was = panel.is_streaming")
-        page.until(lambda: page.state["is_streaming"])
+        answered = WAIT.replace("{}", "question.is_answered")
+        cell = page.run(f"question = panel.send('Count')\n{answered}; was = panel.is_streaming")
         page.until(lambda: not page.state["is_streaming"])
-        assert cell not in page.idle
+        assert (cell, "True\n") in page.printed
         assert page.text() == "".join(f"{n} " for n in range(40))
         assert page.state["total"].startswith("1 request")
-        page.until(lambda: cell in page.idle)
         page.run("print(was, panel.is_streaming, question.is_answered, len(panel.messages))")
         assert page.printed[-1][1] == "True False True 2\n"
 
@@ -55,15 +57,15 @@ def test_a_reader_asks_and_stops_while_a_cell_computes(kernel: kernels.Kernel) -
     with opened(kernel, new("gpt-4.1#rate=50,tokens=1000")) as page:
         page.open_subshell()
         page.run("warm = 1")
-        cell = page.start("time.sleep(2)")
+        cell = page.start(WAIT.replace("{}", "'stopped' in panel.to_markdown()"))
         page.send(kind="send", text="Hello")
         page.until(lambda: len(page.of("turn")) > 5)
         page.send(kind="stop")
+        page.until(lambda: cell in page.idle)
+        assert page.printed[-1] == (cell, "True\n")
         page.until(lambda: not page.state["is_streaming"])
-        assert cell not in page.idle
         states = [each["message"].get("state") for each in page.of("turn")]
         assert [state for state in states if state][-1] == "stopped"
-        page.until(lambda: cell in page.idle)
 
 
 @SUBSHELLS
@@ -71,12 +73,13 @@ def test_a_reader_stops_what_the_program_asked_for_while_it_computes(kernel: ker
     """What the panel sends never calls the page's messages back to the main thread (ipykernel 7.4 would)."""
     with opened(kernel, new("gpt-4.1#rate=50,tokens=1000")) as page:
         page.open_subshell()
-        cell = page.start("panel.send('Hello'); panel.system = 'x'; time.sleep(2)")
+        answered = WAIT.replace("{}", "question.is_answered")
+        cell = page.start(f"question = panel.send('Hello'); panel.system = 'x'\n{answered}")
         page.until(lambda: len(page.of("turn")) > 5)
         page.send(kind="stop")
-        page.until(lambda: not page.state["is_streaming"])
-        assert cell not in page.idle
         page.until(lambda: cell in page.idle)
+        assert page.printed[-1] == (cell, "True\n")
+        page.until(lambda: not page.state["is_streaming"])
 
 
 @pytest.mark.skipif(ipykernel.version_info < (7, 4), reason="hears no comm on the main thread while a cell awaits")
@@ -100,7 +103,7 @@ def test_a_call_is_allowed_and_runs_while_a_cell_computes(kernel: kernels.Kernel
     )
     with opened(kernel, code) as page:
         page.open_subshell()
-        cell = page.start("time.sleep(3)")
+        cell = page.start(WAIT.replace("{}", "'blue over Paris' in panel.to_markdown()"))
         page.send(kind="send", text="Use get_weather, Paris")
 
         def states() -> list[str]:
@@ -110,10 +113,10 @@ def test_a_call_is_allowed_and_runs_while_a_cell_computes(kernel: kernels.Kernel
         page.until(lambda: "asking" in states())
         consent = {"kind": "consent", "lane": 0, "call": 0, "answer": "allow"}
         page.send(kind="turn", turn=page.of("added")[-1]["turn"]["id"], message=consent)
-        page.until(lambda: not page.state["is_streaming"])
-        assert cell not in page.idle
-        assert states()[-1] == "done"
         page.until(lambda: cell in page.idle)
+        assert page.printed[-1] == (cell, "True\n")
+        page.until(lambda: not page.state["is_streaming"])
+        assert states()[-1] == "done"
         page.until(lambda: "blue over Paris" in copies(page)[-1]["data"]["text/plain"])
 
 

@@ -52,7 +52,13 @@ class Talking(Chat):
     """A panel whose models speak without a service."""
 
     def __init__(self) -> None:
-        super().__init__(Session(), Settings(("a",)), report=lambda news: None, save_copy=lambda conversation: "")
+        super().__init__(
+            Session(),
+            Settings(("a",)),
+            report=lambda news: None,
+            save_copy=lambda conversation: "",
+            set_aside=lambda conversation, settings, spent: "",
+        )
         self.asked: list[tuple[str, str]] = []
 
     def _place(self, model: str) -> tuple[str, str]:
@@ -153,7 +159,7 @@ def do(page: Page, chat: Chat, deed: str, number: int) -> None:
     elif deed == "program" and chat._running is None:
         chat.send(f"program {number}")
     elif deed == "clear":
-        page.tell("say", message={"kind": "clear"})
+        page.tell("say", message={"kind": "begin_anew"})
     elif chat.conversation.turns and chat._running is None:
         turn = chat.conversation.turns[-1]
         if deed == "regenerate":

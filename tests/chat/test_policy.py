@@ -271,6 +271,33 @@ async def test_another_panel_takes_over_what_is_arriving(bench: Make, simulator:
     assert b.last().answers[0].state == "stopped"
 
 
+async def test_a_panel_that_takes_over_owes_nothing_to_the_pages_of_the_one_before(
+    bench: Make, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No beat is for them, and what was said to them is not said again."""
+    monkeypatch.setattr(policy, "BEAT_S", 0.02)
+    b = bench()
+    b.chat.hear({"kind": "ready", "page": "old", "from": "old", "number": 1})
+    b.chat.say("Something that was read.")
+    b.chat.go_on(
+        Settings(("gpt-4o",)),
+        Means(client_options(base_url=simulator.url)),
+        report=lambda news: None,
+        set_aside=lambda *_: "",
+        where=Origin("panel"),
+    )
+    new = bench().page
+    b.chat.attach(new)
+    b.chat.hear({"kind": "ready", "page": "new", "from": "new", "number": 1})
+    assert new.of("conversation")[-1]["said"] is None
+    told = new.state["told"]
+    b.chat.hear({"kind": "have", "from": "new", "seq": b.chat._seq, "told": told, "at": 0})
+    await asyncio.sleep(0.05)
+    beats = len(new.of("beat"))
+    await asyncio.sleep(0.2)
+    assert len(new.of("beat")) == beats
+
+
 async def test_what_is_cut_while_it_streams_is_stopped_and_paid(bench: Make, simulator: Simulator) -> None:
     """Its text comes nowhere any more; what it cost is counted."""
     b = bench("gpt-4.1#rate=50,tokens=1000")

@@ -13,12 +13,18 @@ from pathlib import Path
 import pytest
 
 
-def beside(program: str) -> dict[str, str]:
-    """The environment in which this program, and what it starts, finds itself; skips where it is not installed."""
+def installed(program: str) -> Path:
+    """Its folder; skips where it is not installed."""
     folder = Path(sys.prefix) / "frontends" / program
     if not folder.is_dir():
         assert not os.environ.get("CI"), f"{program} is not installed: make .venv/frontends/ready"
         pytest.skip(f"{program} is not installed: make .venv/frontends/ready")
+    return folder
+
+
+def beside(program: str) -> dict[str, str]:
+    """The environment in which this program, and what it starts, finds itself; skips where it is not installed."""
+    folder = installed(program)
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
     path = os.pathsep.join(filter(None, [str(folder), kept.get("PYTHONPATH", "")]))
     return {

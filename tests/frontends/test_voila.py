@@ -23,7 +23,14 @@ _LATE_MS: Final = 60_000
 _CELLS: Final = (
     "%load_ext holystream_nb",
     "%%stream -m gpt-4.1\nSaid while the page was made",
-    "import holystream_nb as hs\nhs.ChatPanel(model='gpt-4.1#stall=12,after=6')",
+    """import holystream_nb as hs, ipywidgets, asyncio
+output, button, tasks = ipywidgets.Output(), ipywidgets.Button(description="Ask"), []
+async def ask():
+    with output:
+        await hs.stream("Asked by a button", model="gpt-4.1#stall=5,after=6")
+button.on_click(lambda _: tasks.append(asyncio.ensure_future(ask())))
+ipywidgets.VBox([button, output])""",
+    "hs.ChatPanel(model='gpt-4.1#stall=5,after=6')",
 )
 
 
@@ -63,14 +70,20 @@ def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait()
 
 
-async def test_a_panel_is_live_in_voila(voila: str, chromium: str) -> None:
-    """What was said while the page was made is there once; a panel's answer streams in the page."""
+async def test_answers_and_a_panel_are_live_in_voila(voila: str, chromium: str) -> None:
+    """What was said while the page was made is there once; a button's answer and a panel's stream in the page."""
     async with browsing(chromium) as browser:
         page = await browser.new_page()
         await page.goto(voila, timeout=_LATE_MS)
         said = page.get_by_text("Said while the page was made")
         await expect(said.first).to_be_visible(timeout=_LATE_MS)
         await answers_once(page)
+        await page.get_by_role("button", name="Ask", exact=True).click(timeout=_LATE_MS)
+        live = page.locator(".holystream", has_text="A simulated answer")
+        await expect(live).to_be_visible(timeout=_LATE_MS)
+        assert "Asked by a button" not in await live.inner_text()  # the rest is held back
+        await expect(live).to_have_count(0, timeout=_LATE_MS)
+        await expect(page.get_by_text("Asked by a button").first).to_be_visible(timeout=_LATE_MS)
         await page.get_by_role("textbox", name="your question").fill("Kangaroos?")
         await page.keyboard.press("Enter")
         turn = page.get_by_role("article")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
@@ -81,6 +82,8 @@ def test_it_exports_by_the_files_ending(ids: list[str], tmp_path: Path, capsys: 
     assert (newest["id"], oldest["text"], oldest["record"]) == (ids[1], FORMULA, {"ttft_ms": 1.5, "model": "m-1"})
     assert oldest["origin"]["notebook"] == "work/a.ipynb"
     rows = list(csv.DictReader(table.open(newline="")))
+    header = table.read_text().splitlines()[0].split(",")
+    assert len({*header}) == len(header)
     assert (rows[1]["text"], rows[1]["asked"], rows[1]["ttft_ms"]) == (f"'{FORMULA}", "Explain SSE", "1.5")
     assert "Explain SSE" in page.read_text()
     assert said(capsys, "export", str(table), "--words", "explain").startswith("1 answer written")
@@ -100,6 +103,17 @@ def test_it_asks_before_it_forgets(
     assert said(capsys) == "The journal has no answers.\n"
 
 
+def test_it_says_that_a_conversation_repeats_what_is_forgotten_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each question of a conversation is asked with all before it."""
+    with contextlib.closing(Journal()) as writing:
+        entry = writing.begin(Origin("panel", notebook="a.ipynb", conversation="talk"), model="m")
+        entry.end(text="once", state="done")
+        writing.flush()
+        told = said(capsys, "forget", entry.id, "--yes")
+    assert told.startswith("1 answer forgotten.\n")
+    assert "--notebook PATH" in told
+
+
 def test_it_forgets_by_notebook_and_date(ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Only those; nothing named is refused, and so is a date that is none."""
     assert said(capsys, "forget", "--before", "2001-01-01", "--yes") == "0 answers forgotten.\n"
@@ -117,7 +131,7 @@ def test_it_says_where_it_is_and_what_is_masked(
 ) -> None:
     """Folder, size, limits, the machine's file; the help has the list of marks of keys."""
     where = said(capsys, "where")
-    for part in (f"{journal_folder}: on", "1 file, 1 of kernels that run", "90 days, 500 MB", "journal.toml"):
+    for part in (f"{journal_folder}: on", "1 file, 1 being written", "90 days, 500 MB", "journal.toml"):
         assert part in where
     with pytest.raises(SystemExit):
         main(["journal", "--help"])

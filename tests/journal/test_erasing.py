@@ -145,9 +145,23 @@ def test_while_somebody_reads_it_is_said_that_not_all_is_overwritten(journal_fol
 def test_damaged_files_go_with_everything(journal_folder: Path) -> None:
     """Unless their kernel lives."""
     (journal_folder / "damaged.sqlite").write_bytes(SECRET.encode() * 500)
+    (journal_folder / "folder.sqlite").mkdir()
     with kernel() as journal:
         journal.forget(everything=True)
+    (journal_folder / "folder.sqlite").rmdir()
     assert places(journal_folder) == []
+
+
+def test_a_file_that_its_kernel_never_filled_goes_without_a_word(journal_folder: Path) -> None:
+    """Its kernel was killed in the instant between making it and its tables."""
+    journal_folder.mkdir(exist_ok=True)
+    (journal_folder / "empty.sqlite").touch()
+    with kernel() as journal:
+        written(journal, "mine")
+        journal.notice()
+        assert journal.forget(before=1.0) == 0
+        assert journal.notice() == ""
+    assert not (journal_folder / "empty.sqlite").exists()
 
 
 def old(journal_folder: Path, days: float, *texts: str) -> File:

@@ -20,10 +20,10 @@ import pytest
 from kernels import kernel
 
 from holystream_nb.journal import file as files_module
+from holystream_nb.journal.entry import Entry
 from holystream_nb.journal.file import files
 from holystream_nb.journal.journal import Journal
 from holystream_nb.journal.values import Origin
-from holystream_nb.journal.writer import Entry
 from holystream_nb.providers.secret import Key
 
 HERE = Origin("cell", "work/a.ipynb", "cell-1", "msg-1", "kernel-1")
@@ -361,16 +361,19 @@ def test_a_python_without_sqlite_streams_on(journal: Journal, monkeypatch: pytes
 
 
 def test_a_damaged_file_of_another_kernel_is_said_once_and_passed_over(journal: Journal, journal_folder: Path) -> None:
-    """The other files are read all the same; one of a newer version is passed over without a word."""
+    """The other files are read all the same; so is one of a newer version, and an empty one without a word."""
     written(journal, "mine")
     (journal_folder / "damaged.sqlite").write_bytes(b"SQLite format 3\0" + os.urandom(5000))
     with closing(sqlite3.connect(journal_folder / "newer.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 99")
+    (journal_folder / "empty.sqlite").touch()
+    (journal_folder / "folder.sqlite").mkdir()
     assert [answer.text for answer in journal.answers()] == ["mine"]
     assert [answer.text for answer in journal.answers()] == ["mine"]
     said = journal.notice()
     assert "damaged.sqlite" in said
-    assert "\n" not in said
+    assert "a newer version of holystream_nb wrote it" in said
+    assert said.count("\n") == 1
 
 
 def test_a_removed_folder_is_made_again(journal: Journal, journal_folder: Path) -> None:
@@ -404,6 +407,33 @@ def test_what_json_cannot_hold_is_written_as_its_text(journal: Journal) -> None:
     assert answer.text == "b\ufffd"
     assert answer.messages[0]["content"] == "a\ufffd"
     assert answer.messages[0]["at"] == "x"
+
+
+def test_a_name_that_is_no_text_is_found_again(journal: Journal) -> None:
+    """A notebook's path whose bytes are no UTF-8, as Linux allows."""
+    name = os.fsdecode(b"caf\xe9.ipynb")
+    written(journal, "one", Origin("cell", notebook=name), label="\ud800", model="\udfff")
+    journal.keep_conversation("\ud800", name, "{}")
+    assert [answer.text for answer in journal.answers(notebook=name)] == ["one"]
+    assert journal.conversation("\ud800", name) == "{}"
+    journal.forget_conversation("\ud800", name)
+    assert journal.conversation("\ud800", name) is None
+    assert journal.forget(notebook=name) == 1
+
+
+def test_what_no_file_can_hold_keeps_no_other_answer_from_it(journal: Journal) -> None:
+    """It is said, and the rest is written."""
+    running = begin(journal)
+    running.add("so far")
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    deep = begin(journal)
+    deep.end(text="x", state="done", record={"calls": nested})
+    journal.flush()
+    running.end(text="all of it", state="done")
+    assert "all of it" in [answer.text for answer in journal.answers()]
+    assert "cannot be written down (RecursionError" in journal.notice()
 
 
 def test_conversations_are_kept_by_name_and_notebook(journal: Journal) -> None:

@@ -23,7 +23,18 @@ MARKED = st.one_of(
     st.tuples(st.sampled_from(["Bearer ", "bearer \n ", "Basic dXNlcjpw", "Bearer   "]), TOKEN),
     st.tuples(
         st.sampled_from(
-            ["api_key=", '"api-key": "', "Api key provided : ", "ACCESS TOKEN=", "secret key: '", "auth_token:\n\n"]
+            [
+                "password: ",
+                "AZURE_OPENAI_KEY=",
+                "MY_TOKEN = '",
+                "xoxb-",
+                "api_key=",
+                '"api-key": "',
+                "Api key provided : ",
+                "ACCESS TOKEN=",
+                "secret key: '",
+                "auth_token:\n\n",
+            ]
         ),
         TOKEN,
     ),
@@ -155,14 +166,20 @@ def test_fields_that_hold_credentials_are_masked_whatever_is_in_them() -> None:
     """By their names, in parameters and messages; a number of tokens is none."""
     given_value = {
         "Authorization": "abc",
-        "extra_headers": {"x-api-key": "short", "X-Auth-Token": "12"},
+        "extra_headers": {"x-api-key": "short", "X-Auth": "12"},
+        "tools": [{"type": "mcp", "authorization": "abc", "headers": {"Cookie": "s=1"}}],
+        "client_secret": "abc",
+        "hf_token": "abc",
         "password": "hunter2",
         "max_tokens": 5,
         "text": "stays",
     }
     assert stored(given_value, [], images=False) == {
         "Authorization": "…",
-        "extra_headers": {"x-api-key": "…", "X-Auth-Token": "…"},
+        "extra_headers": {"x-api-key": "…", "X-Auth": "…"},
+        "tools": [{"type": "mcp", "authorization": "…", "headers": {"Cookie": "…"}}],
+        "client_secret": "…",
+        "hf_token": "…",
         "password": "…",
         "max_tokens": 5,
         "text": "stays",
@@ -176,6 +193,43 @@ def test_the_keys_of_this_process_are_known_whatever_their_shape() -> None:
     assert "correct-horse-7" in hidden
     assert not {word.reveal(), date.reveal()} & {*hidden}
     assert masked(f"it is {key.reveal()}!", hidden) == "it is …!"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'OpenAI(api_key=os.environ["OPENAI_API_KEY"])',
+        'api_key = os.getenv("OPENAI_API_KEY2")',
+        "Client(api_key=settings.openai_api_key)",
+        'headers={"Authorization": f"Bearer {token}"}',
+        'curl -H "Authorization: Bearer $OPENAI_API_KEY"',
+        "Authorization: Bearer <your-token-1>",
+        'access_token = response.json()["access_token"]',
+        "secret_key=secrets.token_hex(32)",
+        "password = hash_password2(text)",
+        "A Bearer authentication is one with a Bearer token.",
+        "http://localhost:8888/lab?a=b@c postgresql://user:password@localhost/db",
+    ],
+)
+def test_code_that_names_a_key_stays_as_it_is(code: str) -> None:
+    """An answer about keys is the answer that came, also after a reload."""
+    assert masked(code, []) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("postgres://u:pa55word@db/x", "postgres://u:…@db/x"),
+        ("base_url=https://me:9x7y@host/v1", "base_url=https://me:…@host/v1"),
+        ("xoxb-123456789012-abcdefgh", "…"),
+        ("AZURE_OPENAI_KEY=1234567890abcdef", "AZURE_OPENAI_KEY=…"),
+        ('password: "hunter2"', 'password: "…"'),
+        ("client_secret=a1b2c3d4", "client_secret=…"),
+    ],
+)
+def test_passwords_and_credentials_of_settings_are_masked(text: str, kept: str) -> None:
+    """In addresses, and behind the names they have in settings files."""
+    assert masked(text, []) == kept
 
 
 def test_what_is_no_key_stays() -> None:

@@ -40,7 +40,7 @@ def obeyed(tex: str) -> tuple[set[str], set[str]]:
     """The commands and the environments that are active in *tex*."""
     text = _DEFINED.sub("", _LITERAL.sub(r"\\begin{verbatim}", tex))
     # fancyvrb obeys backslashes and braces alone
-    text = _BOXED.sub(lambda found: found[1] + re.sub(r"[%^]", "", found[3]) + found[4], text)
+    text = _BOXED.sub(lambda found: found[1] + re.sub(r"\\?%|\^", "", found[3]) + found[4], text)
     while (plain := _CARETS.sub(_character, text)) != text:
         text = plain
     text = re.sub(r"(?<!\\)((?:\\\\)*)%.*", r"\1", text)

@@ -222,6 +222,8 @@ TEX: Final[dict[str, str]] = {
     "caret notation over a line": "$x^\n^5cinput{/etc/passwd}$",
     "caret notation in text": "^^5cinput{/etc/passwd} \\(^^5cinput{/etc/passwd} + 1\\) `^^5cinput{/etc/passwd}`",
     "caret notation of a comment": "$x^^25$ and $y \\input{/etc/passwd}$",
+    "raised from code to code": "x^2`$x^^25$` and `$y \\input{/etc/passwd}$` 2^`$x^` `$\\input{/etc/passwd}$`",
+    "lowered from code to code": "x~2`$x~25$` and `$y \\input{/etc/passwd}$` ~~2`$x~~` `$\\input{/etc/passwd}$`",
     "input": "\\input{/etc/passwd} \\input /etc/passwd\n\n\\include{/etc/passwd} \\InputIfFileExists{/etc/passwd}{}{}",
     "input as a primitive": "$\\@@input /etc/passwd$ $\\primitive\\input{/etc/passwd}$ $\\openin5=/etc/passwd$",
     "write": "$\\immediate\\write18{id}$ $\\openout5=x$ $\\write5{x}$ \\immediate\\write18{touch /tmp/x}",

@@ -22,7 +22,7 @@ from markdown_it import MarkdownIt
 
 from holystream_nb.live.harmless import code_block, harmless, plain_line
 
-from .payloads import PAYLOADS
+from .payloads import DOM, HTML, MARKDOWN, MATHS, PAYLOADS
 
 MARKED = Path(__file__).parents[2] / "holystream_nb" / "frontend" / "node_modules" / "marked" / "lib" / "marked.esm.js"
 NODE = shutil.which("node")
@@ -237,8 +237,9 @@ def test_there_are_enough_payloads() -> None:
 @pytest.mark.slow
 def test_the_check_sees_what_acts() -> None:
     """Nearly every payload, drawn as it is, is complained about by the check that must be silent after `harmless`."""
-    seen = [name for name, markdown in PAYLOADS.items() if any(complaints(draw(markdown)) for draw in DRAWERS.values())]
-    assert len(seen) > 0.8 * len(PAYLOADS)
+    drawn = [markdown for kind in (HTML, DOM, MARKDOWN, MATHS) for markdown in kind.values()]
+    seen = [markdown for markdown in drawn if any(complaints(draw(markdown)) for draw in DRAWERS.values())]
+    assert len(seen) > 0.8 * len(drawn)
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
@@ -333,6 +334,9 @@ FRAGMENTS: Final = [
         "\\end{align}",
         "\n$$\n",
         "\\$",
+        "$\\$5$",
+        "$\\text{\\$}$",
+        "^",
         "{",
         "}",
     ),
@@ -589,6 +593,11 @@ def test_words_in_maths_survive() -> None:
     assert harmless(r"$x \text{ if a < b}$") == r"$x \text{ if a }\lt \text{ b}$" + "\n"
 
 
+def test_a_row_of_dollars_in_formulas_ends_none() -> None:
+    r"""A dollar in a formula ends with braces, so that no renderer reads ``\$$`` as the end of a display."""
+    assert harmless(r"so $2 \times \$5 = \$10$ and $\$$") == r"so $2 \times \${}5 = \${}10$ and $\${}$" + "\n"
+
+
 def test_unknown_maths_is_shown_as_code() -> None:
     """Maths with a command that we don't know to be harmless is read as its source."""
     assert harmless(r"see $\href{javascript:alert(1)}{x}$") == r"see `$\href{javascript:alert(1)}{x}$`" + "\n"
@@ -623,6 +632,18 @@ COPIED: Final[dict[str, str]] = {
     "marks of a notebook": "@@0@@ @@1@@ a@@b ~D ~T",
     "escapes": "C:\\path, AT&T, a_b_c, 2 * 3 * 4, ~ok~, [x] (y) {z} <3 #h !",
     "percent": "% of it",
+    "paths": "Open C:\\Users\\me\\new_file.txt, %APPDATA%\\x and ~/.bashrc.",
+    "patterns": "`^\\d{3}-\\w+$`, \\d+ and (?:a|b)[^c]*$ or ^\\s+|\\s+$ here.",
+    "diff": "```diff\n--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,2 @@\n-a $x\n+b $y\n```",
+    "right to left": "مرحبا بالعالم, שלום עולם: a_b (c) 5$.",
+    "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽 ✅ 1️⃣ ™",
+    "CJK": "“你好”，世界。価格は$5〜$10です。全角＄５、「https://a.test/路径」を参照。",
+    "powers": "2^10 and x^2^3, ^^, a~b~c and E=mc^2.",
+    "names": "@user, user@host:~/x, #123, a/b#4, :smile:, [^1], [@x2020]",
+    "PHP": "$a = $b['x']; $c->d(); $$e; {$f}",
+    "more prices": "$5-$10, $5/$10, ($5), $5k, $1,000.50, US$5, -$5, $5.",
+    "templates": "50% of 20%, %s %d, {x} {{ y }} {% z %} &c.",
+    "types": "List<String>, a<b>c, x <y> z, </b>",
     "refused maths": "see $\\href{x}{y}$, $x#y$ and $^^5cinput{x}$",
     "html": "<div>\n  <p>x</p>\n</div>",
 }
@@ -775,6 +796,40 @@ def test_an_end_after_many_starts_is_found_quickly(opening: str) -> None:
     harmless(f"{opening} a\n" * 14_000 + ends.get(opening[1:2], "$$"))
     harmless(f"{opening} a " * 14_000 + ends.get(opening[1:2], "$$"))
     assert time.process_time() - start < 4
+
+
+LINEAR: Final[dict[str, str]] = {
+    "words": "Ordinary words of *an* answer, with `code`, $x_1$ and [a link](https://a.test/x).\n\n",
+    "list": "- one\n  - `two`\n",
+    "table": "| a | $x_1$ |\n|---|---|\n| b | `c` |\n\n",
+    "code": "```python\nprint('x')\n```\n\n",
+    "formulas": "$$\\begin{aligned}a&=\\ket{b}\\\\c&=\\frac{d}{2}\\end{aligned}$$\n\n",
+    "prices": "costs $5 to $10, ",
+    "html": "<b onclick=x>a</b>\n",
+    "one block of code with ends of maths": "\\end{x}a\n",
+    "escapes": "a\\_b\\*c ",
+    "one line": "x",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LINEAR)
+def test_time_grows_with_the_length_alone(kind: str) -> None:
+    """Eight times an answer of any kind takes about eight times as long, parsed or as plain text, at up to 2 MB."""
+    answer = LINEAR[kind]
+    for length in (15_000, 250_000):
+        short, long = (answer * (size // len(answer)) for size in (length, 8 * length))
+        assert _quickest(long) < 24 * _quickest(short) + 0.02  # 64 times, were it the square
+
+
+def _quickest(answer: str) -> float:
+    """Seconds of processor time, the least of three."""
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        harmless(answer)
+        times.append(time.process_time() - start)
+    return min(times)
 
 
 @pytest.mark.slow

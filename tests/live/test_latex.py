@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 import holystream_nb
 from holystream_nb.live.beside import Citation
@@ -16,6 +19,7 @@ from holystream_nb.live.saved import beside_markdown, marked, printable
 
 from .latex import bodies, obeyed, pandoc
 from .payloads import DOM, HTML, MARKDOWN, MATHS, PAYLOADS, TEX
+from .test_harmless import FRAGMENTS
 
 LISTS: Final = json.loads((Path(holystream_nb.__file__).parent / "live" / "harmless" / "tex.json").read_text("utf-8"))
 TYPESET: Final = {
@@ -32,7 +36,7 @@ _AROUND_TEXT: Final = """
     leavevmode vadjust pre rule strut DataTypeTok AlertTok AnnotationTok AttributeTok BaseNTok BuiltInTok CharTok
     CommentTok CommentVarTok ConstantTok ControlFlowTok DecValTok DocumentationTok ErrorTok ExtensionTok FloatTok
     FunctionTok ImportTok InformationTok KeywordTok NormalTok OperatorTok OtherTok PreprocessorTok RegionMarkerTok
-    SpecialCharTok SpecialStringTok StringTok VariableTok VerbatimStringTok WarningTok textasciigrave
+    SpecialCharTok SpecialStringTok StringTok VariableTok VerbatimStringTok WarningTok textasciigrave kern
 """
 PANDOC: Final = set(_AROUND_TEXT.split())
 """Commands that pandoc writes around text."""
@@ -83,6 +87,61 @@ def test_tex_obeys_nothing_beside_an_answer() -> None:
     blocks = "\n\n".join(code_block(text, language) for text in TEX.values() for language in ("json", "text"))
     assert acting(headings, sources, blocks, marked("".join(TEX.values()), "")) == [[]] * 4
     assert acting(printable("\n".join(PAYLOADS.values())), mime="text/plain") == [[]]
+
+
+PIECES: Final = [
+    *FRAGMENTS,
+    *TEX.values(),
+    *(
+        "^^5c",
+        "\\input{/etc/passwd}",
+        "{=latex}",
+        "```{=latex}\n",
+        "[@x]",
+        "@x",
+        "\n::: {.z}\n",
+        "\n:::\n",
+        "{.x}",
+        "{#y}",
+    ),
+    *(
+        "^[",
+        "\n[^1]: ",
+        "data-cite",
+        '<cite data-cite="',
+        "</cite>",
+        "\n---\ntitle: x\n---\n",
+        "\n% x\n",
+        "`$x^`",
+        "`$",
+    ),
+    *("\\begin{verbatim}", "\\end{verbatim}", "\\end{Verbatim}", "&#92;input", "&#36;", "&#94;^5cinput", "\n(@) x\n"),
+    *("\n+---+\n| x |\n+---+\n", "\n  a   b\n --- ---\n x  y\n", "\n| line\n", "H~2~O", "x^2^", "^", "%", "'", '"'),
+    *(
+        '[x]{custom-style="\\input"}',
+        "\\verb|",
+        "\\def\\x{",
+        "\\tag{",
+        "\\cite{",
+        "\n## x {-}\n",
+        "\\ce{H2O}",
+        "\\$",
+        "\\ket{",
+    ),
+]
+mixtures = st.lists(st.sampled_from(PIECES), min_size=2, max_size=14).map("".join)
+"""Pieces to which pandoc's Markdown gives meaning."""
+
+
+@pytest.mark.slow
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(answers=st.lists(mixtures, min_size=150, max_size=150, unique=True))
+def test_tex_obeys_nothing_of_any_mixture(answers: list[str]) -> None:
+    """Whatever pieces meet, in an answer, a line or a block of code: TeX obeys nothing of it."""
+    writers = (harmless, harmless, plain_line, code_block)
+    written = [write(answer) for write, answer in zip(cycle(writers), answers, strict=False)]
+    found = zip(written, acting(*written), strict=True)
+    assert {text: commands for text, commands in found if commands} == {}
 
 
 @pytest.mark.slow

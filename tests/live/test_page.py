@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import holystream_nb
 from holystream_nb.live.page import Pages
 
 HELLO = {"kind": "hello", "application": "JupyterLab", "bundle": "d", "client": "c", "notebook": "a.ipynb"}
@@ -133,3 +137,12 @@ def test_a_question_is_answered_with_its_id(pages: Pages) -> None:
     comm.says(kind="add", a=1, id="q")
     comm.says(kind="unknown")
     assert comm.sent[1:] == [{"kind": "sum", "sum": 2, "of": "1", "id": "q"}]
+
+
+def test_every_kind_of_message_has_one_part_that_listens() -> None:
+    """Two parts that took the same word for theirs would both answer, and a page would hear the wrong one."""
+    package = Path(holystream_nb.__file__).parent
+    sources = [file.read_text("utf-8") for file in package.rglob("*.py") if "node_modules" not in file.parts]
+    kinds = Counter(kind for source in sources for kind in re.findall(r'\bpage\.on\("(\w+)"', source))
+    assert kinds["context"] == 1
+    assert not {kind: count for kind, count in kinds.items() if count > 1}

@@ -11,7 +11,7 @@ import pytest
 
 from holystream_nb.journal.journal import journal
 from holystream_nb.journal.values import Origin
-from holystream_nb.live.where import notice, origin
+from holystream_nb.live.where import notice, origin, whole_path
 
 ASK = "from dataclasses import asdict\nfrom holystream_nb.live.where import origin\nimport json, asyncio, threading\n"
 
@@ -35,6 +35,22 @@ def test_what_is_said_of_the_journal_names_no_home_folder(monkeypatch: pytest.Mo
         monkeypatch.setenv("HOME", home)
         monkeypatch.setattr(journal, "notice", lambda: f"in {tmp_path}/j.")
         assert notice() == said
+
+
+def test_a_notebook_that_was_renamed_or_moved_has_the_path_that_its_page_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where there is such a file; else what the kernel was begun with."""
+    (tmp_path / "b").mkdir()
+    for name in ("a.ipynb", "b/new.ipynb"):
+        (tmp_path / name).touch()
+    own = str(tmp_path / "b" / "old.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", own)
+    assert whole_path("b/old.ipynb") == own
+    assert whole_path("b/new.ipynb") == str(tmp_path / "b" / "new.ipynb")
+    assert whole_path("a.ipynb") == str(tmp_path / "a.ipynb")
+    assert whole_path("nowhere.ipynb") == own
+    assert whole_path("") == own
 
 
 def test_outside_a_kernel_there_is_no_cell() -> None:

@@ -16,6 +16,7 @@ from holystream_nb.live.harmless import harmless
 
 from ..live.latex import exported, pandoc, typeset
 from ..live.payloads import PAYLOADS
+from ..live.test_formulas import FORMULAS
 
 pytestmark = [
     pytest.mark.real,
@@ -72,3 +73,10 @@ def test_allowed_maths_is_typeset(tmp_path: Path) -> None:
     said, _ = typeset(exported([{"text/markdown": harmless(ORDINARY)}]), tmp_path)
     assert re.findall(r"(?m)^! .*", said) == []
     assert (tmp_path / "notebook.pdf").exists()
+
+
+def test_formulas_that_people_write_are_typeset(tmp_path: Path) -> None:
+    """XeLaTeX finds no error in a document of them, within lines and as displays: one error ends a notebook's PDF."""
+    lines = [f"${formula}$\n\n$$\n{formula}\n$$" for formula in FORMULAS]
+    said, _ = typeset(exported([{"text/markdown": harmless("\n\n".join(lines))}]), tmp_path)
+    assert re.findall(r"(?m)^! .*(?:\n.*)*?l\.\d+ .*", said) == []

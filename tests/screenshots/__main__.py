@@ -25,13 +25,12 @@ from .scenes import SCENES, Scene
 
 _SHOWN: Final = ("streaming", "panel", "vote")
 _FOLDER: Final = Path(__file__).parents[2] / "notebooks" / "images"
-_HEIGHT: Final = 1000
 _MARGIN: Final = 10
 """Above the cells, in CSS pixels; below them lies the next cell."""
 
 
 async def _draw(page: Page, server: Server, scene: Scene) -> bytes:
-    await page.set_viewport_size({"width": scene.width, "height": _HEIGHT})
+    await page.set_viewport_size({"width": scene.width, "height": scene.height})
     await set_theme(page, dark=scene.dark)
     notebook = await open_in_lab(page, write(server, [scene.first, scene.shown, ""]))
     await notebook.cell(0).run()
@@ -39,7 +38,9 @@ async def _draw(page: Page, server: Server, scene: Scene) -> bytes:
     await cell.start()
     await notebook.cell(2).select()  # as after Shift+Enter; it lies below the picture
     await scene.act(cell)
-    picture = await page.screenshot(clip=await _frame(cell), animations="disabled")
+    frame = await (_frame_beside(cell) if scene.beside else _frame(cell))
+    picture = await page.screenshot(clip=frame, animations="disabled")
+    await page.evaluate("() => jupyterapp.shell.collapseRight()")
     await notebook.close()
     return _small(picture)
 
@@ -64,11 +65,20 @@ async def _frame(cell: Cell) -> FloatRect:
     return {"x": first["x"], "y": top, "width": first["width"], "height": height}
 
 
+async def _frame_beside(cell: Cell) -> FloatRect:
+    """The notebook and the sidebar, in their whole height."""
+    notebook = await cell.notebook.root.bounding_box()
+    sidebar = await cell.notebook.page.locator("#holystream-sidebar").bounding_box()
+    assert notebook is not None
+    assert sidebar is not None
+    return {**sidebar, "x": notebook["x"], "width": sidebar["x"] + sidebar["width"] - notebook["x"]}
+
+
 async def _main(folder: Path, others: Path, names: Sequence[str]) -> None:
     assert CHROMIUM is not None, NO_CHROMIUM
     with tempfile.TemporaryDirectory() as root, serving(Path(root), speed="1") as server:
         async with browsing(CHROMIUM) as browser:
-            page = await browser.new_page(viewport={"width": 1200, "height": _HEIGHT}, device_scale_factor=2)
+            page = await browser.new_page(device_scale_factor=2)
             await open_lab(page, server)
             await page.evaluate("() => { jupyterapp.shell.collapseLeft(); jupyterapp.shell.mode = 'single-document'; }")
             for name in names:

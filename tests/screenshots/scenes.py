@@ -27,13 +27,18 @@ NARROW: Final = 460
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The first cell and the one that is shown, what is done there until the picture, the theme, the window's width."""
+    """The first cell and the one that is shown, what is done there until the picture, the theme, the window's size.
+
+    beside: the sidebar is in the picture, too.
+    """
 
     first: str
     shown: str
     act: Callable[[Cell], Awaitable[None]]
     dark: bool = False
     width: int = 1200
+    height: int = 1000
+    beside: bool = False
 
 
 # Answers in cells
@@ -128,6 +133,23 @@ def _panel(arguments: str, act: Callable[[Cell], Awaitable[None]], *, dark: bool
     return Scene(_IMPORT, f"hs.ChatPanel({arguments})", act, dark, width)
 
 
+# The panel in the sidebar
+
+
+async def _beside(cell: Cell) -> None:
+    """The chat about the notebook, while it answers."""
+    page = cell.notebook.page
+    await page.evaluate("async () => { await jupyterapp.commands.execute('holystream_nb:chat'); }")
+    field = page.locator("#holystream-sidebar").get_by_role("textbox", name="your question")
+    await field.fill(_ABOUT)
+    await field.press("Enter")
+    await expect(page.locator("#holystream-sidebar .hs-turn ul > li").nth(1)).to_be_visible(timeout=_PATIENCE_MS)
+
+
+def _sidebar(*, dark: bool = False) -> Scene:
+    return Scene(_DATA, _LOOK, _beside, dark, height=700, beside=True)
+
+
 # A vote
 
 _BENCH: Final = """import holystream_nb as hs
@@ -142,6 +164,16 @@ async def _voting(cell: Cell) -> None:
     await expect(cell.root.get_by_role("button", name="Tie")).to_be_visible(timeout=_PATIENCE_MS)
 
 
+_NOTES: Final = f"{LOAD}\nnotes = 'p50 31 ms, p95 40 ms, p99 212 ms'"
+_PROSE: Final = f"""%%stream -m {_MODEL}
+# Task
+Explain {{notes}} to a **new colleague**, and *why* a mean hides $p_{{99}}$.
+
+- a table and a list
+- no jargon, and `code` only where it helps"""
+_DATA: Final = "import statistics\n\nlatencies = [31, 29, 33, 40, 30, 212, 32, 31]"
+_LOOK: Final = "print(statistics.mean(latencies), statistics.median(latencies))"
+_ABOUT: Final = "Why do these two differ? Answer with a list."
 _ONE: Final = f"'{_MODEL}'"
 _THREE: Final = f"models=['{_MODEL}', 'deepseek-v3.2', 'claude-sonnet-4.5']"
 _CUT: Final = "'deepseek-v3.2#cut=40'"
@@ -154,6 +186,8 @@ _WEATHER: Final = "Use get_weather, Paris"
 SCENES: Final[dict[str, Scene]] = {
     "streaming": _cell(f"-m {_MODEL}", _list_begun),
     "streaming-dark": _cell(f"-m {_MODEL}", _list_begun, dark=True),
+    "prose": Scene(_NOTES, _PROSE, _list_begun),
+    "prose-dark": Scene(_NOTES, _PROSE, _list_begun, dark=True),
     "saved": _cell("", _saved),
     "stopped": _cell(f"-m {_MODEL}", _stopped),
     "silent": _cell("-m deepseek-v3.2#stall=60,after=40", _silent),
@@ -190,6 +224,8 @@ SCENES: Final[dict[str, Scene]] = {
     "panel-empty": _panel(_ONE, _empty),
     "panel-empty-dark": _panel(_ONE, _empty, dark=True),
     "panel-empty-narrow": _panel(_ONE, _empty, width=NARROW),
+    "sidebar": _sidebar(),
+    "sidebar-dark": _sidebar(dark=True),
     "vote": Scene(_BENCH, "result.vote(seed=3)", _voting),
     "vote-dark": Scene(_BENCH, "result.vote(seed=3)", _voting, dark=True),
 }

@@ -4,6 +4,7 @@
  * What belongs to the panel lives in the conversation, which all views of it share: a view that appears late, or again,
  * starts with all of it.
  */
+import { liveAnswers } from "./answers";
 import { Conversation, type Model } from "./chatconversation";
 import { Panel } from "./chatpanel";
 
@@ -20,7 +21,12 @@ export default () => {
   return {
     initialize({ model }: { model: Model }): () => void {
       conversation = new Conversation(model, page());
-      return () => conversation.line.close();
+      const panel = model.get("panel");
+      liveAnswers().set(panel, () => conversation.unsaved());
+      return () => {
+        liveAnswers().delete(panel);
+        conversation.line.close();
+      };
     },
 
     render({ el }: { el: HTMLElement }): () => void {

@@ -1,7 +1,8 @@
+import type { LiveAnswer } from "./answers";
 import type { Added, Beat, Chosen, Conversation as ConversationState, Cut, FromPanel, PanelTraits, Said, ToPanel, Turn as TurnState } from "./chatprotocol";
 import { Feed } from "./feed";
 import { Line, REAL, type Time, word } from "./line";
-import type { Format, FromKernel, Label } from "./protocol";
+import { type Format, type FromKernel, type Label, running } from "./protocol";
 import { Voice } from "./voice";
 
 /** The part of anywidget's model that is used here. */
@@ -86,6 +87,18 @@ export class Conversation {
 
   get isStreaming(): boolean {
     return this.model.get("is_streaming") && !this.lost;
+  }
+
+  /** What the saved copy does not have: the answers that arrive, or all of them where it is not brought up to date. */
+  unsaved(): LiveAnswer[] {
+    const isStale = this.model.get("stale").includes(this.page);
+    const turns = this.turns.filter(({ feed }) => isStale || feed.lanes.some(({ state }) => running(state)));
+    return turns.flatMap(({ feed, labels, question }) =>
+      feed.lanes.map(({ text, reasoning, state }, lane) => {
+        const { label, note } = labels[lane]!;
+        return { label, note, text, reasoning, isRunning: running(state), ...(lane ? {} : { question }) };
+      }),
+    );
   }
 
   watch(watcher: () => void): () => void {

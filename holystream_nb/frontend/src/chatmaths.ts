@@ -60,6 +60,10 @@ export function* typesetting(formulas: Iterable<Element>): Generator<void> {
   }
 }
 
+/** Words in maths: people write snake_case there, which TeX takes for a script. */
+const WORDS = /\\(?:text[a-z]*|[mh]box)\{[^{}]*\}/g;
+const withUnderscores = (words: string): string => words.replace(/(?<!\\)_/g, "\\_");
+
 /** A formula as MathML, or null where it has to stay as it is. */
 export function typesetted(formula: string): DocumentFragment | null {
   const [, mark, source] = /^(\$\$?|\\[([])([^]*?)(?:\$\$?|\\[)\]])$/.exec(formula.trim()) ?? [];
@@ -67,7 +71,7 @@ export function typesetted(formula: string): DocumentFragment | null {
   try {
     const isDisplayed = mark === "$$" || mark === "\\[";
     const options = { displayMode: isDisplayed, throwOnError: true, trust: false, strict: false, ...LIMITS };
-    return sanitised(temml.renderToString(source, options));
+    return sanitised(temml.renderToString(source.replace(WORDS, withUnderscores), options));
   } catch {
     return null; // what Temml does not know, or what is wrong in it: its reader sees the source
   }

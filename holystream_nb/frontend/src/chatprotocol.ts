@@ -26,6 +26,8 @@ export interface PanelTraits {
   told: number;
   /** A panel of the same name, as that of the same cell run again, goes on with the conversation. */
   is_kept: boolean;
+  /** A random word for the panel. */
+  panel: string;
 }
 
 /** A model that can be asked; `value` is what `models` calls it, such as "gpt-4.1" or "provider:gpt-4.1". */

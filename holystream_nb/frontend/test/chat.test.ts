@@ -41,6 +41,7 @@ class Kernel implements Model {
     note: "simulator",
     told: 0,
     is_kept: true,
+    panel: "p",
   };
   heard: Record<string, number> = {};
   hears = false;
@@ -796,9 +797,9 @@ test("With 500 turns a delta touches nothing but the turn that it belongs to.", 
   panel(async (kernel, view) => {
     const turns = Array.from({ length: 500 }, (_, index) => turn(`${index}`, `question ${index}`));
     kernel.holds(...turns, turn("now", "now", [answer("", "waiting")]));
-    for (let tries = 0; tries < 100 && view.all(".hs-lanes").length < WHOLE; tries++) await sleep(50);
-    await sleep(500); // the last of them are drawn
     const running = view.all(".hs-turn").at(-1)!;
+    await still(view.el, running);
+    assert.equal(view.all(".hs-lanes").length, WHOLE);
     const touched: Node[] = [];
     const observer = new MutationObserver((records) => touched.push(...records.map(({ target }) => target)));
     observer.observe(view.el, { subtree: true, childList: true, attributes: true, characterData: true });
@@ -813,6 +814,17 @@ test("With 500 turns a delta touches nothing but the turn that it belongs to.", 
     assert.ok(touched.every((node) => running.contains(node)));
     assert.equal(queries(), 0, "the panel looks for nothing");
   }));
+
+/** Waits until all but what runs is drawn: nothing changes in twenty rounds of the loop, however long each takes. */
+async function still(root: HTMLElement, running: Element): Promise<void> {
+  let calm = 0;
+  const observer = new MutationObserver((records) => {
+    if (records.some(({ target }) => !running.contains(target))) calm = 0;
+  });
+  observer.observe(root, { subtree: true, childList: true, attributes: true, characterData: true });
+  for (; calm < 20; calm++) await sleep(25);
+  observer.disconnect();
+}
 
 /** Counts how often elements are looked for in the whole panel. */
 function count(root: HTMLElement): () => number {

@@ -1,5 +1,6 @@
 import "./dom";
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Answer } from "../src/answer";
 import { sanitised, typesetted, typesetting } from "../src/chatmaths";
@@ -26,6 +27,11 @@ test("Formulas in all four kinds of delimiters become MathML, displayed ones as 
   assert.equal(formulas.length, 4);
   assert.deepEqual(formulas.map((formula) => formula.getAttribute("display")), [null, null, "block", "block"]);
   assert.ok(formulas.every((formula) => formula.namespaceURI === MATHML && formula.querySelector("mi, mo, mn")));
+});
+
+test("Formulas that people write are drawn.", () => {
+  const formulas = readFileSync("../../tests/live/formulas.txt", "utf8").trim().split("\n");
+  assert.deepEqual(formulas.filter((formula) => !typesetted(`$$${formula}$$`)), []);
 });
 
 test("Money is not maths.", () => {

@@ -14,16 +14,17 @@ What the renderers do that decides the form:
 - nbconvert (mistune, HTML on) takes ``$$…$$`` and ``\begin{}…\end{}`` anywhere, over blank lines and code alike;
   draws ``mermaid`` fences without escaping; reads ``#word`` as a heading and ``: word`` as a definition.
 - GitHub and marked make links of addresses in text; some look again after entities are decoded.
-- pandoc (nbconvert to PDF) gives meaning to braces after code and headings, and TeX in maths can read files.
+- pandoc (nbconvert to PDF) gives meaning to braces after code and headings, and raises all between two ``^``, code cut
+  in two; TeX in maths can read files.
 
 See https://spec.commonmark.org/0.31.2/ and https://github.github.com/gfm/.
 """
 
 from __future__ import annotations
 
-from .blocks import parser, tree
 from .characters import CELLS, GROWTH, IMAGE, LINES, LONGEST, MARK, MARKS, cells, readable
-from .writer import fence, settled
+
+# The parser and the writer come late: what is readable must be known when the magic is loaded, and is all that is.
 
 __all__ = ["IMAGE", "code_block", "harmless", "plain_line", "readable"]
 
@@ -45,21 +46,30 @@ def harmless(markdown: str) -> str:
 
 
 def _written(text: str) -> str:
+    from .blocks import parser, tree
+    from .writer import settled
+
     nodes = tree(parser().parse(f"{text}\n"))
     written = settled(lambda writer: "\n".join(writer.blocks(nodes).lines), room=GROWTH * len(text) + 10_000)
     return f"{written}\n" if written else ""
 
 
 def _plain(text: str) -> str:
+    from .writer import fence
+
     return "\n".join([*fence(text.strip("\n")), ""])
 
 
 def code_block(code: str, language: str = "") -> str:
     """*code* as a fenced block that ends nowhere but at its end."""
+    from .writer import fence
+
     return "\n".join(fence(readable(code).strip("\n"), language))
 
 
 def plain_line(text: str) -> str:
     """*text* on one line, in which nothing is Markdown; fit for a paragraph, a heading or an emphasis."""
+    from .writer import settled
+
     line = " ".join(readable(text).split())
     return settled(lambda writer: writer.line(line))

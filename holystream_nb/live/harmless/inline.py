@@ -65,10 +65,11 @@ def parsed_parts(tokens: Sequence[Token]) -> list[Part]:
 
 
 def _maths_part(token: Token) -> Part:
-    formula = safe_tex(token.content)
+    is_display = token.type == "math_block"
+    formula = safe_tex(token.content, is_display=is_display)
     if formula is None:
         return Part("code", token.markup or token.content)
-    mark = "$$" if token.type == "math_block" else "$"
+    mark = "$$" if is_display else "$"
     return Part("maths", f"{mark}{formula}{mark}")
 
 
@@ -195,7 +196,7 @@ def _is_sign(char: str) -> bool:
     return unicodedata.category(char)[0] in "PS"
 
 
-_SPECIAL = r"[&<>\\`*\[~$]|_|(?i:(?<=data)-(?=cite))|(?<=\w)\.(?=[^\W\d_]{2})"
+_SPECIAL = r"[&<>\\`*\[~$^]|_|(?i:(?<=data)-(?=cite))|(?<=\w)\.(?=[^\W\d_]{2})"
 _SPECIALS = {
     "line": re.compile(_SPECIAL),
     "heading": re.compile(rf"{_SPECIAL}|[#{{}}]"),

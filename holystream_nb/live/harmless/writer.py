@@ -25,8 +25,8 @@ class _Block:
     calm: bool = False
 
 
-_CUT = re.compile(r"\\(?:begin|end)\{[^$]*\$|\$[^$]*\\(?:begin|end)\{|\\\\[()\[\]]")
-"""JupyterLab cuts these out of code as maths; where it colours numbers, it does not find their place again."""
+_BRACKET = re.compile(r"\\\\[()\[\]]")
+_EDGE = re.compile(r"\\(?:begin|end)\{")
 _CITED = re.compile("data-cite", re.IGNORECASE)  # nbconvert reads it in any tag, in code too, and undoes its entities
 _INDENTED = re.compile(r"^[ \t]+\S", re.MULTILINE)
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]+")
@@ -187,7 +187,12 @@ def fence(code: str, info: str = "") -> list[str]:
     if _CITED.search(code):
         return _spelt(code, apart=True)
     mark = "`" * max(3, 1 + longest_run(code))
-    return [f"{mark}{'' if _CUT.search(code) else _language(info)}", *code.split("\n"), mark]
+    return [f"{mark}{'' if _is_cut(code) else _language(info)}", *code.split("\n"), mark]
+
+
+def _is_cut(code: str) -> bool:
+    """Whether JupyterLab cuts maths out of *code*; where it colours numbers, it does not find their place again."""
+    return bool(_BRACKET.search(code) or ("$" in code and _EDGE.search(code)))
 
 
 def _spelt(code: str, apart: bool) -> list[str]:

@@ -283,8 +283,9 @@ class _Widget(_InNotebook):
         }
 
     def _hear(self, _view: object, content: dict[str, Any], _buffers: object = None) -> None:
-        """A message from a view. It may come on a subshell's thread, so it only hands over."""
-        self._loop.call_soon_threadsafe(self._heed, content.get("kind"))
+        """A message from a view. It may come on a subshell's thread, so it only hands over; or after the loop's end."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._heed, content.get("kind"))
 
     def _heed(self, kind: object) -> None:
         self._heard = True

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anywidget
 import traitlets
 
+from ...live.base import Widget
 
-class ProgressView(anywidget.AnyWidget):
+
+class ProgressView(Widget):
     """A table of models, a line, and Stop."""
 
     _esm = Path(__file__).with_name("progress.js")
@@ -21,7 +22,7 @@ class ProgressView(anywidget.AnyWidget):
         return "ProgressView()"
 
 
-class VoteView(anywidget.AnyWidget):
+class VoteView(Widget):
     """Two answers, without the models' names, and what may be said of them."""
 
     _esm = Path(__file__).with_name("votes.js")

@@ -45,6 +45,7 @@ export interface Cell {
   id: string;
   type: string;
   mimeType: string;
+  executionState?: string;
   trusted: boolean;
   sharedModel: { getSource(): string; cell_type: string; execution_count?: number | null };
   outputs?: Outputs;

@@ -23,6 +23,7 @@ interface Told extends Mark {
   count: number;
   ended: boolean;
   view: string;
+  text: string;
 }
 
 /** What a journal has of one: `began` in seconds since 1970. */
@@ -152,14 +153,14 @@ class Kept {
     await this.#putRight(told);
     for (const { cell } of this.#outputs(told)) {
       this.#sources.set(told.id, cell.sharedModel.getSource());
+      if (cell.executionState === "running") continue; // a number would take away its [*]
       if (told.count && cell.sharedModel.execution_count === null) cell.sharedModel.execution_count = told.count;
     }
   }
 
   async #putRight(told: Told): Promise<void> {
     if (!told.ended) {
-      const text = "An answer that is being written.";
-      const data = { [WIDGET]: { version_major: 2, version_minor: 0, model_id: told.view }, "text/plain": text };
+      const data = { [WIDGET]: { version_major: 2, version_minor: 0, model_id: told.view }, "text/plain": told.text };
       this.#put(told, { data, metadata: { [MARK]: mark(told) } });
       return;
     }
@@ -201,10 +202,11 @@ class Kept {
     for (const output of outputs ?? []) if (!(output.running && this.#heard)) this.#restore(output);
   }
 
+  /** Not the panels: they go on in their cell run again, and what they show stays until then. */
   #unfinished(): Mark[] {
     return this.#marks()
       .map(({ mark }) => mark)
-      .filter((mark) => mark.unfinished);
+      .filter((mark) => mark.unfinished && !mark.panel);
   }
 
   #soon(): void {
@@ -364,8 +366,8 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function mark({ id, cell, execution, order, answers, unfinished }: Mark): Mark {
-  return { id, cell, execution, order, answers, ...(unfinished ? { unfinished } : {}) };
+function mark({ id, cell, execution, order, answers, unfinished, panel }: Mark): Mark {
+  return { id, cell, execution, order, answers, ...(unfinished ? { unfinished } : {}), ...(panel ? { panel } : {}) };
 }
 
 function isSame(one: Mark, other: Mark): boolean {

@@ -9,7 +9,10 @@ import { type LiveAnswer, liveAnswers } from "../answers";
 export const MARK = "holystream_answer";
 export const WIDGET = "application/vnd.jupyter.widget-view+json";
 
-/** `order` counts the answers of one execution; `answers` are their ids in the journal; `unfinished`: not the last word. */
+/**
+ * `order` counts the answers of one execution; `answers` are their ids in the journal; `unfinished`: not the last word.
+ * `panel`: it is a chat panel, which its widget's script calls so.
+ */
 export interface Mark {
   id: string;
   cell: string;
@@ -17,6 +20,7 @@ export interface Mark {
   order: number;
   answers: string[];
   unfinished?: boolean;
+  panel?: string;
 }
 
 export interface Bundle {
@@ -36,7 +40,8 @@ export function markOf(output: Partial<Output> | null | undefined): Mark | null 
   if (typeof mark?.id !== "string" || typeof mark.cell !== "string" || typeof mark.execution !== "string") return null;
   const { id, cell, execution } = mark;
   const answers = Array.isArray(mark.answers) ? mark.answers.filter((each) => typeof each === "string") : [];
-  return { id, cell, execution, answers, order: Number(mark.order) || 0, ...(mark.unfinished ? { unfinished: true } : {}) };
+  const panel = typeof mark.panel === "string" ? { panel: mark.panel } : {};
+  return { id, cell, execution, answers, order: Number(mark.order) || 0, ...(mark.unfinished ? { unfinished: true } : {}), ...panel };
 }
 
 /** The model of the live view that it shows; "" if it shows none. */
@@ -66,15 +71,16 @@ export function textOf(output: Output, how = "still being written when this was 
   const mark = markOf(output);
   if (!mark || !viewOf(output)) return output;
   const text = liveAnswers()
-    .get(mark.id)
-    ?.map((answer, _, all) => inWords(answer, all.length > 1, how));
+    .get(mark.panel ?? mark.id)
+    ?.map((answer, _, all) => inWords(answer, all.length > 1 && !mark.panel, how));
   const { [WIDGET]: _view, ...data } = output.data;
+  if (mark.panel) return { ...output, data: { ...data, "text/plain": [data["text/plain"], ...(text ?? [])].join("\n\n") } };
   return { ...output, data: { ...data, "text/plain": text?.join("\n\n") ?? `[${how}]` } };
 }
 
-function inWords({ label, note, text, reasoning, isRunning }: LiveAnswer, isTitled: boolean, how: string): string {
+function inWords({ label, note, question, text, reasoning, isRunning }: LiveAnswer, isTitled: boolean, how: string): string {
   const status = [label, note, isRunning ? how : ""].filter(Boolean).join(" · ");
-  const parts = [isTitled ? `== ${label}` : "", reasoning.trim() && `[reasoning]\n${reasoning.trim()}`, text, `[${status}]`];
+  const parts = [question && `You: ${question}`, isTitled ? `== ${label}` : "", reasoning.trim() && `[reasoning]\n${reasoning.trim()}`, text, `[${status}]`];
   return unlinked(printable(parts.filter(Boolean).join("\n\n")));
 }
 

@@ -20,9 +20,9 @@ export interface Plugin {
 /** What a plug-in asks the application for. */
 export type Token = object;
 
+/** JupyterLab shows 140 characters. */
 const OTHER =
-  "This page has another version of holystream_nb than the kernel: its answers take longer to appear. " +
-  "Install the same version for both, restart the kernel and reload the page.";
+  "This page has another version of holystream_nb than its kernel. Answers appear later: install one for both, restart, reload.";
 
 /** All that this application has the tokens for. */
 export async function plugins(): Promise<Plugin[]> {
@@ -129,7 +129,7 @@ async function chat(): Promise<Plugin | null> {
 type Adds = { addItem(item: object): unknown } | { add(item: object): unknown };
 
 const ICON =
-  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" ' +
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3 jp-icon-selectable" fill="#616161" ' +
   'd="M4 3h16a2 2 0 0 1 2 2v11a2 2 0 0 1-2 2H9l-5 4v-4a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2zm0 2v11h2v2l2.3-2H20V5z' +
   'M6 8h12v1.6H6zm0 3.6h8v1.6H6z"/></svg>';
 

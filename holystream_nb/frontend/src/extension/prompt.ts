@@ -63,8 +63,8 @@ export function language({ markdown, markdownLanguage, LanguageSupport, tags }: 
     extensions: [
       {
         defineNodes: [
-          { name: "StreamMagic", block: true, style: tags.meta },
-          { name: "PromptVariable", style: tags.atom },
+          { name: "StreamMagic", block: true, style: tags.monospace },
+          { name: "PromptVariable", style: tags.propertyName },
         ],
         parseBlock: [magic],
         parseInline: [variable],

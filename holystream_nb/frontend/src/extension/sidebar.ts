@@ -16,12 +16,14 @@ const BUSY_MS = 1_500;
 const PATIENCE_MS = 15_000;
 
 const STYLE = `
-#${ID} { display: flex; flex-direction: column; min-width: 320px; background: var(--jp-layout-color1); color: var(--jp-ui-font-color1); font-size: var(--jp-ui-font-size1); }
-#${ID} > .hs-place { flex: 1; min-height: 0; display: flex; flex-direction: column; }
+#${ID}#${ID} { min-width: 320px; }
+#${ID} { display: flex; flex-direction: column; background: var(--jp-layout-color1); color: var(--jp-ui-font-color1); font-size: var(--jp-ui-font-size1); }
+#${ID} :is(.hs-place, .lm-Widget) { flex: 1; min-height: 0; display: flex; flex-direction: column; margin: 0; padding: 0; }
 #${ID} > .hs-place[hidden] { display: none; }
-#${ID} .hs-place > :is(.jp-mod-widget, .lm-Widget) { flex: 1; min-height: 0; display: flex; flex-direction: column; padding: 0; }
-#${ID} .hs-place :is(.lm-Panel, .jupyter-widgets) { flex: 1; min-height: 0; display: flex; flex-direction: column; margin: 0; }
 #${ID} .hs-chat { flex: 1; min-height: 0; max-height: none; margin: 0; border-width: 1px 0 0; border-radius: 0; }
+#${ID} .hs-place > :has(.hs-chat), #${ID} .hs-place > * :has(.hs-chat) { flex: 1; min-height: 0; display: flex; flex-direction: column; }
+#${ID} .hs-log { flex: 1; max-height: none; }
+#${ID} .hs-composer { margin-top: auto; }
 #${ID} .hs-told { padding: 8px 10px; color: var(--jp-ui-font-color2); line-height: 1.4; }
 #${ID} .hs-told button { all: revert; }
 #${ID} .hs-context { padding: 6px 10px; }
@@ -49,7 +51,7 @@ class Place {
   #told = make("div", "hs-told");
   #context = make("div", "hs-context");
   #send = Object.assign(make("input"), { type: "checkbox", checked: true });
-  #label = make("span", "", "Send this notebook with each question");
+  #label = make("span", "", "Send this notebook along");
   #details = make("details");
   #text = make("pre");
   #host = make("div", "hs-place");
@@ -179,11 +181,11 @@ class Place {
       source: cell.sharedModel.getSource(),
       outputs: (cell.outputs?.toJSON() ?? []).map(text).filter(Boolean).join("\n"),
     }));
-    const answered = this.pages.ask(this.panel, "cells", { cells, is_sent: this.#send.checked });
+    const answered = this.pages.ask(this.panel, "context", { cells, is_sent: this.#send.checked });
     void answered.then(
       (context) => {
         const left = context.left_out ? `, without the first ${String(context.left_out)}` : "";
-        this.#label.textContent = `Send this notebook with each question (${String(context.cells)} cells${left})`;
+        this.#label.textContent = `Send this notebook along (${String(context.cells)} cells${left})`;
         this.#text.textContent = this.#send.checked ? (context.text as string) : "Nothing of the notebook.";
       },
       () => undefined, // the kernel has ended, and that is said
