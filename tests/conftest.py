@@ -39,6 +39,10 @@ NO_CHROMIUM = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kept(happens, how): a row of the README's table (`kept_table`)")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if CHROMIUM is None and not os.environ.get("CI"):
         for item in items:

@@ -12,6 +12,9 @@ from browser.server import TOKEN, serving
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import websocket_connect
 
+from holystream_nb.journal.journal import Journal
+from holystream_nb.journal.values import Origin
+
 _CONFIGURATION: Final = """
 import json, socket, sys
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
@@ -49,3 +52,30 @@ async def test_a_kernels_messages_leave_at_once(tmp_path: Path) -> None:
         "nodelay": True,
         "modules": ["holystream_nb", "holystream_nb.serveranswers", "holystream_nb.serverextension"],
     }
+
+
+@pytest.mark.slow
+async def test_answers_are_given_to_those_who_may_read_the_notebook(tmp_path: Path) -> None:
+    """Nobody else gets any, nor one that is not the notebook's; model's text stays text."""
+    with serving(tmp_path) as server:
+        journal = Journal()
+        journal.configure(journal=server.journal)
+        entry = journal.begin(Origin("cell", str(server.folder / "a.ipynb"), "c", "e"), label="m")
+        entry.add("<script>alert(1)</script>")
+        journal.close()
+
+        async def outputs(query: str, token: str = TOKEN) -> tuple[int, list[dict[str, object]]]:
+            headers = {"Authorization": f"token {token}"} if token else {}
+            address = f"{server.url}holystream_nb/answers?{query}"
+            response = await AsyncHTTPClient().fetch(address, headers=headers, raise_error=False)
+            return response.code, json.loads(response.body).get("outputs", [])
+
+        assert (await outputs("notebook=a.ipynb", token=""))[0] == 403
+        assert (await outputs("notebook=a.ipynb", token="another"))[0] == 403
+        for foreign in ("", "notebook=b.ipynb", "notebook=../a.ipynb", "notebook=b.ipynb&mark=c", "mark=c,another"):
+            assert await outputs(foreign) == (200, []), foreign
+        for own in ("notebook=a.ipynb", "notebook=/a.ipynb", "notebook=renamed.ipynb&mark=c,e"):
+            code, [output] = await outputs(own)
+            assert code == 200
+            assert "interrupted: the kernel ended" in str(output["data"])
+            assert "<script>" not in output["data"]["text/markdown"]  # type: ignore[index]

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from ..journal.values import Origin
-from .marks import MARK, is_at, mark_of
+from .marks import MARK, is_at, mark_of, renamed
 from .page import Message, Reply, page
 from .screen import current_shell
 from .where import notebook, origin
@@ -167,8 +167,7 @@ class Cells:
     def _renamed(self, old: str, new: str) -> None:
         with self._lock:
             for shown in self._shown.values():
-                if is_at(shown.origin.notebook, old):
-                    shown.origin = replace(shown.origin, notebook=new)
+                shown.origin = replace(shown.origin, notebook=renamed(shown.origin.notebook, old, new))
 
 
 _RUN: Final = "pre_run_cell"

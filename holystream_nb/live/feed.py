@@ -91,6 +91,7 @@ class Feed:
         self._have: set[str] = set()
         self._is_whole = False
         self._has_ended = False
+        self._has_moved = False
         self._replace: Callable[[], object] = lambda: None
         self._lingered = 0
         self._is_closed = False
@@ -183,7 +184,8 @@ class Feed:
     def end(self, replace: Callable[[], object] = lambda: None) -> None:
         """Replaces the output: the widget closes when the last view of it has gone from its page.
 
-        replace: puts the plain output in the widget's place; where a view stays, it may have been lost, and goes again.
+        replace: puts the plain output in the widget's place; where a view stays, it may have been lost, and goes again,
+        and the view says that it stays.
 
         A page that came back, or a tab opened again, got no display update, and keeps the live one. It is answered as
         long as it says something; LINGER_S later the kernel forgets the widget, and the page keeps what it shows.
@@ -193,8 +195,14 @@ class Feed:
             self._heard_at = self._clock()
             self._replace = replace
             replace()
-            self._leave()
+            if not self._has_moved:  # else its cell may have been cut, and be pasted yet
+                self._leave()
             self._linger()
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether a view is left after the end, in a cell that was moved before: no display update has reached it."""
+        return self._has_ended and self._has_moved and bool(self._views)
 
     @property
     def _is_over(self) -> bool:
@@ -215,6 +223,8 @@ class Feed:
                     self._beat()
                 if self._views and self._lingered in _REPLACED_AGAIN:
                     self._replace()
+                    if self._lingered > _REPLACED_AGAIN[0]:
+                        self._view.send({"kind": "stays"})
                 self._lingered += 1
                 self._later(BEAT_S, self._linger)
                 return
@@ -250,6 +260,7 @@ class Feed:
             if content.get("seq") == self._seq:
                 self._have.add(sender)
         elif kind == "gone":
+            self._has_moved = self._has_moved or not self._has_ended
             self._views.pop(view, None)
             self._leave()
         elif kind in ("ready", "missed"):

@@ -18,10 +18,11 @@ from .cards import browser_length, card, plain
 from .figures import approximate, bursts, figures, milliseconds, rate, record, tokens
 from .painted import Painted
 from .questions import Questions
+from .screen import kernel_ends
 
 State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "lost", "truncated", "failed"]
 FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "lost", "truncated", "failed"})
-"""`lost` is an answer whose kernel ended first: the journal has what had arrived."""
+"""`lost` is an answer whose kernel ended first, killed or not: the journal has what had arrived."""
 
 CUT_OFF: Final = (
     "The answer ended without its end marker: it may be cut off. Ask again; if that happens often, look at the proxy "
@@ -184,6 +185,8 @@ class Lane:
         self.error = error
         if ours and (error is None or reason == "interrupted"):
             self.state = reason  # type: ignore[assignment]  # the three words are states
+            if kernel_ends():
+                self.state, self.error = "lost", None
         else:
             self.state = "done" if error is None else "failed"
         self._end_entry(reply)

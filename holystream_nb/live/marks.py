@@ -21,3 +21,8 @@ def is_at(notebook: str, path: str) -> bool:
     A server tells its kernels the whole path in the file system, and a page the path below the server's root.
     """
     return bool(path) and f"/{notebook}".replace("\\", "/").endswith(f"/{path.lstrip('/')}")
+
+
+def renamed(notebook: str, old: str, new: str) -> str:
+    """A notebook, as a kernel knows it, after a page has renamed the one at `old`; others stay as they are."""
+    return f"{notebook[: len(notebook) - len(old.lstrip('/'))]}{new.lstrip('/')}" if is_at(notebook, old) else notebook

@@ -63,3 +63,8 @@ def current_shell() -> Any:
 def _is_marimo() -> bool:
     marimo = sys.modules.get("marimo")
     return marimo is not None and bool(marimo.running_in_notebook())
+
+
+def kernel_ends() -> bool:
+    """Whether the kernel has been told to end (restart, shutdown): it says so to its shell before anything stops."""
+    return bool(getattr(current_shell(), "exit_now", False))

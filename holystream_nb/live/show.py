@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from .turns import turn
 
 if TYPE_CHECKING:
     from .cells import Shown
+    from .feed import Feed
     from .widget import LiveView
 
 Replace = Callable[[dict[str, Any], dict[str, Any]], object]
@@ -70,6 +72,7 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
     from .captured import capturing
     from .cells import cells
     from .feed import Feed
+    from .page import page
     from .widget import LiveView
 
     cells.begin()
@@ -89,6 +92,34 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
         if shown is not None:
             data, metadata = cells.end_of(shown, data, metadata)
         feed.end(lambda: replace(data, metadata))
+        if shown is not None and page.asking() is None:
+            await _display_anew(feed, data, metadata)
+
+
+async def _display_anew(feed: Feed, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """A cell that was moved hears no display update where its page has no extension, but what it displays itself.
+
+    It does so until its end. A view cannot be taken out alone: a cell of `%%stream` has nothing else, and is cleared.
+    """
+    from IPython.display import clear_output
+
+    too_late = time.monotonic() + _ANSWER_S
+    while feed.is_astray:
+        if time.monotonic() > too_late:
+            if _is_magic_cell():
+                clear_output(wait=True)
+            current_shell().display_pub.publish(data=data, metadata=metadata)
+            return
+        await asyncio.sleep(0.05)
+
+
+_ANSWER_S = 1.0
+"""How long a page may take to say that a view has gone."""
+
+
+def _is_magic_cell() -> bool:
+    request = current_shell().kernel.get_parent("shell") or {}
+    return str(request.get("content", {}).get("code", "")).lstrip().startswith("%%stream")
 
 
 def _ids(lanes: Sequence[Lane]) -> list[str]:

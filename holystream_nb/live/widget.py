@@ -2,7 +2,8 @@
 
 Kernel -> view:  delta {seq, lane, text, reasoning, sent?} · snapshot {seq, lanes, verdict, whole, sent}
                  · status {seq, lane, state, figures, ending, error, elapsed_ms, units, thought, sources, pictures,
-                   calls} · whole {seq, verdict}, the last that counts · beat {seq, heard} · closed {}
+                   calls} · whole {seq, verdict}, the last that counts · beat {seq, heard} · stays {}
+                 (after the end: nothing has put the plain output in the view's place) · closed {}
 View -> kernel:  ready {view} (a view appeared) · missed {} (a snapshot is wanted) · gone {view} (one left its page)
                  · stop {lane} · consent {lane, call, answer} (allow, always or refuse a tool's call)
                  · painted {lane, at, sent, down} (its first text, once: see `painted`)

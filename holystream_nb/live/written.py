@@ -6,11 +6,14 @@ For answers whose kernel has ended, or is not heard: the Jupyter server reads th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from ..journal.journal import journal
 from ..journal.values import Answer
-from .figures import approximate, milliseconds, rate, tokens
+from ..money.card import SIMULATED, UNKNOWN
+from ..money.cost import Cost
+from .figures import approximate, milliseconds, money, rate, tokens
 from .marks import mark_of
 from .saved import WORDS, bracketed, limited, marked, printable
 
@@ -102,7 +105,15 @@ def _figures(record: Mapping[str, Any]) -> list[str]:
         found.append(f"{approximate(exact)}{rate(pace)}")
     if (count := record.get("completion_tokens")) is not None:
         found.append(tokens(count, exact=exact))
+    if "cost_usd" in record:
+        found.append(money(_cost(record)))
     return found
+
+
+def _cost(record: Mapping[str, Any]) -> Cost:
+    usd, cny = (None if (sum_ := record.get(name)) is None else Decimal(sum_) for name in ("cost_usd", "cost_cny"))
+    note = UNKNOWN if usd is None else SIMULATED if record.get("simulated") else ""
+    return Cost(usd, cny, bool(record.get("cost_exact")), "", "", note)
 
 
 def _plain(answer: Answer, *, titled: bool) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import holystream_nb
 
@@ -22,7 +23,6 @@ _OPTIONS: Final = (
     "--no-browser",
     "--allow-root",
     "--ip=127.0.0.1",
-    "--port=0",
     f"--IdentityProvider.token={TOKEN}",
     "--ServerApp.terminals_enabled=False",
     "--LabApp.news_url=",
@@ -41,42 +41,60 @@ _WITHOUT_NBDIME: Final[Mapping[str, str]] = {
     "jupyter_server_config.json": '{"ServerApp": {"jpserver_extensions": {"nbdime": false}}}',
     "labconfig/page_config.json": '{"disabledExtensions": {"nbdime-jupyterlab": true}}',
 }
+_WITHOUT_BOTH: Final[Mapping[str, str]] = {
+    "jupyter_server_config.json": json.dumps(
+        {"ServerApp": {"jpserver_extensions": {"nbdime": False, "holystream_nb.serverextension": False}}}
+    ),
+    "labconfig/page_config.json": json.dumps(
+        {"disabledExtensions": {"nbdime-jupyterlab": True, "holystream_nb": True}}
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: `url` ends with a slash, `folder` holds its notebooks."""
+    """A running server: `url` ends with a slash, `folder` holds its notebooks, `journal` its kernels' answers."""
 
     url: str
     folder: Path
+    journal: Path
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 0
 
 
 @contextmanager
-def serving(root: Path, *, speed: str = "max", installed: Path | None = None) -> Iterator[Server]:
+def serving(
+    root: Path, *, speed: str = "max", port: int = 0, is_extended: bool = True, installed: Path | None = None
+) -> Iterator[Server]:
     """Runs a server whose every file is below `root`: nothing of the user's configuration is read or changed.
 
+    One that has ended can be started again, with the same root and port.
+
     speed: of the simulator in its kernels, as HOLYSTREAM_SIMULATOR_SPEED takes it.
+    is_extended: whether its pages and the server itself have our extensions.
     installed: a folder beside the environment whose programs act on the server too.
     """
     folder = root / "notebooks"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for schema, values in _SETTINGS.items():
         file = root / "config" / "lab" / "user-settings" / "@jupyterlab" / f"{schema}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), encoding="utf-8")
-    for name, text in _WITHOUT_NBDIME.items():
+    for name, text in (_WITHOUT_NBDIME if is_extended else _WITHOUT_BOTH).items():
         file = root / "config" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     log = root / "server.log"
-    command = [sys.executable, "-m", "jupyterlab", *_OPTIONS, f"--ServerApp.root_dir={folder}"]
+    command = [sys.executable, "-m", "jupyterlab", *_OPTIONS, f"--port={port}", f"--ServerApp.root_dir={folder}"]
     variables = _environment(root, speed, installed)
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        yield Server(_url(process, root / "runtime", log), folder)
+        yield Server(_url(process, root / "runtime", log), folder, root / "journal")
     finally:
         process.terminate()  # ends the kernels too
         try:
@@ -115,7 +133,7 @@ def _environment(root: Path, speed: str, installed: Path | None) -> dict[str, st
 def _journal(root: Path) -> Path:
     """A folder for the journal, of which its user has been told."""
     folder = root / "journal"
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "told").touch()
     return folder
 
@@ -123,8 +141,9 @@ def _journal(root: Path) -> Path:
 def _extended(root: Path) -> Path:
     """A folder of Jupyter data in which this tree's JupyterLab extension lies, whatever is installed."""
     data = root / "tree"
-    data.mkdir()
-    (data / "labextensions").symlink_to(Path(holystream_nb.__file__).parent / "labextension")
+    if not data.exists():
+        data.mkdir()
+        (data / "labextensions").symlink_to(Path(holystream_nb.__file__).parent / "labextension")
     return data
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kernels import Kernel, kernel
+
+from holystream_nb.journal.journal import Journal
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +101,23 @@ def test_a_view_whose_page_went_without_a_word_is_forgotten(running: Kernel) -> 
     say(running, comm, kind="ready", view="v")
     assert not closes(running, comm, within=4)
     assert running.run(STANDING).printed == before
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_answer_whose_kernel_is_shut_down_is_not_called_stopped(restart: bool, tmp_path: Path) -> None:
+    """By a restart, or in order with its server: the journal says that the kernel ended, with the text so far."""
+    journal = Journal()
+    journal.configure(journal=tmp_path)
+    with kernel(HOLYSTREAM_JOURNAL=str(tmp_path)) as own:
+        own.start("%%stream -m gpt-4.1#rate=100,numbered,tokens=9000\nCount.")
+        deadline = time.monotonic() + 20
+        while not (answers := journal.answers()) or " 20 " not in answers[0].text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        if restart:
+            own.manager.restart_kernel(now=False)
+        else:
+            own.manager.shutdown_kernel(now=False)
+        (answer,) = journal.answers()
+    assert (answer.state, answer.error, answer.is_running) == ("lost", "", False)
+    assert answer.text.startswith("0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 ")

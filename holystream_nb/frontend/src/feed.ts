@@ -33,6 +33,8 @@ export class Feed {
   whole = false;
   /** The kernel has gone. */
   lost = false;
+  /** The answer's plain output could not be put in this view's place. */
+  stays = false;
   /** The least that the page's clock was ahead of a message's `sent` when it came, in ms; Infinity before there was one. */
   down = Infinity;
   /** Lanes whose first text was painted. */
@@ -62,6 +64,7 @@ export class Feed {
 
   receive(message: FromKernel): void {
     this.lost = false;
+    this.stays ||= message.kind === "stays";
     if ("sent" in message && message.sent !== undefined) this.down = Math.min(this.down, this.clock() - message.sent);
     this.#change(() => {
       if (message.kind === "snapshot") this.#snapshot(message);

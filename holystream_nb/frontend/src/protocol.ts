@@ -126,12 +126,17 @@ export interface Beat {
   heard: Record<string, number>;
 }
 
+/** The answer has ended, and nothing has put its plain output in the view's place. */
+export interface Stays {
+  kind: "stays";
+}
+
 /** The kernel hears nothing of this view any more. */
 export interface Closed {
   kind: "closed";
 }
 
-export type FromKernel = Delta | Status | Snapshot | Whole | Beat | Closed;
+export type FromKernel = Delta | Status | Snapshot | Whole | Beat | Stays | Closed;
 
 /**
  * A view appeared; a snapshot is missing; a view has gone from its page; Stop was pressed; a call was answered for.

@@ -12,6 +12,10 @@ const FRAME_MS = 16;
 /** A kernel that has not answered for this long does not hear us while the cell runs. */
 const DEAF_MS = 1500;
 
+const STAYS =
+  "This answer is not in the notebook's file: its cell was moved, or the page was reloaded. " +
+  "Run %stream last in a new cell to have it as text.";
+
 /** What a view does to what is around it: `grow` is called once, and makes the view larger. */
 export interface Surroundings {
   around(grow: () => void): void;
@@ -105,7 +109,11 @@ export class View implements Watcher {
   failed(error: unknown): void {
     console.error(error);
     const what = error instanceof Error ? error.message : String(error);
-    this.#trouble.textContent = `The live view failed (${what}); the answer goes on and is shown in full at its end.`;
+    this.#tell(`The live view failed (${what}); the answer goes on and is shown in full at its end.`);
+  }
+
+  #tell(trouble: string): void {
+    say(this.#trouble, trouble);
     this.#trouble.hidden = false;
   }
 
@@ -129,6 +137,7 @@ export class View implements Watcher {
         lane.refresh(this.#deaf);
       }
       say(this.#verdict, this.feed.verdict);
+      if (this.feed.stays) this.#tell(STAYS);
     });
     this.voice.speak();
     this.#wind();

@@ -354,8 +354,11 @@ class Kept {
   }
 
   #saved(): void {
-    const answers = this.#marks().filter(({ mark }) => !mark.unfinished);
-    if (answers.length) this.all.link.send(this.#panel, "saved", { answers: answers.map(({ mark }) => mark.id) });
+    const answers = this.#marks()
+      .filter(({ mark }) => !mark.unfinished)
+      .map(({ mark }) => mark.id);
+    for (const id of answers) this.#sources.delete(id);
+    if (answers.length) this.all.link.send(this.#panel, "saved", { answers });
   }
 }
 
