@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -27,6 +28,10 @@ LISTEN = """(path) => {
 }"""
 STREAM = "%%stream\nCount to twenty."
 PANEL = "import holystream_nb as hs\nhs.ChatPanel()"
+TRUST = """(path) => {
+  const panel = [...jupyterapp.shell.widgets("main")].find((each) => each.context?.path === path);
+  for (const { model } of panel.content.widgets) model.trusted = true;
+}"""
 PAUSE = "import asyncio; await asyncio.sleep(1)"
 
 
@@ -85,14 +90,21 @@ async def test_another_versions_extension_is_not_used_and_that_is_said_once(open
 async def test_a_second_page_without_the_extension_asks_for_the_whole(
     open_notebook: Open, browser_context_without_extension: BrowserContext, server: Server
 ) -> None:
-    """A view that one page asked for is drawn in the other too."""
-    notebook = await open_notebook(PAUSE, PANEL)
-    await notebook.cell(1).run()
-    await notebook.cell(2).run()
-    await notebook.save()
+    """A view that one page asked for is drawn in the other too: a file may hold it that no extension has saved."""
+    notebook = await open_notebook(
+        PAUSE, "import holystream_nb as hs\npanel = hs.ChatPanel()\npanel", "print(panel.widget.model_id, end='')"
+    )
+    for index in (1, 2, 3):
+        await notebook.cell(index).run()
+    model = await notebook.cell(3).printed()
+    content = await notebook.save()
+    view = {"version_major": 2, "version_minor": 0, "model_id": model}
+    content["cells"][2]["outputs"][0]["data"]["application/vnd.jupyter.widget-view+json"] = view
+    notebook.file.write_text(json.dumps(content), encoding="utf-8")
     second = await browser_context_without_extension.new_page()
     await open_lab(second, server)
     await second.evaluate(OPEN, notebook.name)
+    await second.evaluate(TRUST, notebook.name)
     await expect(second.locator(".hs-chat")).to_be_visible()
 
 

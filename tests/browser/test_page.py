@@ -85,7 +85,7 @@ page.on("hello", lambda message, reply: heard.append(message["page"].id))
 """
 
 
-@pytest.mark.parametrize("wait", ["await asyncio.sleep(6)", "time.sleep(6)"])
+@pytest.mark.parametrize("wait", ["await asyncio.sleep(15)", "time.sleep(15)"])
 async def test_a_reloaded_page_is_heard_while_a_cell_runs(
     open_notebook: Open, new_page: NewPage, server: Server, wait: str
 ) -> None:
@@ -101,7 +101,7 @@ async def test_a_reloaded_page_is_heard_while_a_cell_runs(
     await page.reload()
     await page.wait_for_function("window.jupyterapp?.restored.then(() => true)")
     await page.evaluate(OPEN, notebook.name)
-    await page.wait_for_timeout(6_000)
+    await page.wait_for_timeout(15_000)
     await page.evaluate(RUN_LAST, [notebook.name, "print(seen)"])
     assert await page.evaluate(LAST_OUTPUT, notebook.name) == "1\n"
 

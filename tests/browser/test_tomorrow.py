@@ -1,4 +1,4 @@
-"""What is there after a reload or a restart, in a second view, in a tab opened again, in the file and its exports."""
+"""What is there in a second view, in the file and its exports; what is there after a reload, test_kept.py shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,180 +18,30 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
 from .conftest import Open
-from .notebook import LOAD, Notebook, open_in_lab, open_in_notebook7, open_lab, write
+from .notebook import LOAD, Notebook, open_in_lab, open_lab, write
 from .server import Server
-from .service import Echo
 
 NewPage = Callable[[], Awaitable[Page]]
 
 ENDLESS: Final = "%%stream -m gpt-4.1#numbered,rate=60,tokens=9000 --as reply\nCount."
-TELL: Final = "import json; print(json.dumps([reply.text, reply.finish_reason]))"
-ANSWER: Final = "## Tomorrow\n\nIt is *still* there."
 PATIENCE_MS: Final = 20_000
-APPLICATIONS = pytest.mark.parametrize("application", ["lab", "notebook7"])
 QUICKSTART: Final = Path(__file__).parents[2] / "notebooks" / "01_quickstart.ipynb"
-
-
-# A page that is loaded again --------------------------------------------------------------------------------------
-
-
-@APPLICATIONS
-async def test_a_saved_answer_goes_on_in_a_reloaded_page(new_page: NewPage, server: Server, application: str) -> None:
-    """Saved while it streams, then reloaded: the view comes back whole, goes on, and its Stop works."""
-    page = await new_page()
-    notebook = await _open(page, server, ENDLESS, TELL, application=application)
-    await notebook.cell(1).start()
-    await _reaches(notebook.cell(1).live, 30)
-    await notebook.save()
-
-    notebook = await _reload(notebook, server, application)
-    cell = notebook.cell(1)
-    await _reaches(cell.live, 30)
-    seen = await _numbers(cell.live)
-    await _reaches(cell.live, seen[-1] + 60)
-    await cell.stop.click(timeout=PATIENCE_MS)
-    await expect(cell.live.locator(".hs-status")).to_contain_text("stopped", timeout=PATIENCE_MS)
-    await expect(cell.stop).to_be_hidden()
-
-    await notebook.cell(2).run()
-    text, reason = json.loads(await notebook.cell(2).printed())
-    assert reason == "stopped"
-    assert seen == list(range(len(seen)))
-    assert (await cell.live.locator(".hs-body").inner_text()).split() == text.split()
-    await notebook.shutdown()
-
-
-async def test_the_end_reaches_a_reloaded_page_and_stays(new_page: NewPage, server: Server, echo: Echo) -> None:
-    """A view that came back ends with its figures, and is there again after another reload; the file has no answer."""
-    page = await new_page()
-    notebook = await _open(page, server, f"{echo.magic}\n{ANSWER}")
-    echo.hold()
-    await notebook.cell(1).start()
-    await expect(notebook.cell(1).live.locator("h2")).to_have_text("Tomorrow")
-    await notebook.save()
-
-    notebook = await _reload(notebook, server)
-    await _shows_answer(notebook.cell(1).live)
-    echo.release()
-    await _shows_end(notebook.cell(1).live)
-    [output] = (await notebook.save())["cells"][1]["outputs"]
-    assert set(output["data"]) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
-    assert "still" not in json.dumps(output)
-
-    notebook = await _reload(notebook, server)
-    await _shows_answer(notebook.cell(1).live)
-    await _shows_end(notebook.cell(1).live)
-    await notebook.shutdown()
-
-
-async def test_an_answer_that_was_not_saved_is_in_the_kernel(new_page: NewPage, server: Server, echo: Echo) -> None:
-    """Reloaded without saving: JupyterLab shows no output, the cell runs on, and %stream last shows all of it."""
-    page = await new_page()
-    notebook = await _open(page, server, f"{echo.magic} --as reply\n{ANSWER}", "%stream last", TELL)
-    echo.hold()
-    await notebook.cell(1).start()
-    await _shows_answer(notebook.cell(1).live)
-
-    notebook = await _reload(notebook, server)
-    assert await notebook.cell(1).outputs() == []
-    echo.release()
-    for number in (2, 3):
-        await notebook.cell(number).run()
-    assert await notebook.cell(1).outputs() == []
-    assert ANSWER in await notebook.cell(2).printed()
-    assert json.loads(await notebook.cell(3).printed()) == [ANSWER, "stop"]
-    await notebook.shutdown()
-
-
-# A tab that is closed ---------------------------------------------------------------------------------------------
-
-
-async def test_a_closed_tab_does_not_end_an_answer(new_page: NewPage, server: Server, echo: Echo) -> None:
-    """Closed while it streams and opened after the end: the kernel has all of it, and the cell has no output."""
-    notebook = await _open(await new_page(), server, f"{echo.magic} --as reply\n{ANSWER}", "%stream last")
-    echo.hold()
-    await notebook.cell(1).start()
-    await _shows_answer(notebook.cell(1).live)
-    await notebook.page.close()
-    echo.release()
-
-    notebook = await _again(await new_page(), server, notebook)
-    await notebook.cell(2).run()
-    assert await notebook.cell(1).outputs() == []
-    assert ANSWER in await notebook.cell(2).printed()
-    await notebook.shutdown()
-
-
-async def test_a_saved_answer_can_be_read_in_a_tab_opened_again(new_page: NewPage, server: Server, echo: Echo) -> None:
-    """Saved while it streams, closed, and opened after the end: the answer is there, and no "model not found"."""
-    notebook = await _open(await new_page(), server, f"{echo.magic}\n{ANSWER}", "print('ended')")
-    echo.hold()
-    await notebook.cell(1).start()
-    await _shows_answer(notebook.cell(1).live)
-    await notebook.save()
-    await notebook.page.close()
-    echo.release()
-
-    notebook = await _again(await new_page(), server, notebook)
-    await notebook.cell(2).run()
-    try:
-        await expect(notebook.cell(1).output).not_to_contain_text("model not found")
-        await _shows_answer(notebook.cell(1).live)
-        await _shows_end(notebook.cell(1).live)
-    finally:
-        await notebook.shutdown()
 
 
 # A kernel that goes ------------------------------------------------------------------------------------------------
 
 
-async def test_a_restart_leaves_the_text_and_says_so(open_notebook: Open) -> None:
-    """The text stays, no Stop is left, the line says that the kernel has gone; the file has the text in no form."""
-    notebook = await open_notebook(ENDLESS)
-    cell = notebook.cell(1)
-    await cell.start()
-    await _reaches(cell.live, 30)
-    await _restart(notebook)
-
-    await expect(cell.live.locator(".hs-status")).to_contain_text("the kernel has gone")
-    await expect(cell.stop).to_be_hidden()
-    before = await _numbers(cell.live)
-    await asyncio.sleep(0.5)
-    assert await _numbers(cell.live) == before == list(range(len(before)))
-    [output] = (await notebook.save())["cells"][1]["outputs"]
-    assert " 5 6 7 " not in json.dumps(output)
-
-    await notebook.cell(0).run()
-    await cell.start()
-    await expect(cell.live.locator(".hs-status")).not_to_contain_text("the kernel has gone")
-    await _reaches(cell.live, 10)
-
-
 async def test_a_restart_ends_the_clock(open_notebook: Open) -> None:
-    """A request that had no answer yet: its clock stands still and is not shown any more."""
+    """A request that had no answer yet: its clock stands still and is not shown any more; test_kept.py has the rest."""
     notebook = await open_notebook("%%stream -m gpt-4.1#first=60\nHello")
     cell = notebook.cell(1)
     await cell.start()
     await expect(cell.live.locator(".hs-time")).to_contain_text("s …")
-    await _restart(notebook)
-    await expect(cell.live.locator(".hs-status")).to_contain_text("the kernel has gone")
-    await expect(cell.live.locator(".hs-time")).to_be_hidden()
-    assert re.search(r"\d s …", await cell.live.inner_text()) is None
-
-
-async def test_a_kernel_that_dies_leaves_the_text(open_notebook: Open) -> None:
-    """Killed, as by a system without memory: as soon as JupyterLab knows, the view says so and keeps the text."""
-    notebook = await open_notebook("import os; print(os.getpid())", ENDLESS)
-    cell = notebook.cell(2)
-    await notebook.cell(1).run()
-    await cell.start()
-    await _reaches(cell.live, 30)
-    os.kill(int(await notebook.cell(1).printed()), signal.SIGKILL)
-    await expect(cell.live.locator(".hs-status")).to_contain_text("the kernel has gone", timeout=PATIENCE_MS)
-    numbers = await _numbers(cell.live)
-    await notebook.page.locator(".jp-Dialog .jp-mod-accept").click()  # JupyterLab's own word on it
-    assert len(numbers) > 30
-    assert numbers == list(range(len(numbers)))
+    await cell.select()
+    await notebook.execute("notebook:restart-kernel")
+    await notebook.page.locator(".jp-Dialog .jp-mod-accept").click()
+    await expect(cell.output).to_contain_text("the kernel ended", timeout=PATIENCE_MS)
+    assert re.search(r"\d s …", await cell.output.inner_text()) is None
 
 
 # Two views ---------------------------------------------------------------------------------------------------------
@@ -356,40 +205,14 @@ async def test_an_exported_quickstart_runs_under_ipython(tmp_path: Path) -> None
 # Steps -------------------------------------------------------------------------------------------------------------
 
 
-async def _open(page: Page, server: Server, *cells: str, application: str = "lab") -> Notebook:
+async def _open(page: Page, server: Server, *cells: str) -> Notebook:
     """A new notebook in a page of its own, with the extension loaded."""
     page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))  # leave the page all the same
     file = write(server, [LOAD, *cells])
-    if application == "notebook7":
-        notebook = await open_in_notebook7(page, server, file)
-    else:
-        await open_lab(page, server)
-        notebook = await open_in_lab(page, file)
+    await open_lab(page, server)
+    notebook = await open_in_lab(page, file)
     await notebook.cell(0).run()
     return notebook
-
-
-async def _again(page: Page, server: Server, notebook: Notebook) -> Notebook:
-    """The notebook, opened in another page."""
-    await open_lab(page, server)
-    return await open_in_lab(page, notebook.file)
-
-
-async def _reload(notebook: Notebook, server: Server, application: str = "lab") -> Notebook:
-    """Loads the page again, as F5 does; returns the notebook as it is then."""
-    page = notebook.page
-    if application == "notebook7":  # its address holds everything
-        return await open_in_notebook7(page, server, notebook.file)
-    await page.reload()
-    await page.wait_for_function("window.jupyterapp?.restored.then(() => true)")
-    return await open_in_lab(page, notebook.file)
-
-
-async def _restart(notebook: Notebook) -> None:
-    """Restarts the kernel with the menu's command and its question."""
-    await notebook.cell(1).select()
-    await notebook.execute("notebook:restart-kernel")
-    await notebook.page.locator(".jp-Dialog .jp-mod-accept").click()
 
 
 async def _reaches(view: Locator, number: int) -> None:
@@ -399,16 +222,6 @@ async def _reaches(view: Locator, number: int) -> None:
 
 async def _numbers(view: Locator) -> list[int]:
     return [int(word) for word in (await view.locator(".hs-body").inner_text(timeout=PATIENCE_MS)).split()]
-
-
-async def _shows_answer(view: Locator) -> None:
-    await expect(view.locator("h2")).to_have_text("Tomorrow", timeout=PATIENCE_MS)
-    await expect(view.locator(".hs-body em")).to_have_text("still")
-
-
-async def _shows_end(view: Locator) -> None:
-    await expect(view.locator(".hs-status")).to_contain_text(re.compile(r"\d tokens"), timeout=PATIENCE_MS)
-    await expect(view.locator(".hs-stop")).to_be_hidden()
 
 
 async def _run(module: str, *arguments: str, ends: int = 0, **variables: str) -> str:

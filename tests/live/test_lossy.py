@@ -101,6 +101,7 @@ def test_a_live_view_has_all_of_it_in_the_end(weather: Weather, stops: bool, sev
         await asyncio.sleep(max(0.0, weather.ends - loop.time()) + AGREES_S)
         assert agree(page, lanes, feed)
         assert not widget.is_closed
+        await asyncio.sleep(20)  # until the view has been told for the last time that it stays
         before = len(page.said), len(page.sent)
         await asyncio.sleep(30)
         assert (len(page.said), len(page.sent)) == before, "an idle page and kernel say nothing"
