@@ -352,7 +352,7 @@ def test_a_killed_kernels_answer_is_found_shown_counted_and_continued_in_the_nex
         assert "continued" in ran.markdown
         joined = second.run("print(hs.history[-1].text)").printed
         assert joined.startswith(last.partition("\n\n[")[0])
-        assert "no 3. last" in second.run("%stream last 3").error
+        assert "has 2 answers: give a number from 1 to 2" in second.run("%stream last 3").error
         assert "ended by itself" in second.run("%stream continue").error
 
 

@@ -91,7 +91,7 @@ export interface NotebookPanel {
     pathChanged: Signal<unknown, string>;
     saveState: Signal<unknown, string>;
     contentsModel: { last_modified: string } | null;
-    model: { cells: Cells; contentChanged: Signal<unknown, void>; toJSON(): unknown };
+    model: { cells: Cells; contentChanged: Signal<unknown, void>; collaborative?: boolean; toJSON(): unknown };
   };
   content: {
     rendermime: Rendermime;

@@ -150,7 +150,8 @@ class Kept {
 
   /** Puts an answer as its kernel has it: a live view, or what has replaced it. */
   async settle(told: Told): Promise<void> {
-    await this.#putRight(told);
+    // A shared document brings the outputs of the page that asked; two pages that put the same would make two of it.
+    if (this.#panel.context.model.collaborative !== true) await this.#putRight(told);
     for (const { cell } of this.#outputs(told)) {
       this.#sources.set(told.id, cell.sharedModel.getSource());
       if (cell.executionState === "running") continue; // a number would take away its [*]
