@@ -18,7 +18,7 @@ from .cards import browser_length, card, plain
 from .figures import approximate, bursts, figures, milliseconds, rate, record, tokens
 from .painted import Painted
 from .questions import Questions
-from .screen import kernel_ends
+from .screen import kernel_ends, kernel_is_told
 
 State = Literal["waiting", "streaming", "done", "stopped", "interrupted", "lost", "truncated", "failed"]
 FINAL: Final[frozenset[State]] = frozenset({"done", "stopped", "interrupted", "lost", "truncated", "failed"})
@@ -150,6 +150,9 @@ class Lane:
                     elif isinstance(event, Call) and event.is_final:
                         entry.add(text=_between(plain(event)))
                 yield event
+        except asyncio.CancelledError:
+            await kernel_is_told()
+            raise
         finally:
             asked.cancel()
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Screen = Literal["page", "text", "file", "marimo"]
+
+_TOLD_S: Final = 0.2
+"""How long after an interrupt a kernel may be told to end for both to be one."""
 
 
 def screen() -> Screen:
@@ -68,3 +73,12 @@ def _is_marimo() -> bool:
 def kernel_ends() -> bool:
     """Whether the kernel has been told to end (restart, shutdown): it says so to its shell before anything stops."""
     return bool(getattr(current_shell(), "exit_now", False))
+
+
+async def kernel_is_told() -> None:
+    """Waits until the kernel is told to end, or has not been soon: a restart and a shutdown interrupt it first."""
+    if getattr(current_shell(), "kernel", None) is None:
+        return
+    too_late = time.monotonic() + _TOLD_S
+    while not kernel_ends() and time.monotonic() < too_late:  # noqa: ASYNC110  # another thread sets it
+        await asyncio.sleep(0.002)

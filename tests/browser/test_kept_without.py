@@ -91,4 +91,4 @@ async def test_a_cell_that_is_cut_and_pasted(begin: Begin) -> None:
     await move(notebook, "notebook:cut-cell", "notebook:paste-cell-below")
     cell = notebook.cell(2)
     await expect(cell.live).to_contain_text(" 148 149", timeout=LATE)
-    await expect(cell.live.locator(".hs-error")).to_contain_text("%stream last", timeout=LATE)
+    await expect(cell.live.get_by_role("alert")).to_contain_text("%stream last", timeout=LATE)

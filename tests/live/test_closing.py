@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,26 @@ def test_a_view_whose_page_went_without_a_word_is_forgotten(running: Kernel) -> 
     assert running.run(STANDING).printed == before
 
 
-@pytest.mark.parametrize("restart", [False, True])
-def test_an_answer_whose_kernel_is_shut_down_is_not_called_stopped(restart: bool, tmp_path: Path) -> None:
+def shut_down(kernel: Kernel) -> None:
+    kernel.manager.shutdown_kernel(now=False)
+
+
+def restart(kernel: Kernel) -> None:
+    kernel.manager.restart_kernel(now=False)
+
+
+def shut_down_late(kernel: Kernel) -> None:
+    """As a busy server does: the interrupt that comes first has been heeded long before."""
+    kernel.interrupt()
+    time.sleep(0.05)
+    kernel.manager.request_shutdown()
+    kernel.manager.finish_shutdown()
+
+
+@pytest.mark.parametrize("end", [shut_down, restart, shut_down_late])
+def test_an_answer_whose_kernel_is_shut_down_is_not_called_stopped(
+    end: Callable[[Kernel], None], tmp_path: Path
+) -> None:
     """By a restart, or in order with its server: the journal says that the kernel ended, with the text so far."""
     journal = Journal()
     journal.configure(journal=tmp_path)
@@ -114,10 +132,7 @@ def test_an_answer_whose_kernel_is_shut_down_is_not_called_stopped(restart: bool
         while not (answers := journal.answers()) or " 20 " not in answers[0].text:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        if restart:
-            own.manager.restart_kernel(now=False)
-        else:
-            own.manager.shutdown_kernel(now=False)
+        end(own)
         (answer,) = journal.answers()
     assert (answer.state, answer.error, answer.is_running) == ("lost", "", False)
     assert answer.text.startswith("0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 ")
