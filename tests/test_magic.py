@@ -557,7 +557,7 @@ def test_an_answer_is_shown_again_in_plain_form(kernel: Any) -> None:
     kernel.run("%%stream -m gpt-4.1\nCount to 4")
     assert kernel.run("%stream last").printed.startswith("1, 2, 3, 4\n")
     assert kernel.run("%stream last 2").printed.startswith("1, 2, 3\n")
-    assert "has 2 answers: give a number from 1 to 2" in kernel.run("%stream last 1000").error
+    assert "answers: give a number from 1 to " in kernel.run("%stream last 1000").error
     assert "nonsense" in kernel.run("%stream nonsense").error
 
 
