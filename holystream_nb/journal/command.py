@@ -23,7 +23,7 @@ from .reading import content_of
 from .values import Answer
 
 EPILOG: Final = f"""\
-Every answer of %%stream, hs.stream, hs.map and the panels is kept as it arrives, for 90 days and 500 MB at most.
+Every answer of %%stream, hs.stream and the panels is kept as it arrives, for 90 days and 500 MB at most.
 {VARIABLE}=0 turns that off, {VARIABLE}=/a/folder puts it elsewhere; for all users of a machine
 {SITE_FILE} says so (`where` names its place). Keys that are in use are never kept. Masked is what looks like one:
 {MARKS}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Door = Literal["cell", "python", "panel", "map"]
-"""Who asked: `%%stream`, `hs.stream`, a panel, `hs.map`."""
+Door = Literal["cell", "python", "panel"]
+"""Who asked: `%%stream`, `hs.stream`, a panel."""
 
 
 @dataclass(frozen=True, slots=True)

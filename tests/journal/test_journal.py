@@ -86,7 +86,7 @@ def test_answers_are_found_by_where_they_were_asked_and_by_words(journal: Journa
     one = written(journal, "An EVENT stream", Origin("cell", "a.ipynb", "c1", "m1", "k1"))
     two = written(journal, "Straße", Origin("panel", "b.ipynb", "c1", "m2", "k1", "talk"))
     three = written(
-        journal, "", Origin("map", "a.ipynb", "c2", "m3", "k2"), messages=[{"role": "user", "content": "W"}]
+        journal, "", Origin("python", "a.ipynb", "c2", "m3", "k2"), messages=[{"role": "user", "content": "W"}]
     )
     found = {
         name: [answer.id for answer in journal.answers(**how)]
@@ -98,7 +98,7 @@ def test_answers_are_found_by_where_they_were_asked_and_by_words(journal: Journa
             "both": {"cell": "c1", "notebook": "b.ipynb"},
             "execution": {"execution": "m3"},
             "kernel": {"kernel": "k1"},
-            "door": {"door": "map"},
+            "door": {"door": "python"},
             "conversation": {"conversation": "talk"},
             "words": {"words": "sse event"},
             "folded": {"words": ["STRASSE"]},
