@@ -109,29 +109,25 @@ def _page(
     where, values = question.where()
     if before is not None:
         where, values = f"{where} AND (began, id) < (?, ?)", [*values, *before]
-    found: list[Answer] = []
-    rows = 0
+    rows, names = 0, []
     with reading(file) as connection:
         if connection is None:
             return [], None
-        connection.row_factory = sqlite3.Row
-        messages = _Messages(connection)
-        query = f"SELECT * FROM answers WHERE {where} ORDER BY began DESC, id DESC LIMIT {size}"  # noqa: S608
-        for row in connection.execute(query, values):
+        contents = _Contents(connection)
+        columns = "began, id, ended, text, messages, asked"  # all that is searched
+        query = f"SELECT {columns} FROM answers WHERE {where} ORDER BY began DESC, id DESC LIMIT {size}"  # noqa: S608
+        for began, name, ended, text, ids, asked in connection.execute(query, values):
             rows += 1
-            before = row["began"], row["id"]
-            text, reasoning = row["text"] or "", row["reasoning"] or ""
-            if row["ended"] is None:
-                parts = "SELECT text, reasoning FROM pieces WHERE answer = ? ORDER BY part"
-                pieces = connection.execute(parts, [row["id"]]).fetchall()
-                text, reasoning = "".join(each[0] for each in pieces), "".join(each[1] for each in pieces)
-            if not question.words or _has(question.words, text, row, messages):
-                found.append(_answer(row, text, reasoning, messages, is_living))
+            before = began, name
+            so_far = contents.so_far(name)[0] if ended is None else text or ""
+            if not question.words or _has(question.words, so_far, ids, asked, contents):
+                names.append(name)
+        found = [contents.answer(name, is_living) for name in names]
     return found, before if rows == size else None
 
 
-class _Messages:
-    """The messages of one file; those of a conversation are parsed once."""
+class _Contents:
+    """What is in one file; the messages of a conversation are parsed once."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -146,20 +142,56 @@ class _Messages:
             self._parsed[number] = json.loads(self.body(number))
         return self._parsed[number]
 
+    def so_far(self, name: str) -> tuple[str, str]:
+        """Text and reasoning of an answer that has not ended."""
+        parts = "SELECT text, reasoning FROM pieces WHERE answer = ? ORDER BY part"
+        pieces = self._connection.execute(parts, [name]).fetchall()
+        return "".join(each[0] for each in pieces), "".join(each[1] for each in pieces)
 
-def _has(words: Sequence[str], text: str, row: sqlite3.Row, messages: _Messages) -> bool:
+    def answer(self, name: str, is_living: bool) -> Answer:
+        cursor = self._connection.execute("SELECT * FROM answers WHERE id = ?", [name])
+        cursor.row_factory = sqlite3.Row
+        row = cursor.fetchone()
+        text, reasoning = self.so_far(name) if row["ended"] is None else (row["text"] or "", row["reasoning"] or "")
+        return Answer(
+            id=row["id"],
+            group=row["group"],
+            origin=Origin(row["door"], *(row[name] for name in Origin.__dataclass_fields__ if name != "door")),
+            label=row["label"],
+            model=row["model"],
+            provider=row["provider"],
+            note=row["note"],
+            messages=tuple(map(self.parsed, json.loads(row["messages"]))),
+            parameters=json.loads(row["parameters"]),
+            began=row["began"],
+            ended=row["ended"],
+            text=text,
+            reasoning=reasoning,
+            state=row["state"],
+            ending=row["ending"] or "",
+            error=row["error"] or "",
+            record=json.loads(row["record"] or "{}"),
+            format=row["format"],
+            is_running=is_living and row["ended"] is None,
+        )
+
+
+def _has(words: Sequence[str], text: str, ids: str, asked: int, contents: _Contents) -> bool:
     """Whether all words are in the answer, or in what was asked with it."""
     folded = text.casefold()
-    missing = [word for word in words if word not in folded]
-    if not missing:
-        return True
-    asked = json.loads(row["messages"])[-row["asked"] :] if row["asked"] else []
-    bodies = [messages.body(number) for number in asked]
-    raw = " ".join(bodies).casefold()
-    if any(word not in raw for word in missing if not _ESCAPED.search(word)):
-        return False  # without parsing them
-    texts = " ".join(content_of(json.loads(body)) for body in bodies).casefold()
-    return all(word in texts for word in missing)
+    bodies: list[str] | None = None
+    for word in words:
+        if word not in folded:
+            if bodies is None:
+                bodies = [contents.body(number) for number in json.loads(ids)[-asked:]] if asked else []
+            if not any(_says(body, word) for body in bodies):
+                return False
+    return True
+
+
+def _says(body: str, word: str) -> bool:
+    """Whether a word is in the texts of a message; most have it nowhere, and need no parsing."""
+    return bool(word in body.casefold() or _ESCAPED.search(word)) and word in content_of(json.loads(body)).casefold()
 
 
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
@@ -179,30 +211,6 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
     elif isinstance(value, Mapping):
         yield from _texts(value.get("text", value.get("content", "")))
-
-
-def _answer(row: sqlite3.Row, text: str, reasoning: str, messages: _Messages, is_living: bool) -> Answer:
-    return Answer(
-        id=row["id"],
-        group=row["group"],
-        origin=Origin(row["door"], *(row[name] for name in Origin.__dataclass_fields__ if name != "door")),
-        label=row["label"],
-        model=row["model"],
-        provider=row["provider"],
-        note=row["note"],
-        messages=tuple(map(messages.parsed, json.loads(row["messages"]))),
-        parameters=json.loads(row["parameters"]),
-        began=row["began"],
-        ended=row["ended"],
-        text=text,
-        reasoning=reasoning,
-        state=row["state"],
-        ending=row["ending"] or "",
-        error=row["error"] or "",
-        record=json.loads(row["record"] or "{}"),
-        format=row["format"],
-        is_running=is_living and row["ended"] is None,
-    )
 
 
 def conversation(folder: Path, name: str, notebook: str, say: Callable[[str], None]) -> str | None:
