@@ -216,8 +216,6 @@ def _forget(options: argparse.Namespace) -> int:
         return 1
     gone = journal.forget(ids, before=options.before, notebook=options.notebook, everything=options.all)
     print(f"{_counted(gone, 'answer')} forgotten.")
-    if any(answer.origin.conversation for answer in named):
-        print("What was asked later in the same conversation repeats it: `forget --notebook PATH` forgets it whole.")
     return 0
 
 

@@ -9,13 +9,19 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ..wire.values import well_formed
-from .file import ENDING, FULL, File, connected, files, has_tables
+from .file import ENDING, FULL, File, connected, files, has_tables, reading
+from .repeated import Repeated
+
+STILL_OPEN: Final = (
+    "A kernel that has this conversation still runs, and writes what was forgotten again with the next question there: "
+    "restart it first, then forget."
+)
 
 Say = Callable[[str], None]
 
@@ -58,16 +64,25 @@ def condition(ids: Sequence[str] | None, before: float | None, notebook: str | N
 
 
 def forget(folder: Path, what: Condition, own: File | None, say: Say) -> int:
-    """Erases it in all files; how many answers are gone."""
-    gone = 0
+    """Erases it in all files, with all that repeats it; how many answers are gone."""
+    repeated = Repeated()
+    gone, is_open = 0, False
+    for file in [] if what.is_all else files(folder):
+        with suppress(sqlite3.DatabaseError), reading(file) as connection:  # it is said below
+            if connection is not None and repeated.gather(connection, what.answers, what.values):
+                is_open |= _is_used(file, own)
     for file in files(folder):
+        before = repeated.marks
         try:
-            gone += _erase(file, what, own)
+            gone += _erase(file, what, own, repeated)
+            is_open |= repeated.marks > before and _is_used(file, own)
         except sqlite3.DatabaseError as exc:
             if what.is_all and not _is_used(file, own):
                 file.remove()  # damaged, or of a newer version
             elif file.path.exists():
                 say(f"A file of the journal cannot be erased ({file.path}: {exc}).")
+    if is_open:
+        say(STILL_OPEN)
     return gone
 
 
@@ -75,27 +90,28 @@ def _is_used(file: File, own: File | None) -> bool:
     return file == own or file.is_living
 
 
-def _erase(file: File, what: Condition, own: File | None) -> int:
+def _erase(file: File, what: Condition, own: File | None, repeated: Repeated) -> int:
     with closing(connected(file)) as connection:
         is_ready = has_tables(connection)
-        gone = _delete(connection, what) if is_ready else 0
+        gone = _delete(connection, what, repeated) if is_ready else 0
         is_empty = not is_ready or not connection.execute(FULL).fetchone()[0]
     if is_empty and not _is_used(file, own):
         file.remove()
     return gone
 
 
-def _delete(connection: sqlite3.Connection, what: Condition) -> int:
+def _delete(connection: sqlite3.Connection, what: Condition, repeated: Repeated) -> int:
     connection.execute("BEGIN IMMEDIATE")
     chosen = f"SELECT id FROM answers WHERE {what.answers}"  # noqa: S608
     connection.execute(f"DELETE FROM pieces WHERE answer IN ({chosen})", what.values)  # noqa: S608
     gone = connection.execute(f"DELETE FROM answers WHERE {what.answers}", what.values).rowcount  # noqa: S608
     where = what.conversations
     closed = connection.execute(f"DELETE FROM conversations WHERE {where}", what.values).rowcount  # noqa: S608
-    if gone:
+    is_marked = bool(repeated) and repeated.mark(connection)
+    if gone or is_marked:
         _drop_messages(connection)
     connection.execute("COMMIT")
-    if gone or closed:
+    if gone or closed or is_marked:
         _scrub(connection)
     return gone
 
@@ -185,7 +201,7 @@ def _prune(file: File, before: float, own: File | None) -> int:
         if file.changed < before:
             file.remove()
             return 1
-        return _erase(file, condition(None, before, None), own)
+        return _erase(file, condition(None, before, None), own, Repeated())
     except sqlite3.DatabaseError:
         return 0  # whoever reads it says so
 

@@ -113,7 +113,7 @@ def _page(
     with reading(file) as connection:
         if connection is None:
             return [], None
-        contents = _Contents(connection)
+        contents = Contents(connection)
         columns = "began, id, ended, text, messages, asked"  # all that is searched
         query = f"SELECT {columns} FROM answers WHERE {where} ORDER BY began DESC, id DESC LIMIT {size}"  # noqa: S608
         for began, name, ended, text, ids, asked in connection.execute(query, values):
@@ -126,7 +126,7 @@ def _page(
     return found, before if rows == size else None
 
 
-class _Contents:
+class Contents:
     """What is in one file; the messages of a conversation are parsed once."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -148,7 +148,7 @@ class _Contents:
         pieces = self._connection.execute(parts, [name]).fetchall()
         return "".join(each[0] for each in pieces), "".join(each[1] for each in pieces)
 
-    def answer(self, name: str, is_living: bool) -> Answer:
+    def answer(self, name: str, is_living: bool = False) -> Answer:
         cursor = self._connection.execute("SELECT * FROM answers WHERE id = ?", [name])
         cursor.row_factory = sqlite3.Row
         row = cursor.fetchone()
@@ -176,7 +176,7 @@ class _Contents:
         )
 
 
-def _has(words: Sequence[str], text: str, ids: str, asked: int, contents: _Contents) -> bool:
+def _has(words: Sequence[str], text: str, ids: str, asked: int, contents: Contents) -> bool:
     """Whether all words are in the answer, or in what was asked with it."""
     folded = text.casefold()
     bodies: list[str] | None = None

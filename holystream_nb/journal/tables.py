@@ -96,7 +96,7 @@ class Tables:
             "model": masked(begun.model, hidden),
             "provider": begun.provider,
             "note": begun.note,
-            "messages": _compact(ids),
+            "messages": compact(ids),
             "asked": roles.index("assistant") if "assistant" in roles else len(roles),
             "parameters": self._json(begun.parameters, hidden),
             "began": begun.began,
@@ -109,18 +109,16 @@ class Tables:
 
     def _message(self, connection: Connection, message: Mapping[str, Any], hidden: list[str]) -> int:
         """The id of this message; in a conversation each is there once, whatever is asked after it."""
-        given = _hash(_compact([self.images, _plain(message)]))
+        given = _hash(compact([self.images, _plain(message)]))
         if (known := self._seen.get(given)) is not None:
             found = connection.execute("SELECT id FROM messages WHERE hash = ?", [known]).fetchone()
             if found is not None:
                 return int(found[0])
         body = self._json(message, hidden)
-        digest = _hash(body)
-        connection.execute("INSERT OR IGNORE INTO messages (hash, body) VALUES (?, ?)", [digest, body])
         if len(self._seen) >= _SEEN:
             self._seen.clear()
-        self._seen[given] = digest
-        return int(connection.execute("SELECT id FROM messages WHERE hash = ?", [digest]).fetchone()[0])
+        self._seen[given] = _hash(body)
+        return message_id(connection, body)
 
     def _finish(self, connection: Connection, name: str, end: Ended, hidden: list[str]) -> None:
         row = {
@@ -137,7 +135,14 @@ class Tables:
         connection.execute("DELETE FROM pieces WHERE answer = ?", [name])
 
     def _json(self, value: Any, hidden: list[str]) -> str:
-        return _compact(stored(value, hidden, images=self.images))
+        return compact(stored(value, hidden, images=self.images))
+
+
+def message_id(connection: Connection, body: str) -> int:
+    """The id of a message, which is written where it is not there yet."""
+    digest = _hash(body)
+    connection.execute("INSERT OR IGNORE INTO messages (hash, body) VALUES (?, ?)", [digest, body])
+    return int(connection.execute("SELECT id FROM messages WHERE hash = ?", [digest]).fetchone()[0])
 
 
 def _append(connection: Connection, running: Running) -> None:
@@ -149,7 +154,7 @@ def _append(connection: Connection, running: Running) -> None:
     connection.execute(_PIECE, [name, part, *running.open, name])
 
 
-def _compact(value: Any) -> str:
+def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import kernels
 import pytest
+
+from holystream_nb.journal.journal import Journal
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +101,25 @@ def test_a_killed_kernel_leaves_the_partial_answer() -> None:
         assert told(second, "panel.is_streaming") is False
         second.run(f"panel.model = {MODEL!r}\nawait panel.send('More')")
         assert told(second, "[message['role'] for message in panel.to_messages()]") == ["user", "assistant"] * 2
+
+
+def test_what_is_forgotten_is_gone_from_its_conversation_too(journal_folder: Path) -> None:
+    """A turn that the user has erased is a mark in the panel of the next kernel, which goes on."""
+    with kernel() as first:
+        run(first, CELL.replace("tokens=8", "numbered,tokens=300"))
+        first.run("await panel.send('One'); await panel.send('To forget'); await panel.send('Three')")
+    (answer,) = Journal().answers(words="forget")
+    with kernel() as second:
+        run(second, CELL)
+        second.run("await panel.send('Four')")
+    assert Journal().forget([answer.id]) == 1
+    assert b"To forget" not in b"".join(each.read_bytes() for each in journal_folder.iterdir())
+    with kernel() as third:
+        run(third, CELL)
+        assert told(third, QUESTIONS) == ["One", "[forgotten]", "Three", "Four"]
+        assert told(third, "panel.messages[3]['content']") == "[forgotten]"
+        third.run("await panel.send('Five')")
+        assert told(third, "[each['role'] for each in panel.to_messages()]") == ["user", "assistant"] * 5
 
 
 def test_a_cell_run_five_times_leaves_one_widget() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import re
@@ -101,17 +100,6 @@ def test_it_asks_before_it_forgets(
     assert [answer.id for answer in Journal().answers()] == ids[1:]
     assert said(capsys, "forget", "--all", "--yes") == "1 answer forgotten.\n"
     assert said(capsys) == "The journal has no answers.\n"
-
-
-def test_it_says_that_a_conversation_repeats_what_is_forgotten_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each question of a conversation is asked with all before it."""
-    with contextlib.closing(Journal()) as writing:
-        entry = writing.begin(Origin("panel", notebook="a.ipynb", conversation="talk"), model="m")
-        entry.end(text="once", state="done")
-        writing.flush()
-        told = said(capsys, "forget", entry.id, "--yes")
-    assert told.startswith("1 answer forgotten.\n")
-    assert "--notebook PATH" in told
 
 
 def test_it_forgets_by_notebook_and_date(ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:

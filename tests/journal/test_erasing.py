@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +101,68 @@ def test_what_others_share_with_a_forgotten_answer_stays(journal_folder: Path) -
         journal.forget([entries[0].id])
         assert journal.answers()[0].messages == ({"role": "user", "content": SECRET},)
         journal.forget([entries[1].id])
+        assert places(journal_folder) == []
+
+
+CALLED = [
+    {"role": "assistant", "content": f"{SECRET} I look", "tool_calls": [{"id": "1", "arguments": SECRET}]},
+    {"role": "tool", "tool_call_id": "1", "content": SECRET},
+    {"role": "assistant", "content": f"{SECRET} I found"},
+]
+
+
+def said(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def turn(journal: Journal, messages: list[dict[str, Any]], text: str) -> str:
+    """A turn of the conversation "talk", which is kept with its answer."""
+    entry = journal.begin(Origin("cell", "a.ipynb", conversation="talk"), messages=messages)
+    entry.end(text=text, state="done")
+    state = {"messages": [*messages, said("assistant", text)], "asked": []}
+    journal.keep_conversation("talk", "a.ipynb", json.dumps(state))
+    journal.flush()
+    return entry.id
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_what_later_questions_repeat_goes_too(journal_folder: Path, is_open: bool) -> None:
+    """Question, answer, calls of tools and their results; by a mark in their place, in all kernels' files."""
+    first, second, third = said("user", "one"), said("user", SECRET), said("user", "three")
+    answered = [said("system", "brief"), first, said("assistant", "1")]
+    mark = ["[forgotten]"] * 4
+    with kernel() as ended:
+        turn(ended, answered[:2], "1")
+        name = turn(ended, [*answered, second], f"{SECRET} I look{SECRET} I found")
+    with kernel() as later, kernel() as forgetting:
+        turn(later, [*answered, second, *CALLED, third], "3")
+        again = turn(later, [*answered, second], "another answer")
+        turn(later, [*answered, second, said("assistant", "another answer"), third], "3")
+        turn(later, [*answered, second, *CALLED, third, said("assistant", "3"), said("user", "four")], "4")
+        if not is_open:
+            later.close()
+        assert forgetting.forget([name]) == 1
+        assert ("still runs" in forgetting.notice()) == is_open
+        texts = [[each["content"] for each in answer.messages] for answer in forgetting.answers()]
+        assert texts[:4] == [
+            ["brief", "one", "1", *mark, "three", "3", "four"],
+            ["brief", "one", "1", SECRET, "another answer", "three"],  # it is asked there too
+            ["brief", "one", "1", SECRET],
+            ["brief", "one", "1", *mark, "three"],
+        ]
+        state = json.loads(forgetting.conversation("talk", "a.ipynb") or "")
+        roles = "".join(each["role"][0] for each in state["messages"])
+        assert roles == "suauaaauaua"
+        assert forgetting.forget([again]) == 1
+        assert places(journal_folder) == []
+
+
+def test_an_answer_that_was_continued_goes_with_what_continued_it(journal_folder: Path) -> None:
+    """Later questions repeat both as one."""
+    with kernel() as journal:
+        name = turn(journal, [said("user", "one")], f"{SECRET} is")
+        turn(journal, [said("user", "one"), said("assistant", f"{SECRET} is that."), said("user", "two")], "2")
+        journal.forget([name])
         assert places(journal_folder) == []
 
 
