@@ -32,15 +32,12 @@ from . import kinds
 from .ask import Ask, Format
 from .errors import INTERRUPTED, HolystreamError, SetupError, in_one_line
 from .facts import WIRES, Wire
-from .journal.journal import journal
 from .live.cells import cells
 from .live.page import page
 from .money.amount import CURRENCIES, show_in
 from .providers.address import parts_of
 from .providers.extras import header_name_flaw, variable_flaw
-from .recall import going_on
 from .reply import TransportChoice
-from .report import report
 from .session import session
 from .sync import run
 from .tools.mcp_servers import named
@@ -185,6 +182,8 @@ class StreamMagics(Magics):
     @validate("journal")
     def _is_place(self, proposal: Any) -> Any:
         """At once for this kernel's answers; TraitError for what is no place: what was set before stays."""
+        from .journal.journal import journal  # late, as all that a loaded extension does not need
+
         try:
             journal.configure(journal=proposal["value"])
         except SetupError as exc:
@@ -307,6 +306,8 @@ class StreamMagics(Magics):
             if words[:1] == ["continue"]:
                 run(self.continue_cell(line))
             else:
+                from .report import report  # late, as above
+
                 report(words, session)
         except (HolystreamError, ValueError) as exc:
             error = exc if isinstance(exc, HolystreamError) else SetupError(f"%stream cannot be read: {exc}.")
@@ -316,6 +317,8 @@ class StreamMagics(Magics):
 
     async def continue_cell(self, line: str) -> None:
         """`%stream continue`, awaited."""
+        from .recall import going_on  # late, as above
+
         try:
             match shlex.split(line):
                 case ["continue", *which] if len(which) <= 1:
@@ -568,9 +571,11 @@ def unload(shell: InteractiveShell) -> None:
     if isinstance(manager.registry.pop("StreamMagics", None), StreamMagics):
         manager.magics["cell"].pop("stream", None)
         manager.magics["line"].pop("stream", None)
+        from .journal.journal import journal  # late, as above
+
+        journal.configure()
     session.config = {}
     session.end_servers()
     session.budget.limit = None
-    journal.configure()
     show_in("USD")
     shell.configurables[:] = [item for item in shell.configurables if not isinstance(item, StreamMagics)]

@@ -164,6 +164,7 @@ import holystream_nb
 holystream_nb.load_ipython_extension(InteractiveShell.instance())
 heavy = {"anywidget", "ipywidgets", "httpx2", "pandas", "matplotlib", "scipy", "genai_prices", "starlette", "uvicorn"}
 heavy |= {"pydantic", "docstring_parser", "PIL"}
+heavy |= {f"holystream_nb.{each}" for each in ("journal.journal", "journal.masking", "live.saved", "recall", "report")}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

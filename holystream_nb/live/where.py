@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..journal.journal import journal
 from ..journal.values import Door, Origin
 from .marks import is_at
 from .page import page
-from .saved import printable
 from .screen import current_shell, screen
 
 
@@ -86,6 +84,9 @@ def say_notice() -> None:
 
 def notice() -> str:
     """The same, to be shown elsewhere; the home folder's name is left out, as the line may be saved in a notebook."""
+    from ..journal.journal import journal  # late: loading the extension needs none of it
+    from .saved import printable
+
     said = journal.notice()
     with contextlib.suppress(RuntimeError):  # nobody's home
         home = Path.home()
