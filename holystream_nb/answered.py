@@ -36,7 +36,7 @@ COLUMNS: Final = (
 )
 """One row an answer, named and measured as in `result.trials` of a bench; beside those:
 
-began: when it was asked for, UTC · door: cell, python, panel or map · notebook, cell: where
+began: when it was asked for, UTC · door: cell, python or panel · notebook, cell: where
 conversation: of `--chat`, or a panel · prompt: what was asked last
 state: done, stopped, interrupted, truncated, failed or streaming · ended: how it ended in plain words, "" where that is
 as answers end · id, group: of the answer, and of those side by side with it

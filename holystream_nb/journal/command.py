@@ -195,7 +195,11 @@ def _csv(answers: Sequence[Answer]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What begins one: https://owasp.org/www-community/attacks/CSV_Injection"""
 
 
 def _markdown(answers: Sequence[Answer]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
@@ -88,6 +89,19 @@ def test_it_exports_by_the_files_ending(ids: list[str], tmp_path: Path, capsys: 
     assert said(capsys, "export", str(table), "--words", "explain").startswith("1 answer written")
     assert main(["journal", "export", "a.xlsx"]) == 1
     assert ".jsonl, .csv, .md" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
+def test_no_exported_cell_is_a_formula(start: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a spreadsheet takes for the beginning of one, in a question, an answer, a notebook's name."""
+    with contextlib.closing(Journal()) as writing:
+        hostile = f"{start}cmd|' /C calc'!A0"
+        entry = writing.begin(Origin("cell", notebook=hostile), messages=[{"role": "user", "content": hostile}])
+        entry.end(text=hostile, state="done", record={"model": hostile})
+    said(capsys, "export", str(tmp_path / "a.csv"))
+    (row,) = csv.DictReader((tmp_path / "a.csv").open(newline="", encoding="utf-8"))
+    assert {name for name, value in row.items() if value == f"'{hostile}"} == {"notebook", "asked", "text"}
+    assert hostile not in row.values()
 
 
 def test_it_asks_before_it_forgets(
