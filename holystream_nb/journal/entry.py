@@ -7,24 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .values import Origin
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What is known of an answer when it is asked for."""
-
-    id: str
-    group: str
-    origin: Origin
-    label: str
-    model: str
-    provider: str
-    note: str
-    messages: tuple[Mapping[str, Any], ...]
-    parameters: Mapping[str, Any]
-    format: str
-    began: float
+from .values import Begun
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .entry import Begun, Entry, Unwritten
+from .entry import Entry, Unwritten
 from .file import File
 from .place import VARIABLE, Settings, changed, settings
-from .values import Answer, Door, Origin
+from .values import Answer, Begun, Door, Origin
 from .writer import NO_SQLITE, Writer
 
 _TOLD: Final = "told"
@@ -74,8 +74,8 @@ class Journal:
                 note,
                 tuple(_copied(each) for each in messages) if writer else (),
                 _copied(parameters or {}),
-                format,
                 time.time(),
+                format,
             )
             if writer is not None:
                 entry = Entry(begun)
@@ -83,7 +83,7 @@ class Journal:
                 return entry
         except Exception as exc:  # an answer streams, whatever is wrong with the journal
             self._say(f"An answer is not written down: {exc}")
-            begun = Begun("", "", origin, label, model, provider, note, (), {}, format, time.time())
+            begun = Begun("", "", origin, label, model, provider, note, (), {}, time.time(), format)
         return Unwritten(begun)
 
     def answers(

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..wire.values import well_formed
-from .entry import Begun, Ended, Entry
+from .entry import Ended, Entry
 from .masking import Masker, masked, stored
+from .values import Begun
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -28,12 +28,10 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it was written down; `id` names it in all journals, `group` is the same for answers side by side.
+class Begun:
+    """What is known of an answer when it is asked for; `id` names it in all journals.
 
-    `began` and `ended` are seconds since 1970 (UTC); `ended` is None while it runs, or where its kernel ended first.
-    `state` is a lane's (`live.lane.State`), `record` its figures (`live.figures.record`), `messages` what was sent,
-    without keys and images; `is_running` tells whether its kernel still lives and writes.
+    `group` is the same for answers side by side, `messages` is what was sent, `began` seconds since 1970 (UTC).
     """
 
     id: str
@@ -46,6 +44,18 @@ class Answer:
     messages: tuple[Mapping[str, Any], ...]
     parameters: Mapping[str, Any]
     began: float
+    format: str = "markdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Begun):
+    """An answer as it was written down, without keys and images.
+
+    `ended` is in seconds since 1970; it is None while it runs, or where its kernel ended first. `state` is a lane's
+    (`live.lane.State`), `record` its figures (`live.figures.record`); `is_running` tells whether its kernel still lives
+    and writes.
+    """
+
     ended: float | None = None
     text: str = ""
     reasoning: str = ""
@@ -53,5 +63,4 @@ class Answer:
     ending: str = ""
     error: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
-    format: str = "markdown"
     is_running: bool = False
