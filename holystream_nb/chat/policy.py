@@ -34,7 +34,7 @@ BEAT_S: Final = 1.0
 """How often pages are told how far the panel is, while they may not know."""
 
 SILENT_S: Final = 60.0
-"""How long a page is told that says nothing: it may have gone without a word."""
+"""How long after a change a page is told that says nothing: it may have gone without a word."""
 
 UNASKED_S: Final = 0.5
 """How often at most the whole conversation is sent to a page that was never heard of."""
@@ -123,6 +123,7 @@ class Chat:
         self._last_said: dict[str, Any] | None = None
         self._heard = Heard()
         self._heard_at: dict[str, float] = {}
+        self._changed_at = 0.0
         self._have: dict[str, tuple[object, object, object]] = {}
         self._beating: asyncio.TimerHandle | None = None
         self._drawn: dict[str, int] = {}
@@ -379,7 +380,10 @@ class Chat:
         if self._running is not None and self._running.turn.id == turn_id:
             self._running.hear(message)
         elif message.get("kind") == "missed":
-            turn = self.conversation.turns[self.conversation.index(turn_id)]
+            turn = next((turn for turn in self.conversation.turns if turn.id == turn_id), None)
+            if turn is None:  # that it is gone has been missed too
+                self._tell_all()
+                return
             snapshot = {"kind": "snapshot", **self._drawing(turn)["keyframe"]}
             self._page.send({"kind": "turn", "turn": turn_id, "message": snapshot})
 
@@ -392,16 +396,20 @@ class Chat:
 
     def _changed(self) -> None:
         """Pages that have been heard of are told how far it is, until they have said that they have everything."""
+        self._changed_at = asyncio.get_running_loop().time()
+        self._beat_soon()
+
+    def _beat_soon(self) -> None:
         if self._beating is None and self._heard.heard and not self._closed:
             self._beating = asyncio.get_running_loop().call_later(BEAT_S, self._beat_on)
 
     def _beat_on(self) -> None:
         self._beating = None
         now = asyncio.get_running_loop().time()
-        awake = [sender for sender, at in self._heard_at.items() if now - at < SILENT_S]
+        awake = [sender for sender, at in self._heard_at.items() if now - max(at, self._changed_at) < SILENT_S]
         if self._running is not None or any(self._have.get(sender) != self._standing_at() for sender in awake):
             self._beat()
-            self._changed()
+            self._beat_soon()
 
     def _standing_at(self) -> tuple[int, int, int]:
         """How far it is: messages, changes of the traits, and messages of the last turn's feed."""

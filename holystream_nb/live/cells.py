@@ -5,7 +5,8 @@
 where it is not the answer's last word: a live view, or the text so far in a file that was saved meanwhile. A chat
 panel is kept in its cell in the same way; its mark has `panel`, by which its widget's script calls it.
 
-Page -> kernel:  cells {} (what is there?) · bundle {answer} · saved {answers} (they are in the file)
+Page -> kernel:  cells {cell?} (what is there? in one cell, or in all) · bundle {answer}
+                 · saved {answers} (they are in the file)
                  · cleared {answers} (by the reader, or by the cell)
                  · renamed {from, to} (a notebook) · written {notebook, marks} (what the journal here has of them)
 Kernel -> page:  cells {answers, runs, cleared} · bundle {answer, data, metadata} · written {outputs}
@@ -93,7 +94,7 @@ class Cells:
         if self._answers:
             return
         self._answers = True
-        page.on("cells", lambda _message, reply: reply("cells", self.told()))
+        page.on("cells", lambda message, reply: reply("cells", self.told(message.get("cell"))))
         page.on("bundle", self._give)
         page.on("saved", lambda message, _reply: self._saved(_words(message.get("answers"))))
         page.on("cleared", lambda message, _reply: self._clear(_words(message.get("answers"))))
@@ -130,11 +131,12 @@ class Cells:
         """It has been displayed, or replaced, in the page that ran its cell: the pages look whether they have it so."""
         page.send("answer", {"answer": shown.told})
 
-    def told(self) -> dict[str, Any]:
-        """What a page is told of all of them."""
+    def told(self, cell: object = None) -> dict[str, Any]:
+        """What a page is told of those of a cell, or of all."""
         with self._lock:
-            answers = [shown.told for shown in self._shown.values()]
-            return {"answers": answers, "runs": dict(self._runs), "cleared": [*self._cleared]}
+            answers = [shown.told for shown in self._shown.values() if cell in (None, shown.origin.cell)]
+            runs = {each: run for each, run in self._runs.items() if cell in (None, each)}
+            return {"answers": answers, "runs": runs, "cleared": [*self._cleared] if cell is None else []}
 
     def _run(self, info: Any) -> None:
         cell = getattr(info, "cell_id", None)

@@ -110,7 +110,7 @@ async def test_the_end_is_followed_until_the_reader_scrolls_up(open_notebook: Op
         await asyncio.sleep(0.1)
     await _grows(body)
     stayed = await cell.live.evaluate(_SCROLL)
-    assert stayed["top"] == left["top"]
+    assert left["top"] - 10 <= stayed["top"] <= left["top"]  # the wheel's own way may come after what it means
     assert stayed["below"] > left["below"] + 30
 
     await cell.live.locator(".hs-status").scroll_into_view_if_needed()

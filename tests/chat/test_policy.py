@@ -113,6 +113,17 @@ async def test_a_later_page_gets_ended_answers_as_they_were_drawn(bench: Make) -
     assert b.page.inner(b.last().id, "snapshot")[0]["lanes"] == keyframe["lanes"]
 
 
+async def test_a_page_that_asks_for_a_turn_that_is_gone_gets_the_conversation(bench: Make) -> None:
+    """It has missed the cut: that is no mistake of the reader's, to whom nothing is said."""
+    b = bench("gpt-4.1#tokens=4")
+    await b.ask()
+    turn = b.last().id
+    b.chat.delete(turn)
+    b.page.messages.clear()
+    b.chat.hear({"kind": "turn", "turn": turn, "message": {"kind": "missed"}})
+    assert [(each["kind"], each.get("turns")) for each in b.page.messages] == [("conversation", [])]
+
+
 async def test_the_next_question_is_asked_with_the_history_and_the_settings_of_now(
     bench: Make, simulator: Simulator
 ) -> None:

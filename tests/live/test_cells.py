@@ -73,3 +73,14 @@ def test_a_kernel_that_runs_for_long_remembers_the_newest(cells: Cells) -> None:
         cells.end_of(show(cells, f"{number}"), {"text/plain": "x"}, {})
     held = (cells._shown, cells._orders, cells._runs, cells._cleared)
     assert [len(each) for each in held] == [KEPT, KEPT, 0, RUNS]
+
+
+def test_a_page_may_ask_for_one_cell(cells: Cells) -> None:
+    """It is told of that cell's answers and newest execution, and of nothing else."""
+    first, _ = show(cells, "a"), show(cells, "b")
+    cells._runs.put("a", "run of a")
+    cells._runs.put("b", "run of b")
+    cells._cleared.put("another", True)
+    told = cells.told("a")
+    assert [answer["id"] for answer in told["answers"]] == [first.id]
+    assert (told["runs"], told["cleared"]) == ({"a": "run of a"}, [])

@@ -42,6 +42,7 @@ export interface Server {
 /** @jupyterlab/notebook: NotebookActions */
 export interface Actions {
   executionScheduled?: { connect(slot: (sender: unknown, args: { cell: { model: Cell } }) => void): boolean };
+  executed?: { connect(slot: (sender: unknown, args: { cell: { model: Cell } }) => void): boolean };
 }
 
 /** How long a kernel may think before the journal's words are shown. */
@@ -51,6 +52,8 @@ const TRIES = 12;
 const LOOK_MS = 100;
 /** After which time an output that has left one cell is in another, if it is to be. */
 const SETTLED_MS = 500;
+/** How long after its end a cell's answers are looked for; what it has cleared is known by then. */
+const END_MS = 2 * SETTLED_MS;
 const AGAIN_MS = 500;
 
 const ENDED = "interrupted: the kernel ended";
@@ -84,6 +87,8 @@ class Kept {
   #watched = new WeakSet<Cell>();
   /** What was cleared in this page. */
   #cleared = new Set<string>();
+  /** What has just left its cell: it was cleared, or is in another soon. */
+  #leaving = new Set<string>();
   /** Each cell's newest execution, as the kernel knows it. */
   #runs: Record<string, string> = {};
   /** Cells that were run in this page, and have not been heard of since. */
@@ -129,13 +134,23 @@ class Kept {
     sessionContext.kernelChanged.connect(() => this.#soon());
     sessionContext.connectionStatusChanged.connect((_, status) => status === "connected" && this.#soon());
     this.all.actions?.executionScheduled?.connect((_, { cell }) => this.#started.add(cell.model.id));
+    this.all.actions?.executed?.connect((_, { cell }) => setTimeout(() => void this.#lookInto(cell.model), END_MS));
     void this.look();
     void this.#read();
   }
 
+  /** A cell has ended; under a flood of outputs the server drops what it likes, a view and what is said of it too. */
+  async #lookInto(cell: Cell): Promise<void> {
+    if (!this.#cells.includes(cell)) return;
+    const said = await this.all.link.read(this.#panel, "cells", { cell: cell.id }).catch(() => null);
+    if (!said || this.#panel.isDisposed) return;
+    Object.assign(this.#runs, said.runs);
+    for (const told of said.answers as Told[]) if (!told.panel && !this.#leaving.has(told.id)) await this.settle(told);
+  }
+
   /** Asks the kernel what it shows, and puts right what is not so here. */
   async look(): Promise<void> {
-    const said = await this.all.link.ask(this.#panel, "cells").catch(() => null);
+    const said = await this.all.link.read(this.#panel, "cells").catch(() => null);
     if (!said || this.#panel.isDisposed) return;
     this.#heard = true;
     this.#runs = said.runs as Record<string, string>;
@@ -168,7 +183,7 @@ class Kept {
     const { link } = this.all;
     const found = this.#outputs(told);
     if (found.some((each) => each.mark.unfinished) || (!found.length && this.#place(told))) {
-      const said = await link.ask(this.#panel, "bundle", { answer: told.id }).catch(() => null);
+      const said = await link.read(this.#panel, "bundle", { answer: told.id }).catch(() => null);
       const { data, metadata } = (said ?? {}) as unknown as Partial<Bundle>;
       if (!data || !metadata || !Object.keys(data).length) return;
       this.#put(told, { data, metadata });
@@ -229,7 +244,7 @@ class Kept {
     const missing = marks.filter((mark) => !outputs?.some((output) => isSame(mark, output.mark)));
     if (missing.length && link.knows(this.#panel)) {
       const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), PATIENCE_MS));
-      const said = await Promise.race([link.ask(this.#panel, "written", { notebook, marks: missing }).catch(() => null), late]);
+      const said = await Promise.race([link.read(this.#panel, "written", { notebook, marks: missing }).catch(() => null), late]);
       if (said) outputs = [...(outputs ?? []), ...(said.outputs as Written[])];
     }
     return this.#panel.isDisposed ? null : outputs;
@@ -341,12 +356,15 @@ class Kept {
       cell.outputs.changed.connect((_, { type, oldValues }) => {
         if (type !== "remove" && type !== "clear") return;
         const gone = oldValues.map((value) => markOf(value as unknown as Output)).filter((mark) => mark !== null);
-        if (gone.length) setTimeout(() => this.#gone(cell, gone), SETTLED_MS);
+        if (!gone.length) return;
+        for (const { id } of gone) this.#leaving.add(id);
+        setTimeout(() => this.#gone(cell, gone), SETTLED_MS);
       });
     }
   }
 
   #gone(cell: Cell, marks: Mark[]): void {
+    for (const { id } of marks) this.#leaving.delete(id);
     if (this.#panel.isDisposed || !this.#cells.includes(cell)) return;
     const there = new Set(this.#marks().map(({ mark }) => mark.id));
     const cleared = marks.filter(({ id }) => !there.has(id)).map(({ id }) => id);

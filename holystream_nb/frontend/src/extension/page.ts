@@ -10,6 +10,8 @@ import type { Application, Kernel, Message, NotebookPanel, NotebookTracker } fro
 
 const TARGET = "holystream_nb";
 const AGAIN_MS = 1_000;
+/** What is not answered is asked again after a second, then ever more rarely: the kernel may hear all of it at once. */
+const LONGEST_MS = 30_000;
 
 /** Digest of the sources this bundle was made from; build.mjs fills it in. */
 declare const SOURCES: string;
@@ -60,11 +62,22 @@ class Talk {
     return this.isOpen;
   }
 
-  ask(said: Said): Promise<Said> {
+  /** `insists`: asks again until there is an answer, which the server may have dropped. */
+  ask(said: Said, insists = false): Promise<Said> {
     const id = uuid();
     return new Promise((resolve, reject) => {
-      this.#asked.set(id, (answer) => (answer ? resolve(answer) : reject(new Error("The kernel has ended."))));
-      if (this.say({ ...said, id })) return;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      this.#asked.set(id, (answer) => {
+        clearTimeout(timer);
+        if (answer) resolve(answer);
+        else reject(new Error("The kernel has ended."));
+      });
+      const say = (wait: number): boolean => {
+        if (insists) timer = setTimeout(() => say(Math.min(2 * wait, LONGEST_MS)), wait);
+        return this.say({ ...said, id });
+      };
+      if (say(AGAIN_MS)) return;
+      clearTimeout(timer);
       this.#asked.delete(id);
       reject(new Error("The kernel does not know holystream_nb."));
     });
@@ -187,6 +200,13 @@ export class PageLink {
     const talk = this.#talks.get(panel);
     if (!talk) throw new Error("There is no kernel.");
     return talk.ask({ ...content, kind });
+  }
+
+  /** The same for what changes nothing in the kernel: it is asked again until the answer comes. */
+  async read(panel: NotebookPanel, kind: string, content: object = {}): Promise<Said> {
+    const talk = this.#talks.get(panel);
+    if (!talk) throw new Error("There is no kernel.");
+    return talk.ask({ ...content, kind }, true);
   }
 
   heard(said: Said, panel: NotebookPanel): void {
