@@ -10,15 +10,14 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
+from missing import missing
 
 
 def installed(program: str) -> Path:
     """Its folder; skips where it is not installed."""
     folder = Path(sys.prefix) / "frontends" / program
     if not folder.is_dir():
-        assert not os.environ.get("CI"), f"{program} is not installed: make .venv/frontends/ready"
-        pytest.skip(f"{program} is not installed: make .venv/frontends/ready")
+        missing(f"{program} is not installed: make .venv/frontends/ready")
     return folder
 
 
