@@ -1,4 +1,5 @@
 /** What is used of JupyterLab's and Notebook 7's own objects, typed by hand: their npm types are 375 MB. */
+import type { Output } from "./outputs";
 
 export interface Signal<Sender, Args> {
   connect(slot: (sender: Sender, args: Args) => void): boolean;
@@ -54,10 +55,25 @@ export interface Cell {
   isDisposed: boolean;
 }
 
+/** @jupyter/ydoc: YCodeCell. A change without an `origin` comes to the cell's own model too; `end` is exclusive. */
+export interface SharedCode {
+  getOutputs(): Output[];
+  updateOutputs(start: number, end: number, outputs: Output[], origin?: string): void;
+  changed: { emit(change: { outputsChange: ({ delete: number } | { insert: Output[] })[] }): void };
+}
+
+/** y-protocols: Awareness. Which pages share a document, as far as this one knows. */
+export interface Awareness {
+  clientID: number;
+  getStates(): Map<number, unknown>;
+}
+
 /** @jupyterlab/outputarea: IOutputAreaModel */
 export interface Outputs {
   length: number;
   changed: Signal<Outputs, { type: string; oldValues: OutputModel[] }>;
+  /** An output of this index is to be drawn anew. */
+  stateChanged: { emit(index: number): void };
   get(index: number): OutputModel;
   set(index: number, output: unknown): void;
   add(output: unknown): number;
@@ -91,7 +107,13 @@ export interface NotebookPanel {
     pathChanged: Signal<unknown, string>;
     saveState: Signal<unknown, string>;
     contentsModel: { last_modified: string } | null;
-    model: { cells: Cells; contentChanged: Signal<unknown, void>; collaborative?: boolean; toJSON(): unknown };
+    model: {
+      cells: Cells;
+      contentChanged: Signal<unknown, void>;
+      collaborative?: boolean;
+      sharedModel?: { awareness?: Awareness };
+      toJSON(): unknown;
+    };
   };
   content: {
     rendermime: Rendermime;
@@ -102,6 +124,8 @@ export interface NotebookPanel {
 }
 
 export interface Rendermime {
+  readonly mimeTypes: readonly string[];
+  preferredMimeType(data: Record<string, unknown>, safe?: string): string | undefined;
   createRenderer(mimeType: string): Widget & { renderModel(model: unknown): Promise<void> };
   createModel(options: { data: Record<string, unknown>; trusted: boolean }): unknown;
 }

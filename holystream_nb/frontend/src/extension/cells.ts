@@ -3,11 +3,13 @@
  *
  * `live/cells.py` is the kernel's half, and has the words. It knows the answers of a living kernel; those of one that
  * has ended, or does not hear, are read from its journal by the server. Each page puts an answer into its own copy of the
- * notebook; the same answer twice is the same output. Nothing is put over what somebody has made since.
+ * notebook; the same answer twice is the same output. A copy that pages share is written in turns: `document.ts`.
+ * Nothing is put over what somebody has made since.
  */
 import type { Application, Cell, NotebookPanel, NotebookTracker } from "./application";
+import { SharedDocument } from "./document";
 import type { PageLink } from "./page";
-import { type Bundle, MARK, type Mark, type Output, WIDGET, isInert, markOf, textOf, viewOf, withText } from "./outputs";
+import { type Bundle, MARK, type Mark, type Output, WIDGET, idOf, isInert, markOf, textOf, viewOf, withText } from "./outputs";
 
 /** An output of ours in the notebook. */
 interface Found {
@@ -96,6 +98,8 @@ class Kept {
   /** What stood in an answer's cell: after a merge it stands in another. */
   #sources = new Map<string, string>();
   #heard = false;
+  #shared: SharedDocument | null = null;
+  #turn: ReturnType<typeof setTimeout> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -113,6 +117,7 @@ class Kept {
     if (this.#panel.isDisposed) return;
     const { context, sessionContext } = this.#panel;
     const { model } = context;
+    this.#shared = SharedDocument.of(this.#panel);
     const json = model.toJSON.bind(model);
     model.toJSON = () => withText(json());
     this.#watch();
@@ -148,25 +153,27 @@ class Kept {
     for (const told of said.answers as Told[]) if (!told.panel && !this.#leaving.has(told.id)) await this.settle(told);
   }
 
-  /** Asks the kernel what it shows, and puts right what is not so here. */
-  async look(): Promise<void> {
+  /** Asks the kernel what it shows, and puts right what is not so here; in a shared document when it may write there. */
+  async look(mayWrite = !this.#shared): Promise<void> {
     const said = await this.all.link.read(this.#panel, "cells").catch(() => null);
     if (!said || this.#panel.isDisposed) return;
+    if (mayWrite && this.#shared && this.#leaving.size) return this.#inTurn(); // what is missing may have been cleared
     this.#heard = true;
     this.#runs = said.runs as Record<string, string>;
     for (const id of said.cleared as string[]) this.#cleared.add(id);
     for (const { cell, index, mark } of this.#marks().reverse())
-      if (mark.unfinished && this.#wasCleared(mark)) cell.outputs!.remove?.(index); // it came from the journal meanwhile
+      if (mark.unfinished && this.#wasCleared(mark)) this.#remove(cell, index); // it came from the journal meanwhile
     const answers = said.answers as Told[];
-    for (const told of answers) await this.settle(told);
+    for (const told of answers) await this.settle(told, mayWrite);
     const orphans = this.#unfinished().filter((mark) => !answers.some((told) => isSame(mark, told)));
     if (orphans.length) await this.lost(orphans);
   }
 
   /** Puts an answer as its kernel has it: a live view, or what has replaced it. */
-  async settle(told: Told): Promise<void> {
-    // A shared document brings the outputs of the page that asked; two pages that put the same would make two of it.
-    if (this.#panel.context.model.collaborative !== true) await this.#putRight(told);
+  async settle(told: Told, mayWrite = !this.#shared): Promise<void> {
+    if (mayWrite) await this.#putRight(told);
+    else this.#inTurn();
+    if (!told.panel) this.#shared?.draw(told.view);
     for (const { cell } of this.#outputs(told)) {
       this.#sources.set(told.id, cell.sharedModel.getSource());
       if (cell.executionState === "running") continue; // a number would take away its [*]
@@ -190,6 +197,16 @@ class Kept {
     }
   }
 
+  /** The page that asked, and those whose turn comes before, have put right what they can: this one does the rest. */
+  #inTurn(): void {
+    clearTimeout(this.#turn);
+    this.#turn = setTimeout(() => void this.look(true), this.#shared!.turn);
+  }
+
+  async #myTurn(): Promise<void> {
+    if (this.#shared) await pause(this.#shared.turn);
+  }
+
   /** The kernel has ended: what it had written becomes the output of its views, or of those named here. */
   async lost(marks?: Mark[]): Promise<void> {
     let open = marks ?? this.#unfinished();
@@ -198,7 +215,9 @@ class Kept {
     for (let tries = 0; open.length && tries < TRIES; tries++) {
       const outputs = await this.#written(open);
       if (outputs === null) break;
-      for (const output of outputs) if (!output.running) this.#restore(output);
+      const ended = outputs.filter((output) => !output.running);
+      if (ended.length) await this.#myTurn();
+      for (const output of ended) this.#restore(output);
       const still = new Set(this.#unfinished().map(({ id }) => id));
       open = open.filter(({ id }) => still.has(id));
       isRunning = open.some((mark) => outputs.some((output) => output.running && isSame(mark, output.mark)));
@@ -206,6 +225,7 @@ class Kept {
       await pause(AGAIN_MS);
     }
     if (isRunning && this.#heard) return; // the view is alive, of an answer that this kernel was told to forget
+    if (open.length) await this.#myTurn();
     for (const mark of open) this.#leaveText(mark, texts.get(mark.id));
   }
 
@@ -214,6 +234,7 @@ class Kept {
     const outputs = await this.#written(this.#unfinished());
     if (outputs?.length) await this.#panel.sessionContext.ready.catch(() => undefined);
     for (let waited = 0; outputs?.length && !this.#heard && waited < PATIENCE_MS; waited += LOOK_MS) await pause(LOOK_MS);
+    if (outputs?.length) await this.#myTurn();
     if (this.#panel.isDisposed) return;
     for (const output of outputs ?? []) if (!(output.running && this.#heard)) this.#restore(output);
   }
@@ -264,7 +285,7 @@ class Kept {
     const isNewer = Date.parse(this.#panel.context.contentsModel?.last_modified ?? "") / 1000 < output.began;
     const isCurrent = this.#runs[mark.cell] === undefined || this.#runs[mark.cell] === mark.execution;
     const others = this.#marks().filter((each) => each.cell === cell);
-    if (!cell?.outputs || !isNewer || !isCurrent || this.#started.has(mark.cell)) return;
+    if (!cell?.outputs || !isNewer || !isCurrent || this.#started.has(mark.cell) || cell.executionState === "running") return;
     if (others.length !== cell.outputs.length || others.some((each) => each.mark.execution !== mark.execution)) return;
     if (others.some((each) => isSame(each.mark, mark)) || this.#wasCleared(mark)) return;
     this.#put(mark, { data, metadata: { ...metadata, [MARK]: mark } });
@@ -279,7 +300,7 @@ class Kept {
   /** A view whose kernel is gone, of which no journal has anything: its text stays. */
   #leaveText({ id }: Mark, text: Output | undefined): void {
     for (const { cell, index, mark, output } of this.#marks())
-      if (mark.id === id && viewOf(output)) cell.outputs!.set(index, text ?? textOf(output, ENDED));
+      if (mark.id === id && viewOf(output)) this.#set(cell, index, text ?? textOf(output, ENDED));
   }
 
   /** Puts an output over those of the same answer that are unfinished; where there is none, into its cell. */
@@ -288,9 +309,7 @@ class Kept {
     const found = this.#outputs(told);
     const view = viewOf(output);
     for (const { cell, index, mark, output: old } of found) {
-      if (!mark.unfinished || (view && viewOf(old) === view)) continue;
-      trust(cell, index);
-      cell.outputs!.set(index, output);
+      if (mark.unfinished && !(view && viewOf(old) === view)) this.#set(cell, index, output);
     }
     const cell = found.length ? null : this.#place(told);
     if (cell) this.#insert(cell, told, output);
@@ -312,18 +331,33 @@ class Kept {
   }
 
   #insert(cell: Cell, told: Mark, output: Output): void {
-    const outputs = cell.outputs!;
-    const all = outputs.toJSON() as unknown as Output[];
+    const all = this.#shared?.outputs(cell) ?? (cell.outputs!.toJSON() as unknown as Output[]);
     const kept = all.filter((each) => (markOf(each)?.execution ?? told.execution) === told.execution);
     const after = kept.findIndex((each) => (markOf(each)?.order ?? -1) > told.order);
-    if (kept.length === all.length && after < 0) {
+    const at = after < 0 ? kept.length : after;
+    const isWhole = kept.length === all.length;
+    kept.splice(at, 0, output);
+    if (this.#shared) {
+      if (isWhole) this.#shared.splice(cell, at, 0, [output]);
+      else this.#shared.splice(cell, 0, all.length, kept);
+    } else if (isWhole && after < 0) {
       trust(cell);
-      outputs.add(output);
-      return;
+      cell.outputs!.add(output);
+    } else {
+      cell.outputs!.fromJSON(kept);
+      trust(cell);
     }
-    kept.splice(after < 0 ? kept.length : after, 0, output);
-    outputs.fromJSON(kept);
-    trust(cell);
+  }
+
+  #set(cell: Cell, index: number, output: Output): void {
+    if (this.#shared) return this.#shared.replace(cell, idOf(cell.outputs!.get(index)), [output]);
+    trust(cell, index);
+    cell.outputs!.set(index, output);
+  }
+
+  #remove(cell: Cell, index: number): void {
+    if (this.#shared) this.#shared.replace(cell, idOf(cell.outputs!.get(index)), []);
+    else cell.outputs!.remove?.(index);
   }
 
   #marks(): Found[] {
@@ -354,6 +388,7 @@ class Kept {
       if (!cell.outputs || this.#watched.has(cell)) continue;
       this.#watched.add(cell);
       cell.outputs.changed.connect((_, { type, oldValues }) => {
+        this.#shared?.look(cell);
         if (type !== "remove" && type !== "clear") return;
         const gone = oldValues.map((value) => markOf(value as unknown as Output)).filter((mark) => mark !== null);
         if (!gone.length) return;

@@ -44,6 +44,11 @@ export function markOf(output: Partial<Output> | null | undefined): Mark | null 
   return { id, cell, execution, answers, order: Number(mark.order) || 0, ...(mark.unfinished ? { unfinished: true } : {}), ...panel };
 }
 
+/** Which answer it shows; "" if none of ours. */
+export function idOf(output: Partial<Output>): string {
+  return markOf(output)?.id ?? "";
+}
+
 /** The model of the live view that it shows; "" if it shows none. */
 export function viewOf({ data }: Partial<Output>): string {
   const view = data?.[WIDGET] as { model_id?: unknown } | undefined;
