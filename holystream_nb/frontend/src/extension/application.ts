@@ -24,6 +24,7 @@ export interface Kernel {
   username: string;
   isDisposed: boolean;
   status: string;
+  handleComms?: boolean;
   iopubMessage: Signal<Kernel, Message>;
   statusChanged: Signal<Kernel, string>;
   disposed: Signal<Kernel, void>;
@@ -139,5 +140,5 @@ export interface Application {
     expandRight?(id?: string): void;
   };
   restored: Promise<unknown>;
-  serviceManager?: { serverSettings: { baseUrl: string } };
+  serviceManager?: { serverSettings: { baseUrl: string }; kernelspecs?: { specs: { default: string } | null } };
 }
