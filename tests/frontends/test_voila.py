@@ -1,4 +1,9 @@
-"""Voila runs a notebook's cells as nbclient does, and then opens a page on their kernel."""
+"""Voila runs a notebook's cells as nbclient does, and then opens a page on their kernel.
+
+So `%%stream` shows its end only there: `_jinja_cell_generator` of its `notebook_renderer.py` waits for
+`executor.execute_cell`, and with `--progressive_rendering` the page is sent each cell's outputs (`execution_result`)
+when the cell has ended.
+"""
 
 from __future__ import annotations
 
