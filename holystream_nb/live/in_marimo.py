@@ -2,7 +2,7 @@
 
 marimo shows a cell's last value in the place of what the cell has shown before: a Reply is drawn as the answer that it
 is. Its kernel takes one request after the other, and a cell is one: a click on Stop would come when the cell has ended.
-Who reads in `marimo edit` has its ■, in `marimo run` nothing; a panel, which answers between cells, can be stopped.
+Who reads in `marimo edit` has its ■, in `marimo run` nothing.
 """
 
 from __future__ import annotations
