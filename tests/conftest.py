@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from examples import examples
+from hypothesis import settings
+from missing import needs
 
 from holystream_nb import Simulator
 
@@ -34,6 +37,9 @@ def _journal_folder(name: str) -> str:
 
 os.environ["HOLYSTREAM_JOURNAL"] = _journal_folder("shared")
 
+settings.register_profile("tests", max_examples=examples(100))
+settings.load_profile("tests")
+
 NO_CHROMIUM = (
     "NO CHROMIUM ON THIS MACHINE: the browser tests are SKIPPED. On Debian or Ubuntu: apt-get install chromium"
 )
@@ -44,10 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if CHROMIUM is None and not os.environ.get("CI"):
-        for item in items:
-            if item.get_closest_marker("browser"):
-                item.add_marker(pytest.mark.skip(reason="no chromium"))
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(needs(CHROMIUM is not None, "no chromium"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

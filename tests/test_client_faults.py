@@ -12,6 +12,8 @@ from foreign_socket import patiently
 from holystream_nb import Client, Simulator
 from holystream_nb.simulator.faults import Entry, registry
 
+pytestmark = pytest.mark.slow  # all cases are asked at once, in a fixture
+
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from missing import needs
 from scripted_socket import Peer, answer, done, serving, token
 
 from holystream_nb import Client
@@ -27,7 +28,9 @@ from holystream_nb.wire.transport import Transport
 KEY = "hs_live_0123456789abcdef"
 PASSWORD = "pässwörd:0123"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-needs_socksio = pytest.mark.skipif(importlib.util.find_spec("socksio") is None, reason="socksio is an extra")
+needs_socksio = needs(
+    importlib.util.find_spec("socksio") is not None, "NO socksio HERE: pip install 'holystream_nb[test]'"
+)
 
 Shake = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 

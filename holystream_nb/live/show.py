@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import HolystreamError
 from ..events import Reasoning, Text, ToolCallPart
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from .widget import LiveView
 
 Replace = Callable[[dict[str, Any], dict[str, Any]], object]
+
+LONG: Final = 5_000
+"""Characters of answers from which on their saved form is written in a thread: it takes up to a second."""
 
 
 async def show(lanes: Sequence[Lane]) -> None:
@@ -53,8 +57,20 @@ async def _show_result(lanes: Sequence[Lane]) -> None:
         try:
             await _gather(_consume(lane) for lane in lanes)
         finally:
-            data, metadata = bundle(lanes)
-            ours.show(lambda: display(data, raw=True, metadata=metadata))
+            await _write(lanes, lambda data, metadata: ours.show(lambda: display(data, raw=True, metadata=metadata)))
+
+
+async def _write(lanes: Sequence[Lane], put: Replace) -> None:
+    """Hands the saved form of ended lanes to `put`. Other streams go on meanwhile; a cancellation waits for it."""
+    if sum(len(lane.reply.text) + len(lane.reply.reasoning) for lane in lanes) < LONG:
+        put(*bundle(lanes))
+        return
+    with ThreadPoolExecutor(1, "holystream saves") as writer:
+        writing = writer.submit(bundle, lanes)
+        try:
+            await asyncio.shield(asyncio.wrap_future(writing))
+        finally:
+            put(*writing.result())
 
 
 async def _consume(lane: Lane) -> None:
@@ -83,17 +99,20 @@ async def _show_live(lanes: Sequence[Lane]) -> None:
     feed = Feed(view, lanes)
     view.on_msg(feed.hear)
     replace = _in_output(output, view) if shown is None else _in_cell(shown, view)
+
+    def end(data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        if shown is not None:
+            data, metadata = cells.end_of(shown, data, metadata)
+        feed.end(lambda: replace(data, metadata))
+
     feed.start()
     try:
         await draw(feed, lanes)
     finally:
         feed.close()
-        data, metadata = bundle(lanes)
-        if shown is not None:
-            data, metadata = cells.end_of(shown, data, metadata)
-        feed.end(lambda: replace(data, metadata))
-        if shown is not None and page.asking() is None:
-            await _display_anew(feed, data, metadata)
+        await _write(lanes, end)
+        if shown is not None and shown.final is not None and page.asking() is None:
+            await _display_anew(feed, *shown.final)
 
 
 async def _display_anew(feed: Feed, data: dict[str, Any], metadata: dict[str, Any]) -> None:

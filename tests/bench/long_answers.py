@@ -3,8 +3,7 @@
 Each answer comes in pieces of about four characters, 40 of them in each write, so fast that a page would freeze if it
 did anything twice. Tasks are those of the page's main thread (a trace), in CPU time: what else the machine does is not
 theirs. `live` are the tasks before the last change of the live view, `saved` those after: JupyterLab draws the saved
-output itself, and typesets its formulas. A panel's copy is drawn while the panel still typesets its own: formulas in it
-count as live there.
+output of a cell itself, and typesets its formulas; of a panel's copy it draws the fold.
 """
 
 from __future__ import annotations

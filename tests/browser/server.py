@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import holystream_nb
 
 TOKEN: Final = "holystream-tests"
-_READY_S: Final = 30.0
+_READY_S: Final = 120.0
 _END_S: Final = 10.0
 _OPTIONS: Final = (
     "--no-browser",

@@ -16,17 +16,20 @@ _PIECE: Final = 7
 class Echo:
     """An OpenAI-compatible address, `url`; `magic` is the option line that uses it.
 
-    `requests` are the bodies that came. While `held`, an answer stays open after its last character, until `release()`.
+    `requests` are the bodies that came. While `held`, an answer stays open after its last character, until `release()`;
+    its pieces come `pace_s` seconds apart, and from `release()` on at once.
     """
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/v1"
         self.magic = f"%%stream -m ollama:echo --base-url {self.url}"
         self.requests: list[dict[str, Any]] = []
+        self.pace_s = 0.0
         self.held = threading.Event()
         self.released = threading.Event()
 
-    def hold(self) -> None:
+    def hold(self, pace_s: float = 0.0) -> None:
+        self.pace_s = pace_s
         self.released.clear()
         self.held.set()
 
@@ -65,6 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for start in range(0, len(text), _PIECE):
             self._event({"delta": {"content": text[start : start + _PIECE]}, "finish_reason": None})
+            if echo.held.is_set() and echo.pace_s:
+                echo.released.wait(echo.pace_s)
         if echo.held.is_set():
             echo.released.wait(30)
         self._event({"delta": {}, "finish_reason": "stop"})

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,8 +33,9 @@ from .service import Echo
 LOAD: Final = "%load_ext holystream_nb\nimport asyncio, os, time\nimport holystream_nb as hs\nprint(os.getpid())"
 LAST: Final = 599
 ENDLESS: Final = "gpt-4.1#rate=30,numbered,tokens=9000"
-COUNTING: Final = f"gpt-4.1#rate=30,numbered,tokens={LAST + 1}"
-STREAM: Final = f"%%stream -m {COUNTING}\nCount."
+STREAM: Final = f"%%stream -m gpt-4.1#rate=30,numbered,tokens={LAST + 1}\nCount."
+NUMBERS: Final = " ".join(map(str, range(LAST + 1)))
+"""What the service says that ends when a test says so."""
 LATE: Final = 40_000
 """Milliseconds in which an answer of 400 tokens ends, on a busy machine too."""
 SAVED: Final = ".jp-OutputArea-output[data-mime-type='text/markdown']"
@@ -74,6 +75,14 @@ async def begin(server: Server, new_page: Callable[[], Awaitable[Page]]) -> Asyn
 
     yield make
     await asyncio.to_thread(_end_kernels, server)
+
+
+@pytest.fixture
+def counting(echo: Echo) -> Iterator[Echo]:
+    """Counts for at least 20 s, and from `release()` on comes to its end at once."""
+    echo.hold(pace_s=1 / 15)
+    yield echo
+    echo.release()
 
 
 def _end_kernels(server: Server) -> None:
@@ -126,10 +135,11 @@ async def kernel_of(notebook: Notebook) -> int:
 
 @kept("the page is reloaded, never saved", "the view comes back with all the text, and goes on")
 @BOTH
-async def test_a_reload_unsaved(begin: Begin, server: Server, application: str) -> None:
+async def test_a_reload_unsaved(begin: Begin, server: Server, counting: Echo, application: str) -> None:
     """The view comes back with all the text and goes on; at its end the plain output is there, and in the file."""
-    notebook = await again(await begin(application=application), server)
+    notebook = await again(await begin(f"{counting.magic}\n{NUMBERS}", application=application), server)
     await goes_on(notebook.cell(1))
+    counting.release()
     await is_kept(notebook)
     assert notebook.read()["cells"][1]["execution_count"] == 2
 
@@ -147,9 +157,9 @@ async def test_stop_after_a_reload(begin: Begin, server: Server) -> None:
 
 
 @kept("the notebook is saved meanwhile, and the page reloaded", "the file has the text so far; then as above")
-async def test_a_reload_saved(begin: Begin, server: Server) -> None:
+async def test_a_reload_saved(begin: Begin, server: Server, counting: Echo) -> None:
     """Saved in mid-stream, the file has the text so far; the view that comes back takes its place."""
-    notebook = await begin()
+    notebook = await begin(f"{counting.magic}\n{NUMBERS}")
     content = await notebook.save()
     [output] = content["cells"][1]["outputs"]
     assert list(output["data"]) == ["text/plain"]
@@ -159,6 +169,7 @@ async def test_a_reload_saved(begin: Begin, server: Server) -> None:
     await goes_on(notebook.cell(1))
     notebook = await again(notebook, server)
     await goes_on(notebook.cell(1))
+    counting.release()
     await is_kept(notebook)
 
 
@@ -200,15 +211,16 @@ async def test_a_restarted_kernel(begin: Begin) -> None:
 @kept("the tab is closed, and opened after the end", "the whole answer")
 @BOTH
 async def test_a_closed_tab(
-    begin: Begin, server: Server, new_page: Callable[[], Awaitable[Page]], application: str
+    begin: Begin, server: Server, counting: Echo, new_page: Callable[[], Awaitable[Page]], application: str
 ) -> None:
     """Opened again after the answer's end: the plain output is put into its cell."""
-    notebook = await begin(STREAM.replace(f"tokens={LAST + 1}", "tokens=100"), application=application)
+    notebook = await begin(f"{counting.magic}\n{NUMBERS}", application=application)
     page = await new_page()
     await notebook.page.goto("about:blank")
-    await asyncio.sleep(6)
+    counting.release()
+    await asyncio.sleep(2)
     notebook = await again(notebook, server, page)
-    await is_kept(notebook, words=" 98 99")
+    await is_kept(notebook)
     assert notebook.read()["cells"][1]["execution_count"] == 2
 
 
@@ -269,15 +281,16 @@ MOVES = {  # what is done to the cell that streams, as the applications' own com
     "the cell is moved, cut and pasted, deleted and undone, split, merged, or Markdown for a while", "the answer, once"
 )
 @pytest.mark.parametrize("move", MOVES)
-async def test_a_cell_that_is(begin: Begin, move: str) -> None:
+async def test_a_cell_that_is(begin: Begin, counting: Echo, move: str) -> None:
     """The answer is on the screen, and reaches the file, once."""
     commands, index = MOVES[move]
-    notebook = await begin(STREAM.replace(f"tokens={LAST + 1}", "tokens=150"), "print('below')")
+    notebook = await begin(f"{counting.magic}\n{NUMBERS}", "print('below')")
     await notebook.cell(1).select()
     for command in commands:
         await notebook.page.evaluate("async (command) => { await jupyterapp.commands.execute(command); }", command)
         await asyncio.sleep(0.3)
-    await is_kept(notebook, index, words=" 148 149")
+    counting.release()
+    await is_kept(notebook, index)
 
 
 async def test_a_cleared_output_stays_cleared(begin: Begin, server: Server) -> None:
@@ -296,14 +309,21 @@ async def test_a_cleared_output_stays_cleared(begin: Begin, server: Server) -> N
     "the page is reloaded while another cell blocks the kernel",
     "the text so far, then the view",
 )
-async def test_a_reload_while_another_cell_blocks_the_kernel(begin: Begin, server: Server) -> None:
+async def test_a_reload_while_another_cell_blocks_the_kernel(
+    begin: Begin, server: Server, counting: Echo, tmp_path: Path
+) -> None:
     """The text so far is there meanwhile, and is not called whole; the view comes when the kernel can answer."""
-    task = f"task = asyncio.create_task(hs.stream('x', model='{COUNTING}'))"
-    notebook = await begin(task, "time.sleep(15)")
+    asked = f"hs.stream({NUMBERS!r}, model='ollama:echo', base_url={counting.url!r})"
+    seen = tmp_path / "seen"
+    notebook = await begin(
+        f"task = asyncio.create_task({asked})", f"while not os.path.exists({str(seen)!r}):\n    time.sleep(0.1)"
+    )
     await notebook.cell(2).start()
     await asyncio.sleep(1)
     notebook = await again(notebook, server)
     await expect(notebook.cell(1).output).to_contain_text("12 13 14 15 16 17 18 19 20", timeout=LATE)
+    seen.touch()
+    counting.release()
     await is_kept(notebook)
 
 

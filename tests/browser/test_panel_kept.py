@@ -182,6 +182,26 @@ async def test_a_long_conversation_is_saved_in_pieces(open_notebook: Open, echo:
     assert "Question 1:" not in str((await notebook.save())["cells"][1]["outputs"])
 
 
+async def test_the_copy_is_drawn_when_it_is_opened(open_notebook: Open, echo: Echo) -> None:
+    """Until then the page draws its fold alone, and typesets none of its formulas; the file has all of it."""
+    notebook = await open_notebook(chat(f"'ollama:echo', base_url={echo.url!r}"), load=IMPORT)
+    await notebook.cell(1).run()
+    panel = Panel(notebook.cell(1).root)
+    copy = notebook.cell(1).output.locator(".jp-OutputArea-output.jp-RenderedMarkdown")
+    await panel.ask("Why is $x^2$ a square?")
+    await panel.shows(0)
+    await expect(copy.locator("summary")).to_have_text("Saved copy · 1 question", timeout=PATIENCE_MS)
+    assert await copy.text_content() == "Saved copy · 1 question"
+    assert "$x^2$" in str((await notebook.save())["cells"][1]["outputs"])
+    await copy.locator("summary").focus()
+    await notebook.page.keyboard.press("Enter")
+    await expect(copy.locator("mjx-container").first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(copy.locator("summary")).to_be_focused()
+    await panel.ask("Another.")
+    await expect(copy.locator("summary")).to_have_text("Saved copy · 2 questions", timeout=PATIENCE_MS)
+    await expect(copy.get_by_text("Another.").first).to_be_visible()
+
+
 RENAME: Final = """async ([path, name]) => {
   const panel = [...jupyterapp.shell.widgets("main")].find((panel) => panel.context?.path === path);
   await panel.context.rename(name);

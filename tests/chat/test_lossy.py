@@ -10,9 +10,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossy import IS_BUILDABLE, Page, Speaking, Weather
+from missing import needs
 from virtual import run_virtually
 
 from holystream_nb.chat.policy import Chat
@@ -23,7 +25,7 @@ from holystream_nb.session import Session
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not IS_BUILDABLE, reason="no node, or the front-end's packages are not installed"),
+    needs(IS_BUILDABLE, "NO NODE OR NO esbuild UNDER frontend/node_modules: what the page's code does is NOT TESTED"),
 ]
 
 AGREES_S = 5.0
@@ -99,7 +101,7 @@ class Half:
 
 
 @given(weathers, deeds)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_panel_and_its_page_agree_in_the_end(weather: Weather, deeds: list[tuple[float, str]]) -> None:
     """Turns, text, states, comparisons, what is chosen, traits; nothing waits; what was asked, was asked once."""
 

@@ -7,6 +7,7 @@ import hashlib
 from itertools import pairwise
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,7 +75,7 @@ def cut(text: str, at: list[int]) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(texts(), st.lists(st.integers(0, 10_000), max_size=40))
 def test_a_key_in_pieces_never_reaches_the_disk(given_text: tuple[str, list[str]], at: list[int]) -> None:
     """Nothing that is written after any piece has more of a key than its mark and a few characters."""
@@ -90,7 +91,7 @@ def test_a_key_in_pieces_never_reaches_the_disk(given_text: tuple[str, list[str]
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(texts(), st.lists(st.integers(0, 10_000), max_size=40))
 def test_pieces_come_to_the_same_as_the_whole(given_text: tuple[str, list[str]], at: list[int]) -> None:
     """How a text was cut makes no difference to what is written of it."""
@@ -100,7 +101,7 @@ def test_pieces_come_to_the_same_as_the_whole(given_text: tuple[str, list[str]],
     assert written == masked(text, HIDDEN)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(st.sampled_from([*"abcdefgh \n中文，é.,"]), max_size=400), st.lists(st.integers(0, 400), max_size=40))
 def test_of_plain_prose_nothing_is_held_back(text: str, at: list[int]) -> None:
     """What may be shown after each piece is all that has come."""
@@ -150,7 +151,7 @@ def test_pictures_of_all_formats_are_stored_as_hashes(message: dict[str, object]
     assert CODE in repr(stored(message, [], images=True))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.integers(0, 3_000), max_size=20))
 def test_a_picture_in_pieces_is_a_hash_too(at: list[int]) -> None:
     """Nothing of it is written while it comes."""

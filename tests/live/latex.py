@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import nbformat.v4 as notebooks
-import pytest
+from missing import missing
 from nbconvert import LatexExporter
 
 _CARETS: Final = re.compile(r"\^\^\^\^([0-9a-f]{4})|\^\^([0-9a-f]{2})|\^\^([\x00-\x7f])")
@@ -63,7 +63,7 @@ def pandoc() -> Path:
     try:
         import pypandoc
     except ImportError:
-        pytest.skip("NO pandoc: what nbconvert writes for TeX is NOT TESTED (pip install pypandoc_binary)")
+        missing("NO pandoc: what nbconvert writes for TeX is NOT TESTED (pip install pypandoc_binary)")
     return Path(pypandoc.get_pandoc_path())
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from missing import missing
 
 import holystream_nb
 from holystream_nb.live.harmless.formulas import is_allowed, on_one_line, safe_tex
@@ -84,7 +86,7 @@ def page() -> Iterator[Callable[[str], bool]]:
     """The verdict of the page's own code."""
     node = shutil.which("node")
     if node is None or not (FRONTEND / "node_modules" / "esbuild").exists():
-        pytest.skip("NO NODE OR NO esbuild UNDER frontend/node_modules: whether live and saved agree is NOT TESTED")
+        missing("NO NODE OR NO esbuild UNDER frontend/node_modules: whether live and saved agree is NOT TESTED")
     command = [node, "--input-type=module", "-e", _PAGE]
     process = subprocess.Popen(
         command, cwd=FRONTEND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
@@ -159,7 +161,7 @@ SIGNS: Final = st.text(st.characters(codec="koi8-r"), max_size=2)
 
 
 @pytest.mark.slow
-@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(2_000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(source=st.lists(st.sampled_from(PIECES) | SIGNS, max_size=12).map("".join))
 def test_live_and_saved_agree(page: Callable[[str], bool], source: str) -> None:
     """The page's code and the kernel's allow the same formulas, whatever pieces meet."""

@@ -9,9 +9,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lossy import IS_BUILDABLE, Page, Speaking, Weather
+from missing import needs
 from virtual import run_virtually
 
 from holystream_nb.live.feed import Feed
@@ -20,7 +22,7 @@ from holystream_nb.live.show import draw
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not IS_BUILDABLE, reason="no node, or the front-end's packages are not installed"),
+    needs(IS_BUILDABLE, "NO NODE OR NO esbuild UNDER frontend/node_modules: what the page's code does is NOT TESTED"),
 ]
 
 AGREES_S = 5.0
@@ -82,7 +84,7 @@ def agree(page: Page, lanes: list[Lane], feed: Feed) -> bool:
 
 
 @given(weathers, st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_live_view_has_all_of_it_in_the_end(weather: Weather, stops: bool, several: bool) -> None:
     """Text, states, figures and the comparison; a Stop is seen; after the last view the widget is closed."""
 

@@ -319,6 +319,7 @@ CALIBRATED = Calibration(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ttft", "more", "ours"),
     [

@@ -156,6 +156,7 @@ def test_a_line_of_good_requests_says_from_when_they_count(trial: Make, result: 
         assert ("from the scheduled start" in check.found) == (limits != {"tpot_ms": 90.0})
 
 
+@pytest.mark.slow
 def test_what_is_unclear_says_how_many_requests_would_show_it(trial: Make, result: Callable[..., Result]) -> None:
     """By hand: 72 of 72 at 95 %, 368 without an error at 1 %; one bad of 80 needs more than none, and as many bad as
     are allowed are never shown. Of a part that is steady, those that are not come on top.

@@ -337,6 +337,7 @@ async def test_threads_are_refused_hidden_ones_too(run: Run) -> None:
                 await run(executor=given)
 
 
+@pytest.mark.slow
 async def test_a_dask_client_is_not_its_executor(run: Run, cluster: Any) -> None:
     """It has a submit too, and was an AssertionError after 9 s."""
     with pytest.raises(SetupError, match=r"give client.get_executor\(\)"):
@@ -382,12 +383,14 @@ async def test_a_pool_that_is_closed_or_broken_is_refused(run: Run) -> None:
         await run(executor=executor)
 
 
+@pytest.mark.slow
 async def test_what_makes_all_useless_is_raised(run: Run, processes: Executor) -> None:
     """An unknown model is found by the warm-up."""
     with pytest.raises(UnknownModel, match="nobody"):
         await run("simulator:nobody", repeats=3, executor=processes)
 
 
+@pytest.mark.slow
 async def test_an_open_loop_needs_workers_that_can_be_told(run: Run, processes: Executor) -> None:
     """Arrivals of a batch would be late by the answers of the one before."""
     with pytest.raises(SetupError, match="rate= needs workers that can be told"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from missing import imported
 
 from holystream_nb.errors import SetupError
 from holystream_nb.measuring.export import schema
@@ -48,7 +49,7 @@ def test_json_has_the_names_and_units_of_opentelemetry(some: Result, tmp_path: P
     assert second["gen_ai.client.operation.duration"] == pytest.approx(0.8)
     assert set(first) == set(second) == set(written["schema"]["required"]) == set(schema()["properties"])
     assert written["run"]["limits"] == {"ttft_ms": 500}
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = imported("jsonschema")
     for row in written["requests"]:
         jsonschema.validate(row, written["schema"])
         with pytest.raises(jsonschema.ValidationError):
@@ -64,8 +65,8 @@ def test_csv_and_parquet_have_the_same_rows(some: Result, tmp_path: Path) -> Non
     assert (first["holystream.cost_usd"], first["gen_ai.usage.output_tokens"]) == ("0.0000012", "3")
     assert (first["http.response.status_code"], second["http.response.status_code"]) == ("", "429")
     assert second["holystream.message"] == "'=cmd|' /C calc'!A0"
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
+    pandas = imported("pandas")
+    imported("pyarrow")
     frame = pandas.read_parquet(some.to_parquet(tmp_path / "run.parquet"))
     assert list(frame.columns) == list(schema()["properties"])
     assert frame["holystream.cost_usd"][0] == Decimal("0.0000012")
@@ -85,7 +86,7 @@ def test_rows_say_what_was_asked_and_answered(trial: Make, result: Callable[...,
     names = [f"holystream.{name}" for name in ("prompt_name", "question", "answer")]
     assert [first[name] for name in names] == ["greeting", "Say\r\nhello", "=1+1"]
     assert [each["holystream.answer"] for each in rest] == ["- one\r- two", "＝1", "Grüße, 世界", None]
-    pandas = pytest.importorskip("pandas")
+    pandas = imported("pandas")
     frame = pandas.read_csv(made.to_csv(tmp_path / "run.csv"), keep_default_na=False)
     assert frame[names[0]].tolist() == ["greeting"] * 5
     assert frame[names[1]].tolist() == ["Say\nhello"] * 5
@@ -103,7 +104,7 @@ def test_parquet_files_of_any_two_runs_are_one_table(
     some: Result, trial: Make, result: Callable[..., Result], tmp_path: Path
 ) -> None:
     """Columns have one type each, also where all their values are missing or a cost has more digits."""
-    dataset = pytest.importorskip("pyarrow.dataset")
+    dataset = imported("pyarrow.dataset")
     other = result(trial(ttft=300.5, usd=Decimal("12.00000000012345"), events=[2, 1, 1], reasoning_tokens=1))
     files = [str(each.to_parquet(tmp_path / f"{n}.parquet")) for n, each in enumerate((some, other))]
     one, two = (dataset.dataset(file).schema for file in files)
@@ -113,6 +114,7 @@ def test_parquet_files_of_any_two_runs_are_one_table(
     assert whole["gen_ai.response.finish_reasons"] == [["stop"]] * 3
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_said(some: Result, tmp_path: Path) -> None:
     """One sentence, whatever the format."""
     (tmp_path / "taken").mkdir()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from missing import imported
 
 import holystream_nb as hs
 from holystream_nb.errors import SetupError
@@ -82,7 +83,7 @@ def test_rows_in_which_nothing_is_asked_are_left_out_and_counted() -> None:
 @pytest.mark.parametrize("library", ["polars", "pyarrow", "datasets"])
 def test_tables_of_other_libraries_are_read_as_well(library: str) -> None:
     """A table, and one of its columns; texts, and messages."""
-    module = pytest.importorskip(library)
+    module = imported(library)
     columns = {"id": [1, 2], "prompt": ["One?", "Two?"]}
     chats = {"messages": [ANSWERED, [{"role": "user", "content": "Bye"}]]}
     made = {
@@ -98,7 +99,7 @@ def test_tables_of_other_libraries_are_read_as_well(library: str) -> None:
 @pytest.mark.slow
 def test_a_streamed_dataset_and_one_of_several_splits_are_refused() -> None:
     """What has no end cannot be a plan; of several splits one must be named."""
-    datasets = pytest.importorskip("datasets")
+    datasets = imported("datasets")
     whole = datasets.Dataset.from_dict({"prompt": ["One?"]})
     for wrong in (whole.to_iterable_dataset(), datasets.DatasetDict(train=whole)):
         with pytest.raises(SetupError):

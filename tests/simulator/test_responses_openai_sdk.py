@@ -158,6 +158,7 @@ def _settled(events: Iterator[Any]) -> tuple[list[Any], Any]:
     return found, found[-1]
 
 
+@pytest.mark.slow
 def test_connect_holds_a_conversation_with_a_tool_call(client: openai.OpenAI) -> None:
     """WebSocket mode: call, result and one more turn, each sending only what is new; every event as it is typed."""
     options: dict[str, Any] = {"model": "sim-reasoner", "tools": TOOLS, "store": False}

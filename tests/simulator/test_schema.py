@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, Field, StringConstraints, TypeAdapter, create_model
@@ -100,7 +101,7 @@ def test_constraints_are_kept(name: str, prompt: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(low=st.integers(-1000, 1000), size=st.integers(0, 50), step=st.integers(1, 60))
 def test_bounds_and_steps(low: int, size: int, step: int) -> None:
     """Any range that holds a multiple gets one."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,7 +122,7 @@ def written(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
 
 @pytest.mark.slow
 @given(written())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_pieces_split_anywhere_with_a_repeat_are_the_same_object(case: tuple[dict[str, Any], list[str]]) -> None:
     """Also with `{}` before them, and as a string that holds the object."""
     value, pieces = case
@@ -130,7 +131,7 @@ def test_pieces_split_anywhere_with_a_repeat_are_the_same_object(case: tuple[dic
 
 @pytest.mark.slow
 @given(written(), st.sampled_from(["index", "id", "index and id"]), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_such_pieces_in_chunks_are_one_call(case: tuple[dict[str, Any], list[str]], marks: str, is_named: bool) -> None:
     """However they are marked, and with the name in every piece."""
     value, pieces = case

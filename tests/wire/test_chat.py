@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -868,7 +869,7 @@ def check_types(events: list[Event]) -> None:
 
 @pytest.mark.slow
 @given(st.lists(mostly(CHUNKS), max_size=4), st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_no_json_raises(values: list[Any], named: bool) -> None:
     """Whatever JSON stands in whatever field, nothing is raised and the events have their types."""
     first = [{"id": "i", "model": "m", "choices": []}] if named else []
@@ -888,7 +889,7 @@ def test_an_empty_part_does_not_number_its_call() -> None:
 
 @pytest.mark.slow
 @given(st.lists(CALLS, min_size=1, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_calls_are_numbered_from_0_and_lose_no_arguments(parts: list[dict[str, Any]]) -> None:
     """Whatever the marks, indexes run 0, 1, … and all arguments come out, in their order within each call."""
     events = [e for p in parts for e in events_of(chunk({"tool_calls": [p]})) if isinstance(e, ToolCallPart)]

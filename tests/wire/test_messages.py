@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -190,7 +191,7 @@ def test_thinking_and_calls(wrapped: Any) -> None:
     assert decoder.echo() == ITS_ECHO
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(1, 200), st.booleans(), st.sampled_from([b"\n", b"\r\n", b"\r"]))
 @example(1, True, b"\r\n")
 def test_any_split_of_the_bytes_gives_the_same(size: int, is_named: bool, newline: bytes) -> None:
@@ -666,7 +667,7 @@ EVENT = of(KINDS, "index", "error", delta=DELTA, content_block=BLOCK, message=ME
 HOSTILE = st.lists(EVENT | JUNK, max_size=8)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(HOSTILE)
 def test_nothing_a_service_sends_raises(values: list[Any]) -> None:
     """Whatever comes, there are events, or an error of ours; what goes back of it is JSON."""

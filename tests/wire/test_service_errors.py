@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -659,7 +660,7 @@ JSON = st.recursive(
 
 @pytest.mark.slow
 @given(st.integers(300, 599), st.one_of(st.binary(max_size=50), JSON.map(lambda tree: json.dumps(tree).encode())))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_body_gives_an_error(status: int, body: bytes) -> None:
     """Whatever the body, there is an error with a bounded, printable message of one line."""
     error = error_of(status, body)

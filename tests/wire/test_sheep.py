@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -388,7 +389,7 @@ def test_what_is_no_object_is_left_out_of_a_turn_that_has_begun(message: str | b
 
 
 @given(st.binary() | st.text())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_nothing_makes_it_raise(message: str | bytes) -> None:
     """Any message is events, nothing, or an error in the turn."""
     turn = MessageDecoder()
@@ -421,7 +422,7 @@ _KINDS = ("start", "token", "reasoning", "tool_call", "function_call", "usage", 
         st.fixed_dictionaries({"type": st.sampled_from(_KINDS)}, optional=dict.fromkeys(_FIELDS, _JSON)), max_size=4
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_shape_of_a_known_message_makes_it_raise(messages: list[dict[str, Any]]) -> None:
     """Every field with any value; texts that come out can be written."""
     events, turn = run(*messages)

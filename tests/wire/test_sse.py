@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -417,7 +418,7 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
 
 @pytest.mark.slow
 @given(STREAMS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_any_stream_gives_the_events_of_the_standard(stream: bytes) -> None:
     """Our events are those of a second implementation that follows the standard's text literally."""
     assert decode(stream) == reference(stream)
@@ -425,7 +426,7 @@ def test_any_stream_gives_the_events_of_the_standard(stream: bytes) -> None:
 
 @pytest.mark.slow
 @given(STREAMS, st.lists(st.integers(0, 1000), max_size=8))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_split_gives_the_same_events(stream: bytes, places: list[int]) -> None:
     """However the network cuts a stream, its events, its end and its ignored lines are the same."""
     whole, pieces, single = Decoder(), Decoder(), Decoder()
@@ -440,7 +441,7 @@ def test_any_split_gives_the_same_events(stream: bytes, places: list[int]) -> No
 
 @pytest.mark.slow
 @given(STREAMS, st.lists(st.integers(0, 1000), max_size=8), st.integers(1, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_split_meets_the_limit_at_the_same_event(stream: bytes, places: list[int], limit: int) -> None:
     """The limit on an event's size depends on the stream alone, not on how it is cut."""
 

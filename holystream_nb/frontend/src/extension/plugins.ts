@@ -1,6 +1,7 @@
 import type { Application, NotebookTracker } from "./application";
 import { offer } from "./bundle";
 import { type Actions, Cells, type Server } from "./cells";
+import { foldCopies, type Renderers } from "./fold";
 import { BUNDLE, type MakeMessage, PageLink } from "./page";
 import { drawPrompts, type Editor, language, type Languages, PROMPT } from "./prompt";
 import { shared } from "./shared";
@@ -26,7 +27,7 @@ const OTHER =
 
 /** All that this application has the tokens for. */
 export async function plugins(): Promise<Plugin[]> {
-  const found = await Promise.all([page(), cells(), prompts(), chat()]);
+  const found = await Promise.all([page(), cells(), copies(), prompts(), chat()]);
   return found.filter((plugin) => plugin !== null);
 }
 
@@ -69,6 +70,18 @@ async function cells(): Promise<Plugin | null> {
     activate: (app, page: PageLink, tracker: NotebookTracker) => {
       new Cells(app, page, services?.ServerConnection ?? null, tracker, notebook?.NotebookActions ?? null);
     },
+  };
+}
+
+async function copies(): Promise<Plugin | null> {
+  const rendermime = await shared<{ IRenderMimeRegistry?: Token }>("@jupyterlab/rendermime");
+  if (!rendermime?.IRenderMimeRegistry) return null;
+  return {
+    id: "holystream_nb:copies",
+    description: "Draws the saved copy under a chat panel when it is opened.",
+    autoStart: true,
+    requires: [rendermime.IRenderMimeRegistry],
+    activate: (_app, renderers: Renderers) => foldCopies(renderers),
   };
 }
 
