@@ -87,7 +87,8 @@ async def _main(folder: Path, others: Path, names: Sequence[str]) -> None:
     assert CHROMIUM is not None, NO_CHROMIUM
     with tempfile.TemporaryDirectory() as root, serving(Path(root), speed="1") as server:
         async with browsing(CHROMIUM) as browser:
-            page = await browser.new_page(device_scale_factor=2)
+            context = await browser.new_context(device_scale_factor=2)
+            page = await context.new_page()
             await open_lab(page, server)
             await page.evaluate("() => { jupyterapp.shell.collapseLeft(); jupyterapp.shell.mode = 'single-document'; }")
             for name in names:
