@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from examples import examples
 from hypothesis import settings
-from missing import needs
 
 from holystream_nb import Simulator
+
+from .examples import examples
+from .missing import needs
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 for _name in ("HOLYSHEEP_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY", "HOLYSTREAM_PROVIDERS"):

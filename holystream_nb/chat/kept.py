@@ -75,7 +75,7 @@ class Kept:
 
     def also_at(self, notebook: str) -> None:
         """From now on it is written for this path of the notebook too."""
-        self._notebooks = (*self._notebooks, notebook)
+        self._notebooks = tuple(dict.fromkeys((*self._notebooks, notebook)))
 
     def _write(self, name: str, state: str) -> None:
         for notebook in self._notebooks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -65,6 +66,8 @@ class Names(Generic[T]):
     def follow(self, notebook: str) -> None:
         """The notebook has this path now."""
         for (before, name), holder in list(self._holders.items()):
-            if before != notebook and self._holders.get((notebook, name)) is None:
+            if before == notebook or Path(before).is_file():  # another notebook of this kernel
+                continue
+            if self._holders.get((notebook, name)) is None:
                 self._holders[notebook, name] = holder
                 holder.keep_at(notebook)

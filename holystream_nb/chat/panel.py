@@ -270,6 +270,8 @@ class ChatPanel(traitlets.HasTraits):
 
     def _display_(self) -> Any:
         """What marimo shows of it."""
+        if screen() == "text":
+            return f"{self!r} {NO_WIDGETS}"
         return self._display.uncopied()
 
     # What the program does

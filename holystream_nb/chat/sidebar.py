@@ -8,9 +8,12 @@ one text in the system prompt, made anew whenever the page sends its cells, and 
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..live.page import Message, Page, Reply, page
+from ..live.where import whole_path
 
 if TYPE_CHECKING:
     from .panel import ChatPanel
@@ -28,6 +31,7 @@ class Sidebar:
     def __init__(self) -> None:
         self._panels: dict[str, ChatPanel] = {}
         self._contexts: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
         self._is_begun = False
 
     def begin(self) -> None:
@@ -43,37 +47,52 @@ class Sidebar:
 
         asking: Page = message["page"]
         try:
-            reply("panel", {"model_id": self._panel(asking.notebook).shown_alone()})
+            reply("panel", {"model_id": self._panel(asking).shown_alone()})
         except HolystreamError as exc:
             reply("refused", {"error": str(exc)})
 
-    def _panel(self, notebook: str) -> ChatPanel:
+    def _panel(self, asking: Page) -> ChatPanel:
         from .panel import ChatPanel
 
-        self._follow(notebook)
-        panel = self._panels.get(notebook)
+        self._follow(asking)
+        panel = self._panels.get(asking.notebook)
         if panel is None:
-            panel = self._panels[notebook] = ChatPanel(name="sidebar")
+            panel = self._panels[asking.notebook] = ChatPanel(name="sidebar")
             panel.tell_context(lambda: self._contexts.get(self._path(panel), ""))
         return panel
 
     def _path(self, panel: ChatPanel) -> str:
         return next((path for path, each in self._panels.items() if each is panel), "")
 
-    def _follow(self, notebook: str) -> None:
-        """A notebook that was renamed keeps its panel: the one whose path no page has any more."""
-        here = {each.notebook for each in page.pages}
+    def _follow(self, asking: Page) -> None:
+        """A notebook that was renamed keeps its panel: also one whose page was closed, where its file has gone."""
+        pages = page.pages
+        before = self._paths.get(asking.id)
+        self._paths = {each.id: self._paths.get(each.id, each.notebook) for each in pages}
+        self._paths[asking.id] = asking.notebook
+        if asking.notebook in self._panels:
+            return
+        here = {each.notebook for each in pages}
         left = [path for path in self._panels if path not in here]
-        if notebook not in self._panels and len(left) == 1 and len(here) == 1:
-            self._panels[notebook] = self._panels.pop(left[0])
-            self._contexts[notebook] = self._contexts.pop(left[0], "")
+        if before not in left:
+            gone = [path for path in left if not _is_there(path)]
+            before = gone[0] if len(gone) == len(here) == 1 else None
+        if before is not None:
+            panel = self._panels[asking.notebook] = self._panels.pop(before)
+            self._contexts[asking.notebook] = self._contexts.pop(before, "")
+            panel.keep_at(whole_path(asking.notebook))
 
     def _cells(self, message: Message, reply: Reply) -> None:
         asking: Page = message["page"]
         text, left_out = context(message["cells"])
-        self._follow(asking.notebook)
+        self._follow(asking)
         self._contexts[asking.notebook] = text if message["is_sent"] else ""
         reply("context", {"text": text, "cells": len(message["cells"]) - left_out, "left_out": left_out})
+
+
+def _is_there(path: str) -> bool:
+    """Whether a notebook that a page calls so is where its kernel's own is found."""
+    return any((parent / path).is_file() for parent in Path(os.environ.get("JPY_SESSION_NAME", "")).parents)
 
 
 def context(cells: list[dict[str, Any]]) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """Answers in a marimo notebook: the live view, which marimo keeps with the notebook's outputs as it is.
 
 marimo shows a cell's last value in the place of what the cell has shown before: a Reply is drawn as the answer that it
-is.
+is. Its kernel takes one request after the other, and a cell is one: a click on Stop would come when the cell has ended.
+Who reads in `marimo edit` has its ■, in `marimo run` nothing.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ def screen() -> Screen:
         whatever is not known.
     file: nobody looks on: nbclient, papermill, nbval, `jupyter execute`, `%%capture`. A widget would be saved in the
         notebook's metadata, code and all.
-    marimo: a marimo notebook, which has no IPython.
+    marimo: a marimo notebook, which has no IPython; one that is exported as .ipynb shows text.
     """
     if _is_marimo():
-        return "marimo"
+        return "text" if os.environ.get("MARIMO_NO_JS") == "true" else "marimo"
     shell = current_shell()
     kernel = getattr(shell, "kernel", None)
     if kernel is None:

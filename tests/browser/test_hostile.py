@@ -124,7 +124,7 @@ function complaints(root) {
 window.hsComplaints = complaints;
 window.hsPassing = new Set();
 
-new MutationObserver((mutations) => {
+const watcher = new MutationObserver((mutations) => {
   const parts = new Set();
   for (const { target } of mutations) {
     const element = target.nodeType === 1 ? target : target.parentElement;
@@ -132,7 +132,15 @@ new MutationObserver((mutations) => {
     if (part?.isConnected) parts.add(part);
   }
   for (const part of parts) for (const complaint of complaints(part)) hsPassing.add(complaint);
-}).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+});
+const EVERYTHING = { subtree: true, childList: true, attributes: true, characterData: true };
+watcher.observe(document, EVERYTHING);
+const attach = Element.prototype.attachShadow;
+Element.prototype.attachShadow = function (options) { // marimo draws each widget in one
+  const root = attach.call(this, options);
+  watcher.observe(root, EVERYTHING);
+  return root;
+};
 
 for (const name of ["alert", "confirm", "prompt", "print", "open"]) {
   Object.defineProperty(window, name, { value: (...given) => void hsCaught(`${name}(${given})`) });

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
+import json
 import re
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from browser.chromium import browsing
-from playwright.async_api import expect
+from browser.service import Echo, echoing
+from playwright.async_api import Page, expect
+
+from ..browser.test_hostile import CASES, NAMES, RAW, Found, Witness
+from .programs import keyless, serving
 
 pytestmark = pytest.mark.browser
 
-_READY_S: Final = 60.0
 _LATE_MS: Final = 60_000
 _NOTEBOOK: Final = """
 import marimo
@@ -77,44 +80,119 @@ if __name__ == "__main__":
 """
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+_STOPPED: Final = """
+import marimo
+
+app = marimo.App()
+
+
+@app.cell
+async def _():
+    import holystream_nb as hs
+
+    reply = await hs.stream("Kangaroos", model="gpt-4.1#stall=60,after=6")
+    return (reply,)
+
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+_SECRET: Final = "not-shaped-like-a-key-71f3"
+_KEYED: Final = """
+import marimo
+
+app = marimo.App()
+
+
+@app.cell
+async def _():
+    import os
+    import holystream_nb as hs
+
+    given = {{"model": "ollama:echo", "base_url": {url!r}, "api_key": os.environ["SECRET"]}}
+    await hs.stream("Kanga" + "roos are <b>marsupials</b>.", **given)
+    return given, hs
+
+
+@app.cell
+async def _(given, hs):
+    hs.ChatPanel(**given)
+    return
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+_HOSTILE: Final = """
+import marimo
+
+app = marimo.App()
+
+
+@app.cell
+async def _():
+    import asyncio, json, pathlib
+    import holystream_nb as hs
+
+    answers = json.loads(pathlib.Path("answers.json").read_text())
+    ask = lambda number, answer: hs.stream(answer, model=f"ollama:case-{{number}}", base_url={url!r})
+    await asyncio.gather(*(ask(number, answer) for number, answer in enumerate(answers)))
+    return (hs,)
+
+{cells}
+
+@app.cell
+def _(hs):
+    hs.ChatPanel(model="ollama:panel", base_url={url!r})
+    return
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+_CELL: Final = """
+@app.cell
+async def _(hs):
+    await {source}
+    return
+
+"""
+_ANSWERS: Final = ["\n\n".join(answer for _, answer in CASES[start::16]) for start in range(16)]
+"""Several payloads in each: a page of marimo loads the whole view for each widget."""
+_INSERT: Final = "(body, raw) => body.insertAdjacentHTML('beforeend', raw)"
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """An environment in which nothing of the user's is read or changed."""
+    return {**keyless(), **{f"XDG_{kind}_HOME": str(folder / kind) for kind in ("CONFIG", "STATE", "CACHE", "DATA")}}
+
+
+@contextmanager
+def running(folder: Path, notebook: str, mode: str = "run") -> Iterator[str]:
+    """The address of a notebook in this mode; what runs in `run` does when its page is opened."""
+    (folder / "asked.py").write_text(notebook, "utf-8")
+    options = ("--headless", "--no-token", *(("--skip-update-check",) if mode == "edit" else ()))
+    with serving(folder, "marimo", "-y", mode, "asked.py", *options, variables=variables(folder)) as address:
+        yield address
+
+
+@asynccontextmanager
+async def opened(chromium: str) -> AsyncIterator[Page]:
+    async with browsing(chromium) as browser:
+        yield await browser.new_page()
 
 
 @pytest.fixture(scope="module")
 def marimo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a notebook that runs when its page is opened."""
-    folder = tmp_path_factory.mktemp("marimo")
-    (folder / "asked.py").write_text(_NOTEBOOK, "utf-8")
-    port = free_port()
-    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
-    mine = {f"XDG_{kind}_HOME": str(folder / kind) for kind in ("CONFIG", "STATE", "CACHE", "DATA")}
-    command = [sys.executable, "-m", "marimo", "-y", "run", "asked.py", "--headless", "--no-token", f"--port={port}"]
-    log = folder / "marimo.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**kept, **mine, "HOLYSTREAM_SIMULATOR_SPEED": "max"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        end = time.monotonic() + _READY_S
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.terminate()
-        process.wait()
+    with running(tmp_path_factory.mktemp("marimo"), _NOTEBOOK) as address:
+        yield address
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    with echoing() as service:
+        yield service
 
 
 async def test_answers_a_panel_and_a_bench_are_drawn_in_marimo(marimo: str, chromium: str) -> None:
@@ -138,3 +216,84 @@ async def test_answers_a_panel_and_a_bench_are_drawn_in_marimo(marimo: str, chro
         answer = panel.get_by_role("article")
         await expect(answer.get_by_text("A simulated answer")).to_be_visible(timeout=10_000)
         await expect(answer).to_contain_text("words about Kangaroos", timeout=_LATE_MS)
+
+
+async def test_an_answer_is_stopped_in_an_edited_notebook(tmp_path: Path, chromium: str) -> None:
+    """By marimo's own interrupt, which the view names; what had come stays as text."""
+    with running(tmp_path, _STOPPED, "edit") as address:
+        async with opened(chromium) as page:
+            await page.goto(address, timeout=_LATE_MS)
+            await expect(page.get_by_test_id("cell-editor").first).to_be_visible(timeout=_LATE_MS)
+            await page.keyboard.press("Control+Shift+R")
+            lane = page.locator(".hs-lane").first
+            await expect(lane).to_contain_text("A simulated answer", timeout=_LATE_MS)
+            await expect(lane).to_contain_text("press ■ to stop", timeout=_LATE_MS)
+            await page.get_by_test_id("interrupt-button").click()
+            await expect(page.get_by_text("This cell was interrupted").first).to_be_visible(timeout=_LATE_MS)
+            kept = page.locator(".console-output-area", has_text="A simulated answer")
+            await expect(kept).to_contain_text("· stopped]", timeout=_LATE_MS)
+
+
+async def test_an_exported_notebook_has_the_text_and_no_key(tmp_path: Path, echo: Echo) -> None:
+    """Once as text in .ipynb, where marimo's widgets would be its tags; in the view in .html."""
+    (tmp_path / "asked.py").write_text(_KEYED.format(url=echo.url), "utf-8")
+    environment = {**variables(tmp_path), "SECRET": _SECRET}
+    notebook = await exported(tmp_path, environment, "ipynb", "--include-outputs")
+    page = await exported(tmp_path, environment, "html")
+    assert _SECRET not in notebook + page
+    outputs = [output for cell in json.loads(notebook)["cells"] for output in cell["outputs"]]
+    said = " ".join(map(text_of, outputs))
+    assert said.count("Kangaroos are") == 1
+    assert "marimo-anywidget" not in said
+    assert "await panel.send" in said
+    assert "Kangaroos are" in page
+    assert "<b>marsupials" not in page
+
+
+async def exported(folder: Path, environment: Mapping[str, str], form: str, *options: str) -> str:
+    """What `marimo export` writes."""
+    command = (sys.executable, "-m", "marimo", "-y", "export", form, "asked.py", "-f", "-o", f"out.{form}", *options)
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment)
+    assert await process.wait() == 0
+    return (folder / f"out.{form}").read_text("utf-8")
+
+
+def text_of(output: dict[str, Any]) -> str:
+    return "".join(output.get("text", ())) + "".join("".join(part) for part in output.get("data", {}).values())
+
+
+async def test_hostile_answers_do_nothing_in_marimo(tmp_path: Path, chromium: str, echo: Echo) -> None:
+    """Live, ended, in a panel and with everything in them clicked; in a model's name too. What would act is seen."""
+    (tmp_path / "answers.json").write_text(json.dumps(_ANSWERS), "utf-8")
+    asked = [f"hs.stream('Named', model={f'ollama:{name}'!r}, base_url={echo.url!r})" for name in NAMES]
+    cells = "".join(_CELL.format(source=source) for source in asked)
+    found, panels = Found(), Found()
+    with running(tmp_path, _HOSTILE.format(cells=cells, url=echo.url)) as address:
+        own = re.compile(
+            re.escape(address) + r"($|\?|assets/|api/|ws|health$|@file/|[\w-]+\.(css|ico|png|json|svg)($|\?))"
+        )
+        async with opened(chromium) as page:
+            witness = await Witness.of(page, lambda url: bool(own.match(url)) or url.startswith(("blob:", "data:")))
+            await page.goto(address, timeout=_LATE_MS)
+            views = page.locator(".holystream", has_text="case-")
+            await expect(views).to_have_count(len(_ANSWERS), timeout=2 * _LATE_MS)
+            await expect(views.locator(".hs-lane:not([data-state=done])")).to_have_count(0, timeout=_LATE_MS)
+            named = page.locator(".holystream", has_text="Named")
+            for name in NAMES:
+                await expect(named.locator(".hs-label").get_by_text(name, exact=True)).to_be_visible(timeout=_LATE_MS)
+            await found.look(views)
+            panel = page.locator(".hs-chat")
+            await panel.get_by_role("textbox", name="your question").fill(_ANSWERS[0])
+            await page.keyboard.press("Enter")
+            await expect(panel.locator(".hs-lane")).to_have_attribute("data-state", "done", timeout=_LATE_MS)
+            await panels.look(panel)
+            assert found.clicks > len(CASES)
+            assert len(found.texts) == len(_ANSWERS)
+            assert [*found.complaints.items(), *panels.complaints.items()] == []
+            assert await page.evaluate("[...hsPassing]") == []
+            assert witness.testify() == []
+
+            await views.first.locator(".hs-body").evaluate(_INSERT, RAW)
+            await found.look(views.first)
+            assert "alert(1)" in " ".join(witness.testify())
+            assert await page.evaluate("[...hsPassing]")

@@ -1,11 +1,12 @@
-"""Voila runs a notebook's cells as nbclient does, and then opens a page on their kernel."""
+"""Voila runs a notebook's cells as nbclient does, and then opens a page on their kernel.
+
+So `%%stream` shows its end only there: `_jinja_cell_generator` of its `notebook_renderer.py` waits for
+`executor.execute_cell`, and with `--progressive_rendering` the page is sent each cell's outputs (`execution_result`)
+when the cell has ended.
+"""
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,11 +15,10 @@ import pytest
 from browser.chromium import browsing
 from playwright.async_api import Page, expect
 
-from .programs import beside
+from .programs import beside, serving
 
 pytestmark = pytest.mark.browser
 
-_READY_S: Final = 60.0
 _LATE_MS: Final = 60_000
 _CELLS: Final = (
     "%load_ext holystream_nb",
@@ -34,12 +34,6 @@ ipywidgets.VBox([button, output])""",
 )
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a notebook that Voila serves."""
@@ -49,25 +43,9 @@ def voila(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cells=[nbformat.v4.new_code_cell(source) for source in _CELLS],
     )
     nbformat.write(notebook, folder / "asked.ipynb")
-    port = free_port()
     variables = {**beside("voila"), "IPYTHONDIR": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    command = [sys.executable, "-m", "voila", "asked.ipynb", "--no-browser", f"--port={port}"]
-    log = folder / "voila.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=output, stderr=output)
-    try:
-        end = time.monotonic() + _READY_S
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.terminate()
-        process.wait()
+    with serving(folder, "voila", "asked.ipynb", "--no-browser", variables=variables) as address:
+        yield address
 
 
 async def test_answers_and_a_panel_are_live_in_voila(voila: str, chromium: str) -> None:

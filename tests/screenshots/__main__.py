@@ -1,7 +1,8 @@
 """Pictures of the real thing: `python -m tests.screenshots [FOLDER] [--all] [--only NAME …]`.
 
-A real JupyterLab, a real kernel and the simulator at the documents' pace. `streaming.png` and `panel.png` of the README
-and `vote.png` of a notebook go to FOLDER (notebooks/images); the others go to a temporary folder, or with --all there.
+A real JupyterLab or Notebook 7, a real kernel and the simulator at the documents' pace. `streaming.png` and `panel.png`
+of the README and `vote.png` of a notebook go to FOLDER (notebooks/images); the others go to a temporary folder, or with
+--all there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from PIL import Image
 from playwright.async_api import FloatRect, Page
 
 from ..browser.chromium import browsing
-from ..browser.notebook import Cell, open_in_lab, open_lab, set_theme, write
+from ..browser.notebook import Cell, open_in_lab, open_in_notebook7, open_lab, set_theme, write
 from ..browser.server import Server, serving
 from ..conftest import CHROMIUM, NO_CHROMIUM
 from .scenes import SCENES, Scene
@@ -29,10 +30,15 @@ _MARGIN: Final = 10
 """Above the cells, in CSS pixels; below them lies the next cell."""
 
 
-async def _draw(page: Page, server: Server, scene: Scene) -> bytes:
+async def _draw(lab: Page, server: Server, scene: Scene) -> bytes:
+    file = write(server, [scene.first, scene.shown, ""])
+    if scene.application == "lab":
+        page, notebook = lab, await open_in_lab(lab, file)
+    else:
+        page = await lab.context.new_page()
+        notebook = await open_in_notebook7(page, server, file)
     await page.set_viewport_size({"width": scene.width, "height": scene.height})
     await set_theme(page, dark=scene.dark)
-    notebook = await open_in_lab(page, write(server, [scene.first, scene.shown, ""]))
     await notebook.cell(0).run()
     cell = notebook.cell(1)
     await cell.start()
@@ -41,7 +47,10 @@ async def _draw(page: Page, server: Server, scene: Scene) -> bytes:
     frame = await (_frame_beside(cell) if scene.beside else _frame(cell))
     picture = await page.screenshot(clip=frame, animations="disabled")
     await page.evaluate("() => jupyterapp.shell.collapseRight()")
+    await notebook.shutdown()
     await notebook.close()
+    if page is not lab:
+        await page.close()
     return _small(picture)
 
 
@@ -78,7 +87,8 @@ async def _main(folder: Path, others: Path, names: Sequence[str]) -> None:
     assert CHROMIUM is not None, NO_CHROMIUM
     with tempfile.TemporaryDirectory() as root, serving(Path(root), speed="1") as server:
         async with browsing(CHROMIUM) as browser:
-            page = await browser.new_page(device_scale_factor=2)
+            context = await browser.new_context(device_scale_factor=2)
+            page = await context.new_page()
             await open_lab(page, server)
             await page.evaluate("() => { jupyterapp.shell.collapseLeft(); jupyterapp.shell.mode = 'single-document'; }")
             for name in names:

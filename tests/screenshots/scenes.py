@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from playwright.async_api import Locator, expect
 
@@ -23,6 +23,7 @@ def get_weather(city: str, days: int = 3) -> str:
     """Says what the weather will be."""
     return f"sunny in {{city}} for {{days}} days"'''
 NARROW: Final = 460
+Application = Literal["lab", "notebook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Scene:
     """The first cell and the one that is shown, what is done there until the picture, the theme, the window's size.
 
     beside: the sidebar is in the picture, too.
+    application: lab, or notebook: Notebook 7.
     """
 
     first: str
@@ -39,6 +41,7 @@ class Scene:
     width: int = 1200
     height: int = 1000
     beside: bool = False
+    application: Application = "lab"
 
 
 # Answers in cells
@@ -66,6 +69,13 @@ async def _stopped(cell: Cell) -> None:
     await expect(cell.live.locator("table")).to_be_visible(timeout=_PATIENCE_MS)
     await cell.stop.click()
     await cell.ended()
+
+
+async def _interrupted(cell: Cell) -> None:
+    """The kernel ends in the middle of an answer: the text so far comes from the journal."""
+    await _list_begun(cell)
+    await cell.notebook.restart()
+    await expect(cell.output).to_contain_text("the kernel ended", timeout=_PATIENCE_MS)
 
 
 async def _asking(cell: Cell) -> None:
@@ -146,8 +156,8 @@ async def _beside(cell: Cell) -> None:
     await expect(page.locator("#holystream-sidebar .hs-turn ul > li").nth(1)).to_be_visible(timeout=_PATIENCE_MS)
 
 
-def _sidebar(*, dark: bool = False) -> Scene:
-    return Scene(_DATA, _LOOK, _beside, dark, height=700, beside=True)
+def _sidebar(*, dark: bool = False, application: Application = "lab") -> Scene:
+    return Scene(_DATA, _LOOK, _beside, dark, height=700, beside=True, application=application)
 
 
 # A vote
@@ -188,10 +198,14 @@ SCENES: Final[dict[str, Scene]] = {
     "streaming-dark": _cell(f"-m {_MODEL}", _list_begun, dark=True),
     "prose": Scene(_NOTES, _PROSE, _list_begun),
     "prose-dark": Scene(_NOTES, _PROSE, _list_begun, dark=True),
+    "notebook": Scene(_NOTES, _PROSE, _list_begun, application="notebook"),
+    "notebook-dark": Scene(_NOTES, _PROSE, _list_begun, dark=True, application="notebook"),
     "saved": _cell("", _saved),
     "stopped": _cell(f"-m {_MODEL}", _stopped),
     "silent": _cell("-m deepseek-v3.2#stall=60,after=40", _silent),
     "silent-dark": _cell("-m deepseek-v3.2#stall=60,after=40", _silent, dark=True),
+    "interrupted": _cell(f"-m {_MODEL}", _interrupted),
+    "interrupted-dark": _cell(f"-m {_MODEL}", _interrupted, dark=True),
     "error": _cell("-m deepseek-v3.2#cut=90", _saved),
     "truncated": _cell("-m deepseek-v3.2#end=40 -m gpt-4.1", _list_begun),
     "truncated-dark": _cell("-m deepseek-v3.2#end=40 -m gpt-4.1", _list_begun, dark=True),
@@ -226,6 +240,8 @@ SCENES: Final[dict[str, Scene]] = {
     "panel-empty-narrow": _panel(_ONE, _empty, width=NARROW),
     "sidebar": _sidebar(),
     "sidebar-dark": _sidebar(dark=True),
+    "sidebar-notebook": _sidebar(application="notebook"),
+    "sidebar-notebook-dark": _sidebar(dark=True, application="notebook"),
     "vote": Scene(_BENCH, "result.vote(seed=3)", _voting),
     "vote-dark": Scene(_BENCH, "result.vote(seed=3)", _voting, dark=True),
 }

@@ -25,6 +25,7 @@ export interface Kernel {
   username: string;
   isDisposed: boolean;
   status: string;
+  handleComms?: boolean;
   iopubMessage: Signal<Kernel, Message>;
   statusChanged: Signal<Kernel, string>;
   disposed: Signal<Kernel, void>;
@@ -163,5 +164,5 @@ export interface Application {
     expandRight?(id?: string): void;
   };
   restored: Promise<unknown>;
-  serviceManager?: { serverSettings: { baseUrl: string } };
+  serviceManager?: { serverSettings: { baseUrl: string }; kernelspecs?: { specs: { default: string } | null } };
 }

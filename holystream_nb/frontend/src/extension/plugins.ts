@@ -127,7 +127,7 @@ async function chat(): Promise<Plugin | null> {
         label: LABEL,
         caption: "Opens a chat in the sidebar, with this notebook's kernel",
         icon,
-        execute: () => sidebar.open(),
+        execute: ({ cwd }: { cwd?: string } = {}) => sidebar.open(cwd),
       });
       for (const place of places) {
         if (!place) continue;

@@ -1,9 +1,11 @@
 /**
- * The panel in the sidebar: a chat about the notebook in front, drawn by the notebook's own widget manager.
+ * The panel in the sidebar: a chat about the notebook in front.
  *
  * `chat/sidebar.py` is the kernel's half. What is sent of the notebook stands above the panel, and can be read there.
+ * Of several notebooks with one kernel JupyterLab lets one hear the kernel's comms: that one's widget manager draws the
+ * panels of all.
  */
-import type { Application, NotebookPanel, NotebookTracker, Widget } from "./application";
+import type { Application, Kernel, NotebookPanel, NotebookTracker, Widget } from "./application";
 import type { PageLink, Said } from "./page";
 
 export const COMMAND = "holystream_nb:chat";
@@ -11,6 +13,9 @@ export const LABEL = "Chat about this notebook";
 const ID = "holystream-sidebar";
 const VIEW = "application/vnd.jupyter.widget-view+json";
 const LOAD = `__import__("holystream_nb.chat.sidebar", fromlist=["sidebar"]).sidebar.begin()`;
+const CLOSED =
+  "This kernel's widgets were drawn by another notebook, which has left it: open that one again, or close this one and open it again. " +
+  "Then open the chat: its conversation is kept.";
 const STILL_MS = 400;
 const BUSY_MS = 1_500;
 const PATIENCE_MS = 15_000;
@@ -61,6 +66,7 @@ class Place {
 
   constructor(
     readonly panel: NotebookPanel,
+    readonly tracker: NotebookTracker,
     readonly pages: PageLink,
     readonly widgets: Widgets,
   ) {
@@ -83,11 +89,12 @@ class Place {
     this.#isOpening = true;
     this.#say("");
     try {
-      await this.#draw((await this.#ask()).model_id as string);
+      const drawing = await this.#drawing();
+      await this.#draw((await this.#ask()).model_id as string, drawing);
       this.#context.hidden = false;
       this.#tell();
     } catch (error) {
-      this.#say((error as Error).message);
+      this.#refuse((error as Error).message);
     } finally {
       this.#isOpening = false;
     }
@@ -96,13 +103,25 @@ class Place {
   dispose(): void {
     clearTimeout(this.#timer);
     this.#drawn?.dispose();
+    this.#drawn = null;
     this.node.remove();
   }
 
-  async #ask(): Promise<Said> {
+  /** The notebook that hears the comms of this one's kernel. */
+  async #drawing(): Promise<NotebookPanel> {
     await this.panel.sessionContext.ready;
-    const kernel = this.panel.sessionContext.session?.kernel;
+    const kernel = kernelOf(this.panel);
     if (!kernel) throw new Error("This notebook has no kernel: choose one, and open the chat again.");
+    const found: NotebookPanel[] = [];
+    this.tracker.forEach((panel) => {
+      const its = kernelOf(panel);
+      if (its?.id === kernel.id && its.handleComms !== false) found.push(panel);
+    });
+    if (!found[0]) throw new Error(CLOSED);
+    return found[0];
+  }
+
+  async #ask(): Promise<Said> {
     const waiting = setTimeout(() => this.#say("Waits for the kernel, which is running a cell."), BUSY_MS);
     try {
       let answer = this.pages.knows(this.panel) ? await this.pages.ask(this.panel, "chat") : null;
@@ -120,7 +139,7 @@ class Place {
 
   /** Loads the package in a kernel that has not used it yet: nothing of it is seen in the notebook. */
   async #load(): Promise<void> {
-    const kernel = this.panel.sessionContext.session!.kernel!;
+    const kernel = kernelOf(this.panel)!;
     const { language_info } = await kernel.info;
     if (language_info.name !== "python") throw new Error(`This notebook's kernel speaks ${language_info.name}: a chat needs a Python kernel.`);
     const known = new Promise<void>((resolve, reject) => {
@@ -140,8 +159,9 @@ class Place {
     if (!this.pages.knows(this.panel)) await known;
   }
 
-  async #draw(model_id: string): Promise<void> {
-    const { rendermime } = this.panel.content;
+  async #draw(model_id: string, drawing: NotebookPanel): Promise<void> {
+    if (drawing !== this.panel) kernelOf(drawing)?.disposed.connect(this.#left);
+    const { rendermime } = drawing.content;
     const renderer = rendermime.createRenderer(VIEW);
     this.#drawn = renderer;
     this.widgets.Widget.attach(renderer, this.#host);
@@ -159,16 +179,23 @@ class Place {
     if (this.#drawn) this.#timer = window.setTimeout(() => this.#tell(), STILL_MS);
   };
 
-  #again = (): void => {
+  #again = (): void => this.#undraw("The kernel is another now: open the chat again.");
+  #left = (): void => this.#undraw(CLOSED);
+
+  #undraw(why: string): void {
     if (!this.#drawn) return;
     this.#drawn.dispose();
     this.#drawn = null;
     this.#context.hidden = true;
-    this.#say("The kernel is another now: open the chat again.");
+    this.#refuse(why);
+  }
+
+  #refuse(why: string): void {
+    this.#say(why);
     const open = make("button", "", "Open");
     open.addEventListener("click", () => void this.open());
     this.#told.append(" ", open);
-  };
+  }
 
   #status = (_: unknown, status: string): void => {
     if (status === "restarting" || status === "autorestarting" || status === "dead") this.#again();
@@ -176,21 +203,26 @@ class Place {
 
   /** Tells the kernel what the notebook is now, and shows what it makes of that. */
   #tell(): void {
-    const cells = [...this.panel.context.model.cells].map((cell) => ({
+    const sent = [...this.panel.context.model.cells].map((cell) => ({
       type: cell.type,
       source: cell.sharedModel.getSource(),
       outputs: (cell.outputs?.toJSON() ?? []).map(text).filter(Boolean).join("\n"),
     }));
-    const answered = this.pages.ask(this.panel, "context", { cells, is_sent: this.#send.checked });
+    const answered = this.pages.ask(this.panel, "context", { cells: sent, is_sent: this.#send.checked });
     void answered.then(
       (context) => {
         const left = context.left_out ? `, without the first ${String(context.left_out)}` : "";
-        this.#label.textContent = `Send this notebook along (${String(context.cells)} cells${left})`;
+        const cells = context.cells === 1 ? "1 cell" : `${String(context.cells)} cells`;
+        this.#label.textContent = `Send this notebook along (${cells}${left})`;
         this.#text.textContent = this.#send.checked ? (context.text as string) : "Nothing of the notebook.";
       },
       () => undefined, // the kernel has ended, and that is said
     );
   }
+}
+
+function kernelOf(panel: NotebookPanel): Kernel | null {
+  return panel.sessionContext.session?.kernel ?? null;
 }
 
 /** An output's text, without colours. */
@@ -217,12 +249,13 @@ export class Sidebar {
     tracker.currentChanged.connect(() => this.#show());
   }
 
-  async open(): Promise<void> {
-    const panel = this.tracker.currentWidget ?? ((await this.app.commands.execute("notebook:create-new")) as NotebookPanel | null);
+  /** Opens the chat of the notebook in front; where there is none, of a new one in this folder. */
+  async open(cwd?: string): Promise<void> {
+    const panel = this.tracker.currentWidget ?? (await this.#create(cwd));
     if (!panel) return;
     const widget = this.#shown();
     if (!this.#places.has(panel)) {
-      const place = new Place(panel, this.pages, this.widgets);
+      const place = new Place(panel, this.tracker, this.pages, this.widgets);
       this.#places.set(panel, place);
       widget.node.append(place.node);
       panel.disposed.connect(() => {
@@ -234,6 +267,11 @@ export class Sidebar {
     this.app.shell.expandRight?.(ID);
     this.app.shell.activateById(ID);
     await this.#places.get(panel)!.open();
+  }
+
+  async #create(cwd?: string): Promise<NotebookPanel | null> {
+    const kernelName = this.app.serviceManager?.kernelspecs?.specs?.default;
+    return (await this.app.commands.execute("notebook:create-new", { cwd, kernelName })) as NotebookPanel | null;
   }
 
   #show(): void {
