@@ -104,3 +104,19 @@ def test_what_has_ended_leaves_nothing(running: Kernel, cells: tuple[str, ...]) 
         seen.append(after_a_while(running, seen[0]) if seen else look(running))
     assert seen[0][0] == []
     assert seen[1] == seen[0]
+
+
+DROPPED = """
+import functools, gc
+from ipykernel.utils import _async_in_context
+async def handle(): ...
+_async_in_context(functools.partial(handle))()
+gc.collect()
+"""
+
+
+def test_a_message_that_goes_with_its_subshell_warns_nobody() -> None:
+    """ipykernel drops what a page sent on a subshell that it ended; Python's warning does not come into a cell."""
+    with kernel() as running:
+        assert running.run(DROPPED).printed == ""
+        assert "never awaited" in running.run("async def mine(): ...\nmine()\nNone").printed

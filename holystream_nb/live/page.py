@@ -19,6 +19,7 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,9 @@ TARGET: Final = "holystream_nb"
 _BUNDLE: Final = Path(__file__).parent.parent / "static" / "live.js"
 _FRESH_S: Final = 60.0
 _PATIENCE_S: Final = 10.0
+
+_DROPPED: Final = r"coroutine '_async_in_context\."
+"""A page ends a subshell while messages wait for it: ipykernel 7 drops them, and Python warns of it in some cell."""
 
 Message = dict[str, Any]
 
@@ -93,6 +97,7 @@ class Pages:
                 return
             from comm import create_comm, get_comm_manager
 
+            warnings.filterwarnings("ignore", _DROPPED, RuntimeWarning)
             manager = get_comm_manager()
             manager.register_target(TARGET, self._opened)
             self._beacon = create_comm(target_name=TARGET, primary=False)  # in the list of comms, and unknown to pages

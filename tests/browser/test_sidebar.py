@@ -216,7 +216,7 @@ async def test_two_notebooks_on_one_kernel_have_a_chat_each(open_notebook: Open,
 async def test_a_notebook_that_shares_its_kernel_keeps_its_chat_when_it_is_renamed(
     open_notebook: Open, server: Server
 ) -> None:
-    """What is sent of it goes on as it is now; one that takes the place of a closed one gets no chat of it."""
+    """What is sent of it goes on as it is now."""
     first = await open_notebook("1")
     page = first.page
     await page.evaluate(OPEN)

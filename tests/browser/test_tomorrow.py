@@ -126,7 +126,9 @@ async def saved(context: BrowserContext, server: Server) -> AsyncIterator[list[P
         await notebook.page.evaluate(_REWRITE, [notebook.name, 2, f"%%stream -m gpt-4.1\nCount to {count}"])
         for number in (1, 2, 3):
             await notebook.cell(number).run()
-        await notebook.save()
+        content = await notebook.save()
+        kinds = [[output["output_type"] for output in cell["outputs"]] for cell in content["cells"][1:]]
+        assert kinds == [["display_data"]] * 3, content
         files.append(notebook.file.with_name(f"tomorrow-{count}.ipynb"))
         shutil.copy(notebook.file, files[-1])
     await notebook.shutdown()

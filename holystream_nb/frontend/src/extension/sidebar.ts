@@ -21,7 +21,7 @@ const BUSY_MS = 1_500;
 const PATIENCE_MS = 15_000;
 
 const STYLE = `
-#${ID}#${ID} { min-width: 320px; }
+body:not([data-notebook]) #${ID} { min-width: 320px; }
 #${ID} { display: flex; flex-direction: column; background: var(--jp-layout-color1); color: var(--jp-ui-font-color1); font-size: var(--jp-ui-font-size1); }
 #${ID} :is(.hs-place, .lm-Widget) { flex: 1; min-height: 0; display: flex; flex-direction: column; margin: 0; padding: 0; }
 #${ID} > .hs-place[hidden] { display: none; }
