@@ -18,6 +18,7 @@ from typing import Any, Final
 import traitlets
 
 from ..live.bundle import Bundled
+from ..live.comms import keep_subshell
 from .settings import Settings
 
 EXAMPLES: Final = (
@@ -61,7 +62,7 @@ class PanelView(Bundled):
         )
         if self.comm is not None and hasattr(self.comm, "on_close"):
             self.comm.on_close(lambda _message: closed())
-        self._open_to_all_threads()
+        keep_subshell(self.comm)
 
     def __repr__(self) -> str:
         """What stands in a file where no widget is drawn."""
@@ -76,15 +77,3 @@ class PanelView(Bundled):
     def close(self) -> None:
         self._closed()
         super().close()
-
-    def _send(self, msg: dict[str, Any], buffers: Any = None) -> None:
-        super()._send(msg, buffers=buffers)
-        self._open_to_all_threads()
-
-    def _open_to_all_threads(self) -> None:
-        """Lets the page's messages come to the subshell on which JupyterLab sends them.
-
-        ipykernel 7.4 brings them to the thread that last sent on the comm: to the main thread after every cell that
-        does something with the panel, where they would wait as long as a cell computes. 7.0 to 7.3 do not.
-        """
-        getattr(self.comm, "__dict__", {}).pop("_reply_subshell_id", None)

@@ -1,13 +1,14 @@
 """The kernel's half of the talk with a page's extension; `frontend/src/extension/page.ts` is the other.
 
 A kernel that has come to know us announces itself once; each page that is there, or comes later, opens a comm of its
-own for each notebook that it shows. A page that comes later learns from the kernel's list of comms, over the control
-channel, whether the kernel knows us: another would log an error. Messages are `{kind, …}`; a question's `id` comes back
-with its answer.
+own for each notebook that it shows, with a hello, and says nothing more until it is welcomed: ipykernel 7.4 looks for
+the comm of a message before it has come to it. A page that comes later learns from the kernel's list of comms, over the
+control channel, whether the kernel knows us: another would log an error. Messages are `{kind, …}`; a question's `id`
+comes back with its answer.
 
 Kernel -> page:  announce {} · welcome {bundle} · who {} (are you there?) · what others send
-Page -> kernel:  hello {application, bundle, client, notebook} (at first, as an answer to `who`, and when one changes)
-                 · what others `on`
+Page -> kernel:  hello {application, bundle, client, notebook} (as the comm is opened, in answer to `who`, and when one
+                 changes) · what others `on`
 
 Pages' messages come on the kernel's main thread or on a subshell's (7.0 and later), where they wait for no cell.
 """
@@ -25,6 +26,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
+
+from .comms import ended, keep_subshell
 
 TARGET: Final = "holystream_nb"
 
@@ -73,8 +76,10 @@ class _Talk:
 
     def send(self, message: Mapping[str, Any]) -> None:
         self.comm.send(dict(message))
-        # ipykernel 7.4 brings a page's messages to the thread that last sent on the comm: they would wait for its cell.
-        getattr(self.comm, "__dict__", {}).pop("_reply_subshell_id", None)
+
+    def close(self) -> None:
+        ended(self.comm)
+        self.comm.close()
 
 
 class Pages:
@@ -117,7 +122,7 @@ class Pages:
             self._beacon._closed = True  # no page knows it: nothing is said when it is collected
             self._beacon = None
             for talk in self._talks.values():
-                talk.comm.close()
+                talk.close()
             self._talks.clear()
 
     def on(self, kind: str, handler: Handler) -> None:
@@ -169,16 +174,18 @@ class Pages:
             if talk.asked is None and now - talk.heard > _FRESH_S:
                 self._ask(talk)
             elif talk.asked is not None and now - talk.asked > _PATIENCE_S:
-                talk.comm.close()  # should it be there after all, it opens another
+                talk.close()  # should it be there after all, it opens another
                 self._closed(talk)
         return [talk for talk in talks if talk.comm.comm_id in self._talks]
 
-    def _opened(self, comm: Any, _message: dict[str, Any]) -> None:
+    def _opened(self, comm: Any, message: dict[str, Any]) -> None:
+        keep_subshell(comm)
         talk = _Talk(comm, self._clock)
         comm.on_msg(lambda message: self._hear(talk, message["content"]["data"]))
         comm.on_close(lambda _message: self._closed(talk))
         with self._lock:
             self._talks[comm.comm_id] = talk
+        self._hear(talk, message["content"]["data"])
 
     def _closed(self, talk: _Talk) -> None:
         with self._lock:

@@ -68,6 +68,43 @@ def test_a_reader_asks_and_stops_while_a_cell_computes(kernel: kernels.Kernel) -
         assert [state for state in states if state][-1] == "stopped"
 
 
+SLOWLY = """
+import threading
+def slow(*arguments, real=get_ipython().kernel.session.send, **options):
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(0.03)
+    return real(*arguments, **options)
+get_ipython().kernel.session.send = slow
+"""
+
+
+@SUBSHELLS
+def test_a_reader_stops_while_a_cell_computes_and_the_panel_sends_without_a_pause() -> None:
+    """What comes while the panel is sending goes to the reader's subshell too; ipykernel 7.4 would let it wait."""
+    with kernels.kernel() as running, opened(running, new("gpt-4.1#rate=200,tokens=4000")) as page:
+        page.open_subshell()
+        page.run(SLOWLY)
+        cell = page.start(WAIT.replace("{}", "'stopped' in panel.to_markdown()"))
+        page.send(kind="send", text="Hello")
+        page.until(lambda: len(page.of("turn")) > 5)
+        page.send(kind="stop")
+        page.until(lambda: cell in page.idle)
+        assert page.printed[-1] == (cell, "True\n")
+
+
+def test_a_late_word_to_a_closed_panel_prints_nothing(kernel: kernels.Kernel) -> None:
+    """It may be on its way while the panel is closed: the reader of some cell is not told of it."""
+    with opened(kernel, new()) as page:
+        page.run("panel.close()")
+        page.send(kind="have", seq=1, told=1, at=1)
+        page.run("time.sleep(0.2)")
+        assert [text for _, text in page.printed if "comm" in text] == []
+        page.comm_id = "of nobody"
+        page.send(kind="have")
+        page.run("time.sleep(0.2)")
+        assert any("No such comm: of nobody" in text for _, text in page.printed)
+
+
 @SUBSHELLS
 def test_a_reader_stops_what_the_program_asked_for_while_it_computes(kernel: kernels.Kernel) -> None:
     """What the panel sends never calls the page's messages back to the main thread (ipykernel 7.4 would)."""

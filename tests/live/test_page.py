@@ -59,8 +59,7 @@ def pages(clock: Clock) -> Pages:
 
 def page(pages: Pages, name: str = "1", **hello: str) -> Comm:
     comm = Comm(name)
-    pages._opened(comm, {})
-    comm.says(**HELLO | hello)
+    pages._opened(comm, {"content": {"data": HELLO | hello}})
     return comm
 
 

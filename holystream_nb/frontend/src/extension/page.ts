@@ -35,6 +35,9 @@ class Talk {
   #comm: string | null = null;
   #subshell: string | null = null;
   #isOpening = false;
+  /** The kernel has our comm: what is said on it before that ipykernel 7.4 calls unknown, in some cell's output. */
+  #isKnown = false;
+  #told = "";
   #asked = new Map<string, (said: Said | null) => void>();
 
   constructor(
@@ -48,13 +51,24 @@ class Talk {
   }
 
   get isOpen(): boolean {
-    return this.#comm !== null && !this.kernel.isDisposed;
+    return this.#isKnown && !this.kernel.isDisposed;
   }
 
   /** Says where the notebook is now. */
   tell(): void {
+    if (this.isOpen) this.say(this.#hello());
+  }
+
+  #hello(): Said {
     const { link, panel, kernel } = this;
-    this.say({ kind: "hello", application: link.application.name, bundle: BUNDLE, client: kernel.clientId, notebook: panel.context.localPath });
+    this.#told = panel.context.localPath;
+    return { kind: "hello", application: link.application.name, bundle: BUNDLE, client: kernel.clientId, notebook: this.#told };
+  }
+
+  #known(): void {
+    if (this.#isKnown) return;
+    this.#isKnown = true;
+    if (this.#told !== this.panel.context.localPath) this.tell();
   }
 
   say(said: Said): boolean {
@@ -84,8 +98,8 @@ class Talk {
   }
 
   close(): void {
-    if (this.isOpen) {
-      this.#send("comm_close", { data: {} });
+    if (this.#comm && !this.kernel.isDisposed) {
+      if (this.#isKnown) this.#send("comm_close", { data: {} });
       if (this.#subshell) void this.#control("delete_subshell_request", { subshell_id: this.#subshell });
     }
     this.#drop();
@@ -101,7 +115,7 @@ class Talk {
   }
 
   async #open(): Promise<void> {
-    if (this.#isOpening || this.isOpen) return;
+    if (this.#isOpening || this.#comm) return;
     this.#isOpening = true;
     const { supported_features } = await this.#control("kernel_info_request", {});
     const hasSubshells = (supported_features as string[] | undefined)?.includes("kernel subshells");
@@ -109,9 +123,9 @@ class Talk {
     this.#isOpening = false;
     if (this.kernel.isDisposed) return;
     this.#subshell = (subshell_id as string | undefined) ?? null;
-    this.#comm = uuid();
-    this.#send("comm_open", { target_name: TARGET, data: {} });
-    this.tell();
+    const comm = (this.#comm = uuid());
+    this.#send("comm_open", { target_name: TARGET, data: this.#hello() });
+    setTimeout(() => this.#comm === comm && this.#known(), AGAIN_MS); // the server may have dropped the welcome
   }
 
   /** The answer to a request on the control channel, which waits for no cell; nothing where the kernel ends. */
@@ -147,11 +161,13 @@ class Talk {
 
   #drop(): void {
     this.#comm = this.#subshell = null;
+    this.#isKnown = false;
     for (const answered of this.#asked.values()) answered(null);
     this.#asked.clear();
   }
 
   #hear(said: Said): void {
+    this.#known();
     if (said.kind === "who") this.tell();
     const answered = said.id === undefined ? undefined : this.#asked.get(said.id);
     if (answered) {
