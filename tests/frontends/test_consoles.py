@@ -70,7 +70,7 @@ def console(tmp_path: Path) -> Iterator[pexpect.spawn]:
     child.close(force=True)
 
 
-@pytest.mark.flaky(reruns=1)  # once in some hundred runs the console does not answer its first line
+@pytest.mark.flaky(reruns=1)  # the console may not answer its first line
 def test_jupyter_console_prints_an_answer_as_it_arrives(console: pexpect.spawn) -> None:
     """The first words are there while the rest is held back; Ctrl-C keeps them."""
     console.sendline("import holystream_nb as hs")
@@ -85,7 +85,7 @@ def test_jupyter_console_prints_an_answer_as_it_arrives(console: pexpect.spawn) 
     console.expect("KeyboardInterrupt: stopped; what had arrived is kept")
 
 
-@pytest.mark.flaky(reruns=1)  # once in some hundred runs the console does not answer its first line
+@pytest.mark.flaky(reruns=1)  # the console may not answer its first line
 def test_jupyter_console_asks_whether_a_tool_may_run(console: pexpect.spawn) -> None:
     """On its own line, as a terminal does."""
     console.sendline("import holystream_nb as hs")
