@@ -32,4 +32,4 @@ def ended(comm: Any) -> None:
 def _is_news(record: logging.LogRecord) -> bool:
     if record.msg != "No such comm: %s" or not isinstance(record.args, tuple):
         return True
-    return {*record.args}.isdisjoint(_closed)
+    return {*record.args}.isdisjoint(_closed.copy())  # another thread may close one

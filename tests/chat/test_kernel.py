@@ -38,6 +38,16 @@ def copies(page: KernelPage) -> list[dict[str, Any]]:
     return [each for each in page.displays if "text/markdown" in each["data"]]
 
 
+def asked_and_stopped(page: KernelPage) -> None:
+    """The reader asks and stops while a cell computes, which sees it."""
+    cell = page.start(WAIT.replace("{}", "'stopped' in panel.to_markdown()"))
+    page.send(kind="send", text="Hello")
+    page.until(lambda: len(page.of("turn")) > 5)
+    page.send(kind="stop")
+    page.until(lambda: cell in page.idle)
+    assert page.printed[-1] == (cell, "True\n")
+
+
 def test_a_panel_streams_beside_a_cell_that_computes(kernel: kernels.Kernel) -> None:
     """Whole and in order, while the main thread does nothing but sleep; the program hears of it afterwards."""
     with opened(kernel, new("gpt-4.1#tokens=40,rate=100,numbered")) as page:
@@ -57,12 +67,7 @@ def test_a_reader_asks_and_stops_while_a_cell_computes(kernel: kernels.Kernel) -
     with opened(kernel, new("gpt-4.1#rate=50,tokens=1000")) as page:
         page.open_subshell()
         page.run("warm = 1")
-        cell = page.start(WAIT.replace("{}", "'stopped' in panel.to_markdown()"))
-        page.send(kind="send", text="Hello")
-        page.until(lambda: len(page.of("turn")) > 5)
-        page.send(kind="stop")
-        page.until(lambda: cell in page.idle)
-        assert page.printed[-1] == (cell, "True\n")
+        asked_and_stopped(page)
         page.until(lambda: not page.state["is_streaming"])
         states = [each["message"].get("state") for each in page.of("turn")]
         assert [state for state in states if state][-1] == "stopped"
@@ -84,12 +89,7 @@ def test_a_reader_stops_while_a_cell_computes_and_the_panel_sends_without_a_paus
     with kernels.kernel() as running, opened(running, new("gpt-4.1#rate=200,tokens=4000")) as page:
         page.open_subshell()
         page.run(SLOWLY)
-        cell = page.start(WAIT.replace("{}", "'stopped' in panel.to_markdown()"))
-        page.send(kind="send", text="Hello")
-        page.until(lambda: len(page.of("turn")) > 5)
-        page.send(kind="stop")
-        page.until(lambda: cell in page.idle)
-        assert page.printed[-1] == (cell, "True\n")
+        asked_and_stopped(page)
 
 
 def test_a_late_word_to_a_closed_panel_prints_nothing(kernel: kernels.Kernel) -> None:

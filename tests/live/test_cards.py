@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from holystream_nb.events import Event, Usage
 from holystream_nb.live.cards import ARGUMENTS_SHOWN, RESULT_SHOWN, card
 from holystream_nb.live.lane import Lane
 from holystream_nb.live.saved import bundle
-from holystream_nb.money.cost import Cost
-from holystream_nb.reply import Progress, Reply
-from holystream_nb.timing import Timing
 from holystream_nb.tools.call import STOPPED, Call
+
+from .ended import Ended
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -29,22 +26,6 @@ HOSTILE = [
     "user\u202egnp.exe",
     "| a | b |\n| --- | --- |",
 ]
-
-
-class Ended:
-    """A source that has ended: its text, and the calls in it."""
-
-    def __init__(self, text: str, *calls: Call) -> None:
-        self.calls = calls
-        usage, cost = Usage(completion_tokens=3), Cost(None, None, True, "", "", "unknown")
-        self.reply = Reply(text, "", (), "stop", usage, Timing(submitted=0), cost, "m", "p")
-        self.progress = Progress(0.0, None, 0, None, 0, 0.0, "")
-
-    def stop(self) -> None: ...
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        return
-        yield
 
 
 def call(number: int = 0, at: int = 0, **more: Any) -> Call:

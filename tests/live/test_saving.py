@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 import IPython.display
@@ -12,12 +11,10 @@ import pytest
 from kernels import kernel
 from raw_service import Asked, Writer, serving_elsewhere
 
-from holystream_nb.events import Event, Usage
 from holystream_nb.live import show
 from holystream_nb.live.lane import Lane
-from holystream_nb.money.cost import Cost
-from holystream_nb.reply import Progress, Reply
-from holystream_nb.timing import Timing
+
+from .ended import Ended
 
 ROWS = "".join(f"| {number} | {number**2} | some `code` and **strong** words |\n" for number in range(4_000))
 TABLE = f"| number | square | words |\n|---|---|---|\n{ROWS}"
@@ -37,21 +34,6 @@ from holystream_nb.live.harmless import harmless
 began = time.monotonic()
 harmless({table!r})
 print(gap / (time.monotonic() - began))"""
-
-
-class Ended:
-    """A source that has ended."""
-
-    def __init__(self, text: str) -> None:
-        usage, cost = Usage(completion_tokens=3), Cost(None, None, True, "", "", "unknown")
-        self.reply = Reply(text, "", (), "stop", usage, Timing(submitted=0), cost, "m", "p")
-        self.progress = Progress(0.0, None, 0, None, 0, 0.0, "")
-
-    def stop(self) -> None: ...
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        return
-        yield
 
 
 async def answer(asked: Asked, writer: Writer) -> bool:
